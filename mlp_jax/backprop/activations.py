@@ -1,0 +1,134 @@
+"""Activation functions f and their derivatives f', by hand, in a table.
+
+f acts on each element of z (N, J); a = f(z). The slope f' is written in whichever of `a` or `z`
+needs less memory: where f' can be had from a, nothing is kept for the backward pass that the next
+layer does not keep anyway. At a kink the slope is the one that `jax.grad` gives for the function
+of that name in `jax.nn` (relu 0, leaky_relu 1, relu6 and hard_sigmoid one half).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mlp_jax.errors import UnknownNameError
+
+Elementwise = Callable[[Float[Array, "*shape"]], Float[Array, "*shape"]]
+
+LEAKY_SLOPE = 0.01
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+_GELU_CUBIC = 0.044715
+
+
+class ActivationFunction(NamedTuple):
+    """f, its slope f', what the slope is written in, and the initializer that suits it.
+
+    function: z ↦ f(z).  slope: what is kept ↦ f'(z).  keeps: "a" when the slope is a function of
+    a = f(z), "z" when of z, "nothing" for the identity.
+    """
+
+    function: Elementwise
+    slope: Elementwise
+    keeps: Literal["a", "z", "nothing"]
+    initializer: str
+
+
+def _where(condition: Array, yes: Array | float, no: Array | float, like: Array) -> Array:
+    """`jnp.where` with constants in the type of `like`."""
+    return jnp.where(condition, jnp.asarray(yes, like.dtype), jnp.asarray(no, like.dtype))
+
+
+def _relu6_slope(z: Array) -> Array:
+    """1 for 0 < z < 6, one half at both kinks, 0 elsewhere."""
+    inside = _where((z > 0) & (z < 6), 1, 0, z)
+    return jnp.where((z == 0) | (z == 6), jnp.asarray(0.5, z.dtype), inside)
+
+
+def _gelu_tanh_slope(z: Array) -> Array:
+    """½(1 + t) + ½ z (1 − t²) u', with t = tanh u and u = √(2/π)(z + 0.044715 z³)."""
+    t = jnp.tanh(_SQRT_2_OVER_PI * (z + _GELU_CUBIC * z**3))
+    du = _SQRT_2_OVER_PI * (1 + 3 * _GELU_CUBIC * z**2)
+    return 0.5 * (1 + t) + 0.5 * z * (1 - t) * (1 + t) * du
+
+
+def _gelu_exact_slope(z: Array) -> Array:
+    """Φ(z) + z φ(z), the normal distribution's cumulative and density."""
+    density = jnp.exp(-0.5 * z**2) * (1 / math.sqrt(2 * math.pi))
+    return jax.scipy.stats.norm.cdf(z) + z * density
+
+
+def _silu_slope(z: Array) -> Array:
+    """σ(z)(1 + z σ(−z)); σ(−z) = 1 − σ(z) without the cancellation."""
+    return jax.nn.sigmoid(z) * (1 + z * jax.nn.sigmoid(-z))
+
+
+def _mish_slope(z: Array) -> Array:
+    """t + z (1 − t²) σ(z), with t = tanh(softplus z)."""
+    t = jnp.tanh(jax.nn.softplus(z))
+    return t + z * (1 - t) * (1 + t) * jax.nn.sigmoid(z)
+
+
+def _hard_tanh_slope(z: Array) -> Array:
+    """1 for −1 ≤ z ≤ 1, 0 elsewhere."""
+    return _where((z > 1) | (z < -1), 0, 1, z)
+
+
+ACTIVATIONS: dict[str, ActivationFunction] = {
+    "identity": ActivationFunction(lambda z: z, jnp.ones_like, "nothing", "glorot_uniform"),
+    "relu": ActivationFunction(jax.nn.relu, lambda a: _where(a > 0, 1, 0, a), "a", "he_normal"),
+    "leaky_relu": ActivationFunction(
+        lambda z: jax.nn.leaky_relu(z, LEAKY_SLOPE),
+        lambda a: _where(a >= 0, 1, LEAKY_SLOPE, a),
+        "a",
+        "he_normal",
+    ),
+    "relu6": ActivationFunction(jax.nn.relu6, _relu6_slope, "z", "he_normal"),
+    "squared_relu": ActivationFunction(
+        lambda z: jax.nn.relu(z) ** 2, lambda z: 2 * jax.nn.relu(z), "z", "he_normal"
+    ),
+    "elu": ActivationFunction(
+        jax.nn.elu, lambda a: jnp.where(a > 0, jnp.ones_like(a), a + 1), "a", "he_normal"
+    ),
+    "selu": ActivationFunction(
+        jax.nn.selu,
+        lambda a: jnp.where(a > 0, jnp.full_like(a, SELU_SCALE), a + SELU_SCALE * SELU_ALPHA),
+        "a",
+        "lecun_normal",
+    ),
+    "celu": ActivationFunction(
+        jax.nn.celu, lambda a: jnp.where(a > 0, jnp.ones_like(a), a + 1), "a", "he_normal"
+    ),
+    "gelu": ActivationFunction(
+        lambda z: jax.nn.gelu(z, approximate=True), _gelu_tanh_slope, "z", "he_normal"
+    ),
+    "gelu_exact": ActivationFunction(
+        lambda z: jax.nn.gelu(z, approximate=False), _gelu_exact_slope, "z", "he_normal"
+    ),
+    "silu": ActivationFunction(jax.nn.silu, _silu_slope, "z", "he_normal"),
+    "mish": ActivationFunction(jax.nn.mish, _mish_slope, "z", "he_normal"),
+    "tanh": ActivationFunction(jnp.tanh, lambda a: (1 - a) * (1 + a), "a", "glorot_uniform"),
+    "hard_tanh": ActivationFunction(jax.nn.hard_tanh, _hard_tanh_slope, "z", "glorot_uniform"),
+    "sigmoid": ActivationFunction(jax.nn.sigmoid, lambda a: a * (1 - a), "a", "glorot_uniform"),
+    "hard_sigmoid": ActivationFunction(
+        jax.nn.hard_sigmoid, lambda z: _relu6_slope(z + 3) / 6, "z", "glorot_uniform"
+    ),
+    "softplus": ActivationFunction(jax.nn.softplus, lambda a: -jnp.expm1(-a), "a", "he_normal"),
+    "softsign": ActivationFunction(
+        jax.nn.soft_sign, lambda a: (1 - jnp.abs(a)) ** 2, "a", "glorot_uniform"
+    ),
+    "log_sigmoid": ActivationFunction(
+        jax.nn.log_sigmoid, lambda a: -jnp.expm1(a), "a", "glorot_uniform"
+    ),
+}
+
+
+def get_activation(name: str) -> ActivationFunction:
+    """The activation of that name; `UnknownNameError` lists the known ones."""
+    if name not in ACTIVATIONS:
+        raise UnknownNameError("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]

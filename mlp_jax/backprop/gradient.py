@@ -1,0 +1,185 @@
+"""The gradient of a network's loss: forward, loss, backward, contraction.
+
+E = Σₙ cₙ Eₙ with cₙ = wₙ/Σw. Backward carries each example's own ∇Eₙ; c enters once, where
+equation 3 sums the examples. Batch norm in training mode is the exception: its backward mixes the
+examples, so c does not commute with it; there the backward pass starts from cₙ∇Eₙ and equation 3
+sums with ones.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from mlp_jax.backprop.layer import accumulator
+from mlp_jax.backprop.losses import Loss, check_targets
+from mlp_jax.backprop.records import Tape, contract
+from mlp_jax.backprop.specification import Layer
+from mlp_jax.errors import InputError
+
+
+def mean_weights(n: int, weights: Float[Array, " N"] | None, dtype: Any) -> Float[Array, " N"]:
+    """c (N,): wₙ/Σw, 1/N without weights, all 0 where the weights are."""
+    if weights is None:
+        return jnp.full((n,), 1 / n, dtype)
+    total = jnp.sum(weights, dtype=dtype)
+    return weights.astype(dtype) / jnp.where(total == 0, jnp.ones_like(total), total)
+
+
+def forward_backward(
+    network: Layer,
+    loss: Loss,
+    train: bool,
+    params: Any,
+    state: Any,
+    x: Float[Array, "N I"],
+    y: Array,
+    c: Float[Array, " N"],
+    mask: Bool[Array, " N"] | None,
+    key: Array | None,
+) -> tuple[Array, Any, Any, Tape]:
+    """(E, new state, ∇E, tape) of E = Σₙ cₙ Eₙ: the whole backward pass on one page."""
+    output, new_state, residual = network.forward(params, state, x, train=train, key=key, mask=mask)
+    output = output.astype(c.dtype)
+    value = c @ loss.value(output, y)
+    grad_output = loss.gradient(output, y)
+    coupled = train and network.couples_examples
+    if coupled:
+        grad_output = c[:, None] * grad_output
+    _, records = network.backward(params, residual, grad_output, need_grad_a=False)
+    grads = contract(records, None if coupled else c)
+    return value, new_state, grads, Tape(records, coupled)
+
+
+_with_tape = partial(jax.jit, static_argnums=(0, 1, 2))(forward_backward)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _without_tape(*arguments: Any) -> tuple[Array, Any, Any]:
+    """The same program with the tape left inside it, where the compiler need not keep it."""
+    return forward_backward(*arguments)[:3]
+
+
+def _arguments(
+    network: Layer,
+    loss: Loss,
+    train: bool,
+    params: Any,
+    x: Array,
+    y: Array,
+    state: Any,
+    weights: Array | None,
+    mask: Array | None,
+    key: Array | None,
+) -> tuple[Any, ...]:
+    """The arguments of `forward_backward`, checked as far as shapes tell."""
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    if x.ndim != 2 or x.shape[0] != y.shape[0]:
+        raise InputError(
+            f"x is (N, I) and y has N rows; these are {tuple(x.shape)} and {tuple(y.shape)}."
+        )
+    check_targets(loss, y, network.width_out(x.shape[1]))
+    if network.has_state and state is None:
+        raise InputError("This network keeps running figures: pass the state=… that init gave.")
+    if network.draws and train and key is None:
+        raise InputError("Dropout in training mode needs a random key: pass key=….")
+    if state is None:
+        state = network.without_state()
+    c = mean_weights(x.shape[0], weights, accumulator(x))
+    return network, loss, train, params, state, x, y, c, mask, key
+
+
+def loss_and_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+    """f(params, x, y, *, state, weights, mask, key) -> (value, grads, tape).
+
+    With a network that keeps state: ((value, new state), grads, tape). The arguments are those of
+    `value_and_grad`; the tape holds, for every parameter, what the gradient sums over examples.
+    """
+
+    def f(
+        params: Any,
+        x: Float[Array, "N I"],
+        y: Array,
+        *,
+        state: Any = None,
+        weights: Float[Array, " N"] | None = None,
+        mask: Bool[Array, " N"] | None = None,
+        key: Array | None = None,
+    ) -> Any:
+        arguments = _arguments(network, loss, train, params, x, y, state, weights, mask, key)
+        value, new_state, grads, tape = _with_tape(*arguments)
+        return ((value, new_state) if network.has_state else value), grads, tape
+
+    return f
+
+
+def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+    """f(params, x, y, *, state, weights, mask, key) -> (value, grads), as `jax.value_and_grad`.
+
+    x (N, I); y as the loss takes it; weights (N,) count the examples, E = Σ wₙEₙ/Σw; mask (N,)
+    marks the rows that batch norm counts; key feeds dropout. With a network that keeps state:
+    ((value, new state), grads). Jitted; equal networks and shapes compile once. InputError where
+    shapes do not fit, state is missing, or dropout has no key.
+    """
+
+    def f(
+        params: Any,
+        x: Float[Array, "N I"],
+        y: Array,
+        *,
+        state: Any = None,
+        weights: Float[Array, " N"] | None = None,
+        mask: Bool[Array, " N"] | None = None,
+        key: Array | None = None,
+    ) -> Any:
+        arguments = _arguments(network, loss, train, params, x, y, state, weights, mask, key)
+        value, new_state, grads = _without_tape(*arguments)
+        return ((value, new_state) if network.has_state else value), grads
+
+    return f
+
+
+def apply(
+    network: Layer,
+    params: Any,
+    x: Float[Array, "N I"],
+    *,
+    state: Any = None,
+    train: bool = False,
+    key: Array | None = None,
+    mask: Bool[Array, " N"] | None = None,
+) -> Float[Array, "N C"]:
+    """The network's output, in inference unless `train`. JAX itself can differentiate it."""
+    if state is None:
+        if network.has_state:
+            raise InputError(
+                "This network keeps running figures: pass the state=… of its training."
+            )
+        state = network.without_state()
+    return network.forward(params, state, x, train=train, key=key, mask=mask)[0]
+
+
+def loss_with_manual_gradient(
+    objective: Callable[[Any], tuple[Array, Any]],
+) -> Callable[[Any], Array]:
+    """A scalar function of the parameters whose gradient, to JAX, is the one written by hand.
+
+    objective: params -> (value, grads). For whatever calls `jax.value_and_grad` itself, such as
+    Optax's line searches. Reverse mode only: a `custom_vjp` blocks `jax.jvp`.
+    """
+
+    @jax.custom_vjp
+    def value(params: Any) -> Array:
+        return objective(params)[0]
+
+    def forward(params: Any) -> tuple[Array, Any]:
+        return objective(params)
+
+    def backward(grads: Any, cotangent: Array) -> tuple[Any]:
+        return (jax.tree.map(lambda g: cotangent.astype(g.dtype) * g, grads),)
+
+    value.defvjp(forward, backward)
+    return value

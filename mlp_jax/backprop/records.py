@@ -1,0 +1,63 @@
+"""The tape: what the backward pass leaves behind for every parameter, before it is summed.
+
+A record says what one example's gradient is without forming it. The tree of records has the shape
+of the parameter tree, and the gradient is one of the things that it gives.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array, Float
+
+from mlp_jax.backprop.layer import grad_bias, grad_weight
+
+
+class OuterProduct(NamedTuple):
+    """A weight matrix: one example's gradient is aₙ ⊗ δₙ. a (N, I), delta (N, J)."""
+
+    a: Float[Array, "N I"]
+    delta: Float[Array, "N J"]
+
+    def contract(self, c: Float[Array, " N"] | None) -> Float[Array, "I J"]:
+        """Σₙ cₙ aₙ ⊗ δₙ = Aᵀ(c ⊙ Δ), equation 3."""
+        return grad_weight(self.a, self.delta, c)
+
+
+class PerExample(NamedTuple):
+    """A small parameter, bias, scale or shift: one example's gradient is gₙ. g (N, J)."""
+
+    g: Float[Array, "N J"]
+
+    def contract(self, c: Float[Array, " N"] | None) -> Float[Array, " J"]:
+        """Σₙ cₙ gₙ = Gᵀc."""
+        return grad_bias(self.g, c)
+
+
+Record = OuterProduct | PerExample
+
+
+def is_record(node: Any) -> bool:
+    """Whether a node of the tape is a record: the leaf test of every walk over a tape."""
+    return isinstance(node, (OuterProduct, PerExample))
+
+
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["records"], meta_fields=["couples_examples"]
+)
+@dataclass(frozen=True)
+class Tape:
+    """The records of one backward pass, in the shape of the parameter tree.
+
+    couples_examples: batch norm in training mode mixed the examples, so the records carry the
+    weights c already and hold no example's own gradient.
+    """
+
+    records: Any
+    couples_examples: bool = False
+
+
+def contract(records: Any, c: Float[Array, " N"] | None) -> Any:
+    """The gradient Σₙ cₙ ∇Eₙ, in the shape of the parameter tree (c=None: all ones)."""
+    return jax.tree.map(lambda record: record.contract(c), records, is_leaf=is_record)

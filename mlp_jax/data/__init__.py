@@ -1,0 +1,28 @@
+"""From a name or a file to arrays: load, check, split, scale."""
+
+from mlp_jax.data.arrays import from_arrays
+from mlp_jax.data.dataset import Dataset, Split
+from mlp_jax.data.digits import load_digits
+from mlp_jax.data.idx import read_folder, read_idx, write_idx
+from mlp_jax.data.load import load
+from mlp_jax.data.npz import read_npz
+from mlp_jax.data.scaling import Scaling, apply, fit_scaling
+from mlp_jax.data.splits import Splits, class_weights, split
+
+__all__ = [
+    "Dataset",
+    "Scaling",
+    "Split",
+    "Splits",
+    "apply",
+    "class_weights",
+    "fit_scaling",
+    "from_arrays",
+    "load",
+    "load_digits",
+    "read_folder",
+    "read_idx",
+    "read_npz",
+    "split",
+    "write_idx",
+]

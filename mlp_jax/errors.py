@@ -1,0 +1,51 @@
+"""The errors a user meets: one clear sentence each, exit code 2 on the command line.
+
+Every class is also the built-in that callers already catch.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class MlpJaxError(Exception):
+    """Base of every error that bad input raises."""
+
+    exit_code = 2
+
+
+class InputError(MlpJaxError, ValueError):
+    """A value that cannot be used: data, a label, a width, a batch size."""
+
+
+class UnknownNameError(InputError):
+    """A name that is not in the table of known ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        super().__init__(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(names)}.")
+
+
+class DataFileError(MlpJaxError, OSError):
+    """A data file that is missing, truncated or not what its header says."""
+
+
+class DeviceError(MlpJaxError, RuntimeError):
+    """A device was asked for that is not there."""
+
+
+class RunFolderError(MlpJaxError, OSError):
+    """A run folder that cannot be used."""
+
+
+class ProofError(MlpJaxError, ArithmeticError):
+    """The hand-written gradient disagrees with a witness."""
+
+    exit_code = 1
+
+
+class DivergedError(MlpJaxError, ArithmeticError):
+    """Training met a loss or gradient that is not finite."""
+
+    exit_code = 1
