@@ -125,7 +125,7 @@ class Residual(Layer):
 
     def with_children(self, children: tuple[Layer, ...]) -> "Residual":
         """The same shape with another body (and shortcut)."""
-        return Residual(*children)
+        return replace(self, body=children[0], shortcut=children[1] if children[1:] else None)
 
     def width_out(self, n_in: int) -> int:
         """The body's width; InputError unless the shortcut has it too."""

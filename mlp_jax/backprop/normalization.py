@@ -10,7 +10,7 @@ N examples, J features.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -68,13 +68,15 @@ def batch_norm_input_grad(g_hat: Float[Array, "N J"], saved: Normalized) -> Floa
 
 
 @dataclass(frozen=True)
-class _Norm(Layer):
+class Norm(Layer):
     """What the norms share: scale γ and shift β, and the shape of the backward pass."""
 
     epsilon: float = 1e-5
 
+    title: ClassVar[str] = "Norm"
+
     def __str__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{self.title}()"
 
     def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], Any]:
         """γ = 1, β = 0."""
@@ -110,8 +112,10 @@ class _Norm(Layer):
 
 
 @dataclass(frozen=True)
-class LayerNorm(_Norm):
+class LayerNorm(Norm):
     """x̂ = (a − mean)/√(variance + ε) over the features of each example (Ba 2016)."""
+
+    title: ClassVar[str] = "LayerNorm"
 
     def forward(
         self,
@@ -137,8 +141,10 @@ class LayerNorm(_Norm):
 
 
 @dataclass(frozen=True)
-class RMSNorm(_Norm):
+class RMSNorm(Norm):
     """x̂ = a/√(mean of a² + ε) over the features of each example; no shift (Zhang 2019)."""
+
+    title: ClassVar[str] = "RMSNorm"
 
     def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], Any]:
         """γ = 1."""
@@ -166,7 +172,7 @@ class RMSNorm(_Norm):
 
 
 @dataclass(frozen=True)
-class BatchNorm(_Norm):
+class BatchNorm(Norm):
     """x̂ = (a − mean)/√(variance + ε) over the examples of the batch (Ioffe & Szegedy 2015).
 
     In inference the running figures stand in, r ← m r + (1 − m) batch with m = `momentum`, the
@@ -174,6 +180,8 @@ class BatchNorm(_Norm):
     """
 
     momentum: float = 0.9
+
+    title: ClassVar[str] = "BatchNorm"
 
     @property
     def couples_examples(self) -> bool:

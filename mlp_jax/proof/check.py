@@ -1,0 +1,245 @@
+"""`check_gradients`: four independent witnesses against the hand-written backward pass.
+
+1. local: every equation of every layer against `jax.vjp` of that layer, at its own inputs.
+2. whole: the full gradient against `jax.grad`, per parameter.
+3. differences: central differences along random directions, in float64.
+4. loops: sampled entries against the scalar index equations, in float64 without JAX.
+
+The check runs at perturbed parameters (at the usual initial values a forgotten scale of 1 passes),
+with uneven weights c that include zeros, in training mode with the dropout masks held, and in
+inference mode where that differs.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from mlp_jax.backprop import Layer, Loss
+from mlp_jax.backprop.gradient import forward_backward
+from mlp_jax.proof import compare, oracles
+from mlp_jax.proof.compare import Comparison
+from mlp_jax.proof.loops import SAMPLES, loop_comparisons
+from mlp_jax.proof.observe import Path, Seen, observe, path_name, walk
+from mlp_jax.proof.report import Report, Row, Witness
+
+EXAMPLES = 8
+DIRECTIONS = 2
+STEPS = (1e-5, 1e-6)
+BOUNDS: dict[str, dict[Witness, float]] = {
+    "float64": {"local": 1e-12, "whole": 1e-12, "loops": 1e-12, "differences": 1e-7},
+    "float32": {"local": 2e-5, "whole": 2e-5},
+    "bfloat16": {"local": 5e-2, "whole": 5e-2},
+}
+Differentiate = Callable[..., tuple[Array, Any, Any, Any]]
+
+
+def perturbed(tree: Any, rng: np.random.Generator, scale: float = 0.3) -> Any:
+    """The tree with normal noise: vectors by `scale`, matrices by a tenth of their spread."""
+
+    def moved(leaf: np.ndarray) -> np.ndarray:
+        size = scale if leaf.ndim < 2 else 0.1 * float(np.std(leaf)) + 1e-3
+        return leaf + size * rng.standard_normal(leaf.shape)
+
+    return jax.tree.map(moved, tree)
+
+
+def _perturbed_state(state: Any, rng: np.random.Generator) -> Any:
+    """Running figures moved too; variances stay positive."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: np.abs(leaf) + 0.1 if "variance" in str(path[-1]) else leaf,
+        perturbed(state, rng),
+    )
+
+
+def _wide(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
+
+
+def _unit_directions(params: Any, rng: np.random.Generator) -> Any:
+    """Random unit vectors in parameter space, one a row of the leading axis."""
+    raw = jax.tree.map(lambda p: rng.standard_normal((DIRECTIONS, *p.shape)), params)
+    squares = [np.sum(v**2, axis=tuple(range(1, v.ndim))) for v in jax.tree.leaves(raw)]
+    length = np.sqrt(sum(squares))
+    return jax.tree.map(lambda v: v / length.reshape(-1, *[1] * (v.ndim - 1)), raw)
+
+
+def cast_weights(params: Any, dtype: Any) -> Any:
+    """The parameters with the matrices in `dtype`: the type in which products run."""
+    return jax.tree.map(lambda p: p.astype(dtype) if p.ndim > 1 else p, params)
+
+
+def _witnesses(
+    network: Layer, loss: Loss, train: bool, dtype: str, differentiate: Differentiate
+) -> Callable[..., Any]:
+    """The real pass under observation and JAX's witnesses, as one function to compile."""
+    layers = list(walk(network))
+    coupled = train and network.couples_examples
+
+    def run(
+        params: Any,
+        state: Any,
+        x: Array,
+        y: Array,
+        c: Array,
+        mask: Array | None,
+        key: Array,
+        directions: Any,
+    ) -> Any:
+        log: dict[Path, Seen] = {}
+        weights = cast_weights(params, jnp.bfloat16) if dtype == "bfloat16" else params
+        value, _, grads, tape = differentiate(
+            observe(network, log), loss, train, weights, state, x, y, c, mask, key
+        )
+
+        def objective(candidate: Any) -> Array:
+            output = network.forward(candidate, state, x, train=train, key=key, mask=mask)[0]
+            return c @ loss.value(output.astype(c.dtype), y)
+
+        slopes = None
+        if directions is not None:
+            steps = jnp.asarray(STEPS, c.dtype)
+            slopes = oracles.central_differences(objective, params, directions, steps)
+        return {
+            "value": value,
+            "grads": grads,
+            "records": tape.records,
+            "seen": {path: _arrays(log[path]) for path, _ in layers},
+            "local": oracles.local_gradients(layers, log, None if coupled else c),
+            "loss": oracles.loss_gradient(loss, log[()], y, c, coupled),
+            "whole": jax.grad(objective)(weights),
+            "slopes": slopes,
+        }
+
+    return run
+
+
+def _compiled(run: Callable[..., Any]) -> Callable[..., Any]:
+    """`run` as one program. It runs once, so on a CPU it is compiled fast and not well."""
+    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    return jax.jit(run, compiler_options=quick)
+
+
+def _arrays(seen: Seen) -> tuple[Any, ...]:
+    return (
+        seen.params, seen.a, seen.mask, seen.a_next, seen.grad_a_next, seen.grad_a, seen.records,
+    )  # fmt: skip
+
+
+def _host(arrays: tuple[Any, ...], train: bool) -> Seen:
+    """A `Seen` of NumPy arrays."""
+    params, a, mask, a_next, grad_a_next, grad_a, records = arrays
+    return Seen(params, None, a, None, mask, train, a_next, grad_a_next, grad_a, records)
+
+
+def _comparisons(
+    network: Layer,
+    loss: Loss,
+    train: bool,
+    found: dict[str, Any],
+    y: np.ndarray,
+    c: np.ndarray,
+    directions: Any,
+    samples: int | None,
+) -> Iterator[tuple[Witness, Comparison]]:
+    """Every comparison of one pass, from the loss down."""
+    layers = list(walk(network))
+    log = {path: _host(arrays, train) for path, arrays in found["seen"].items()}
+    coupled = train and network.couples_examples
+    used = None if coupled else c
+    each, seed = found["loss"]
+    grads = found["grads"]
+    terms = float(np.sum(np.abs(c * each)))
+    yield "local", Comparison((), oracles.VALUE, found["value"], np.sum(c * each), terms)
+    yield "local", Comparison((), oracles.SEED, np.asarray(log[()].grad_a_next), seed)
+    for row in compare.local_comparisons(layers, log, found["local"], grads, used):
+        yield "local", row
+    for row in compare.whole_comparisons(found["whole"], grads, found["records"], used):
+        yield "whole", row
+    if directions is not None:
+        for row in compare.difference_comparisons(found["slopes"], grads, directions):
+            yield "differences", row
+        for row in loop_comparisons(loss, layers, log, grads, y, c, coupled, samples):
+            yield "loops", row
+
+
+def layer_label(network: Layer, path: Path, witness: Witness) -> str:
+    """ "2 Dense(10, identity)": a layer's path and specification."""
+    if not path:
+        return "network" if witness == "differences" else "loss"
+    layer = network
+    for index in path:
+        layer = layer.children[index]
+    name = str(layer).partition("(")[0] if layer.children else str(layer)
+    return f"{path_name(path)} {name}"
+
+
+def _handful(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """At most `EXAMPLES` examples, evenly spaced."""
+    chosen = np.unique(np.linspace(0, len(x) - 1, EXAMPLES).astype(int))
+    return np.asarray(x)[chosen], np.asarray(y)[chosen]
+
+
+def _uneven_weights(n: int, coupled: bool, rng: np.random.Generator) -> tuple[Any, Any]:
+    """c (N,) uneven with zeros, and a mask with a padding row where examples are coupled."""
+    weights = rng.uniform(0.2, 1.8, n)
+    mask = None
+    if n > 2:
+        weights[1] = 0
+    if coupled and n > 3:
+        weights[-1] = 0
+        mask = np.arange(n) < n - 1
+    return weights / weights.sum(), mask
+
+
+def check_gradients(
+    network: Layer,
+    loss: Loss,
+    params: Any,
+    batch: tuple[Any, Any],
+    *,
+    state: Any = None,
+    dtypes: Sequence[str] = ("float64",),
+    samples: int | None = SAMPLES,
+    seed: int = 0,
+    differentiate: Differentiate = forward_backward,
+) -> Report:
+    """Proves the gradient of `loss` over `network` at (perturbed) `params` on examples of `batch`.
+
+    batch: x (N, I) and y as the loss takes it; a handful of examples is used. dtypes: "float64"
+    for all four witnesses, "float32" or "bfloat16" besides for the first two in the run's own
+    type. samples: entries a layer that the index loops look at, None for all. Products run at
+    precision "highest". Nothing is raised on a fault: look at `.ok`, `.fault`, `.worst`.
+    """
+    started = time.perf_counter()
+    x, y = _handful(*batch)
+    rng = np.random.default_rng(seed)
+    moved = perturbed(_wide(params), rng)
+    kept = _perturbed_state(_wide(network.without_state() if state is None else state), rng)
+    c, mask = _uneven_weights(len(x), network.couples_examples, rng)
+    directions = _unit_directions(moved, rng)
+    modes = [True, False] if network.draws or network.has_state else [True]
+    rows: list[Row] = []
+    for dtype in dtypes:
+        full = dtype == "float64"
+        wide = np.dtype(np.float64 if full else np.float32)
+        arguments: Any = (moved, kept, x, y, c, mask)
+        arguments = jax.tree.map(
+            lambda v, wide=wide: v.astype(wide) if np.issubdtype(v.dtype, np.floating) else v,
+            arguments,
+        )
+        with jax.enable_x64(full), jax.default_matmul_precision("highest"):
+            for train in modes:
+                run = _compiled(_witnesses(network, loss, train, dtype, differentiate))
+                along = directions if full else None
+                found = jax.device_get(run(*arguments, jax.random.key(seed), along))
+                mode = "training" if train else "inference"
+                for witness, row in _comparisons(network, loss, train, found, y, c, along, samples):
+                    label = layer_label(network, row.path, witness)
+                    bound = BOUNDS[dtype][witness]
+                    rows.append(Row(label, row.equation, witness, mode, dtype, *row.error(), bound))
+    return Report(tuple(rows), time.perf_counter() - started)

@@ -1,0 +1,197 @@
+"""Witness 4: sampled entries of each layer against the index equations of `reference.py`.
+
+Runs on the host on the values that one observed pass left behind (NumPy float64).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlp_jax.backprop import BatchNorm, Dense, Layer, LayerNorm, Loss, RMSNorm
+from mlp_jax.backprop.dense import Activation
+from mlp_jax.proof import reference
+from mlp_jax.proof.compare import Comparison
+from mlp_jax.proof.observe import Path, Seen, at
+from mlp_jax.proof.oracles import (
+    BIAS,
+    EQUATION_1,
+    EQUATION_2,
+    EQUATION_3,
+    FORWARD,
+    INPUT,
+    SEED,
+)
+from mlp_jax.proof.scalars import ACTIVATION_SCALARS, LOSS_SCALARS
+
+SAMPLES = 6
+
+
+class Sampled(NamedTuple):
+    """Entries of ours, the same by loops, and the size of the sums over absolute values."""
+
+    ours: np.ndarray
+    expected: np.ndarray
+    size: float
+
+
+def _sampled(
+    ours: np.ndarray,
+    entry: Callable[..., float],
+    absolute: Callable[..., float],
+    shape: Sequence[int],
+    rng: np.random.Generator,
+    samples: int | None,
+) -> Sampled:
+    total = int(np.prod(shape))
+    chosen = np.arange(total) if samples is None else rng.integers(0, total, samples)
+    indices = [tuple(map(int, np.unravel_index(k, shape))) for k in chosen]
+    return Sampled(
+        np.array([ours[index] for index in indices], dtype=float),
+        np.array([entry(*index) for index in indices]),
+        float(np.linalg.norm([absolute(*index) for index in indices])),
+    )
+
+
+def dense_samples(
+    layer: Dense, seen: Seen, grads: Any, c: np.ndarray, pick: Callable[..., Sampled]
+) -> dict[str, Sampled]:
+    """Forward, equations 1 to 3 and the bias of a dense layer."""
+    W, a, delta = seen.params["W"], np.asarray(seen.a), seen.records["W"].delta
+    b = seen.params.get("b", np.zeros(W.shape[1]))
+    f, slope = ACTIVATION_SCALARS[layer.activation]
+    assert seen.grad_a_next is not None
+    grad_next = np.asarray(seen.grad_a_next)
+    abs_W, abs_a, abs_d, abs_c = np.abs(W), np.abs(a), np.abs(delta), np.abs(c)
+
+    def z(n: int, j: int) -> float:
+        return reference.z_entry(W, b, a, n, j)
+
+    def size_z(n: int, j: int) -> float:
+        return float(abs_a[n] @ abs_W[:, j] + abs(b[j]))
+
+    def size_1(n: int, j: int) -> float:
+        return abs(grad_next[n, j]) * max(1.0, abs(slope(z(n, j))))
+
+    rows = {
+        FORWARD: pick(seen.a_next, lambda n, j: f(z(n, j)), size_z, np.shape(seen.a_next)),
+        EQUATION_1: pick(
+            delta, lambda n, j: float(grad_next[n, j]) * slope(z(n, j)), size_1, delta.shape
+        ),
+        EQUATION_2: pick(
+            seen.grad_a,
+            lambda n, i: reference.grad_a_entry(W, delta, n, i),
+            lambda n, i: float(abs_d[n] @ abs_W[i]),
+            a.shape,
+        ),
+        EQUATION_3: pick(
+            grads["W"],
+            lambda i, j: reference.grad_W_entry(a, delta, c, i, j),
+            lambda i, j: float(abs_c @ (abs_a[:, i] * abs_d[:, j])),
+            W.shape,
+        ),
+    }
+    if "b" in seen.params:
+        rows[BIAS] = pick(
+            grads["b"],
+            lambda j: reference.grad_b_entry(delta, c, j),
+            lambda j: float(abs_c @ abs_d[:, j]),
+            b.shape,
+        )
+    return rows
+
+
+def norm_samples(
+    layer: LayerNorm | RMSNorm | BatchNorm, seen: Seen, pick: Callable[..., Sampled]
+) -> dict[str, Sampled]:
+    """∇a of a norm by the explicit sum over its Jacobian."""
+    a, scale, grad_y = np.asarray(seen.a), seen.params["scale"], np.asarray(seen.grad_a_next)
+    grad_a = np.asarray(seen.grad_a)
+    if isinstance(layer, BatchNorm):
+        if not seen.train:
+            return {}
+        if seen.mask is not None:  # the batch is the rows that count
+            rows = np.flatnonzero(seen.mask)
+            a, grad_y, grad_a = a[rows], grad_y[rows], grad_a[rows]
+
+        def entry(n: int, j: int) -> float:
+            return reference.batch_norm_grad_a_entry(
+                a[:, j], scale[j], grad_y[:, j], n, epsilon=layer.epsilon
+            )
+    else:
+        centred = isinstance(layer, LayerNorm)
+
+        def entry(n: int, j: int) -> float:
+            return reference.layer_norm_grad_a_entry(
+                a[n], scale, grad_y[n], j, epsilon=layer.epsilon, centred=centred
+            )
+
+    spread = np.sqrt(layer.epsilon + np.var(a))
+    reach = float(np.max(np.abs(grad_y)) * np.max(np.abs(scale)) / spread)
+    return {INPUT: pick(grad_a, entry, lambda n, j: reach, a.shape)}
+
+
+def activation_samples(
+    layer: Activation, seen: Seen, pick: Callable[..., Sampled]
+) -> dict[str, Sampled]:
+    """Equation 1 of an activation that stands alone."""
+    slope = ACTIVATION_SCALARS[layer.name][1]
+    grad_y = np.asarray(seen.grad_a_next)
+    return {
+        EQUATION_1: pick(
+            seen.grad_a,
+            lambda n, j: float(grad_y[n, j]) * slope(float(seen.a[n, j])),
+            lambda n, j: abs(float(grad_y[n, j])),
+            grad_y.shape,
+        )
+    }
+
+
+def loss_samples(loss: Loss, root: Seen, y: np.ndarray, seed: np.ndarray) -> Sampled:
+    """∂Eₙ/∂s_k of every output of the examples, seeded with c where the network couples them."""
+    _, slope = LOSS_SCALARS[loss.name]
+    s = np.asarray(root.a_next, dtype=float)
+    labels = y.ndim == 1 and loss.function.targets == "classes" and s.shape[1] > 1
+    expected = np.zeros_like(s)
+    for n in range(len(s)):
+        target: Any = int(y[n]) if labels else [float(v) for v in y[n].reshape(-1)]
+        for k in range(s.shape[1]):
+            outputs = [float(v) for v in s[n]]
+            expected[n, k] = seed[n] * slope(outputs, target, k, **dict(loss.options))
+    return Sampled(np.asarray(root.grad_a_next, dtype=float), expected, 0.0)
+
+
+def loop_comparisons(
+    loss: Loss,
+    layers: list[tuple[Path, Layer]],
+    log: dict[Path, Seen],
+    grads: Any,
+    y: np.ndarray,
+    c: np.ndarray,
+    coupled: bool,
+    samples: int | None = SAMPLES,
+) -> Iterator[Comparison]:
+    """Witness 4 for the loss and every layer that the reference knows; samples=None: all entries.
+
+    coupled: the tape carries c already, so the loss is seeded with c and equation 3 sums with 1.
+    """
+    rng = np.random.default_rng(0)
+    ones = np.ones_like(c)
+
+    def pick(ours: Any, entry: Any, absolute: Any, shape: Sequence[int]) -> Sampled:
+        return _sampled(np.asarray(ours), entry, absolute, shape, rng, samples)
+
+    yield Comparison((), SEED, *loss_samples(loss, log[()], y, c if coupled else ones))
+    for path, layer in reversed(layers):
+        seen = log[path]
+        if seen.grad_a_next is None:
+            continue
+        found: dict[str, Sampled] = {}
+        if isinstance(layer, Dense):
+            found = dense_samples(layer, seen, at(grads, path), ones if coupled else c, pick)
+        elif isinstance(layer, (LayerNorm, RMSNorm, BatchNorm)):
+            found = norm_samples(layer, seen, pick)
+        elif isinstance(layer, Activation):
+            found = activation_samples(layer, seen, pick)
+        for equation, sampled in found.items():
+            yield Comparison(path, equation, *sampled)

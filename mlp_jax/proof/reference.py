@@ -1,0 +1,109 @@
+"""The equations index by index, in plain loops over Python floats: independent evidence, no JAX.
+
+W[i, j] connects input i to output j, as in `layer.py`; the sums are the ones that a scalar
+derivation by the chain rule gives. Each function computes one entry; `docs/derivation.md` quotes
+them. Slow on purpose. Arrays are NumPy float64; n counts examples, i inputs, j outputs.
+"""
+
+import numpy as np
+
+Vector = np.ndarray
+Matrix = np.ndarray
+
+
+def z_entry(W: Matrix, b: Vector, a: Matrix, n: int, j: int) -> float:
+    """z_j = Σ_i W_ij a_i + b_j."""
+    return sum(float(W[i, j]) * float(a[n, i]) for i in range(W.shape[0])) + float(b[j])
+
+
+def grad_a_entry(W: Matrix, grad_z: Matrix, n: int, i: int) -> float:
+    """∂E/∂a_i = Σ_j ∂E/∂z_j ∂z_j/∂a_i = Σ_j ∇z_j W_ij (equation 2)."""
+    return sum(float(grad_z[n, j]) * float(W[i, j]) for j in range(W.shape[1]))
+
+
+def grad_W_entry(a: Matrix, grad_z: Matrix, c: Vector, i: int, j: int) -> float:
+    """∂E/∂W_ij = Σ_n c_n ∇z_nj a_ni, for z_j is the only output that W_ij touches (equation 3)."""
+    return sum(float(c[n]) * float(grad_z[n, j]) * float(a[n, i]) for n in range(len(c)))
+
+
+def grad_b_entry(grad_z: Matrix, c: Vector, j: int) -> float:
+    """∂E/∂b_j = Σ_n c_n ∇z_nj."""
+    return sum(float(c[n]) * float(grad_z[n, j]) for n in range(len(c)))
+
+
+def dense_forward(W: Matrix, b: Vector, a: Matrix) -> Matrix:
+    """z (N, J), entry by entry."""
+    return np.array([[z_entry(W, b, a, n, j) for j in range(len(b))] for n in range(len(a))])
+
+
+def dense_backward(
+    W: Matrix, a: Matrix, grad_z: Matrix, c: Vector
+) -> tuple[Matrix, Matrix, Vector]:
+    """∇a (N, I), ∇W (I, J) and ∇b (J,), entry by entry."""
+    n_in, n_out = W.shape
+    grad_a = [[grad_a_entry(W, grad_z, n, i) for i in range(n_in)] for n in range(len(a))]
+    grad_W = [[grad_W_entry(a, grad_z, c, i, j) for j in range(n_out)] for i in range(n_in)]
+    grad_b = [grad_b_entry(grad_z, c, j) for j in range(n_out)]
+    return np.array(grad_a), np.array(grad_W), np.array(grad_b)
+
+
+def with_bias_neuron(W: Matrix, b: Vector, a: Matrix) -> tuple[Matrix, Matrix]:
+    """The bias as the weights of a dummy activation of 1: W̃ = [W; bᵀ] (I+1, J), ã = [a, 1].
+
+    Then z = W̃ᵀã, and the last row of ∇W̃ = ã ∇zᵀ is ∇b.
+    """
+    return np.vstack([W, b[None, :]]), np.hstack([a, np.ones((len(a), 1))])
+
+
+def column_forward(W: Matrix, b: Vector, a: Vector) -> Vector:
+    """z = W a + b in the notation with W (n_out, n_in), one example: z_j = Σ_i W_ji a_i + b_j."""
+    return np.array(
+        [
+            sum(float(W[j, i]) * float(a[i]) for i in range(len(a))) + float(b[j])
+            for j in range(len(b))
+        ]
+    )
+
+
+def column_backward(W: Matrix, a: Vector, grad_z: Vector) -> tuple[Vector, Matrix, Vector]:
+    """∇a = Wᵀ∇z, ∇W = ∇z aᵀ, ∇b = ∇z in the notation with W (n_out, n_in), one example."""
+    outs, ins = range(W.shape[0]), range(W.shape[1])
+    grad_a = [sum(float(W[j, i]) * float(grad_z[j]) for j in outs) for i in ins]
+    grad_W = [[float(grad_z[j]) * float(a[i]) for i in ins] for j in outs]
+    return np.array(grad_a), np.array(grad_W), np.array(grad_z, dtype=float)
+
+
+def layer_norm_grad_a_entry(
+    a: Vector, scale: Vector, grad_y: Vector, i: int, *, epsilon: float, centred: bool
+) -> float:
+    """∂E/∂a_i = Σ_j ∇y_j ∂y_j/∂a_i for layer norm (centred) and RMS norm, one example.
+
+    ∂x̂_j/∂a_i = (δ_ij − [centred] 1/J − x̂_i x̂_j/J)/σ.
+    """
+    J = len(a)
+    mean = sum(map(float, a)) / J if centred else 0.0
+    sigma = (sum((float(v) - mean) ** 2 for v in a) / J + epsilon) ** 0.5
+    x_hat = [(float(v) - mean) / sigma for v in a]
+    total = 0.0
+    for j in range(J):
+        moved = (1.0 if i == j else 0.0) - (1.0 / J if centred else 0.0) - x_hat[i] * x_hat[j] / J
+        total += float(grad_y[j]) * float(scale[j]) * moved / sigma
+    return total
+
+
+def batch_norm_grad_a_entry(
+    a: Vector, scale: float, grad_y: Vector, m: int, *, epsilon: float
+) -> float:
+    """∂E/∂a_m = Σ_n ∇y_n ∂y_n/∂a_m for batch norm in training, one feature of all examples.
+
+    ∂x̂_n/∂a_m = (δ_nm − 1/N − x̂_n x̂_m/N)/σ.
+    """
+    N = len(a)
+    mean = sum(map(float, a)) / N
+    sigma = (sum((float(v) - mean) ** 2 for v in a) / N + epsilon) ** 0.5
+    x_hat = [(float(v) - mean) / sigma for v in a]
+    total = 0.0
+    for n in range(N):
+        moved = (1.0 if n == m else 0.0) - 1.0 / N - x_hat[n] * x_hat[m] / N
+        total += float(grad_y[n]) * float(scale) * moved / sigma
+    return total

@@ -1,0 +1,146 @@
+"""What the proof found: a row for every equation of every layer and every witness."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mlp_jax.proof.oracles import BIAS, EQUATION_1, EQUATION_2, EQUATION_3, FORWARD, INPUT
+
+Witness = Literal["local", "whole", "differences", "loops"]
+
+WITNESSES: dict[str, str] = {
+    "local": "jax.vjp",
+    "whole": "jax.grad",
+    "differences": "differences",
+    "loops": "index loops",
+}
+READING_ORDER = (FORWARD, EQUATION_1, EQUATION_2, EQUATION_3, BIAS, INPUT)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: the relative error of one equation of one layer by one witness.
+
+    error = ‖ours − witness‖ / max(‖witness‖, s), s the same contraction over absolute values;
+    ours and expected are the values where they differ most.
+    """
+
+    layer: str
+    equation: str
+    witness: Witness
+    mode: str
+    dtype: str
+    error: float
+    ours: float
+    expected: float
+    bound: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the error is within the bound; NaN is not."""
+        return self.error <= self.bound
+
+    def __str__(self) -> str:
+        return (
+            f"{self.layer}, {self.equation}: {self.ours:.9g} here, {self.expected:.9g} by "
+            f"{WITNESSES[self.witness]} (relative error {self.error:.1e}, bound {self.bound:.0e}, "
+            f"{self.dtype}, {self.mode})"
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """All rows of a check. Printable; `.ok`, `.worst`, `.fault`, `.to_json()`."""
+
+    rows: tuple[Row, ...]
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row holds."""
+        return all(row.ok for row in self.rows)
+
+    @property
+    def worst(self) -> Row:
+        """The row whose error is largest beside its bound."""
+        return max(
+            self.rows, key=lambda row: math.inf if math.isnan(row.error) else row.error / row.bound
+        )
+
+    @property
+    def fault(self) -> Row | None:
+        """Where the first fault lies: the failed local row nearest to the loss, else any failed.
+
+        Local witnesses and loops test a layer at its own inputs, so a fault does not smear; the
+        whole gradient and the differences only tell that there is one.
+        """
+        failed = [row for row in self.rows if not row.ok]
+        located = [row for row in failed if row.witness in ("local", "loops")]
+        return next(iter(located or failed), None)
+
+    def to_json(self) -> str:
+        """The report as JSON; errors that are not finite are null."""
+        rows = [
+            {
+                key: (None if isinstance(value, float) and not math.isfinite(value) else value)
+                for key, value in {**vars(row), "ok": row.ok}.items()
+            }
+            for row in self.rows
+        ]
+        body: dict[str, Any] = {"ok": self.ok, "seconds": round(self.seconds, 3), "rows": rows}
+        return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
+
+    def __str__(self) -> str:
+        return "\n".join([*self._table(), "", *self._summary()])
+
+    def _table(self) -> list[str]:
+        """Layer × equation × witness, the worst error over modes and dtypes in float64."""
+        shown = [row for row in self.rows if row.dtype == "float64"] or list(self.rows)
+        layers = list(dict.fromkeys(row.layer for row in shown))
+        ordered = sorted(shown, key=lambda row: (layers.index(row.layer), _place(row.equation)))
+        cells: dict[tuple[str, str], dict[str, Row]] = {}
+        for row in ordered:
+            group = cells.setdefault((row.layer, row.equation), {})
+            before = group.get(row.witness)
+            if before is None or not row.error <= before.error:
+                group[row.witness] = row
+        width_l = max([len("layer"), *(len(layer) for layer, _ in cells)])
+        width_e = max([len("equation"), *(len(equation) for _, equation in cells)])
+        heads = "".join(f"{title:>13}" for title in WITNESSES.values())
+        lines = [f"{'layer':<{width_l}}  {'equation':<{width_e}}{heads}"]
+        previous = None
+        for (layer, equation), group in cells.items():
+            name = "" if layer == previous else layer
+            marks = "".join(_cell(group.get(witness)) for witness in WITNESSES)
+            lines.append(f"{name:<{width_l}}  {equation:<{width_e}}{marks}")
+            previous = layer
+        return [line.rstrip() for line in lines]
+
+    def _summary(self) -> list[str]:
+        lines = []
+        for dtype in dict.fromkeys(row.dtype for row in self.rows):
+            for witness, title in WITNESSES.items():
+                rows = [r for r in self.rows if r.dtype == dtype and r.witness == witness]
+                if rows:
+                    worst = max(rows, key=lambda r: math.inf if math.isnan(r.error) else r.error)
+                    lines.append(
+                        f"{dtype}  {title:<12} worst {worst.error:.1e}  bound {worst.bound:.0e}  "
+                        f"{sum(r.ok for r in rows)}/{len(rows)} hold"
+                    )
+        fault = self.fault
+        if fault is None:
+            lines.append(f"proved: all {len(self.rows)} comparisons hold ({self.seconds:.1f} s)")
+        else:
+            lines.append(f"FAULT in {fault}")
+        return lines
+
+
+def _place(equation: str) -> int:
+    return READING_ORDER.index(equation) if equation in READING_ORDER else len(READING_ORDER)
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return f"{'':>13}"
+    return f"{'' if row.ok else '✗ '}{row.error:.1e}".rjust(13)
