@@ -1,0 +1,166 @@
+"""From arrays as people keep them to a Dataset: images flattened, labels encoded.
+
+Letters: N rows, I features, C classes or outputs.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlp_jax.data.dataset import Dataset, Split, check_labels
+from mlp_jax.errors import InputError, UnknownNameError
+
+TASKS = ("auto", "classification", "regression")
+
+
+def from_arrays(
+    name: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    test: tuple[np.ndarray, np.ndarray] | None = None,
+    task: str = "auto",
+    classes: Sequence[str] | None = None,
+    feature_names: tuple[str, ...] = (),
+) -> Dataset:
+    """Make a Dataset of x (N, I), or images (N, H, W) or (N, H, W, channels), and y.
+
+    uint8 stays uint8, float64 stays float64, every other number becomes float32.
+    `task` "auto" takes whole numbers, booleans and strings in y (N,) for labels and floats in
+    y (N,) or (N, C) for targets. With `classes`, whole numbers index it and strings are looked up
+    in it; without, the classes are the distinct values of the training and test rows, sorted.
+    Raises InputError for what Dataset cannot hold, UnknownNameError for an unknown task.
+    """
+    if task not in TASKS:
+        raise UnknownNameError("task", task, TASKS)
+    pairs = [(x, y)] if test is None else [(x, y), test]
+    parts = ("training", "test")[: len(pairs)]
+    places = [f"the {part} rows of '{name}'" for part in parts]
+
+    flat, shapes = zip(
+        *(_features(x, where) for (x, _), where in zip(pairs, places, strict=True)), strict=True
+    )
+    if len(set(shapes)) > 1:
+        raise InputError(
+            f"In '{name}', x holds images of shape {shapes[0]} in the training rows,"
+            f" but {shapes[1]} in the test rows."
+        )
+    targets = [y for _, y in pairs]
+    if _holds_labels(targets[0], task):
+        encoded, names = _encode(targets, places, classes)
+    elif classes is not None:
+        raise InputError(f"'{name}' names classes, but its y is {targets[0].dtype}: no labels.")
+    else:
+        encoded, names = [_targets(y, w) for y, w in zip(targets, places, strict=True)], ()
+
+    splits = [Split(x, y) for x, y in zip(flat, encoded, strict=True)]
+    image_shape = shapes[0][:2] if shapes[0] and math.prod(shapes[0][2:]) == 1 else None
+    return Dataset(
+        name=name,
+        train=splits[0],
+        test=splits[1] if test is not None else None,
+        classes=names,
+        image_shape=image_shape,
+        feature_names=feature_names,
+    )
+
+
+def _features(x: np.ndarray, where: str) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Rows of numbers (N, I), and the shape of the image that each row was, or ()."""
+    if x.dtype.kind not in "biuf":
+        raise InputError(f"In {where}, x must hold numbers, but its dtype is {x.dtype}.")
+    shape = x.shape[1:] if x.ndim in (3, 4) else ()
+    if shape:
+        x = x.reshape(len(x), math.prod(shape))
+    return np.asarray(x, dtype=_kept_dtype(x.dtype), order="C"), shape
+
+
+def _targets(y: np.ndarray, where: str) -> np.ndarray:
+    if y.dtype.kind not in "biuf":
+        raise InputError(f"In {where}, y must hold numbers, but its dtype is {y.dtype}.")
+    dtype = np.float64 if _kept_dtype(y.dtype) == np.float64 else np.float32
+    return np.asarray(y, dtype=dtype, order="C")
+
+
+def _kept_dtype(dtype: np.dtype) -> type[np.uint8 | np.float32 | np.float64]:
+    if dtype == np.uint8:
+        return np.uint8
+    return np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32
+
+
+def _holds_labels(y: np.ndarray, task: str) -> bool:
+    return task == "classification" or (task == "auto" and y.dtype.kind != "f")
+
+
+def _encode(
+    targets: list[np.ndarray], places: list[str], classes: Sequence[str] | None
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Labels as int32 (N,) for each part, and the class that each number stands for."""
+    labels = [_labels(y, where) for y, where in zip(targets, places, strict=True)]
+    if len({y.dtype.kind for y in labels}) > 1:
+        raise InputError(
+            f"The labels are {targets[0].dtype} in {places[0]},"
+            f" but {targets[1].dtype} in {places[1]}."
+        )
+    is_text = labels[0].dtype.kind == "U"
+    if classes is None:
+        distinct, index = np.unique(np.concatenate(labels), return_inverse=True)
+        ends = np.cumsum([len(y) for y in labels])[:-1]
+        return np.split(index.astype(np.int32), ends), tuple(str(c) for c in distinct)
+    names = tuple(str(c) for c in classes)
+    if not names:
+        raise InputError(f"The list of classes for {places[0]} is empty.")
+    if is_text:
+        labels = [_look_up(y, names, where) for y, where in zip(labels, places, strict=True)]
+    for y, where in zip(labels, places, strict=True):
+        check_labels(y, len(names), where)
+    return [y.astype(np.int32) for y in labels], names
+
+
+def _labels(y: np.ndarray, where: str) -> np.ndarray:
+    """Labels (N,) as int64, bool or str."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise InputError(
+            f"In {where}, labels must have shape (rows,), but y has shape {y.shape};"
+            " of one-hot rows take y.argmax(axis=1)."
+        )
+    kind = y.dtype.kind
+    if kind in "UT":
+        return y.astype(np.str_)
+    if kind == "S":
+        return np.char.decode(y, "utf-8", "backslashreplace")
+    if kind == "b":
+        return y
+    if kind not in "iuf":
+        raise InputError(
+            f"In {where}, labels must be whole numbers or strings, but y is {y.dtype}."
+        )
+    if kind == "f":
+        broken = np.flatnonzero(~np.isfinite(y) | (y != np.trunc(y)))
+        if broken.size:
+            raise InputError(
+                f"In {where}, labels must be whole numbers, but row {broken[0]} has {y[broken[0]]}."
+            )
+    negative = np.flatnonzero(y < 0)
+    if negative.size:
+        raise InputError(
+            f"In {where}, label {y[negative[0]]} in row {negative[0]} is negative:"
+            " whole-number labels count from 0, other names go in as strings."
+        )
+    return y.astype(np.int64)
+
+
+def _look_up(y: np.ndarray, names: tuple[str, ...], where: str) -> np.ndarray:
+    number = {name: i for i, name in enumerate(names)}
+    distinct, index = np.unique(y, return_inverse=True)
+    for label in distinct:
+        if label not in number:
+            row = np.flatnonzero(y == label)[0]
+            raise InputError(
+                f"In {where}, label '{label}' in row {row} is not one of the classes:"
+                f" {', '.join(names)}."
+            )
+    return np.array([number[label] for label in distinct], dtype=np.int64)[index]

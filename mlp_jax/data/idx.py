@@ -1,0 +1,200 @@
+"""IDX, the format of MNIST and its kin: read, write, and a folder of four files to a Dataset.
+
+A file is two zero bytes, a type code, the number of dimensions, each dimension as a big-endian
+uint32, then the values, big-endian (LeCun, Cortes & Burges, "The MNIST database"). It may be
+gzipped, which its first bytes tell, whatever its name.
+"""
+
+import gzip
+import io
+import math
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mlp_jax.data.arrays import from_arrays
+from mlp_jax.data.dataset import Dataset
+from mlp_jax.errors import DataFileError, InputError
+
+DTYPES: dict[int, np.dtype] = {
+    0x08: np.dtype(">u1"),
+    0x09: np.dtype(">i1"),
+    0x0B: np.dtype(">i2"),
+    0x0C: np.dtype(">i4"),
+    0x0D: np.dtype(">f4"),
+    0x0E: np.dtype(">f8"),
+}
+_GZIP = b"\x1f\x8b"
+_CHUNK = 1 << 20
+_FILES = (
+    ("train-images", "idx3-ubyte"),
+    ("train-labels", "idx1-ubyte"),
+    ("t10k-images", "idx3-ubyte"),
+    ("t10k-labels", "idx1-ubyte"),
+)
+
+
+def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read an IDX file, plain or gzipped, into an array of the machine's byte order.
+
+    Raises DataFileError for a file that is missing, is not IDX, or does not hold exactly what its
+    header promises. Memory never exceeds what the file holds.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as raw:
+            if raw.read(2) == _GZIP:
+                raw.seek(0)
+                with gzip.GzipFile(fileobj=raw, mode="rb") as stream:
+                    return _read(stream, path, None)
+            raw.seek(0)
+            return _read(raw, path, path.stat().st_size)
+    except FileNotFoundError:
+        raise DataFileError(f"There is no file '{path}'.") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataFileError(f"'{path}' is a damaged or truncated gzip file: {error}.") from None
+    except DataFileError:
+        raise
+    except OSError as error:
+        raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
+
+
+def write_idx(path: str | os.PathLike[str], array: np.ndarray) -> None:
+    """Write an array as IDX, gzipped if the name ends in .gz; equal arrays give equal bytes.
+
+    The file is whole or absent. Raises InputError for a dtype that IDX does not have.
+    """
+    path = Path(path)
+    stored = array.dtype.newbyteorder(">")
+    codes = {dtype: code for code, dtype in DTYPES.items()}
+    if stored not in codes:
+        known = ", ".join(dtype.name for dtype in codes)
+        raise InputError(f"IDX holds {known}, not {array.dtype}, so '{path}' was not written.")
+    header = bytes([0, 0, codes[stored], array.ndim])
+    header += b"".join(n.to_bytes(4, "big") for n in array.shape)
+    content = header + array.astype(stored).tobytes()
+    if path.suffix == ".gz":
+        content = gzip.compress(content, mtime=0)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_folder(
+    folder: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    classes: Sequence[str] | None = None,
+) -> Dataset:
+    """Read the files of MNIST's names in a folder: training, and test where there are any.
+
+    Names are those of MNIST (`train-images-idx3-ubyte`), also with `.idx3`, also with `.gz`; of
+    several the plain file is read. The classes are '0' to '9', or to the largest label.
+    Raises DataFileError for a file that is missing or not of its kind, InputError for bad labels.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataFileError(f"There is no folder '{folder}'.")
+    found = [_find(folder, stem, kind) for stem, kind in _FILES]
+    needed = 4 if any(found[2:]) else 2
+    missing = [
+        f"{stem}-{kind}"
+        for (stem, kind), path in zip(_FILES[:needed], found[:needed], strict=True)
+        if path is None
+    ]
+    if missing:
+        raise DataFileError(f"'{folder}' has no {' and no '.join(missing)} (nor with .gz).")
+    paths = [path for path in found if path is not None]
+    images = [_read_images(path) for path in paths[::2]]
+    labels = [_read_labels(path) for path in paths[1::2]]
+    if classes is None:
+        largest = max(int(y.max(initial=0)) for y in labels)
+        classes = tuple(str(i) for i in range(max(10, largest + 1)))
+    return from_arrays(
+        name or folder.resolve().name,
+        images[0],
+        labels[0],
+        test=(images[1], labels[1]) if len(images) == 2 else None,
+        task="classification",
+        classes=classes,
+    )
+
+
+def _read(stream: io.BufferedIOBase, path: Path, size: int | None) -> np.ndarray:
+    """Read from a stream of known size, or, where only its end tells the size, up to there."""
+    start = stream.read(4)
+    if start[:2] != b"\0\0"[: len(start)] or not start:
+        raise DataFileError(
+            f"'{path}' is not an IDX file: it starts with {start[:2].hex(' ') or 'nothing'},"
+            " not 00 00."
+        )
+    n_dimensions = start[3] if len(start) == 4 else 0
+    sizes = stream.read(4 * n_dimensions)
+    if len(start) < 4 or len(sizes) < 4 * n_dimensions:
+        raise DataFileError(
+            f"'{path}' is cut off inside its header, after {len(start) + len(sizes)} bytes."
+        )
+    if start[2] not in DTYPES:
+        known = ", ".join(f"0x{code:02x}" for code in DTYPES)
+        raise DataFileError(
+            f"'{path}' has the unknown IDX type code 0x{start[2]:02x}; known are {known}."
+        )
+    dtype = DTYPES[start[2]]
+    shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, len(sizes), 4))
+    promised = math.prod(shape) * dtype.itemsize
+    held = None if size is None else size - len(start) - len(sizes)
+    if held is not None and held != promised:
+        raise _mismatch(path, shape, promised, f"{held}")
+    values = _read_up_to(stream, promised + 1)
+    if len(values) != promised:
+        more = len(values) > promised
+        raise _mismatch(path, shape, promised, "more" if more else f"{len(values)}")
+    try:
+        array = np.frombuffer(values, dtype).reshape(shape)
+    except ValueError as error:
+        raise DataFileError(f"'{path}' has a shape that NumPy cannot hold: {error}.") from None
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _mismatch(path: Path, shape: tuple[int, ...], promised: int, held: str) -> DataFileError:
+    return DataFileError(
+        f"'{path}' holds {held} bytes of values, but its header promises {promised}"
+        f" (shape {' × '.join(map(str, shape)) or '()'})."
+    )
+
+
+def _read_up_to(stream: io.BufferedIOBase, limit: int) -> bytearray:
+    values = bytearray()
+    while chunk := stream.read(min(_CHUNK, limit - len(values))):
+        values += chunk
+    return values
+
+
+def _find(folder: Path, stem: str, kind: str) -> Path | None:
+    names = [f"{stem}{mark}{kind}{end}" for end in ("", ".gz") for mark in "-."]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _read_images(path: Path) -> np.ndarray:
+    images = read_idx(path)
+    if images.ndim != 3:
+        raise DataFileError(
+            f"'{path}' should hold images (rows, height, width), but has shape {images.shape}."
+        )
+    return images
+
+
+def _read_labels(path: Path) -> np.ndarray:
+    labels = read_idx(path)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataFileError(
+            f"'{path}' should hold whole-number labels (rows,),"
+            f" but has {labels.dtype} of shape {labels.shape}."
+        )
+    return labels

@@ -1,0 +1,86 @@
+"""Bring features to mean 0 and standard deviation 1, as one multiplication and one addition.
+
+Letters: N rows, I features.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float64, Shaped
+from numpy.typing import DTypeLike
+
+from mlp_jax.errors import InputError
+
+_CHUNK = 1 << 20  # values that are in float64 at a time
+
+
+class Scaling(NamedTuple):
+    """x_scaled = x · scale + offset; both of shape () for pixels or (I,) for columns."""
+
+    scale: Float64[np.ndarray, "*shape"]
+    offset: Float64[np.ndarray, "*shape"]
+
+
+def fit_scaling(x: Shaped[np.ndarray, "N I"], *, pixels: bool = False) -> Scaling:
+    """The scaling that gives these (training) rows mean 0 and standard deviation 1.
+
+    uint8 x, and float x that `pixels` says are pixels, get one scale and offset for all columns;
+    other x one a column. What is constant gets scale 1. Standard deviations divide by N.
+    Raises InputError for a column too widely spread for float64.
+    """
+    if x.dtype == np.uint8:
+        return _fit_histogram(x)
+    return _fit_columns(x.reshape(-1, 1) if pixels else x, one=pixels)
+
+
+def apply(
+    scaling: Scaling, x: Shaped[np.ndarray, "N I"], dtype: DTypeLike
+) -> Float[np.ndarray, "N I"]:
+    """x · scale + offset, computed in float64 and returned in dtype."""
+    if x.dtype == np.uint8 and scaling.scale.ndim == 0:
+        return (np.arange(256) * scaling.scale + scaling.offset).astype(dtype)[x]
+    scaled = np.empty(x.shape, dtype)
+    for rows in _chunks(x):
+        scaled[rows] = x[rows] * scaling.scale + scaling.offset
+    return scaled
+
+
+def _fit_histogram(x: np.ndarray) -> Scaling:
+    counts = sum(np.bincount(x[rows].ravel(), minlength=256) for rows in _chunks(x))
+    values = [(value, int(n)) for value, n in enumerate(np.asarray(counts))]
+    total = sum(value * n for value, n in values)
+    squares = sum(value**2 * n for value, n in values)
+    # Whole numbers of any size: N² times the variance is exact.
+    spread = x.size * squares - total**2
+    mean, deviation = total / x.size, spread**0.5 / x.size
+    return _scaling(np.asarray(mean), np.asarray(deviation), np.asarray(spread == 0))
+
+
+def _fit_columns(x: np.ndarray, *, one: bool) -> Scaling:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = x.mean(axis=0, dtype=np.float64)
+        squares = np.zeros(x.shape[1])
+        for rows in _chunks(x):
+            squares += np.square(x[rows] - mean).sum(axis=0)
+        deviation = np.sqrt(squares / len(x))
+    if not np.isfinite(deviation).all():
+        column = int(np.argmin(np.isfinite(deviation)))
+        raise InputError(
+            f"Column {column} of x, from {x[:, column].min()} to {x[:, column].max()},"
+            " is too widely spread to be standardized."
+        )
+    scaling = _scaling(mean, deviation, x.min(axis=0) == x.max(axis=0))
+    if one:
+        return Scaling(scaling.scale.reshape(()), scaling.offset.reshape(()))
+    return scaling
+
+
+def _scaling(mean: np.ndarray, deviation: np.ndarray, is_constant: np.ndarray) -> Scaling:
+    scale = 1 / np.where(is_constant | (deviation == 0), 1.0, deviation)
+    return Scaling(np.asarray(scale), np.asarray(-mean * scale))
+
+
+def _chunks(x: np.ndarray) -> Iterator[slice]:
+    step = max(1, _CHUNK // x.shape[1])
+    return (slice(start, start + step) for start in range(0, len(x), step))

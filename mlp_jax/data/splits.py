@@ -1,0 +1,122 @@
+"""Give up rows for validation and test: stratified, disjoint, complete, the same for a seed.
+
+Letters: N rows, C classes.
+"""
+
+import itertools
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Float32
+
+from mlp_jax.data.dataset import Dataset, Split, check_labels
+from mlp_jax.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Rows to learn from, to choose by, and to judge by."""
+
+    train: Split
+    validation: Split | None
+    test: Split | None
+
+
+def split(dataset: Dataset, *, test: float | None, validation: float, seed: int) -> Splits:
+    """Part dataset.train into training, validation and test rows, which keep their order.
+
+    `test` and `validation` are fractions of the rows of dataset.train, in [0, 1). A set with its
+    own test rows keeps those, and `test` is not used. Labels are stratified: in every part each
+    class has its exact share, rounded down or up, and no class loses its last training row.
+    Raises InputError for a fraction out of range, or one that leaves a part without rows.
+    """
+    shares = {"validation": _share("validation", validation), "test": _share("test", test or 0.0)}
+    if seed < 0:
+        raise InputError(f"The seed of a split must not be negative, but is {seed}.")
+    if dataset.test is not None:
+        shares["test"] = Fraction(0)
+    n_rows = len(dataset.train)
+    if sum(shares.values()) >= 1:
+        raise InputError(
+            f"A validation fraction of {validation} and a test fraction of {test}"
+            f" leave no training row of {n_rows}."
+        )
+    y = dataset.train.y if dataset.is_classification else np.zeros(n_rows, np.int32)
+    part_of_row = _assign(y, (shares["validation"], shares["test"]), seed)
+    held_out = {}
+    for number, (name, share) in enumerate(shares.items(), start=1):
+        held_out[name] = _take(dataset.train, part_of_row == number) if share else None
+        if share and not held_out[name]:
+            raise InputError(
+                f"A {name} fraction of {float(share)} leaves no {name} row of {n_rows}."
+            )
+    return Splits(
+        train=_take(dataset.train, part_of_row == 0),
+        validation=held_out["validation"],
+        test=dataset.test if dataset.test is not None else held_out["test"],
+    )
+
+
+def class_weights(y: np.ndarray, n_classes: int) -> Float32[np.ndarray, " C"]:
+    """Weights N / (C · count) that let every class count the same; 0 for a class without rows.
+
+    y (N,) holds whole-number labels; raises InputError for one outside 0 to C-1.
+    """
+    check_labels(y, n_classes, "y")
+    counts = np.bincount(y, minlength=n_classes)
+    weights = np.where(counts > 0, len(y) / (n_classes * np.maximum(counts, 1)), 0.0)
+    return weights.astype(np.float32)
+
+
+def _share(name: str, fraction: float) -> Fraction:
+    if not 0 <= fraction < 1:
+        raise InputError(
+            f"The {name} fraction must be at least 0 and less than 1, but is {fraction}."
+        )
+    return Fraction(str(float(fraction)))
+
+
+def _take(rows: Split, chosen: np.ndarray) -> Split:
+    return rows if chosen.all() else Split(rows.x[chosen], rows.y[chosen])
+
+
+def _assign(y: np.ndarray, shares: tuple[Fraction, Fraction], seed: int) -> np.ndarray:
+    """The part of each row (N,): 0 training, 1 validation, 2 test."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    rows = rng.permutation(len(y))
+    rows = rows[np.argsort(y[rows], kind="stable")]
+    sizes = np.bincount(y)
+    starts = np.cumsum(sizes) - sizes
+    present = np.flatnonzero(sizes)
+    rng.shuffle(present)
+    part = np.zeros(len(y), np.int8)
+    for c, (n_validation, n_test) in zip(
+        present, _allot([int(sizes[c]) for c in present], shares), strict=True
+    ):
+        first, second = starts[c] + n_validation, starts[c] + n_validation + n_test
+        part[rows[starts[c] : first]] = 1
+        part[rows[first:second]] = 2
+    return part
+
+
+def _allot(sizes: list[int], shares: tuple[Fraction, Fraction]) -> list[tuple[int, int]]:
+    """How many (validation, test) rows each class gives up.
+
+    Every count, that of the training rows too, is its exact share rounded down or up; which of the
+    two, the error that the classes before have left decides, so that the totals come out right.
+    """
+    debt = [Fraction(0)] * 3
+    counts = []
+    for size in sizes:
+        exact = [size * share for share in (1 - sum(shares), *shares)]
+        rounded = itertools.product(*({int(e), -int(-e // 1)} for e in exact))
+        choices = [k for k in rounded if sum(k) == size and k[0] > 0]
+        owed = [d + e for d, e in zip(debt, exact, strict=True)]
+        best = min(
+            sorted(choices),
+            key=lambda k: sum((o - n) ** 2 for o, n in zip(owed, k, strict=True)),
+        )
+        debt = [o - n for o, n in zip(owed, best, strict=True)]
+        counts.append((best[1], best[2]))
+    return counts
