@@ -29,6 +29,11 @@ def mean_weights(n: int, weights: Float[Array, " N"] | None, dtype: Any) -> Floa
     return weights.astype(dtype) / jnp.where(total == 0, jnp.ones_like(total), total)
 
 
+def cast_weights(params: Any, dtype: Any) -> Any:
+    """The parameters with the matrices in `dtype`, the type in which products run."""
+    return jax.tree.map(lambda p: p.astype(dtype) if p.ndim > 1 else p, params)
+
+
 def forward_backward(
     network: Layer,
     loss: Loss,

@@ -15,7 +15,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -287,9 +287,14 @@ def get_loss(name: str, **options: float) -> Loss:
     return Loss(name, tuple(sorted(options.items())))
 
 
-def check_targets(loss: Loss, y: Array, n_outputs: int) -> None:
+def check_targets(loss: Loss, y: Any, n_outputs: int) -> None:
     """InputError unless the targets' shape fits the loss and the network's outputs."""
     kind = loss.function.targets
+    if loss.name == "softmax_cross_entropy" and n_outputs == 1:
+        raise InputError(
+            "softmax_cross_entropy needs an output for each class, at least 2; "
+            "for a single output take sigmoid_cross_entropy."
+        )
     if y.ndim == 1 and kind == "classes":
         return
     if y.ndim == 1 and n_outputs == 1:

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, Loss
-from mlp_jax.backprop.gradient import forward_backward
+from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.proof import compare, oracles
 from mlp_jax.proof.compare import Comparison
 from mlp_jax.proof.loops import SAMPLES, loop_comparisons
@@ -66,11 +66,6 @@ def _unit_directions(params: Any, rng: np.random.Generator) -> Any:
     squares = [np.sum(v**2, axis=tuple(range(1, v.ndim))) for v in jax.tree.leaves(raw)]
     length = np.sqrt(sum(squares))
     return jax.tree.map(lambda v: v / length.reshape(-1, *[1] * (v.ndim - 1)), raw)
-
-
-def cast_weights(params: Any, dtype: Any) -> Any:
-    """The parameters with the matrices in `dtype`: the type in which products run."""
-    return jax.tree.map(lambda p: p.astype(dtype) if p.ndim > 1 else p, params)
 
 
 def _witnesses(

@@ -1,0 +1,1 @@
+"""Config, optimizers, the compiled epoch, fit, logs."""

@@ -1,0 +1,221 @@
+"""The compiled epoch: one call walks the batches over data that lives on the device.
+
+Everything that a step needs is an argument (a data set that is closed over becomes a constant of
+the program), the state is donated, and the number of steps of a call is static. N rows in the data
+set, B in a batch, I features.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Shaped
+
+from mlp_jax.backprop import Layer, Loss, loss_with_manual_gradient
+from mlp_jax.backprop.gradient import cast_weights, forward_backward
+
+ORDER, DROPOUT = 0, 1
+
+
+class DeviceData(NamedTuple):
+    """A data set on the device. x (N, I) as stored (uint8 for images), decoded in the step.
+
+    weights (N,): how much each row counts, None for all the same. A decoded row is
+    x * scale + offset, or x itself without them.
+    """
+
+    x: Shaped[Array, "N I"]
+    y: Array
+    weights: Float[Array, " N"] | None
+    scale: Array | None = None
+    offset: Array | None = None
+
+
+class TrainState(NamedTuple):
+    """All that training changes, one pytree. `alive` turns False at the first update not finite.
+
+    average: the exponential moving average of the parameters, or () without one.
+    """
+
+    params: Any
+    opt_state: Any
+    layer_state: Any
+    average: Any
+    step: Int[Array, ""]
+    alive: Array
+
+
+class Totals(NamedTuple):
+    """What a call adds up over its steps: Σ weight · loss, Σ weight."""
+
+    loss: Float[Array, ""]
+    weight: Float[Array, ""]
+
+
+@dataclass(frozen=True)
+class Program:
+    """The static half of an epoch: equal programs compile once.
+
+    products: the type in which matrices are multiplied. average_decay: of the moving average of
+    the weights, None for none.
+    """
+
+    network: Layer
+    loss: Loss
+    optimizer: optax.GradientTransformationExtraArgs
+    batch_size: int
+    dtype: Any = jnp.float32
+    products: Any = jnp.float32
+    average_decay: float | None = None
+
+
+def initial_state(program: Program, params: Any, layer_state: Any) -> TrainState:
+    """Step 0 from initial parameters."""
+    average = () if program.average_decay is None else jax.tree.map(jnp.copy, params)
+    return TrainState(
+        params,
+        program.optimizer.init(params),
+        layer_state,
+        average,
+        jnp.zeros((), jnp.int32),
+        jnp.ones((), bool),
+    )
+
+
+def epoch_order(key: Array, epoch: Array, n: int, batch_size: int) -> Int[Array, " M"]:
+    """The rows of an epoch in order, a function of (key, epoch); M is N rounded up to full batches.
+
+    The places after the last row hold rows again, for batches of one shape; they weigh nothing.
+    """
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), n).astype(jnp.int32)
+    return jnp.concatenate([order, order[: -n % batch_size]])
+
+
+def decode(data: DeviceData, x: Shaped[Array, "B I"], dtype: Any) -> Float[Array, "B I"]:
+    """Stored rows as the network takes them: x * scale + offset."""
+    if data.scale is None or data.offset is None:
+        return x.astype(dtype)
+    return x.astype(dtype) * data.scale.astype(dtype) + data.offset.astype(dtype)
+
+
+def take_batch(
+    program: Program, data: DeviceData, order: Int[Array, " M"], index: Array
+) -> tuple[Array, Array, Array, Array, Array | None]:
+    """(x, y, c, Σw, mask) of the batch at `index`; rows past the end of the data weigh 0."""
+    n, size = data.x.shape[0], program.batch_size
+    rows = jax.lax.dynamic_slice(order, (index * size,), (size,))
+    x = decode(data, data.x.at[rows].get(mode="clip"), program.dtype)
+    y = data.y.at[rows].get(mode="clip")
+    padded = n % size != 0
+    if data.weights is None and not padded:
+        total = jnp.full((), size, program.dtype)
+        return x, y, jnp.full((size,), 1 / size, program.dtype), total, None
+    weights = jnp.ones((size,), program.dtype)
+    if data.weights is not None:
+        weights = data.weights.at[rows].get(mode="clip").astype(program.dtype)
+    mask = None
+    if padded:
+        mask = index * size + jnp.arange(size, dtype=jnp.int32) < n
+        weights = jnp.where(mask, weights, jnp.zeros_like(weights))
+    total = jnp.sum(weights)
+    c = weights / jnp.where(total == 0, jnp.ones_like(total), total)
+    return x, y, c, total, mask
+
+
+def _chosen(flag: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
+
+
+def _all_finite(value: Array, grads: Any) -> Array:
+    """Whether the loss and every gradient are finite, by one sum over each."""
+    sums = [jnp.sum(g, dtype=g.dtype) for g in jax.tree.leaves(grads)]
+    return jnp.isfinite(value) & jnp.all(jnp.isfinite(jnp.stack(sums)))
+
+
+def step(
+    program: Program, state: TrainState, data: DeviceData, order: Array, index: Array, key: Array
+) -> tuple[TrainState, Totals]:
+    """One update. One that is not finite is not applied, and none after it."""
+    x, y, c, total, mask = take_batch(program, data, order, index)
+    draw = jax.random.fold_in(key, state.step)
+
+    def objective(params: Any) -> tuple[Array, Any, Any]:
+        weights = cast_weights(params, program.products)
+        value, layer_state, grads, _ = forward_backward(
+            program.network, program.loss, True, weights, state.layer_state, x, y, c, mask, draw
+        )
+        return value, layer_state, grads
+
+    value, layer_state, grads = objective(state.params)
+    updates, opt_state = program.optimizer.update(
+        grads,
+        state.opt_state,
+        state.params,
+        value=value,
+        grad=grads,
+        value_fn=loss_with_manual_gradient(lambda p: objective(p)[::2]),
+    )
+    params = optax.apply_updates(state.params, updates)
+    average = state.average
+    if program.average_decay is not None:
+        decay = program.average_decay
+        average = jax.tree.map(lambda m, p: decay * m + (1 - decay) * p, average, params)
+    good = state.alive & _all_finite(value, grads)
+    new = TrainState(params, opt_state, layer_state, average, state.step + 1, good)
+    kept = _chosen(good, new, state._replace(alive=good))
+    counted = jnp.where(good, total, jnp.zeros_like(total))
+    return kept, Totals(jnp.where(good, value * total, jnp.zeros_like(value)), counted)
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
+def run_steps(
+    program: Program,
+    length: int,
+    state: TrainState,
+    data: DeviceData,
+    key: Array,
+    epoch: Array,
+    first: Array,
+) -> tuple[TrainState, Totals]:
+    """`length` steps of an epoch from its batch `first` on, as one call; sums over the steps."""
+    order = epoch_order(jax.random.fold_in(key, ORDER), epoch, data.x.shape[0], program.batch_size)
+    dropout = jax.random.fold_in(key, DROPOUT)
+
+    def body(state: TrainState, index: Array) -> tuple[TrainState, Totals]:
+        return step(program, state, data, order, index, dropout)
+
+    state, totals = jax.lax.scan(body, state, first + jnp.arange(length, dtype=jnp.int32))
+    return state, jax.tree.map(jnp.sum, totals)
+
+
+@partial(jax.jit, static_argnums=0)
+def outputs_and_losses(
+    program: Program, params: Any, layer_state: Any, data: DeviceData
+) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
+    """The network's output and loss of every row, in inference, batch by batch."""
+    n = data.x.shape[0]
+    size = min(n, 4096)
+    weights = cast_weights(params, program.products)
+
+    def batch(start: Array) -> tuple[Array, Array]:
+        x = jax.lax.dynamic_slice_in_dim(data.x, start, size)
+        y = jax.lax.dynamic_slice_in_dim(data.y, start, size)
+        output, _, _ = program.network.forward(
+            weights, layer_state, decode(data, x, program.dtype), train=False, key=None, mask=None
+        )
+        output = output.astype(program.dtype)
+        return output, program.loss.value(output, y)
+
+    whole = n // size
+    starts = jnp.arange(whole, dtype=jnp.int32) * size
+    output, losses = jax.lax.map(batch, starts)
+    output, losses = output.reshape(whole * size, -1), losses.reshape(-1)
+    if n % size:
+        last_output, last_losses = batch(jnp.asarray(n - size, jnp.int32))
+        rest = size - n % size
+        output = jnp.concatenate([output, last_output[rest:]])
+        losses = jnp.concatenate([losses, last_losses[rest:]])
+    return output, losses

@@ -1,0 +1,95 @@
+"""What a network is judged by: outputs on the device, metrics on the host."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from mlp_jax.backprop import Loss
+from mlp_jax.training import metrics
+from mlp_jax.training.epoch import DeviceData, Program, outputs_and_losses
+from mlp_jax.training.metrics import Task
+
+
+def class_count(loss: Loss, y: np.ndarray, n_outputs: int) -> int:
+    """The number of classes that the targets tell apart, 0 for regression and multi-label.
+
+    Whole numbers (N,) are labels, but for a loss of real targets over a single output; rows of
+    probabilities (N, C) are C classes.
+    """
+    kind = loss.function.targets
+    if y.ndim == 2:
+        return n_outputs if kind == "classes" and n_outputs > 1 else 0
+    if kind == "classes":
+        return max(n_outputs, 2)
+    if not np.issubdtype(y.dtype, np.integer) or (kind == "real" and n_outputs == 1):
+        return 0
+    return max(n_outputs, 2)
+
+
+def encode_targets(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray:
+    """Labels (N,) as columns of 0 and 1 where the loss takes columns; other targets as they are."""
+    if y.ndim == 2 or loss.function.targets == "classes" or not np.issubdtype(y.dtype, np.integer):
+        return y
+    if n_outputs == 1:
+        return y.astype(np.float32)[:, None]
+    return np.eye(n_outputs, dtype=np.float32)[y]
+
+
+def task_of(loss: Loss, y: np.ndarray, n_classes: int) -> Task:
+    """What the metrics are chosen by."""
+    if n_classes:
+        return "classification"
+    return "regression" if loss.function.targets == "real" else "multilabel"
+
+
+def class_probabilities(predictions: np.ndarray) -> np.ndarray:
+    """(N, C) probabilities; a single column p becomes (1 − p, p)."""
+    if predictions.shape[1] == 1:
+        return np.hstack([1 - predictions, predictions])
+    return predictions
+
+
+def scores(
+    loss: Loss, predictions: np.ndarray, y: np.ndarray, names: Sequence[str], n_classes: int
+) -> dict[str, float]:
+    """The named metrics of predictions (N, C) against targets.
+
+    Where labels were turned into columns, they are read back from them.
+    """
+    if not names:
+        return {}
+    task = task_of(loss, y, n_classes)
+    if task == "classification":
+        return metrics.classification_metrics(
+            class_probabilities(predictions), labels_of(y), names, n_classes
+        )
+    if task == "multilabel":
+        return metrics.multilabel_metrics(predictions, y, names)
+    return metrics.regression_metrics(predictions, y.reshape(predictions.shape), names)
+
+
+def labels_of(y: np.ndarray) -> np.ndarray:
+    """Labels (N,) from labels, from columns of 0 and 1, or from one such column."""
+    if y.ndim == 1:
+        return y.astype(np.int64)
+    if y.shape[1] == 1:
+        return (y[:, 0] > 0.5).astype(np.int64)
+    return np.argmax(y, axis=1)
+
+
+def evaluate(
+    program: Program,
+    params: Any,
+    layer_state: Any,
+    data: DeviceData,
+    y: np.ndarray,
+    names: Sequence[str],
+    n_classes: int,
+) -> tuple[dict[str, float], np.ndarray]:
+    """({"loss": …, metric: …}, predictions (N, C)) of a data set in inference."""
+    output, losses = outputs_and_losses(program, params, layer_state, data)
+    predictions = np.asarray(jax.device_get(program.loss.predict(output)))
+    found = {"loss": float(np.mean(np.asarray(losses, np.float64)))}
+    return found | scores(program.loss, predictions, y, names, n_classes), predictions

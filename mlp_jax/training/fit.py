@@ -1,0 +1,167 @@
+"""`fit`: checked data, the proof, then epochs as compiled calls."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from mlp_jax.backprop import Layer, Loss, get_loss
+from mlp_jax.data import (
+    Scaling,
+    Split,
+    apply,
+    fit_scaling,
+)
+from mlp_jax.errors import InputError, ProofError
+from mlp_jax.proof import Report, check_gradients
+from mlp_jax.training.epoch import Program, initial_state
+from mlp_jax.training.evaluate import task_of
+from mlp_jax.training.fitted import Fitted, place
+from mlp_jax.training.loop import EpochEnd, Plan, Watched, run_epochs
+from mlp_jax.training.metrics import check_metrics, default_metrics
+from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.precision import Precision, choose_device, choose_precision
+from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
+
+INIT, TRAIN = 0, 1
+
+
+def fit(
+    network: Layer,
+    loss: Loss | str,
+    optimizer: Optimizer | str | optax.GradientTransformation,
+    data: Rows,
+    *,
+    epochs: int = 10,
+    batch_size: int = 128,
+    seed: int = 0,
+    validation: Rows | float | None = None,
+    sample_weight: np.ndarray | None = None,
+    class_weight: str | Sequence[float] | None = None,
+    scaling: Scaling | None = None,
+    metrics: Sequence[str] | None = None,
+    patience: int | None = None,
+    monitor: str | None = None,
+    average: float | None = None,
+    precision: str | None = None,
+    device: str | None = None,
+    callbacks: Sequence[Callable[[EpochEnd], bool | None]] = (),
+    tick: Callable[[int, float, float, float], None] | None = None,
+    proved: Callable[[Report], None] | None = None,
+) -> Fitted:
+    """Trains `network` on rows x (N, I), y, after proving its gradient; returns a `Fitted`.
+
+    optimizer: a name, an `Optimizer` with its schedule, or any Optax transformation.
+    data: (x, y) or a Split; x uint8 (images, scaled in the step) or float (taken as it is unless
+    `scaling` is given); y as the loss takes it.
+    validation: rows to judge each epoch by, or the fraction of `data` to hold out, stratified.
+    sample_weight (N,), class_weight ("balanced" or one a class): how much a row counts.
+    metrics: names for validation; the first is the `monitor` unless said otherwise ("loss" too).
+    patience: stop after so many epochs without a better monitor, and return the best weights.
+    average: decay of an exponential moving average of the weights, which then is what is judged.
+    precision: "float32", "tf32", "bf16", "float64"; device: "cpu", "gpu".
+    callbacks get an `EpochEnd` after each epoch; tick is called after every compiled call; proved
+    is given the report of the proof before the first step.
+
+    Raises InputError for data or options that do not fit, ProofError where the gradient fails the
+    proof, DivergedError where a step is not finite, DeviceError where the device is missing.
+    """
+    loss = get_loss(loss) if isinstance(loss, str) else loss
+    chosen = choose_device(device)
+    policy = choose_precision(precision, chosen)
+    rows, watched, n_classes = checked_rows(network, loss, data, validation, seed)
+    if isinstance(optimizer, str):
+        optimizer = Optimizer(optimizer)
+    if isinstance(optimizer, Optimizer) and optimizer.full_batch:
+        batch_size = len(rows)
+    check_numbers(epochs, batch_size, patience, average, len(rows))
+    task = task_of(loss, rows.y, n_classes)
+    names = default_metrics(task) if metrics is None else tuple(metrics)
+    check_metrics(task, names)
+    if patience is not None and watched is None:
+        raise InputError("Early stopping (patience) needs validation rows.")
+    watch = monitor or (names[0] if names else "loss")
+    if watch not in ("loss", *names):
+        raise InputError(f"The monitor '{watch}' is not among the metrics: {', '.join(names)}.")
+    weights = row_weights(rows, sample_weight, class_weight, n_classes)
+    if scaling is None and rows.x.dtype == np.uint8:
+        scaling = fit_scaling(rows.x)
+    steps = epochs * -(-len(rows) // batch_size)
+    build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
+
+    with policy.active(), jax.default_device(chosen):
+        key = jax.random.key(seed)
+        params, layer_state = network.init(jax.random.fold_in(key, INIT), rows.x.shape[1])
+        params, layer_state = (
+            jax.tree.map(lambda p: p.astype(policy.params), tree) for tree in (params, layer_state)
+        )
+        program = Program(
+            network,
+            loss,
+            optax.with_extra_args_support(build),
+            batch_size,
+            policy.params,
+            policy.products,
+            average,
+        )
+        report = _prove(program, params, layer_state, rows, scaling, policy)
+        if proved is not None:
+            proved(report)
+        if not report.ok:
+            raise ProofError(f"The gradient fails the proof at {report.fault}.")
+        outcome = run_epochs(
+            program,
+            initial_state(program, params, layer_state),
+            place(rows, weights, scaling, policy.params),
+            None
+            if watched is None
+            else Watched(place(watched, None, scaling, policy.params), watched.y),
+            Plan(
+                epochs,
+                jax.random.fold_in(key, TRAIN),
+                names,
+                n_classes,
+                watch,
+                patience,
+                callbacks,
+                tick,
+            ),
+        )
+    return Fitted(
+        network,
+        loss,
+        outcome.params,
+        outcome.layer_state,
+        scaling,
+        outcome.history,
+        report,
+        outcome.best_epoch,
+        network.width_out(rows.x.shape[1]),
+        n_classes,
+        program,
+        policy,
+        chosen,
+    )
+
+
+def _prove(
+    program: Program,
+    params: Any,
+    layer_state: Any,
+    rows: Split,
+    scaling: Scaling | None,
+    policy: Precision,
+) -> Report:
+    """The proof on a few of the rows: float64, and the run's own type."""
+    few = np.linspace(0, len(rows) - 1, min(len(rows), 8)).astype(int)
+    x = rows.x[few] if scaling is None else apply(scaling, rows.x[few], np.float64)
+    return check_gradients(
+        program.network,
+        program.loss,
+        params,
+        (x, rows.y[few]),
+        state=layer_state,
+        dtypes=tuple(dict.fromkeys(("float64", policy.proof_dtype))),
+    )

@@ -1,0 +1,74 @@
+"""A trained network in memory: `Fitted`, and how rows get onto the device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlp_jax.backprop import Layer, Loss
+from mlp_jax.data import Scaling, Split, apply
+from mlp_jax.proof import Report
+from mlp_jax.training.epoch import DeviceData, Program
+from mlp_jax.training.evaluate import encode_targets, evaluate
+from mlp_jax.training.precision import Precision
+
+
+def place(
+    data: Split, weights: np.ndarray | None, scaling: Scaling | None, dtype: Any
+) -> DeviceData:
+    """Rows on the device: images as uint8 with their scale beside them, the rest scaled here.
+
+    weights (N,): how much each row counts. Scaling happens in float64 before it is rounded.
+    """
+    dtype = np.dtype(dtype)
+    y = data.y.astype(dtype) if np.issubdtype(data.y.dtype, np.floating) else data.y
+    share = None if weights is None else jnp.asarray(weights, dtype)
+    if data.x.dtype == np.uint8 and scaling is not None:
+        scale, offset = (jnp.asarray(np.atleast_2d(v), dtype) for v in scaling)
+        return DeviceData(jnp.asarray(data.x), jnp.asarray(y), share, scale, offset)
+    x = data.x.astype(dtype) if scaling is None else apply(scaling, data.x, dtype)
+    return DeviceData(jnp.asarray(x), jnp.asarray(y), share)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` returns.
+
+    params, layer_state: the weights to use (the best epoch's where patience was set, the moving
+    average where there was one).  history: a record an epoch.  report: the proof.  best_epoch:
+    the epoch whose weights these are.  scaling: what raw rows are brought to the network by.
+    """
+
+    network: Layer
+    loss: Loss
+    params: Any
+    layer_state: Any
+    scaling: Scaling | None
+    history: tuple[dict[str, float], ...]
+    report: Report
+    best_epoch: int
+    n_outputs: int
+    n_classes: int
+    program: Program = field(repr=False)
+    precision: Precision = field(repr=False)
+    device: jax.Device = field(repr=False)
+
+    def evaluate(
+        self, data: Split, names: Sequence[str] = ()
+    ) -> tuple[dict[str, float], np.ndarray]:
+        """({"loss": …, metric: …}, predictions (N, C)) of other rows, in inference."""
+        with self.precision.active(), jax.default_device(self.device):
+            y = encode_targets(self.loss, data.y, self.n_outputs)
+            placed = place(Split(data.x, y), None, self.scaling, self.program.dtype)
+            return evaluate(
+                self.program, self.params, self.layer_state, placed, y, names, self.n_classes
+            )
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Predictions (N, C) of raw rows x (N, I): probabilities for classes, a rate, or values."""
+        labels = self.loss.function.targets == "classes"
+        empty = np.zeros(len(x), np.int32) if labels else np.zeros((len(x), self.n_outputs))
+        return self.evaluate(Split(np.asarray(x), empty))[1]

@@ -1,0 +1,167 @@
+"""The loop over epochs: compiled calls, one host transfer each, what happens between epochs."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from mlp_jax.errors import DivergedError
+from mlp_jax.training import diagnose
+from mlp_jax.training.epoch import DeviceData, Program, TrainState, run_steps
+from mlp_jax.training.evaluate import evaluate
+from mlp_jax.training.metrics import higher_is_better
+
+SECONDS_A_CALL = 1.0
+STEP_OVERHEAD = 2e-5
+FLOPS_A_SECOND = {"cpu": 5e10, "gpu": 2e13}
+
+
+class EpochEnd(NamedTuple):
+    """What a callback is given after an epoch (from 1).
+
+    metrics: the epoch's record.  state: parameters and all else that training changes; copy what
+    you keep, the next epoch reuses its memory.  look: () -> `diagnose.StepLook`, the gradient and
+    update of the epoch's last batch.  A callback that returns True ends the training.
+    """
+
+    epoch: int
+    metrics: dict[str, float]
+    state: TrainState
+    seconds: float
+    samples_per_second: float
+    look: Callable[[], diagnose.StepLook]
+
+
+class Watched(NamedTuple):
+    """Rows to judge each epoch by, on the device, and their targets on the host."""
+
+    data: DeviceData
+    y: np.ndarray
+
+
+class Plan(NamedTuple):
+    """What the loop needs to know besides the program.
+
+    tick: called after every compiled call with (epoch, fraction of it done, loss so far, samples a
+    second). monitor: the validation metric whose best epoch is kept when patience is set.
+    """
+
+    epochs: int
+    key: Array
+    metrics: tuple[str, ...]
+    n_classes: int
+    monitor: str
+    patience: int | None
+    callbacks: Sequence[Callable[[EpochEnd], bool | None]]
+    tick: Callable[[int, float, float, float], None] | None
+
+
+class Outcome(NamedTuple):
+    """Weights to use, the records of the epochs, and the epoch the weights are from."""
+
+    params: Any
+    layer_state: Any
+    history: tuple[dict[str, float], ...]
+    best_epoch: int
+
+
+def steps_a_call(program: Program, params: Any, steps: int) -> int:
+    """The length of a compiled call: an epoch, or equal parts of it of about a second each."""
+    multiplied = sum(p.size for p in jax.tree.leaves(params) if p.ndim > 1)
+    rate = FLOPS_A_SECOND.get(jax.default_backend(), 5e10)
+    seconds = STEP_OVERHEAD + 6 * multiplied * program.batch_size / rate
+    most = max(int(SECONDS_A_CALL / seconds), 1)
+    return math.ceil(steps / math.ceil(steps / most))
+
+
+def weights_of(program: Program, state: TrainState) -> Any:
+    """The parameters to judge and to keep: the moving average where there is one."""
+    return state.params if program.average_decay is None else state.average
+
+
+def _run_epoch(
+    program: Program, state: TrainState, data: DeviceData, plan: Plan, epoch: int, length: int
+) -> tuple[TrainState, float, float]:
+    """One epoch in calls of `length` steps: the state, the mean loss, the seconds."""
+    n, steps = data.x.shape[0], -(-data.x.shape[0] // program.batch_size)
+    started = time.perf_counter()
+    loss = weight = 0.0
+    for first in range(0, steps, length):
+        count = min(length, steps - first)
+        number, start = jnp.asarray(epoch, jnp.int32), jnp.asarray(first, jnp.int32)
+        state, totals = run_steps(program, count, state, data, plan.key, number, start)
+        alive, totals = jax.device_get((state.alive, totals))
+        if not alive:
+            raise DivergedError(_diverged(program, state, data, plan, epoch))
+        loss, weight = loss + float(totals.loss), weight + float(totals.weight)
+        if plan.tick is not None:
+            done = first + count
+            speed = min(done * program.batch_size, n) / (time.perf_counter() - started)
+            plan.tick(epoch, done / steps, loss / weight if weight else math.nan, speed)
+    return state, loss / weight if weight else math.nan, time.perf_counter() - started
+
+
+def _diverged(program: Program, state: TrainState, data: DeviceData, plan: Plan, epoch: int) -> str:
+    steps = -(-data.x.shape[0] // program.batch_size)
+    done = int(state.step)
+    index = done - (epoch - 1) * steps
+    where = diagnose.first_not_finite(program, state, data, plan.key, epoch, index)
+    return (
+        f"Training diverged at step {done + 1} (epoch {epoch}): {where} is not finite. "
+        "The step was not applied; try a smaller learning rate or a gradient clip."
+    )
+
+
+def run_epochs(
+    program: Program,
+    state: TrainState,
+    data: DeviceData,
+    validation: Watched | None,
+    plan: Plan,
+) -> Outcome:
+    """All epochs, or as many as patience and the callbacks allow."""
+    steps = -(-data.x.shape[0] // program.batch_size)
+    length = steps_a_call(program, state.params, steps)
+    history: list[dict[str, float]] = []
+    best: tuple[float, int, Any, Any] | None = None
+    for epoch in range(1, plan.epochs + 1):
+        state, loss, seconds = _run_epoch(program, state, data, plan, epoch, length)
+        record: dict[str, float] = {"epoch": epoch, "step": int(state.step), "train_loss": loss}
+        if validation is not None:
+            weights = weights_of(program, state)
+            found, _ = evaluate(
+                program,
+                weights,
+                state.layer_state,
+                validation.data,
+                validation.y,
+                plan.metrics,
+                plan.n_classes,
+            )
+            record |= {f"validation_{name}": value for name, value in found.items()}
+        history.append(record)
+        if plan.patience is not None and validation is not None:
+            value = record[f"validation_{plan.monitor}"]
+            score = value if higher_is_better(plan.monitor) else -value
+            if best is None or score > best[0]:
+                kept = jax.tree.map(jnp.copy, (weights_of(program, state), state.layer_state))
+                best = (score, epoch, *kept)
+
+        def look(state: TrainState = state, epoch: int = epoch) -> diagnose.StepLook:
+            return diagnose.look(
+                program, state, data, plan.key, jnp.asarray(epoch), jnp.asarray(steps - 1)
+            )
+
+        end = EpochEnd(epoch, record, state, seconds, data.x.shape[0] / seconds, look)
+        stops = [callback(end) for callback in plan.callbacks]
+        waited = best is not None and epoch - best[1] >= (plan.patience or 0)
+        if any(stops) or waited:
+            break
+    if best is not None:
+        return Outcome(best[2], best[3], tuple(history), best[1])
+    return Outcome(weights_of(program, state), state.layer_state, tuple(history), len(history))

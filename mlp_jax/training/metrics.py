@@ -1,0 +1,259 @@
+"""What a trained network is judged by: metrics of host arrays, as scikit-learn defines them.
+
+Letters: N examples, C classes or outputs. What one NumPy expression says is written out here, so
+that an epoch does not wait for scikit-learn's import; the ranking metrics import it. A metric that
+these data leave undefined (N = 0, an area under the curve of one class only, an output that is not
+finite) is NaN.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from mlp_jax.errors import InputError, UnknownNameError
+
+Task = Literal["classification", "multilabel", "regression"]
+_Function = Callable[[np.ndarray, np.ndarray], float]
+_TOP = re.compile(r"top([1-9][0-9]*)")
+_SMALLEST = float(np.finfo(np.float64).eps)  # scikit-learn's log_loss clips here
+
+
+class Metric(NamedTuple):
+    """The tasks that have this metric, and whether larger is better."""
+
+    tasks: tuple[Task, ...]
+    higher_is_better: bool
+
+
+_LABELS: tuple[Task, ...] = ("classification", "multilabel")
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(_LABELS, True),
+    "top2": Metric(("classification",), True),
+    "top3": Metric(("classification",), True),
+    "top5": Metric(("classification",), True),
+    "log_loss": Metric(_LABELS, False),
+    "roc_auc": Metric(_LABELS, True),
+    "average_precision": Metric(_LABELS, True),
+    "f1": Metric(_LABELS, True),
+    "rmse": Metric(("regression",), False),
+    "mae": Metric(("regression",), False),
+    "r2": Metric(("regression",), True),
+}
+"""The table of metrics. `topK` works for every K, not only for those listed."""
+
+_DEFAULTS: dict[Task, tuple[str, ...]] = {
+    "classification": ("accuracy",),
+    "multilabel": ("accuracy",),
+    "regression": ("rmse", "r2"),
+}
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether a larger value of this metric, or of "loss", is better. Raises UnknownNameError."""
+    if name == "loss":
+        return False
+    if _TOP.fullmatch(name):
+        return True
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, [*METRICS, "loss"])
+    return METRICS[name].higher_is_better
+
+
+def default_metrics(task: Task) -> tuple[str, ...]:
+    """The metrics of a task that are cheap enough for every epoch, the one to watch first."""
+    return _DEFAULTS[task]
+
+
+def check_metrics(task: Task, names: Iterable[str]) -> None:
+    """Raise UnknownNameError for the first name that is no metric of this task."""
+    known = [name for name, metric in METRICS.items() if task in metric.tasks]
+    for name in names:
+        if name not in known and not (task == "classification" and _TOP.fullmatch(name)):
+            kind = f"{task} metric" if name in METRICS or _TOP.fullmatch(name) else "metric"
+            raise UnknownNameError(kind, name, known)
+
+
+def classification_metrics(
+    probabilities: Float[np.ndarray, "N C"],
+    labels: Int[np.ndarray, "N"],
+    names: Sequence[str],
+    n_classes: int,
+) -> dict[str, float]:
+    """Metrics of class probabilities (N, C), or P(class 1) as (N, 1), against labels 0 to C-1.
+
+    - accuracy, topK: of ties the lowest class comes first, as with argmax
+    - log_loss: the mean of −log p(label), p clipped to float64's epsilon
+    - f1: of class 1 for two classes; else the mean over classes that occur or are predicted
+    - roc_auc, average_precision: of class 1 for two classes; else one-vs-rest, the mean over
+      classes, NaN where a class is absent
+
+    Raises UnknownNameError, and InputError for shapes or labels that do not fit.
+    """
+    check_metrics("classification", names)
+    p = np.asarray(probabilities, np.float64)
+    if p.ndim == 2 and p.shape[1] == 1 and n_classes == 2:
+        p = np.concatenate([1 - p, p], axis=1)
+    y = np.asarray(labels)
+    if p.shape != (len(y), n_classes) or y.ndim != 1:
+        raise InputError(
+            f"Metrics of {n_classes} classes need probabilities ({len(y)}, {n_classes}) for"
+            f" labels of shape {y.shape}, not {p.shape}."
+        )
+    if len(y) and not 0 <= y.min() <= y.max() < n_classes:
+        raise InputError(
+            f"Labels {y.min()} to {y.max()} are not all in the allowed 0 to {n_classes - 1}."
+        )
+    return _evaluate(_CLASSIFICATION, p, y, names)
+
+
+def multilabel_metrics(
+    probabilities: Float[np.ndarray, "N C"],
+    targets: Shaped[np.ndarray, "N C"],
+    names: Sequence[str],
+) -> dict[str, float]:
+    """Metrics of C independent probabilities (N, C) against targets (N, C) of 0 and 1.
+
+    - accuracy: the share of the N · C entries on the right side of ½ (1 − Hamming loss)
+    - log_loss: the sum over outputs of each one's binary log loss (as MLPClassifier's loss)
+    - f1: at the threshold ½, the mean over outputs that occur or are predicted
+    - roc_auc, average_precision: the mean over outputs, NaN where one is always or never 1
+      (for average_precision: never)
+
+    Raises UnknownNameError, and InputError for shapes or targets that do not fit.
+    """
+    check_metrics("multilabel", names)
+    p, y = np.asarray(probabilities, np.float64), np.asarray(targets)
+    _check_same_shape("probabilities", p, "targets", y)
+    if not ((y == 0) | (y == 1)).all():
+        raise InputError("Multi-label targets must all be 0 or 1.")
+    return _evaluate(_MULTILABEL, p, y == 1, names)
+
+
+def regression_metrics(
+    predictions: Float[np.ndarray, "N ..."],
+    targets: Float[np.ndarray, "N ..."],
+    names: Sequence[str],
+) -> dict[str, float]:
+    """Metrics of predictions (N, C) against targets (N, C), the mean over outputs; (N,) is (N, 1).
+
+    rmse: the root of each output's mean squared error; mae: the mean absolute error;
+    r2: 1 − Σ(y − ŷ)² / Σ(y − ȳ)², and for a constant output 1 if ŷ = y, else 0, as scikit-learn.
+    Raises UnknownNameError, and InputError for shapes that differ.
+    """
+    check_metrics("regression", names)
+    s, y = (np.asarray(values, np.float64) for values in (predictions, targets))
+    s, y = (values[:, None] if values.ndim == 1 else values for values in (s, y))
+    _check_same_shape("predictions", s, "targets", y)
+    return _evaluate(_REGRESSION, s, y, names)
+
+
+def _check_same_shape(left: str, a: np.ndarray, right: str, b: np.ndarray) -> None:
+    if a.ndim != 2 or a.shape != b.shape:
+        raise InputError(
+            f"Metrics need {left} and {right} of one shape (rows, outputs),"
+            f" not {a.shape} and {b.shape}."
+        )
+
+
+def _evaluate(
+    table: Mapping[str, _Function], outputs: np.ndarray, y: np.ndarray, names: Sequence[str]
+) -> dict[str, float]:
+    if outputs.size == 0 or not np.isfinite(outputs).all():
+        return dict.fromkeys(names, float("nan"))
+    values = {}
+    for name in names:
+        top = _TOP.fullmatch(name)
+        values[name] = _top_k(outputs, y, int(top[1])) if top else table[name](outputs, y)
+    return values
+
+
+def _accuracy(p: np.ndarray, y: np.ndarray) -> float:
+    return float((p.argmax(axis=1) == y).mean())
+
+
+def _entry_accuracy(p: np.ndarray, y: np.ndarray) -> float:
+    return float(((p > 0.5) == y).mean())
+
+
+def _top_k(p: np.ndarray, y: np.ndarray, k: int) -> float:
+    own = np.take_along_axis(p, y[:, None], axis=1)
+    comes_first = (p > own) | ((p == own) & (np.arange(p.shape[1]) < y[:, None]))
+    return float((comes_first.sum(axis=1) < k).mean())
+
+
+def _log_loss(p: np.ndarray, y: np.ndarray) -> float:
+    own = np.take_along_axis(p, y[:, None], axis=1)
+    return float(-np.log(own.clip(_SMALLEST, 1)).mean())
+
+
+def _log_loss_of_outputs(p: np.ndarray, y: np.ndarray) -> float:
+    own = np.where(y, p, 1 - p)
+    return float(-np.log(own.clip(_SMALLEST, 1)).mean(axis=0).sum())
+
+
+def _f1(predicted: np.ndarray, y: np.ndarray) -> float:
+    """2TP / (2TP + FP + FN) of each column of booleans, the mean over columns without 0/0."""
+    doubles, sizes = 2 * (predicted & y).sum(axis=0), predicted.sum(axis=0) + y.sum(axis=0)
+    defined = sizes > 0
+    return float((doubles[defined] / sizes[defined]).mean()) if defined.any() else float("nan")
+
+
+def _roc_auc(p: np.ndarray, y: np.ndarray) -> float:
+    if not (y.any(axis=0) & ~y.all(axis=0)).all():
+        return float("nan")
+    from sklearn.metrics import roc_auc_score
+
+    return float(np.mean([roc_auc_score(*column) for column in zip(y.T, p.T, strict=True)]))
+
+
+def _average_precision(p: np.ndarray, y: np.ndarray) -> float:
+    if not y.any(axis=0).all():
+        return float("nan")
+    from sklearn.metrics import average_precision_score as score
+
+    return float(np.mean([score(*column) for column in zip(y.T, p.T, strict=True)]))
+
+
+def _columns(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One binary problem a class; for two classes that of class 1 alone."""
+    first = 1 if values.shape[1] == 2 else 0
+    is_class = labels[:, None] == np.arange(values.shape[1])
+    return values[:, first:], is_class[:, first:]
+
+
+def _class_f1(p: np.ndarray, y: np.ndarray) -> float:
+    return _f1(*_columns(p.argmax(axis=1)[:, None] == np.arange(p.shape[1]), y))
+
+
+def _r2(s: np.ndarray, y: np.ndarray) -> float:
+    if len(y) < 2:
+        return float("nan")
+    residual = ((y - s) ** 2).sum(axis=0)
+    total = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+    constant = total == 0
+    share = residual / np.where(constant, 1, total)
+    return float((1 - np.where(constant, residual > 0, share)).mean())
+
+
+_CLASSIFICATION: dict[str, _Function] = {
+    "accuracy": _accuracy,
+    "log_loss": _log_loss,
+    "roc_auc": lambda p, y: _roc_auc(*_columns(p, y)),
+    "average_precision": lambda p, y: _average_precision(*_columns(p, y)),
+    "f1": _class_f1,
+}
+_MULTILABEL: dict[str, _Function] = {
+    "accuracy": _entry_accuracy,
+    "log_loss": _log_loss_of_outputs,
+    "roc_auc": _roc_auc,
+    "average_precision": _average_precision,
+    "f1": lambda p, y: _f1(p > 0.5, y),
+}
+_REGRESSION: dict[str, _Function] = {
+    "rmse": lambda s, y: float(np.sqrt(((s - y) ** 2).mean(axis=0)).mean()),
+    "mae": lambda s, y: float(np.abs(s - y).mean()),
+    "r2": _r2,
+}

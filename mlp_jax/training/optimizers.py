@@ -1,0 +1,104 @@
+"""Optax optimizers by name: a direction, then decoupled weight decay, then the learning rate."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import optax
+
+from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.training.schedules import make_schedule
+
+_DIRECTIONS: dict[str, Callable[[], optax.GradientTransformation]] = {
+    "sgd": optax.identity,
+    "momentum": lambda: optax.trace(decay=0.9),
+    "adam": optax.scale_by_adam,
+    "adamw": optax.scale_by_adam,
+    "rmsprop": lambda: optax.scale_by_rms(decay=0.9),
+    "adagrad": lambda: optax.scale_by_rss(initial_accumulator_value=0.1),
+    "lion": optax.scale_by_lion,
+    "lamb": lambda: optax.scale_by_adam(eps=1e-6),
+}
+OPTIMIZERS = (*_DIRECTIONS, "muon", "lbfgs")
+LEARNING_RATES = {
+    "sgd": 0.1,
+    "momentum": 0.02,
+    "adagrad": 0.05,
+    "lion": 1e-4,
+    "lamb": 5e-3,
+    "muon": 5e-3,
+    "lbfgs": 1.0,
+}
+ADAMW_DECAY = 1e-2
+
+
+def is_matrix(params: Any) -> Any:
+    """True at weight matrices, False at biases, scales and shifts: what weight decay touches."""
+    return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer by name with its schedule: `Optimizer("adamw", 2e-3, schedule="one-cycle")`.
+
+    learning_rate: the peak; None takes a usual one for the name. weight_decay: decoupled
+    (Loshchilov & Hutter 2019), on weight matrices only; None is 0.01 for adamw and 0 otherwise.
+    clip_norm: bound on the global norm of the gradient (Pascanu 2013).
+    """
+
+    name: str = "adam"
+    learning_rate: float | None = None
+    schedule: str = "constant"
+    warm_up: float = 0.0
+    weight_decay: float | None = None
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in OPTIMIZERS:
+            raise UnknownNameError("optimizer", self.name, OPTIMIZERS)
+        make_schedule(self.schedule, self.peak, 10, self.warm_up)
+        for label, value in (("learning rate", self.peak), ("gradient clip", self.clip_norm)):
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise InputError(f"A {label} is a positive number, not {value}.")
+        if not 0 <= self.decay < math.inf:
+            raise InputError(f"A weight decay is at least 0, not {self.weight_decay}.")
+
+    @property
+    def peak(self) -> float:
+        """The highest learning rate."""
+        usual = LEARNING_RATES.get(self.name, 1e-3)
+        return usual if self.learning_rate is None else self.learning_rate
+
+    @property
+    def decay(self) -> float:
+        """The weight decay in force."""
+        usual = ADAMW_DECAY if self.name == "adamw" else 0.0
+        return usual if self.weight_decay is None else self.weight_decay
+
+    @property
+    def full_batch(self) -> bool:
+        """Whether each step must see the whole training set (L-BFGS)."""
+        return self.name == "lbfgs"
+
+    def build(self, steps: int) -> optax.GradientTransformationExtraArgs:
+        """The Optax transformation for a run of that many steps."""
+        rate = make_schedule(self.schedule, self.peak, steps, self.warm_up)
+        if self.name == "lbfgs":
+            if self.decay or self.clip_norm or self.schedule != "constant":
+                raise InputError(
+                    "lbfgs chooses its own steps: no weight decay, gradient clip or schedule."
+                )
+            return optax.lbfgs()
+        parts = [] if self.clip_norm is None else [optax.clip_by_global_norm(self.clip_norm)]
+        if self.name == "muon":
+            muon = optax.contrib.muon(rate, weight_decay=self.decay, weight_decay_mask=is_matrix)
+            return optax.with_extra_args_support(optax.chain(*parts, muon))
+        parts.append(_DIRECTIONS[self.name]())
+        if self.decay:
+            parts.append(optax.add_decayed_weights(self.decay, is_matrix))
+        if self.name == "lamb":
+            parts.append(optax.scale_by_trust_ratio())
+        parts.append(optax.scale_by_learning_rate(rate))
+        return optax.with_extra_args_support(optax.chain(*parts))

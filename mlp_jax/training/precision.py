@@ -1,0 +1,90 @@
+"""Devices and precision: where a run computes, and in which arithmetic."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlp_jax.errors import DeviceError, InputError, UnknownNameError
+
+DEVICES = ("cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A policy: the type of parameters, of the data and sums, of products, and how JAX multiplies.
+
+    float32 is IEEE float32 on every device; tf32 multiplies in TensorFloat-32 where a GPU has it;
+    bf16 multiplies in bfloat16 with parameters, sums and biases in float32; float64 is for study.
+    """
+
+    name: str
+    params: Any
+    products: Any
+    matmul: str
+
+    @property
+    def x64(self) -> bool:
+        """Whether JAX must allow 64 bits."""
+        return self.params == jnp.float64
+
+    @property
+    def proof_dtype(self) -> str:
+        """The type in which the proof checks the run's own arithmetic besides float64."""
+        return np.dtype(self.products).name
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """The arithmetic in force inside the block, restored after it."""
+        with jax.enable_x64(self.x64), jax.default_matmul_precision(self.matmul):
+            yield
+
+
+PRECISIONS = {
+    "float32": Precision("float32", jnp.float32, jnp.float32, "highest"),
+    "tf32": Precision("tf32", jnp.float32, jnp.float32, "tensorfloat32"),
+    "bf16": Precision("bf16", jnp.float32, jnp.bfloat16, "highest"),
+    "float64": Precision("float64", jnp.float64, jnp.float64, "highest"),
+}
+
+
+def has_tf32(device: jax.Device) -> bool:
+    """Whether a device multiplies in TensorFloat-32: an NVIDIA GPU from compute capability 8 on."""
+    capability = str(getattr(device, "compute_capability", "0")).split(".")[0]
+    return device.platform == "gpu" and capability.isdigit() and int(capability) >= 8
+
+
+def choose_precision(name: str | None, device: jax.Device) -> Precision:
+    """The policy of that name; None takes tf32 on a GPU that has it and float32 elsewhere."""
+    if name is None:
+        name = "tf32" if has_tf32(device) else "float32"
+    if name not in PRECISIONS:
+        raise UnknownNameError("precision", name, PRECISIONS)
+    if name == "tf32" and not has_tf32(device):
+        raise InputError(
+            f"{device.device_kind} has no TensorFloat-32 arithmetic; "
+            "use --precision float32, bf16 or float64."
+        )
+    return PRECISIONS[name]
+
+
+def choose_device(name: str | None) -> jax.Device:
+    """The first device of that kind, "cpu" or "gpu"; None takes JAX's default.
+
+    DeviceError where JAX sees none.
+    """
+    if name is None:
+        return jax.devices()[0]
+    if name not in DEVICES:
+        raise UnknownNameError("device", name, DEVICES)
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError:
+        seen = ", ".join(sorted({device.platform for device in jax.devices()}))
+        raise DeviceError(
+            f"No {name} here: JAX sees only {seen}. For an NVIDIA GPU install 'mlp-jax[cuda]'."
+        ) from None

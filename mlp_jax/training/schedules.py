@@ -1,0 +1,39 @@
+"""Learning-rate schedules by name, from Optax, over the steps of a run."""
+
+import optax
+
+from mlp_jax.errors import InputError, UnknownNameError
+
+SCHEDULES = ("constant", "cosine", "one-cycle", "linear", "step", "warm-up")
+WARM_UP = 0.1
+
+
+def make_schedule(name: str, peak: float, steps: int, warm_up: float = 0.0) -> optax.Schedule:
+    """step (from 0) -> learning rate, over `steps` steps.
+
+    constant; cosine and linear fall to 0; one-cycle rises from peak/25 over the first 30 % and
+    falls to peak/250000 (Smith 2018, cosine form); step divides by 10 at one half and at three
+    quarters (He 2016); warm-up rises to the peak over the first tenth and stays. `warm_up`: the
+    fraction of the steps over which any other schedule but one-cycle rises from 0 first.
+    """
+    if name not in SCHEDULES:
+        raise UnknownNameError("schedule", name, SCHEDULES)
+    if not 0 <= warm_up < 1:
+        raise InputError(f"The warm-up is a fraction of the run in [0, 1), not {warm_up}.")
+    if name == "one-cycle":
+        return optax.cosine_onecycle_schedule(max(steps, 2), peak, pct_start=0.3)
+    if name == "warm-up":
+        name, warm_up = "constant", warm_up or WARM_UP
+    rising = round(warm_up * steps)
+    after = max(steps - rising, 1)
+    schedule = {
+        "constant": lambda: optax.constant_schedule(peak),
+        "cosine": lambda: optax.cosine_decay_schedule(peak, after),
+        "linear": lambda: optax.linear_schedule(peak, 0.0, after),
+        "step": lambda: optax.piecewise_constant_schedule(
+            peak, {after // 2: 0.1, after * 3 // 4: 0.1} if after >= 4 else None
+        ),
+    }[name]()
+    if not rising:
+        return schedule
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, rising), schedule], [rising])
