@@ -1,9 +1,9 @@
 """mlp-jax: multi-layer perceptrons whose backward pass is written by hand, and proved.
 
-    network = mlp([512, 512], 10, activation="relu")
-    loss = get_loss("softmax_cross_entropy")
-    value, grads = value_and_grad(network, loss)(params, x, y)
-    print(check_gradients(network, loss, params, (x, y)))
+network = mlp([512, 512], 10, activation="relu")
+loss = get_loss("softmax_cross_entropy")
+value, grads = value_and_grad(network, loss)(params, x, y)
+print(check_gradients(network, loss, params, (x, y)))
 """
 
 from mlp_jax.backprop import (

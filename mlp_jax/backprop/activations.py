@@ -3,7 +3,7 @@
 f acts on each element of z (N, J); a = f(z). The slope f' is written in whichever of `a` or `z`
 needs less memory: where f' can be had from a, nothing is kept for the backward pass that the next
 layer does not keep anyway. At a kink the slope is the one that `jax.grad` gives for the function
-of that name in `jax.nn` (relu 0, leaky_relu 1, relu6 and hard_sigmoid one half).
+of that name in `jax.nn` (relu, relu6 and hard_sigmoid 0; leaky_relu and hard_tanh 1).
 """
 
 import math
@@ -44,9 +44,8 @@ def _where(condition: Array, yes: Array | float, no: Array | float, like: Array)
 
 
 def _relu6_slope(z: Array) -> Array:
-    """1 for 0 < z < 6, one half at both kinks, 0 elsewhere."""
-    inside = _where((z > 0) & (z < 6), 1, 0, z)
-    return jnp.where((z == 0) | (z == 6), jnp.asarray(0.5, z.dtype), inside)
+    """1 for 0 < z < 6, 0 elsewhere."""
+    return _where((z > 0) & (z < 6), 1, 0, z)
 
 
 def _gelu_tanh_slope(z: Array) -> Array:

@@ -68,6 +68,11 @@ def _without_tape(*arguments: Any) -> tuple[Array, Any, Any]:
     return forward_backward(*arguments)[:3]
 
 
+def _check_key(network: Layer, train: bool, key: Array | None) -> None:
+    if network.draws and train and key is None:
+        raise InputError("Dropout in training mode needs a random key: pass key=….")
+
+
 def _arguments(
     network: Layer,
     loss: Loss,
@@ -89,8 +94,12 @@ def _arguments(
     check_targets(loss, y, network.width_out(x.shape[1]))
     if network.has_state and state is None:
         raise InputError("This network keeps running figures: pass the state=… that init gave.")
-    if network.draws and train and key is None:
-        raise InputError("Dropout in training mode needs a random key: pass key=….")
+    _check_key(network, train, key)
+    for name, rows in (("weights", weights), ("mask", mask)):
+        if rows is not None and rows.shape != x.shape[:1]:
+            raise InputError(
+                f"{name} has one entry an example, ({x.shape[0]},), not {tuple(rows.shape)}."
+            )
     if state is None:
         state = network.without_state()
     c = mean_weights(x.shape[0], weights, accumulator(x))
@@ -164,6 +173,7 @@ def apply(
                 "This network keeps running figures: pass the state=… of its training."
             )
         state = network.without_state()
+    _check_key(network, train, key)
     return network.forward(params, state, x, train=train, key=key, mask=mask)[0]
 
 

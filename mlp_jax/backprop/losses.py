@@ -235,6 +235,14 @@ LOSSES: dict[str, LossFunction] = {
 }
 
 
+OPTION_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "delta": ("is positive and finite", lambda v: 0 < v < math.inf),
+    "q": ("lies in (0, 1)", lambda v: 0 < v < 1),
+    "label_smoothing": ("lies in [0, 1)", lambda v: 0 <= v < 1),
+    "gamma": ("is at least 0 and finite", lambda v: 0 <= v < math.inf),
+}
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss by name with its options, hashable: `Loss("huber", (("delta", 2.0),))`.
@@ -249,9 +257,12 @@ class Loss:
         if self.name not in LOSSES:
             raise UnknownNameError("loss", self.name, LOSSES)
         known = list(inspect.signature(self.function.value).parameters)[2:]
-        for option, _ in self.options:
+        for option, value in self.options:
             if option not in known:
                 raise UnknownNameError(f"option of the loss '{self.name}'", option, known)
+            where, fits = OPTION_RANGES[option]
+            if not fits(value):
+                raise InputError(f"The {option} of the loss {self.name} {where}, not {value}.")
 
     def __str__(self) -> str:
         options = ", ".join(f"{name}={value:g}" for name, value in self.options)
@@ -301,7 +312,8 @@ def check_targets(loss: Loss, y: Any, n_outputs: int) -> None:
         return
     if y.ndim == 2 and y.shape[1] == n_outputs:
         return
+    labels = "labels (N,) or " if kind == "classes" else ""
     raise InputError(
         f"The loss {loss} over {n_outputs} outputs cannot take targets of shape "
-        f"{tuple(y.shape)}; give (N, {n_outputs})."
+        f"{tuple(y.shape)}; give {labels}(N, {n_outputs})."
     )

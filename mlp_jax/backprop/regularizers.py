@@ -14,7 +14,7 @@ from mlp_jax.errors import InputError
 def keep_mask(key: Array, rate: float, shape: tuple[int, ...]) -> Bool[Array, "N J"]:
     """True with probability 1 − rate (to 2⁻¹⁶), one 16-bit draw an element."""
     draws = jax.random.bits(key, shape, jnp.uint16)
-    return draws >= jnp.uint16(round(rate * 2**16))
+    return draws >= jnp.uint16(min(round(rate * 2**16), 2**16 - 1))
 
 
 @dataclass(frozen=True)

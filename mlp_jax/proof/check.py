@@ -21,6 +21,7 @@ from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.errors import InputError
 from mlp_jax.proof import compare, oracles
 from mlp_jax.proof.compare import Comparison
 from mlp_jax.proof.loops import SAMPLES, loop_comparisons
@@ -162,15 +163,17 @@ def _comparisons(
             yield "loops", row
 
 
-def layer_label(network: Layer, path: Path, witness: Witness) -> str:
+def layer_label(network: Layer, path: Path, witness: Witness, equation: str = oracles.SEED) -> str:
     """ "2 Dense(10, identity)": a layer's path and specification."""
-    if not path:
-        return "network" if witness == "differences" else "loss"
+    if not path and witness == "differences":
+        return "network"
+    if not path and equation in (oracles.VALUE, oracles.SEED):
+        return "loss"
     layer = network
     for index in path:
         layer = layer.children[index]
     name = str(layer).partition("(")[0] if layer.children else str(layer)
-    return f"{path_name(path)} {name}"
+    return f"{path_name(path)} {name}" if path else name
 
 
 def _handful(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -211,6 +214,8 @@ def check_gradients(
     precision "highest". Nothing is raised on a fault: look at `.ok`, `.fault`, `.worst`.
     """
     started = time.perf_counter()
+    if network.has_state and state is None:
+        raise InputError("This network keeps running figures: pass the state=… that init gave.")
     x, y = _handful(*batch)
     rng = np.random.default_rng(seed)
     moved = perturbed(_wide(params), rng)
@@ -234,7 +239,7 @@ def check_gradients(
                 found = jax.device_get(run(*arguments, jax.random.key(seed), along))
                 mode = "training" if train else "inference"
                 for witness, row in _comparisons(network, loss, train, found, y, c, along, samples):
-                    label = layer_label(network, row.path, witness)
+                    label = layer_label(network, row.path, witness, row.equation)
                     bound = BOUNDS[dtype][witness]
                     rows.append(Row(label, row.equation, witness, mode, dtype, *row.error(), bound))
     return Report(tuple(rows), time.perf_counter() - started)

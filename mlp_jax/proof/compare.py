@@ -20,7 +20,10 @@ from mlp_jax.proof.observe import Path, Seen, at
 
 
 class Comparison(NamedTuple):
-    """Ours and what it should be; ours=None where it was never computed."""
+    """Ours and what it should be; ours=None where it was never computed.
+
+    An `ours` of another shape is as wrong as can be: error infinite.
+    """
 
     path: Path
     equation: str
@@ -31,10 +34,11 @@ class Comparison(NamedTuple):
     def error(self) -> tuple[float, float, float]:
         """(relative error, ours, expected where they differ most)."""
         expected = np.asarray(self.expected, np.float64)
-        if self.ours is None:
+        if self.ours is None or np.shape(self.ours) != expected.shape:
             return np.inf, np.nan, float(expected.flat[0])
         ours = np.asarray(self.ours, np.float64)
-        away = np.abs(ours - expected)
+        with np.errstate(invalid="ignore"):  # infinity less infinity: NaN, and NaN never holds
+            away = np.abs(ours - expected)
         worst = int(np.argmax(away))
         difference = float(np.linalg.norm(away))
         size = max(float(np.linalg.norm(expected)), self.size)

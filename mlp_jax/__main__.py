@@ -1,0 +1,5 @@
+"""`python -m mlp_jax` is the command `mlp-jax`."""
+
+from mlp_jax.cli.main import main
+
+main()

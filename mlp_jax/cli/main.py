@@ -1,0 +1,58 @@
+"""`mlp-jax COMMAND …`: finds the command, and turns errors into one sentence and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from mlp_jax.errors import MlpJaxError
+
+USAGE = """\
+usage: mlp-jax COMMAND [OPTIONS]
+
+  train     train a network on data, after proving its gradient
+  check     prove the hand-written gradient of a network, layer by layer
+  explain   the backward pass of a network, equation by equation, with its shapes
+
+mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits --hidden 256 256
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and exits: 0, 1 for a failed proof or a diverged run, 2 for bad input."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        sys.exit(0 if words else 2)
+    if words[0] == "--version":
+        from mlp_jax import __version__
+
+        print(f"mlp-jax {__version__}")
+        sys.exit(0)
+    try:
+        sys.exit(_run(words[0], words[1:]))
+    except MlpJaxError as error:
+        print(f"mlp-jax: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("mlp-jax: interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"mlp-jax: {error.strerror or error}{where}.", file=sys.stderr)
+        sys.exit(2)
+
+
+def _run(command: str, words: list[str]) -> int:
+    from mlp_jax.cli import commands
+    from mlp_jax.errors import UnknownNameError
+
+    if command not in commands.COMMANDS:
+        raise UnknownNameError("command", command, commands.COMMANDS)
+    return commands.COMMANDS[command](words)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""A proof without data: a network from its options, and examples drawn for its loss."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from mlp_jax.backprop import Loss, Sequential, get_loss, mlp
+from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.proof.check import check_gradients
+from mlp_jax.proof.faults import FAULTS, inject
+from mlp_jax.proof.report import Report
+
+DTYPES = {
+    "float32": ("float64", "float32"),
+    "bf16": ("float64", "bfloat16"),
+    "float64": ("float64",),
+}
+EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Which network and loss to look at."""
+
+    inputs: int = 64
+    """width of the input"""
+    hidden: tuple[int, ...] = (64, 64)
+    """widths of the hidden layers"""
+    outputs: int = 10
+    """width of the output"""
+    activation: str = "relu"
+    """relu, gelu, silu, tanh, … (an unknown name lists all)"""
+    loss: str = "softmax_cross_entropy"
+    """by name (an unknown name lists all)"""
+    dropout: float = 0.0
+    """rate after each hidden layer"""
+    norm: str | None = None
+    """layer, rms or batch, before each activation"""
+    residual: bool = False
+    """shortcuts around layers of equal width"""
+
+    def network(self) -> Sequential:
+        """The network; InputError where an option cannot be."""
+        if self.inputs < 1:
+            raise InputError(f"A network needs at least 1 input, not {self.inputs}.")
+        return mlp(
+            self.hidden,
+            self.outputs,
+            self.activation,
+            dropout=self.dropout,
+            norm=self.norm,
+            residual=self.residual,
+        )
+
+
+def example_batch(
+    loss: Loss, n: int, inputs: int, outputs: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """x (n, inputs) normal, and targets that the loss can take, drawn from `seed`."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, inputs))
+    kind = loss.function.targets
+    if kind == "classes":
+        return x, rng.integers(0, max(outputs, 2), n).astype(np.int32)
+    if kind == "binary":
+        return x, rng.integers(0, 2, (n, outputs)).astype(np.float64)
+    counts = loss.name == "poisson"
+    drawn = rng.poisson(2.0, (n, outputs)) if counts else rng.standard_normal((n, outputs))
+    return x, drawn.astype(np.float64)
+
+
+def check_trial(
+    trial: Trial,
+    *,
+    precision: str = "float32",
+    seed: int = 0,
+    samples: int | None = 6,
+    fault: str | None = None,
+) -> tuple[Report, str]:
+    """The proof of a trial, and a note on the fault in it where one was asked for.
+
+    A fault that the network has no place for is made in the nearest network that has one.
+    """
+    if precision not in DTYPES:
+        raise UnknownNameError("precision", precision, DTYPES)
+    note = ""
+    loss, network = get_loss(trial.loss), trial.network()
+    injected = None
+    if fault is not None:
+        if fault not in FAULTS:
+            raise UnknownNameError("fault", fault, FAULTS)
+        injected = inject(FAULTS[fault], network, loss, trial.inputs)
+        note = f"injected: {FAULTS[fault].summary}"
+        if injected is None:
+            needs = FAULTS[fault].needs
+            trial = replace(trial, **needs)
+            said = ", ".join(f"{name} {_words(value)}" for name, value in needs.items())
+            note += f" (in a network with {said})"
+            loss, network = get_loss(trial.loss), trial.network()
+            injected = inject(FAULTS[fault], network, loss, trial.inputs)
+    options: dict[str, Any] = {"dtypes": DTYPES[precision], "samples": samples, "seed": seed}
+    if injected is not None:
+        network_, loss, options["differentiate"] = injected
+    else:
+        network_ = network
+    params, state = network.init(jax.random.key(seed), trial.inputs)
+    batch = example_batch(loss, EXAMPLES, trial.inputs, trial.outputs, seed)
+    return check_gradients(network_, loss, params, batch, state=state, **options), note
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def fault_list() -> str:
+    """The faults that can be injected, one a line: name, what is wrong, where it must be found."""
+    width = max(map(len, FAULTS))
+    return "\n".join(
+        f"{name:<{width}}  {fault.summary} → {fault.layer}, {fault.equation}"
+        for name, fault in FAULTS.items()
+    )

@@ -1,0 +1,120 @@
+"""The configuration of a run: one frozen record, the same names on the command line and in TOML."""
+
+import difflib
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from mlp_jax.errors import DataFileError, InputError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that `mlp-jax train` can be told. The docstrings of the fields are its help."""
+
+    data: str = "digits"
+    """digits, fashion_mnist, mnist, kmnist, idx:FOLDER, or FILE.npz"""
+    hidden: tuple[int, ...] = (256, 256)
+    """widths of the hidden layers"""
+    activation: str = "relu"
+    """relu, gelu, silu, tanh, … (an unknown name lists all)"""
+    loss: str | None = None
+    """default: softmax_cross_entropy for classes, squared_error otherwise"""
+    label_smoothing: float = 0.0
+    """for the cross-entropies"""
+    dropout: float = 0.0
+    """rate after each hidden layer"""
+    norm: str | None = None
+    """layer, rms or batch, before each activation"""
+    residual: bool = False
+    """shortcuts around layers of equal width"""
+    optimizer: str = "adam"
+    """sgd, momentum, adam, adamw, rmsprop, adagrad, lion, lamb, muon, lbfgs"""
+    learning_rate: float | None = None
+    """default: a usual one for the optimizer"""
+    schedule: str = "constant"
+    """constant, cosine, one-cycle, linear, step, warm-up"""
+    warm_up: float = 0.0
+    """fraction of the run over which the rate rises"""
+    weight_decay: float | None = None
+    """decoupled, on weight matrices only"""
+    clip_norm: float | None = None
+    """bound on the norm of the gradient"""
+    batch_size: int = 64
+    """examples a step"""
+    epochs: int = 30
+    """passes over the training rows"""
+    patience: int | None = None
+    """stop after so many epochs without a better validation"""
+    average: float | None = None
+    """decay of a moving average of the weights"""
+    class_weight: str | None = None
+    """balanced: every class counts the same"""
+    metrics: tuple[str, ...] = ()
+    """on validation each epoch: accuracy top5 log_loss roc_auc f1 …"""
+    validation: float = 0.1
+    """fraction of the training rows"""
+    test: float = 0.2
+    """fraction, for data without test rows of their own"""
+    seed: int = 0
+    """of the split, the weights, the order and dropout"""
+    precision: str | None = None
+    """float32, tf32, bf16 or float64"""
+    device: str | None = None
+    """cpu or gpu"""
+    histograms: bool = False
+    """of weights and gradients, in TensorBoard"""
+    out: str | None = None
+    """the run's folder; default: a new one under runs/"""
+
+
+TYPES: dict[str, Any] = get_type_hints(TrainConfig)
+
+
+def read_config(path: Path) -> TrainConfig:
+    """The configuration in a TOML file: the defaults, with what the file says.
+
+    Keys are the option names, with - or _. InputError for a key that does not exist (with the
+    nearest) or a value of the wrong type, DataFileError for a file that cannot be read.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataFileError(f"Cannot read the configuration {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a TOML file: {error}.") from None
+    known = {field.name for field in fields(TrainConfig)}
+    values = {}
+    for key, value in content.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise InputError(f"{path} has a key '{key}' that does not exist.{hint}")
+        values[name] = _typed(path, key, value, TYPES[name])
+    return replace(TrainConfig(), **values)
+
+
+def _typed(path: Path, key: str, value: Any, hint: Any) -> Any:
+    """The TOML value as the field's type."""
+    kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not NoneType]
+    if hint in (tuple[int, ...], tuple[str, ...]):
+        item = get_args(hint)[0]
+        if isinstance(value, list) and all(type(v) is item for v in value):
+            return tuple(value)
+        raise InputError(f"In {path}, '{key}' must be a list of {item.__name__}, not {value!r}.")
+    if float in kinds and type(value) is int:
+        return float(value)
+    if type(value) not in kinds:
+        raise InputError(f"In {path}, '{key}' must be {kinds[0].__name__}, not {value!r}.")
+    return value
+
+
+def to_toml(config: TrainConfig) -> str:
+    """The configuration as TOML; what is None is left out, for TOML has no word for it."""
+    import tomli_w
+
+    content = {field.name: getattr(config, field.name) for field in fields(config)}
+    return tomli_w.dumps({key: value for key, value in content.items() if value is not None})
