@@ -58,7 +58,7 @@ def _gelu_tanh_slope(z: Array) -> Array:
 def _gelu_exact_slope(z: Array) -> Array:
     """Φ(z) + z φ(z), the normal distribution's cumulative and density."""
     density = jnp.exp(-0.5 * z**2) * (1 / math.sqrt(2 * math.pi))
-    return jax.scipy.stats.norm.cdf(z) + z * density
+    return 0.5 * jax.lax.erfc(-math.sqrt(0.5) * z) + z * density
 
 
 def _silu_slope(z: Array) -> Array:

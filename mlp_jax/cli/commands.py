@@ -80,10 +80,10 @@ def train(words: list[str]) -> int:
     """`mlp-jax train`."""
     default, rest = _take_config(words)
     about = (
-        "Train a network on data, after proving its gradient. --config FILE.toml sets any of "
-        "these names; the command line wins.\n\n"
-        "Example: mlp-jax train --data fashion_mnist --hidden 512 512 --optimizer adamw "
-        "--learning-rate 2e-3 --schedule one-cycle --dropout 0.2 --epochs 20 --batch-size 256"
+        "Train a network on data, after proving its gradient. "
+        "--config FILE.toml sets\nthe same names; the command line wins.\n\n"
+        "Example: mlp-jax train --data fashion_mnist --hidden 512 512 --optimizer adamw\n"
+        "  --learning-rate 2e-3 --schedule one-cycle --dropout 0.2 --epochs 20"
     )
     config = _parse(TrainConfig, "train", about, rest, default)
     from mlp_jax.cli.start import use_compilation_cache

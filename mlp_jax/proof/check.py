@@ -83,9 +83,10 @@ def _witnesses(
         y: Array,
         c: Array,
         mask: Array | None,
-        key: Array,
+        seed: Array,
         directions: Any,
     ) -> Any:
+        key = jax.random.key(seed)
         log: dict[Path, Seen] = {}
         weights = cast_weights(params, jnp.bfloat16) if dtype == "bfloat16" else params
         value, _, grads, tape = differentiate(
@@ -236,7 +237,7 @@ def check_gradients(
             for train in modes:
                 run = _compiled(_witnesses(network, loss, train, dtype, differentiate))
                 along = directions if full else None
-                found = jax.device_get(run(*arguments, jax.random.key(seed), along))
+                found = jax.device_get(run(*arguments, np.uint32(seed), along))
                 mode = "training" if train else "inference"
                 for witness, row in _comparisons(network, loss, train, found, y, c, along, samples):
                     label = layer_label(network, row.path, witness, row.equation)

@@ -31,9 +31,9 @@ class Trial:
     outputs: int = 10
     """width of the output"""
     activation: str = "relu"
-    """relu, gelu, silu, tanh, … (an unknown name lists all)"""
+    """by name; a wrong one lists all"""
     loss: str = "softmax_cross_entropy"
-    """by name (an unknown name lists all)"""
+    """by name; a wrong one lists all"""
     dropout: float = 0.0
     """rate after each hidden layer"""
     norm: str | None = None

@@ -5,69 +5,78 @@ import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
+
+import tyro
 
 from mlp_jax.errors import DataFileError, InputError
+
+Word = Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="NAME")]
+Number = Annotated[float | None, tyro.conf.arg(help_behavior_hint="")]
+Count = Annotated[int | None, tyro.conf.arg(help_behavior_hint="")]
+Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+Words = Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="NAME ...")]
+Widths = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything that `mlp-jax train` can be told. The docstrings of the fields are its help."""
 
-    data: str = "digits"
-    """digits, fashion_mnist, mnist, kmnist, idx:FOLDER, or FILE.npz"""
-    hidden: tuple[int, ...] = (256, 256)
+    data: Annotated[str, tyro.conf.arg(help_behavior_hint="", metavar="DATA")] = "digits"
+    """digits fashion_mnist mnist kmnist idx:FOLDER FILE.npz"""
+    hidden: Widths = (256, 256)
     """widths of the hidden layers"""
     activation: str = "relu"
-    """relu, gelu, silu, tanh, … (an unknown name lists all)"""
-    loss: str | None = None
-    """default: softmax_cross_entropy for classes, squared_error otherwise"""
+    """by name; a wrong one lists all"""
+    loss: Word = None
+    """by name; else what suits the targets"""
     label_smoothing: float = 0.0
     """for the cross-entropies"""
     dropout: float = 0.0
     """rate after each hidden layer"""
-    norm: str | None = None
+    norm: Word = None
     """layer, rms or batch, before each activation"""
-    residual: bool = False
+    residual: Switch = False
     """shortcuts around layers of equal width"""
     optimizer: str = "adam"
-    """sgd, momentum, adam, adamw, rmsprop, adagrad, lion, lamb, muon, lbfgs"""
-    learning_rate: float | None = None
-    """default: a usual one for the optimizer"""
+    """by name; a wrong one lists all"""
+    learning_rate: Number = None
+    """else a usual one for the optimizer"""
     schedule: str = "constant"
-    """constant, cosine, one-cycle, linear, step, warm-up"""
+    """or cosine one-cycle linear step warm-up"""
     warm_up: float = 0.0
-    """fraction of the run over which the rate rises"""
-    weight_decay: float | None = None
+    """share of the run in which the rate rises"""
+    weight_decay: Number = None
     """decoupled, on weight matrices only"""
-    clip_norm: float | None = None
+    clip_norm: Number = None
     """bound on the norm of the gradient"""
     batch_size: int = 64
     """examples a step"""
     epochs: int = 30
     """passes over the training rows"""
-    patience: int | None = None
-    """stop after so many epochs without a better validation"""
-    average: float | None = None
+    patience: Count = None
+    """stop after so many epochs without a better one"""
+    average: Number = None
     """decay of a moving average of the weights"""
-    class_weight: str | None = None
+    class_weight: Word = None
     """balanced: every class counts the same"""
-    metrics: tuple[str, ...] = ()
-    """on validation each epoch: accuracy top5 log_loss roc_auc f1 …"""
+    metrics: Words = ()
+    """each epoch: accuracy top5 f1 log_loss roc_auc …"""
     validation: float = 0.1
-    """fraction of the training rows"""
+    """share of the training rows"""
     test: float = 0.2
-    """fraction, for data without test rows of their own"""
+    """share, for data without test rows"""
     seed: int = 0
-    """of the split, the weights, the order and dropout"""
-    precision: str | None = None
+    """of split, weights, order and dropout"""
+    precision: Word = None
     """float32, tf32, bf16 or float64"""
-    device: str | None = None
+    device: Word = None
     """cpu or gpu"""
-    histograms: bool = False
-    """of weights and gradients, in TensorBoard"""
-    out: str | None = None
-    """the run's folder; default: a new one under runs/"""
+    histograms: Switch = False
+    """of weights and gradients, for TensorBoard"""
+    out: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
+    """the run's folder; else a new one under runs/"""
 
 
 TYPES: dict[str, Any] = get_type_hints(TrainConfig)

@@ -13,7 +13,15 @@ from mlp_jax.backprop.dense import Activation
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, Seen, at, observe, path_name, walk
-from mlp_jax.training.epoch import DROPOUT, ORDER, DeviceData, Program, TrainState, epoch_order
+from mlp_jax.training.epoch import (
+    DROPOUT,
+    DeviceData,
+    Program,
+    Seed,
+    TrainState,
+    epoch_order,
+    stream,
+)
 from mlp_jax.training.epoch import take_batch as batch_of
 
 
@@ -26,8 +34,9 @@ class StepLook(NamedTuple):
 
 
 def _observed_pass(
-    program: Program, state: TrainState, data: DeviceData, order: Array, index: Array, key: Array
+    program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: Any, index: Any
 ) -> tuple[Any, dict[Path, Seen], Array]:
+    order = epoch_order(seed, epoch, data.x.shape[0], program.batch_size)
     x, y, c, _, mask = batch_of(program, data, order, index)
     log: dict[Path, Seen] = {}
     value, _, grads, _ = forward_backward(
@@ -40,19 +49,17 @@ def _observed_pass(
         y,
         c,
         mask,
-        jax.random.fold_in(key, state.step),
+        jax.random.fold_in(stream(seed, DROPOUT), state.step),
     )
     return grads, log, value
 
 
 @partial(jax.jit, static_argnums=0)
 def look(
-    program: Program, state: TrainState, data: DeviceData, key: Array, epoch: Array, index: Array
+    program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: Any, index: Any
 ) -> StepLook:
     """The gradient and update that the batch at `index` of an epoch would give."""
-    order = epoch_order(jax.random.fold_in(key, ORDER), epoch, data.x.shape[0], program.batch_size)
-    draw = jax.random.fold_in(key, DROPOUT)
-    grads, log, value = _observed_pass(program, state, data, order, index, draw)
+    grads, log, value = _observed_pass(program, state, data, seed, epoch, index)
     updates, _ = program.optimizer.update(
         grads, state.opt_state, state.params, value=value, grad=grads, value_fn=lambda p: value
     )
@@ -100,14 +107,11 @@ def histograms(state: TrainState, seen: StepLook) -> dict[str, np.ndarray]:
 
 
 def first_not_finite(
-    program: Program, state: TrainState, data: DeviceData, key: Array, epoch: int, index: int
+    program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: int, index: int
 ) -> str:
     """Where the step that was not applied blew up, in words: forward first, then from the loss."""
-    order = epoch_order(
-        jax.random.fold_in(key, ORDER), jnp.asarray(epoch), data.x.shape[0], program.batch_size
-    )
-    draw = jax.random.fold_in(key, DROPOUT)
-    grads, log, value = _observed_pass(program, state, data, order, jnp.asarray(index), draw)
+    step = (np.int32(epoch), np.int32(index))
+    grads, log, value = _observed_pass(program, state, data, seed, *step)
     simple = [(path, layer) for path, layer in walk(program.network) if not layer.children]
     for path, _ in simple:
         if not bool(jnp.all(jnp.isfinite(log[path].a_next))):

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Shaped, UInt32
 
 from mlp_jax.backprop import Layer, Loss, loss_with_manual_gradient
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 
-ORDER, DROPOUT = 0, 1
+INIT, ORDER, DROPOUT = 0, 1, 2
+Seed = UInt32[Array, ""] | np.uint32
 
 
 class DeviceData(NamedTuple):
@@ -72,8 +74,26 @@ class Program:
     average_decay: float | None = None
 
 
-def initial_state(program: Program, params: Any, layer_state: Any) -> TrainState:
-    """Step 0 from initial parameters."""
+def stream(seed: Seed, which: int) -> Array:
+    """The random key of one of a run's streams (INIT, ORDER, DROPOUT); they never meet."""
+    return jax.random.fold_in(jax.random.key(seed), which)
+
+
+def initial_state(program: Program, seed: Seed, n_in: int) -> TrainState:
+    """Step 0: parameters and state drawn from `seed` for inputs of width n_in.
+
+    One program, compiled fast and not well where that can be said: it runs once.
+    """
+    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    draw = jax.jit(lambda seed: _first_state(program, seed, n_in), compiler_options=quick)
+    return draw(seed)
+
+
+def _first_state(program: Program, seed: Seed, n_in: int) -> TrainState:
+    params, layer_state = (
+        jax.tree.map(lambda leaf: leaf.astype(program.dtype), tree)
+        for tree in program.network.init(stream(seed, INIT), n_in)
+    )
     average = () if program.average_decay is None else jax.tree.map(jnp.copy, params)
     return TrainState(
         params,
@@ -85,12 +105,13 @@ def initial_state(program: Program, params: Any, layer_state: Any) -> TrainState
     )
 
 
-def epoch_order(key: Array, epoch: Array, n: int, batch_size: int) -> Int[Array, " M"]:
-    """The rows of an epoch in order, a function of (key, epoch); M is N rounded up to full batches.
+def epoch_order(seed: Seed, epoch: Any, n: int, batch_size: int) -> Int[Array, " M"]:
+    """The rows of an epoch in order, a function of (seed, epoch); M is N rounded up to batches.
 
     The places after the last row hold rows again, for batches of one shape; they weigh nothing.
     """
-    order = jax.random.permutation(jax.random.fold_in(key, epoch), n).astype(jnp.int32)
+    key = jax.random.fold_in(stream(seed, ORDER), epoch)
+    order = jax.random.permutation(key, n).astype(jnp.int32)
     return jnp.concatenate([order, order[: -n % batch_size]])
 
 
@@ -176,13 +197,13 @@ def run_steps(
     length: int,
     state: TrainState,
     data: DeviceData,
-    key: Array,
+    seed: Seed,
     epoch: Array,
     first: Array,
 ) -> tuple[TrainState, Totals]:
     """`length` steps of an epoch from its batch `first` on, as one call; sums over the steps."""
-    order = epoch_order(jax.random.fold_in(key, ORDER), epoch, data.x.shape[0], program.batch_size)
-    dropout = jax.random.fold_in(key, DROPOUT)
+    order = epoch_order(seed, epoch, data.x.shape[0], program.batch_size)
+    dropout = stream(seed, DROPOUT)
 
     def body(state: TrainState, index: Array) -> tuple[TrainState, Totals]:
         return step(program, state, data, order, index, dropout)

@@ -1,7 +1,6 @@
 """`fit`: checked data, the proof, then epochs as compiled calls."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +15,7 @@ from mlp_jax.data import (
 )
 from mlp_jax.errors import InputError, ProofError
 from mlp_jax.proof import Report, check_gradients
-from mlp_jax.training.epoch import Program, initial_state
+from mlp_jax.training.epoch import Program, TrainState, initial_state
 from mlp_jax.training.evaluate import task_of
 from mlp_jax.training.fitted import Fitted, place
 from mlp_jax.training.loop import EpochEnd, Plan, Watched, run_epochs
@@ -24,8 +23,6 @@ from mlp_jax.training.metrics import check_metrics, default_metrics
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.precision import Precision, choose_device, choose_precision
 from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
-
-INIT, TRAIN = 0, 1
 
 
 def fit(
@@ -76,59 +73,30 @@ def fit(
         optimizer = Optimizer(optimizer)
     if isinstance(optimizer, Optimizer) and optimizer.full_batch:
         batch_size = len(rows)
-    check_numbers(epochs, batch_size, patience, average, len(rows))
-    task = task_of(loss, rows.y, n_classes)
-    names = default_metrics(task) if metrics is None else tuple(metrics)
-    check_metrics(task, names)
+    check_numbers(epochs, batch_size, patience, average, seed, len(rows))
+    names, watch = _judges(loss, rows, n_classes, metrics, monitor)
     if patience is not None and watched is None:
         raise InputError("Early stopping (patience) needs validation rows.")
-    watch = monitor or (names[0] if names else "loss")
-    if watch not in ("loss", *names):
-        raise InputError(f"The monitor '{watch}' is not among the metrics: {', '.join(names)}.")
     weights = row_weights(rows, sample_weight, class_weight, n_classes)
     if scaling is None and rows.x.dtype == np.uint8:
         scaling = fit_scaling(rows.x)
     steps = epochs * -(-len(rows) // batch_size)
     build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
-
+    build = optax.with_extra_args_support(build)
+    program = Program(network, loss, build, batch_size, policy.params, policy.products, average)
+    plan = Plan(epochs, np.uint32(seed), names, n_classes, watch, patience, tuple(callbacks), tick)
     with policy.active(), jax.default_device(chosen):
-        key = jax.random.key(seed)
-        params, layer_state = network.init(jax.random.fold_in(key, INIT), rows.x.shape[1])
-        params, layer_state = (
-            jax.tree.map(lambda p: p.astype(policy.params), tree) for tree in (params, layer_state)
-        )
-        program = Program(
-            network,
-            loss,
-            optax.with_extra_args_support(build),
-            batch_size,
-            policy.params,
-            policy.products,
-            average,
-        )
-        report = _prove(program, params, layer_state, rows, scaling, policy)
+        state = initial_state(program, plan.seed, rows.x.shape[1])
+        report = _prove(program, state, rows, scaling, policy)
         if proved is not None:
             proved(report)
         if not report.ok:
             raise ProofError(f"The gradient fails the proof at {report.fault}.")
-        outcome = run_epochs(
-            program,
-            initial_state(program, params, layer_state),
-            place(rows, weights, scaling, policy.params),
-            None
-            if watched is None
-            else Watched(place(watched, None, scaling, policy.params), watched.y),
-            Plan(
-                epochs,
-                jax.random.fold_in(key, TRAIN),
-                names,
-                n_classes,
-                watch,
-                patience,
-                callbacks,
-                tick,
-            ),
-        )
+        placed = place(rows, weights, scaling, policy.params)
+        judged = None
+        if watched is not None:
+            judged = Watched(place(watched, None, scaling, policy.params), watched.y)
+        outcome = run_epochs(program, state, placed, judged, plan)
     return Fitted(
         network,
         loss,
@@ -146,10 +114,22 @@ def fit(
     )
 
 
+def _judges(
+    loss: Loss, rows: Split, n_classes: int, metrics: Sequence[str] | None, monitor: str | None
+) -> tuple[tuple[str, ...], str]:
+    """The metrics of each epoch, and the one that chooses the best epoch."""
+    task = task_of(loss, rows.y, n_classes)
+    names = default_metrics(task) if metrics is None else tuple(metrics)
+    check_metrics(task, names)
+    watch = monitor or (names[0] if names else "loss")
+    if watch not in ("loss", *names):
+        raise InputError(f"The monitor '{watch}' is not among the metrics: {', '.join(names)}.")
+    return names, watch
+
+
 def _prove(
     program: Program,
-    params: Any,
-    layer_state: Any,
+    state: TrainState,
     rows: Split,
     scaling: Scaling | None,
     policy: Precision,
@@ -160,8 +140,8 @@ def _prove(
     return check_gradients(
         program.network,
         program.loss,
-        params,
+        state.params,
         (x, rows.y[few]),
-        state=layer_state,
+        state=state.layer_state,
         dtypes=tuple(dict.fromkeys(("float64", policy.proof_dtype))),
     )

@@ -8,17 +8,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from mlp_jax.errors import DivergedError
 from mlp_jax.training import diagnose
-from mlp_jax.training.epoch import DeviceData, Program, TrainState, run_steps
+from mlp_jax.training.epoch import DeviceData, Program, Seed, Totals, TrainState, run_steps
 from mlp_jax.training.evaluate import evaluate
 from mlp_jax.training.metrics import higher_is_better
 
 SECONDS_A_CALL = 1.0
 STEP_OVERHEAD = 2e-5
 FLOPS_A_SECOND = {"cpu": 5e10, "gpu": 2e13}
+
+
+Calls = dict[int, Callable[..., tuple[TrainState, Totals]]]
 
 
 class EpochEnd(NamedTuple):
@@ -52,7 +54,7 @@ class Plan(NamedTuple):
     """
 
     epochs: int
-    key: Array
+    seed: Seed
     metrics: tuple[str, ...]
     n_classes: int
     monitor: str
@@ -79,22 +81,37 @@ def steps_a_call(program: Program, params: Any, steps: int) -> int:
     return math.ceil(steps / math.ceil(steps / most))
 
 
+def compile_calls(program: Program, state: TrainState, data: DeviceData, seed: Seed) -> Calls:
+    """The compiled calls of an epoch by their number of steps: one, or two where it is cut.
+
+    The longest stands first, and an epoch is as many of it as fit and the other for the rest.
+    """
+    steps = -(-data.x.shape[0] // program.batch_size)
+    length = steps_a_call(program, state.params, steps)
+    zero = np.int32(0)
+    return {
+        count: run_steps.lower(program, count, state, data, seed, zero, zero).compile()
+        for count in dict.fromkeys((length, steps % length or length))
+    }
+
+
 def weights_of(program: Program, state: TrainState) -> Any:
     """The parameters to judge and to keep: the moving average where there is one."""
     return state.params if program.average_decay is None else state.average
 
 
 def _run_epoch(
-    program: Program, state: TrainState, data: DeviceData, plan: Plan, epoch: int, length: int
+    program: Program, state: TrainState, data: DeviceData, plan: Plan, epoch: int, calls: Calls
 ) -> tuple[TrainState, float, float]:
-    """One epoch in calls of `length` steps: the state, the mean loss, the seconds."""
+    """One epoch as compiled calls: the state, the mean loss, the seconds."""
+    length = next(iter(calls))
     n, steps = data.x.shape[0], -(-data.x.shape[0] // program.batch_size)
     started = time.perf_counter()
     loss = weight = 0.0
     for first in range(0, steps, length):
         count = min(length, steps - first)
-        number, start = jnp.asarray(epoch, jnp.int32), jnp.asarray(first, jnp.int32)
-        state, totals = run_steps(program, count, state, data, plan.key, number, start)
+        number, start = np.int32(epoch), np.int32(first)
+        state, totals = calls[count](state, data, plan.seed, number, start)
         alive, totals = jax.device_get((state.alive, totals))
         if not alive:
             raise DivergedError(_diverged(program, state, data, plan, epoch))
@@ -110,7 +127,7 @@ def _diverged(program: Program, state: TrainState, data: DeviceData, plan: Plan,
     steps = -(-data.x.shape[0] // program.batch_size)
     done = int(state.step)
     index = done - (epoch - 1) * steps
-    where = diagnose.first_not_finite(program, state, data, plan.key, epoch, index)
+    where = diagnose.first_not_finite(program, state, data, plan.seed, epoch, index)
     return (
         f"Training diverged at step {done + 1} (epoch {epoch}): {where} is not finite. "
         "The step was not applied; try a smaller learning rate or a gradient clip."
@@ -125,12 +142,12 @@ def run_epochs(
     plan: Plan,
 ) -> Outcome:
     """All epochs, or as many as patience and the callbacks allow."""
+    calls = compile_calls(program, state, data, plan.seed)
     steps = -(-data.x.shape[0] // program.batch_size)
-    length = steps_a_call(program, state.params, steps)
     history: list[dict[str, float]] = []
     best: tuple[float, int, Any, Any] | None = None
     for epoch in range(1, plan.epochs + 1):
-        state, loss, seconds = _run_epoch(program, state, data, plan, epoch, length)
+        state, loss, seconds = _run_epoch(program, state, data, plan, epoch, calls)
         record: dict[str, float] = {"epoch": epoch, "step": int(state.step), "train_loss": loss}
         if validation is not None:
             weights = weights_of(program, state)
@@ -154,7 +171,7 @@ def run_epochs(
 
         def look(state: TrainState = state, epoch: int = epoch) -> diagnose.StepLook:
             return diagnose.look(
-                program, state, data, plan.key, jnp.asarray(epoch), jnp.asarray(steps - 1)
+                program, state, data, plan.seed, np.int32(epoch), np.int32(steps - 1)
             )
 
         end = EpochEnd(epoch, record, state, seconds, data.x.shape[0] / seconds, look)

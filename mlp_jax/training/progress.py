@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+_PACE = 0.2  # epochs that must have passed before they tell how long one takes
 _DUMB_TERMINALS = ("dumb", "unknown")
 
 
@@ -83,7 +84,7 @@ class EpochProgress:
         if self._first is None:
             self._first = now, done
         start, done_at_start = self._first
-        if not done_at_start < done < self._total:
+        if done >= self._total or done - done_at_start < _PACE:
             return ""
         return f"{_duration((now - start) / (done - done_at_start) * (self._total - done))} left"
 

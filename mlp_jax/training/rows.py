@@ -53,7 +53,7 @@ def checked_rows(
 
 
 def check_numbers(
-    epochs: int, batch_size: int, patience: int | None, average: float | None, n: int
+    epochs: int, batch_size: int, patience: int | None, average: float | None, seed: int, n: int
 ) -> None:
     """InputError for a number that no training can use."""
     if epochs < 1:
@@ -62,6 +62,8 @@ def check_numbers(
         raise InputError(
             f"A batch size lies between 1 and the {n} training rows, so {batch_size} cannot be."
         )
+    if not 0 <= seed < 2**32:
+        raise InputError(f"A seed lies between 0 and 2^32 - 1, so {seed} cannot be one.")
     if patience is not None and patience < 1:
         raise InputError(f"Patience is at least 1 epoch, not {patience}.")
     if average is not None and not 0 < average < 1:
