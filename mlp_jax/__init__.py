@@ -24,6 +24,7 @@ from mlp_jax.backprop import (
     value_and_grad,
 )
 from mlp_jax.proof import Report, check_gradients
+from mlp_jax.training import Fitted, Optimizer, fit
 
 __version__ = "0.1.0"
 
@@ -32,15 +33,18 @@ __all__ = [
     "BatchNorm",
     "Dense",
     "Dropout",
+    "Fitted",
     "Layer",
     "LayerNorm",
     "Loss",
+    "Optimizer",
     "RMSNorm",
     "Report",
     "Residual",
     "Sequential",
     "apply",
     "check_gradients",
+    "fit",
     "get_loss",
     "loss_and_tape",
     "mlp",

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.layer import accumulator
@@ -19,6 +20,8 @@ from mlp_jax.backprop.losses import Loss, check_targets
 from mlp_jax.backprop.records import Tape, contract
 from mlp_jax.backprop.specification import Layer
 from mlp_jax.errors import InputError
+
+Given = Array | np.ndarray
 
 
 def mean_weights(n: int, weights: Float[Array, " N"] | None, dtype: Any) -> Float[Array, " N"]:
@@ -78,15 +81,16 @@ def _arguments(
     loss: Loss,
     train: bool,
     params: Any,
-    x: Array,
-    y: Array,
+    x: Given,
+    y: Given,
     state: Any,
-    weights: Array | None,
-    mask: Array | None,
+    weights: Given | None,
+    mask: Given | None,
     key: Array | None,
 ) -> tuple[Any, ...]:
     """The arguments of `forward_backward`, checked as far as shapes tell."""
     x, y = jnp.asarray(x), jnp.asarray(y)
+    weights = None if weights is None else jnp.asarray(weights)
     if x.ndim != 2 or x.shape[0] != y.shape[0]:
         raise InputError(
             f"x is (N, I) and y has N rows; these are {tuple(x.shape)} and {tuple(y.shape)}."
@@ -115,12 +119,12 @@ def loss_and_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable
 
     def f(
         params: Any,
-        x: Float[Array, "N I"],
-        y: Array,
+        x: Float[Given, "N I"],
+        y: Given,
         *,
         state: Any = None,
-        weights: Float[Array, " N"] | None = None,
-        mask: Bool[Array, " N"] | None = None,
+        weights: Float[Given, " N"] | None = None,
+        mask: Bool[Given, " N"] | None = None,
         key: Array | None = None,
     ) -> Any:
         arguments = _arguments(network, loss, train, params, x, y, state, weights, mask, key)
@@ -141,12 +145,12 @@ def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callabl
 
     def f(
         params: Any,
-        x: Float[Array, "N I"],
-        y: Array,
+        x: Float[Given, "N I"],
+        y: Given,
         *,
         state: Any = None,
-        weights: Float[Array, " N"] | None = None,
-        mask: Bool[Array, " N"] | None = None,
+        weights: Float[Given, " N"] | None = None,
+        mask: Bool[Given, " N"] | None = None,
         key: Array | None = None,
     ) -> Any:
         arguments = _arguments(network, loss, train, params, x, y, state, weights, mask, key)

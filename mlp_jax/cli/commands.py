@@ -109,6 +109,8 @@ def check(words: list[str]) -> int:
     if options.list_faults:
         print(fault_list())
         return 0
+    if options.seed < 0:
+        raise InputError(f"A seed is not negative, so {options.seed} cannot be one.")
     use_compilation_cache()
     report, note = check_trial(
         options,
@@ -135,6 +137,8 @@ def explain(words: list[str]) -> int:
         "Example: mlp-jax explain --inputs 784 --hidden 512 512 --outputs 10"
     )
     options: ExplainOptions = _parse(ExplainOptions, "explain", about, words, ExplainOptions())
+    if options.batch_size < 1:
+        raise InputError(f"A batch has at least 1 example, not {options.batch_size}.")
     from mlp_jax.cli.start import use_compilation_cache
     from mlp_jax.proof.explain import explain as text
 

@@ -46,7 +46,7 @@ class Equation(NamedTuple):
 
     name: str
     column: str
-    batch: str = ""
+    batch: tuple[str, ...] = ()
     multiply_adds: int = 0
 
 
@@ -67,24 +67,24 @@ def dense_block(layer: Dense, n_in: int, batch: int) -> Block:
     equations = (
         Equation(
             FORWARD,
-            f"z ({j}) = Wᵀ ({j}×{i}) a ({i}) + b ({j}); f = {name}",
-            f"Z (N×{j}) = A (N×{i}) W ({i}×{j}) + 1bᵀ",
+            f"z ({j}) = Wᵀ ({j}×{i}) a ({i}) + b ({j})",
+            (f"Z (N×{j}) = A (N×{i}) W ({i}×{j}) + 1bᵀ", f"a' ({j}) = f(z), f = {name}"),
             product,
         ),
-        Equation(EQUATION_1, f"∇z ({j}) = ∇a' ({j}) ⊙ f'(z) ({j}); {slope}", "the same, N rows", j),
+        Equation(EQUATION_1, f"∇z ({j}) = ∇a' ({j}) ⊙ f'(z) ({j}); {slope}", (), j),
         Equation(
             EQUATION_2,
             f"∇a ({i}) = W ({i}×{j}) ∇z ({j})",
-            f"∇A (N×{i}) = ∇Z (N×{j}) Wᵀ ({j}×{i})",
+            (f"∇A (N×{i}) = ∇Z (N×{j}) Wᵀ ({j}×{i})",),
             product,
         ),
         Equation(
             EQUATION_3,
             f"∇W ({i}×{j}) = a ({i}×1) ∇zᵀ (1×{j})",
-            f"∇W ({i}×{j}) = Aᵀ ({i}×N) (c ⊙ ∇Z) (N×{j})",
+            (f"∇W ({i}×{j}) = Aᵀ ({i}×N) (c ⊙ ∇Z) (N×{j})",),
             product,
         ),
-        Equation(BIAS, f"∇b ({j}) = ∇z ({j})", f"∇b ({j}) = (c ⊙ ∇Z)ᵀ ({j}×N) 1 (N)", 0),
+        Equation(BIAS, f"∇b ({j}) = ∇z ({j})", (f"∇b ({j}) = (c ⊙ ∇Z)ᵀ ({j}×N) 1 (N)",)),
     )
     kept = batch * (i + (j if keeps == "z" else 0)) * _FLOAT
     beside = {"z": f" and z (N×{j})", "a": ", and a', which the next layer keeps", "nothing": ""}
@@ -106,18 +106,18 @@ def block_of(layer: Layer, n_in: int, batch: int) -> Block:
     if isinstance(layer, Activation):
         line = f"∇z ({j}) = ∇a' ({j}) ⊙ f'(z) ({j}); f = {layer.name}"
         kept = 0 if ACTIVATIONS[layer.name].keeps == "nothing" else row
-        return Block((Equation(EQUATION_1, line, "the same, N rows", j),), kept, f"N×{j} for f'")
+        return Block((Equation(EQUATION_1, line, (), j),), kept, f"N×{j} for f'")
     if isinstance(layer, Dropout):
         line = f"∇a ({j}) = m ({j}) ⊙ ∇a' ({j}) / {1 - layer.rate:g}; m is the mask of the forward"
-        equation = Equation(INPUT, line, "the same, N rows", j)
+        equation = Equation(INPUT, line, (), j)
         return Block((equation,), batch * n_in, f"m (N×{j}), a byte each")
     if isinstance(layer, Residual):
         line = "∇a = ∇a' + ∇a of the body, for a' = a + F(a)"
         return Block((Equation(INPUT, line),), 0, "nothing")
     for kind, line in _NORM_LINES.items():
         if isinstance(layer, kind):
-            scale = Equation(parameter_equation("scale"), f"∇γ ({j}) = x̂ ({j}) ⊙ ∇y ({j})", "", j)
-            equations = [Equation(INPUT, line, "", 4 * j), scale]
+            scale = Equation(parameter_equation("scale"), f"∇γ ({j}) = x̂ ({j}) ⊙ ∇y ({j})", (), j)
+            equations = [Equation(INPUT, line, (), 4 * j), scale]
             if kind is not RMSNorm:
                 equations.append(Equation(parameter_equation("shift"), f"∇β ({j}) = ∇y ({j})"))
             return Block(tuple(equations), row, f"x̂ (N×{j}) and 1/σ")
@@ -145,18 +145,15 @@ def _agreement(report: Report, layer: str, equation: str) -> str:
 
 
 def _table(label: str, title: str, block: Block, report: Report, batch: int) -> str:
-    lines = [title]
-    width = max([0, *(len(equation.column) for equation in block.equations)])
-    wide = max([0, *(len(equation.batch) for equation in block.equations)])
-    for number, equation in enumerate(block.equations):
-        cost = f"{equation.multiply_adds:>12,}" if equation.multiply_adds else " " * 12
+    """A layer's block: each equation for a column with its cost and error, then for a batch."""
+    width = max([len(title) - 10, *(len(equation.column) for equation in block.equations)])
+    lines = [f"{title:<{width + 10}}{'multiply-adds':>15}{'error':>8}"]
+    for equation in block.equations:
+        cost = f"{equation.multiply_adds:,}" if equation.multiply_adds else ""
+        error = _agreement(report, label, equation.name)
         heading = _HEADINGS.get(equation.name, "")
-        lines.append(
-            f"  {heading:<8}{equation.column:<{width}}  {equation.batch:<{wide}}"
-            f"{cost}  {_agreement(report, label, equation.name):>6}".rstrip()
-        )
-        if number == 0 and len(block.equations) == 5:
-            lines.append(f"  {'':<8}a' ({_after(equation.column)}) = f(z)")
+        lines.append(f"  {heading:<8}{equation.column:<{width}}{cost:>15}{error:>8}".rstrip())
+        lines += [f"  {'':<8}{line}" for line in equation.batch]
     lines.append(f"  keeps   {block.keeps}: {_bytes(block.kept)} for {batch} examples")
     return "\n".join(lines)
 
@@ -168,10 +165,6 @@ _HEADINGS = {
     EQUATION_3: "eq. 3",
     BIAS: "bias",
 }
-
-
-def _after(column: str) -> str:
-    return column.partition("(")[2].partition(")")[0]
 
 
 def _bytes(count: int) -> str:

@@ -185,6 +185,12 @@ class _MeanTwice(Loss):
         return super().gradient(output, y) / output.shape[0]
 
 
+class _SoftmaxTwice(Loss):
+    def gradient(self, output: Array, y: Array) -> Array:
+        p, g = jax.nn.softmax(output, axis=1), super().gradient(output, y)
+        return p * (g - jnp.sum(p * g, axis=1, keepdims=True))
+
+
 class _TargetForgotten(Loss):
     def gradient(self, output: Array, y: Array) -> Array:
         return jax.nn.softmax(output, axis=1)
@@ -207,7 +213,8 @@ class Fault:
     """A mistake: where it is made, what the network must have for it, and where it must be found.
 
     replaces: the kind of layer (or Loss) that `wrong` stands in for; None where `wrong` is the
-    whole pass. layer: the start of the report's layer label without its number.
+    whole pass. layer: the start of the report's layer label without its number. harmless:
+    activations with which the mistake would be none.
     """
 
     summary: str
@@ -216,6 +223,7 @@ class Fault:
     layer: str
     equation: str
     needs: dict[str, Any] = field(default_factory=dict)
+    harmless: tuple[str, ...] = ()
 
 
 _SQUARE = {"hidden": (32, 32), "activation": "tanh"}
@@ -226,9 +234,11 @@ FAULTS: dict[str, Fault] = {
     "sign": Fault("equation 1 with the sign turned", Dense, _WrongSign, "Dense", EQUATION_1),
     "factor_two": Fault("equation 3 doubled", Dense, _Doubled, "Dense", EQUATION_3),
     "slope_at_output": Fault(
-        "f'(a') in place of f'(z)", Dense, _SlopeAtOutput, "Dense", EQUATION_1, _SQUARE),
+        "f'(a') in place of f'(z)", Dense, _SlopeAtOutput, "Dense", EQUATION_1, _SQUARE,
+        ("identity", "relu", "leaky_relu", "relu6")),
     "slope_forgotten": Fault(
-        "equation 1 without f'", Dense, _SlopeForgotten, "Dense", EQUATION_1, _SQUARE),
+        "equation 1 without f'", Dense, _SlopeForgotten, "Dense", EQUATION_1, _SQUARE,
+        ("identity",)),
     "outer_product_swapped": Fault(
         "∇z aᵀ in place of a ∇zᵀ, on a square matrix",
         Dense, _Swapped, "Dense", EQUATION_3, _SQUARE),
@@ -245,6 +255,9 @@ FAULTS: dict[str, Fault] = {
     "target_forgotten": Fault(
         "∇s = p in place of p − y", Loss, _TargetForgotten, "loss", SEED,
         {"loss": "softmax_cross_entropy"}),
+    "softmax_twice": Fault(
+        "the Jacobian of softmax applied to p − y, which holds it already", Loss, _SoftmaxTwice,
+        "loss", SEED, {"loss": "softmax_cross_entropy"}),
     "skipped_layer": Fault(
         "a layer left out of the backward pass", Sequential, _Skipping, "Dense", CHAIN, _SQUARE),
     "residual_detached": Fault(
@@ -298,8 +311,8 @@ def _replaced(layer: Layer, n_in: int, fault: Fault) -> tuple[Layer, bool]:
                 return layer.with_children(tuple(children)), True
     assert fault.replaces is not None
     fits = isinstance(layer, fault.replaces)
-    if fits and fault.replaces is Dense and fault.needs:
-        fits = _square(layer, n_in)
+    if isinstance(layer, Dense) and fault.replaces is Dense and fault.needs:
+        fits = _square(layer, n_in) and layer.activation not in fault.harmless
     return (_swapped_class(layer, fault.wrong), True) if fits else (layer, False)
 
 

@@ -64,9 +64,7 @@ class Report:
     @property
     def worst(self) -> Row:
         """The row whose error is largest beside its bound."""
-        return max(
-            self.rows, key=lambda row: math.inf if math.isnan(row.error) else row.error / row.bound
-        )
+        return max(self.rows, key=lambda row: _badness(row) / row.bound)
 
     @property
     def fault(self) -> Row | None:
@@ -103,7 +101,7 @@ class Report:
         for row in ordered:
             group = cells.setdefault((row.layer, row.equation), {})
             before = group.get(row.witness)
-            if before is None or not row.error <= before.error:
+            if before is None or _badness(row) > _badness(before):
                 group[row.witness] = row
         width_l = max([len("layer"), *(len(layer) for layer, _ in cells)])
         width_e = max([len("equation"), *(len(equation) for _, equation in cells)])
@@ -123,7 +121,7 @@ class Report:
             for witness, title in WITNESSES.items():
                 rows = [r for r in self.rows if r.dtype == dtype and r.witness == witness]
                 if rows:
-                    worst = max(rows, key=lambda r: math.inf if math.isnan(r.error) else r.error)
+                    worst = max(rows, key=_badness)
                     lines.append(
                         f"{dtype}  {title:<12} worst {worst.error:.1e}  bound {worst.bound:.0e}  "
                         f"{sum(r.ok for r in rows)}/{len(rows)} hold"
@@ -134,6 +132,11 @@ class Report:
         else:
             lines.append(f"FAULT in {fault}")
         return lines
+
+
+def _badness(row: Row) -> float:
+    """The error, NaN counted as the largest."""
+    return math.inf if math.isnan(row.error) else row.error
 
 
 def _place(equation: str) -> int:

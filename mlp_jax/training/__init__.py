@@ -1,1 +1,9 @@
 """Config, optimizers, the compiled epoch, fit, logs."""
+
+from mlp_jax.training.fit import fit
+from mlp_jax.training.fitted import Fitted
+from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.optimizers import OPTIMIZERS, Optimizer
+from mlp_jax.training.schedules import SCHEDULES
+
+__all__ = ["OPTIMIZERS", "SCHEDULES", "EpochEnd", "Fitted", "Optimizer", "fit"]

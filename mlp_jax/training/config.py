@@ -63,8 +63,8 @@ class TrainConfig:
     """balanced: every class counts the same"""
     metrics: Words = ()
     """each epoch: accuracy top5 f1 log_loss roc_auc …"""
-    validation: float = 0.1
-    """share of the training rows"""
+    validation: Number = None
+    """share of the training rows; else 0.1, 2000 at most"""
     test: float = 0.2
     """share, for data without test rows"""
     seed: int = 0

@@ -110,8 +110,8 @@ def first_not_finite(
     program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: int, index: int
 ) -> str:
     """Where the step that was not applied blew up, in words: forward first, then from the loss."""
-    step = (np.int32(epoch), np.int32(index))
-    grads, log, value = _observed_pass(program, state, data, seed, *step)
+    place = jnp.asarray(index, jnp.int32)
+    grads, log, value = _observed_pass(program, state, data, seed, np.int32(epoch), place)
     simple = [(path, layer) for path, layer in walk(program.network) if not layer.children]
     for path, _ in simple:
         if not bool(jnp.all(jnp.isfinite(log[path].a_next))):

@@ -54,7 +54,7 @@ def fit(
     data: (x, y) or a Split; x uint8 (images, scaled in the step) or float (taken as it is unless
     `scaling` is given); y as the loss takes it.
     validation: rows to judge each epoch by, or the fraction of `data` to hold out, stratified.
-    sample_weight (N,), class_weight ("balanced" or one a class): how much a row counts.
+    sample_weight (N,) of `data`, class_weight ("balanced" or one a class): how much a row counts.
     metrics: names for validation; the first is the `monitor` unless said otherwise ("loss" too).
     patience: stop after so many epochs without a better monitor, and return the best weights.
     average: decay of an exponential moving average of the weights, which then is what is judged.
@@ -68,7 +68,9 @@ def fit(
     loss = get_loss(loss) if isinstance(loss, str) else loss
     chosen = choose_device(device)
     policy = choose_precision(precision, chosen)
-    rows, watched, n_classes = checked_rows(network, loss, data, validation, seed)
+    rows, watched, n_classes, weights = checked_rows(
+        network, loss, data, validation, seed, sample_weight
+    )
     if isinstance(optimizer, str):
         optimizer = Optimizer(optimizer)
     if isinstance(optimizer, Optimizer) and optimizer.full_batch:
@@ -77,7 +79,7 @@ def fit(
     names, watch = _judges(loss, rows, n_classes, metrics, monitor)
     if patience is not None and watched is None:
         raise InputError("Early stopping (patience) needs validation rows.")
-    weights = row_weights(rows, sample_weight, class_weight, n_classes)
+    weights = row_weights(rows, weights, class_weight, n_classes)
     if scaling is None and rows.x.dtype == np.uint8:
         scaling = fit_scaling(rows.x)
     steps = epochs * -(-len(rows) // batch_size)
@@ -106,6 +108,7 @@ def fit(
         outcome.history,
         report,
         outcome.best_epoch,
+        rows.x.shape[1],
         network.width_out(rows.x.shape[1]),
         n_classes,
         program,

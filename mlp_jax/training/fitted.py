@@ -10,10 +10,13 @@ import numpy as np
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.data import Scaling, Split, apply
+from mlp_jax.data.dataset import check_labels
+from mlp_jax.errors import InputError
 from mlp_jax.proof import Report
 from mlp_jax.training.epoch import DeviceData, Program
 from mlp_jax.training.evaluate import encode_targets, evaluate
 from mlp_jax.training.precision import Precision
+from mlp_jax.training.rows import Rows, pair
 
 
 def place(
@@ -50,6 +53,7 @@ class Fitted:
     history: tuple[dict[str, float], ...]
     report: Report
     best_epoch: int
+    n_inputs: int
     n_outputs: int
     n_classes: int
     program: Program = field(repr=False)
@@ -57,9 +61,21 @@ class Fitted:
     device: jax.Device = field(repr=False)
 
     def evaluate(
-        self, data: Split, names: Sequence[str] = ()
+        self, data: Rows, names: Sequence[str] = ()
     ) -> tuple[dict[str, float], np.ndarray]:
-        """({"loss": …, metric: …}, predictions (N, C)) of other rows, in inference."""
+        """({"loss": …, metric: …}, predictions (N, C)) of other rows, in inference.
+
+        InputError for rows of another width, and for labels that training had no class for.
+        """
+        data = Split(*pair(data))
+        if data.x.ndim != 2 or data.x.shape[1] != self.n_inputs or not len(data.x):
+            raise InputError(
+                f"The network takes rows x (N, {self.n_inputs}), not of shape {data.x.shape}."
+            )
+        if len(data.y) != len(data.x):
+            raise InputError(f"x has {len(data.x)} rows, but y has {len(data.y)}.")
+        if self.n_classes and data.y.ndim == 1:
+            check_labels(data.y, self.n_classes, "the rows to judge")
         with self.precision.active(), jax.default_device(self.device):
             y = encode_targets(self.loss, data.y, self.n_outputs)
             placed = place(Split(data.x, y), None, self.scaling, self.program.dtype)

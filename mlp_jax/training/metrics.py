@@ -78,7 +78,7 @@ def check_metrics(task: Task, names: Iterable[str]) -> None:
 
 def classification_metrics(
     probabilities: Float[np.ndarray, "N C"],
-    labels: Int[np.ndarray, "N"],
+    labels: Int[np.ndarray, " N"],
     names: Sequence[str],
     n_classes: int,
 ) -> dict[str, float]:

@@ -86,9 +86,11 @@ class Optimizer:
         """The Optax transformation for a run of that many steps."""
         rate = make_schedule(self.schedule, self.peak, steps, self.warm_up)
         if self.name == "lbfgs":
-            if self.decay or self.clip_norm or self.schedule != "constant":
+            chosen = (self.learning_rate, self.weight_decay, self.clip_norm)
+            if any(chosen) or self.warm_up or self.schedule != "constant":
                 raise InputError(
-                    "lbfgs chooses its own steps: no weight decay, gradient clip or schedule."
+                    "lbfgs chooses its own steps: no learning rate, schedule, warm-up, "
+                    "gradient clip or weight decay."
                 )
             return optax.lbfgs()
         parts = [] if self.clip_norm is None else [optax.clip_by_global_norm(self.clip_norm)]

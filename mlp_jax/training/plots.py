@@ -68,8 +68,8 @@ def learning_curve(
 
 
 def confusion_matrix(
-    labels: Int[np.ndarray, "N"],
-    predicted: Int[np.ndarray, "N"],
+    labels: Int[np.ndarray, " N"],
+    predicted: Int[np.ndarray, " N"],
     classes: Sequence[str],
     path: _Path,
 ) -> None:

@@ -1,6 +1,7 @@
 """A run: from a configuration to a folder with everything that the training left behind."""
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,10 +32,12 @@ from mlp_jax.training.setup import (
     build_optimizer,
     output_width,
     task_of_data,
+    validation_share,
 )
 
 TEST_METRICS = {
     "classification": ("accuracy", "log_loss", "f1", "roc_auc", "average_precision"),
+    "multilabel": ("accuracy", "log_loss", "f1", "roc_auc", "average_precision"),
     "regression": ("rmse", "mae", "r2"),
 }
 
@@ -65,23 +68,27 @@ def new_folder(out: str | None, data: str) -> Path:
     RunFolderError where it holds anything already or cannot be made.
     """
     check_folder(out)
-    if out is not None:
-        folder = Path(out)
-    else:
-        name = Path(data.partition(":")[2] or data).stem or "data"
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        folder = Path("runs") / f"{stamp}-{name}"
-        number = 2
-        while folder.exists():
-            folder = Path("runs") / f"{stamp}-{name}-{number}"
-            number += 1
+    folder = Path("runs") if out is None else Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if out is None:
+            folder = _numbered_folder(folder, Path(data.partition(":")[2] or data).stem or "data")
     except OSError as error:
         raise RunFolderError(f"Cannot make the run's folder {folder}: {error.strerror}.") from None
     if not os.access(folder, os.W_OK):
         raise RunFolderError(f"Cannot write to the run's folder {folder}: permission denied.")
     return folder
+
+
+def _numbered_folder(parent: Path, name: str) -> Path:
+    """A folder that was not there, made; runs that start in the same second get different ones."""
+    stamped = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+    for number in itertools.count(1):
+        folder = parent / (stamped if number == 1 else f"{stamped}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("unreachable: the count has no end")
 
 
 @contextlib.contextmanager
@@ -131,7 +138,7 @@ def draw(
         plots.confusion_matrix(
             test.y, guess.astype(np.int64), dataset.classes, report / "confusion_matrix.png"
         )
-    else:
+    elif fitted.loss.function.targets == "real":
         plots.regression_scatter(
             test.y.reshape(found.shape), found, report / "predicted_and_true.png"
         )
@@ -189,10 +196,12 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     loss = build_loss(config, dataset)
     network = build_network(config, loss, dataset)
     optimizer = build_optimizer(config)
-    task = task_of_data(dataset)
+    task = task_of_data(dataset, loss)
     names = config.metrics or default_metrics(task)
     check_metrics(task, names)
-    parts = split(dataset, test=config.test, validation=config.validation, seed=config.seed)
+    parts = split(
+        dataset, test=config.test, validation=validation_share(config, dataset), seed=config.seed
+    )
     widths = "-".join(map(str, (dataset.n_features, *config.hidden, output_width(loss, dataset))))
     say(f"{dataset.name}: {len(parts.train)} training rows; {widths} {config.activation}, {loss}")
 

@@ -8,9 +8,11 @@ from mlp_jax.training.metrics import Task
 from mlp_jax.training.optimizers import Optimizer
 
 
-def task_of_data(dataset: Dataset) -> Task:
-    """What the metrics of a data set are chosen by."""
-    return "classification" if dataset.is_classification else "regression"
+def task_of_data(dataset: Dataset, loss: Loss) -> Task:
+    """What the metrics of a run are chosen by: columns of 0 and 1 are several labels a row."""
+    if dataset.is_classification:
+        return "classification"
+    return "multilabel" if loss.function.targets == "binary" else "regression"
 
 
 def default_loss(dataset: Dataset) -> str:
@@ -20,6 +22,11 @@ def default_loss(dataset: Dataset) -> str:
 
 def build_loss(config: TrainConfig, dataset: Dataset) -> Loss:
     """The loss of a run; InputError where it does not fit the data."""
+    if len(dataset.classes) == 1:
+        raise InputError(
+            f"'{dataset.name}' has a single class, '{dataset.classes[0]}': there is nothing to "
+            "tell apart."
+        )
     name = config.loss or default_loss(dataset)
     smooths = name in ("softmax_cross_entropy", "sigmoid_cross_entropy")
     if config.label_smoothing and not smooths:
@@ -31,6 +38,13 @@ def build_loss(config: TrainConfig, dataset: Dataset) -> Loss:
     if not dataset.is_classification and LOSSES[name].targets == "classes":
         raise InputError(f"The loss {name} needs classes; '{dataset.name}' has numbers to predict.")
     return loss
+
+
+def validation_share(config: TrainConfig, dataset: Dataset) -> float:
+    """The share of the training rows to judge epochs by: a tenth, but no more than 2000 rows."""
+    if config.validation is not None:
+        return config.validation
+    return min(0.1, 2000 / len(dataset.train))
 
 
 def output_width(loss: Loss, dataset: Dataset) -> int:
