@@ -1,0 +1,107 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+import mlp_jax as package
+from mlp_jax.cli import commands
+from mlp_jax.cli.start import use_compilation_cache
+from mlp_jax.training.config import TrainConfig
+
+
+def test_without_a_command_the_usage_is_shown(mlp_jax):
+    said = mlp_jax()
+    assert said.code == 2
+    assert said.out.startswith("usage: mlp-jax COMMAND")
+    for words in (["--help"], ["-h"]):
+        assert mlp_jax(*words) == (0, said.out, "")
+    for command in commands.COMMANDS:
+        assert f"  {command} " in said.out
+
+
+def test_the_version_is_that_of_the_package(mlp_jax):
+    assert mlp_jax("--version") == (0, f"mlp-jax {package.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", commands.COMMANDS)
+def test_help_has_an_example_and_fits_on_a_screen(mlp_jax, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    said = mlp_jax(command, "--help")
+    assert (said.code, said.err) == (0, "")
+    assert f"Example: mlp-jax {command} " in said.out
+    lines = said.out.splitlines()
+    assert len(lines) <= 45
+    assert all(len(line) <= 80 for line in lines if line.startswith("│"))
+
+
+def test_the_help_of_train_names_every_option(mlp_jax):
+    said = mlp_jax("train", "--help")
+    for name in TrainConfig.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in said.out
+    assert "--config" in said.out
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "mlp-jax: interrupted.\n"),
+        (PermissionError(13, "Permission denied", "/x"), 2, "mlp-jax: Permission denied (/x).\n"),
+        (OSError("disk gone"), 2, "mlp-jax: disk gone.\n"),
+    ],
+)
+def test_what_goes_wrong_outside_is_one_line_too(mlp_jax, monkeypatch, error, code, words):
+    def fail(_):
+        raise error
+
+    monkeypatch.setitem(commands.COMMANDS, "train", fail)
+    assert mlp_jax("train") == (code, "", words)
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path):
+    words = [sys.executable, "-m", "mlp_jax", "check", "--list-faults"]
+    ended = subprocess.run(
+        f"{' '.join(words)} | head -1", shell=True, capture_output=True, text=True, check=False,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert ended.stderr == ""
+    assert ended.stdout.count("\n") == 1
+
+
+def test_an_interrupt_ends_a_run_with_one_line(tmp_path):
+    words = [
+        sys.executable, "-u", "-m", "mlp_jax", "train", "--hidden", "8", "--epochs", "100000",
+        "--out", "run",
+    ]  # fmt: skip
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        for line in process.stdout:
+            if line.startswith("epoch "):
+                break
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "mlp-jax: interrupted.\n")
+    assert (tmp_path / "run/metrics.jsonl").read_bytes().endswith(b"\n")
+
+
+def test_a_cache_that_the_user_chose_is_kept(monkeypatch, tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    use_compilation_cache()
+    assert jax.config.jax_compilation_cache_dir == before
+
+
+def test_a_cache_that_cannot_be_made_is_done_without(monkeypatch, tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    (tmp_path / "file").write_text("")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    use_compilation_cache()
+    assert jax.config.jax_compilation_cache_dir == before

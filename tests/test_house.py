@@ -1,0 +1,131 @@
+"""The house: imports run downward only, and what is heavy is imported only when used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlp_jax
+
+ROOT = Path(mlp_jax.__file__).parent
+FLOORS = {
+    "errors": 0,
+    "backprop": 1,
+    "data": 1,
+    "proof": 2,
+    "model": 2,
+    "training": 3,
+    "bench": 3,
+    "estimators": 4,
+    "__init__": 4,
+    "cli": 5,
+    "__main__": 6,
+}
+FILES = sorted(ROOT.rglob("*.py"))
+HEAVY = [
+    "sklearn", "matplotlib", "tensorboardX", "polars", "tyro", "rich", "orbax", "onnx", "pandas",
+    "torch", "scipy.stats",
+]  # fmt: skip
+
+
+def room(parts):
+    """The room of a module given by its parts below the package; the package itself: __init__."""
+    return parts[0] if parts else "__init__"
+
+
+def room_of(path):
+    return room(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imported_rooms(tree):
+    """(line, room) of every import from this package, wherever in the file it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: an import relative to the file"
+            names = [node.module or ""]
+            if node.module == "mlp_jax":
+                names = [f"mlp_jax.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            first, *rest = name.split(".")
+            if first == "mlp_jax":
+                yield node.lineno, room(rest) if room(rest) in FLOORS else "__init__"
+
+
+def found_imports():
+    return {
+        path: list(imported_rooms(ast.parse(path.read_text(encoding="utf-8")))) for path in FILES
+    }
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(path) for path in FILES} <= set(FLOORS)
+
+
+def test_imports_run_downward_only():
+    upward = [
+        f"{path.relative_to(ROOT)}:{line} imports {target}"
+        for path, targets in found_imports().items()
+        for line, target in targets
+        if FLOORS[target] > FLOORS[room_of(path)]
+    ]
+    assert upward == []
+
+
+def test_no_two_rooms_import_each_other():
+    pairs = {
+        (room_of(path), target)
+        for path, targets in found_imports().items()
+        for _, target in targets
+        if target != room_of(path)
+    }
+    assert {pair for pair in pairs if pair[::-1] in pairs} == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "rooms"),
+    [
+        ("from mlp_jax.proof.check import check_gradients", ["proof"]),
+        ("import mlp_jax.cli.main", ["cli"]),
+        ("from mlp_jax import training", ["training"]),
+        ("from mlp_jax import Dense", ["__init__"]),
+        ("import mlp_jax", ["__init__"]),
+        ("def f():\n    from mlp_jax.bench import run", ["bench"]),
+        ("import jax, numpy", []),
+    ],
+)
+def test_the_reader_of_imports_sees_each_kind(line, rooms):
+    assert [target for _, target in imported_rooms(ast.parse(line))] == rooms
+
+
+def test_the_mathematics_imports_jax_and_numpy_and_nothing_else():
+    allowed = {"jax", "numpy", "jaxtyping", "mlp_jax", *sys.stdlib_module_names}
+    for path in (ROOT / "backprop").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            assert {name.split(".")[0] for name in names} <= allowed, path
+
+
+def test_nobody_uses_a_private_name_of_jax():
+    for path in FILES:
+        assert "jax._src" not in path.read_text(encoding="utf-8"), path
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    """In a process of its own, for this one has imported everything already."""
+    code = f"import sys, mlp_jax; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_everything_that_the_package_names_is_there():
+    assert [name for name in mlp_jax.__all__ if not hasattr(mlp_jax, name)] == []

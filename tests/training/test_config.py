@@ -1,0 +1,106 @@
+import tomllib
+
+import pytest
+
+from mlp_jax.errors import DataFileError, InputError
+from mlp_jax.training.config import TrainConfig, read_config, to_toml
+
+EVERYTHING = TrainConfig(
+    data="idx:some folder",
+    hidden=(8, 4, 2),
+    activation="gelu",
+    loss="focal",
+    label_smoothing=0.1,
+    dropout=0.25,
+    norm="layer",
+    residual=True,
+    optimizer="lion",
+    learning_rate=1e-4,
+    schedule="one-cycle",
+    warm_up=0.1,
+    weight_decay=0.01,
+    clip_norm=1.0,
+    batch_size=17,
+    epochs=3,
+    patience=2,
+    average=0.99,
+    class_weight="balanced",
+    metrics=("f1", "top3"),
+    validation=0.15,
+    test=0.3,
+    seed=5,
+    precision="bf16",
+    device="cpu",
+    histograms=True,
+    out='a "folder"',
+)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def written(text):
+        (tmp_path / "c.toml").write_text(text, encoding="utf-8")
+        return read_config(tmp_path / "c.toml")
+
+    return written
+
+
+@pytest.mark.parametrize("config", [TrainConfig(), EVERYTHING, TrainConfig(hidden=())])
+def test_a_configuration_makes_the_round_trip(read, config):
+    assert read(to_toml(config)) == config
+
+
+def test_what_is_none_is_left_out(read):
+    assert "learning_rate" not in tomllib.loads(to_toml(TrainConfig()))
+
+
+def test_names_have_dashes_or_underscores_and_the_rest_stays_at_its_default(read):
+    assert read("batch-size = 5\nlearning_rate = 1e-2") == TrainConfig(
+        batch_size=5, learning_rate=0.01
+    )
+    assert read("") == TrainConfig()
+
+
+def test_a_whole_number_is_a_number(read):
+    assert read("learning_rate = 1").learning_rate == 1.0
+    assert type(read("dropout = 0").dropout) is float
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("learnig-rate = 1.0", "'learnig-rate' that does not exist. Did you mean 'learning_rate'?"),
+        ("zzz = 1", "has a key 'zzz' that does not exist."),
+        ("[model]\nhidden = [3]", "has a key 'model' that does not exist."),
+        ('epochs = "many"', "'epochs' must be int, not 'many'."),
+        ("epochs = 1.5", "'epochs' must be int, not 1.5."),
+        ("epochs = true", "'epochs' must be int, not True."),
+        ("dropout = true", "'dropout' must be float, not True."),
+        ('learning-rate = "1e-3"', "'learning-rate' must be float, not '1e-3'."),
+        ("residual = 1", "'residual' must be bool, not 1."),
+        ("activation = 3", "'activation' must be str, not 3."),
+        ("norm = false", "'norm' must be str, not False."),
+        ("hidden = 512", "'hidden' must be a list of int, not 512."),
+        ('hidden = [512, "x"]', "'hidden' must be a list of int, not [512, 'x']."),
+        ("hidden = [512.0]", "'hidden' must be a list of int"),
+        ('metrics = "f1"', "'metrics' must be a list of str, not 'f1'."),
+        ("epochs = ", "is not a TOML file"),
+        ("seed = 1\nseed = 2", "is not a TOML file"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused(read, text, words):
+    with pytest.raises(InputError) as caught:
+        read(text)
+    assert words in str(caught.value)
+    assert "c.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_said_to_be_so(tmp_path):
+    with pytest.raises(DataFileError, match="No such file"):
+        read_config(tmp_path / "nowhere.toml")
+    with pytest.raises(DataFileError, match="Is a directory"):
+        read_config(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b'data = "\xff"')
+    with pytest.raises(InputError, match="is not a TOML file"):
+        read_config(tmp_path / "latin.toml")

@@ -1,0 +1,78 @@
+import inspect
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from mlp_jax.errors import DeviceError, InputError, UnknownNameError
+from mlp_jax.training.precision import (
+    PRECISIONS,
+    choose_device,
+    choose_precision,
+    has_tf32,
+)
+
+
+def device(platform, capability=None):
+    kind = SimpleNamespace(platform=platform, device_kind=f"a {platform}")
+    if capability is not None:
+        kind.compute_capability = capability
+    return kind
+
+
+@pytest.mark.parametrize(
+    ("platform", "capability", "tf32"),
+    [
+        ("cpu", None, False),
+        ("gpu", "7.5", False),
+        ("gpu", "8.0", True),
+        ("gpu", "9.0", True),
+        ("gpu", "12.0", True),
+        ("gpu", None, False),
+        ("gpu", "gfx90a", False),
+    ],
+)
+def test_tensor_float_is_what_nvidia_has_from_ampere_on(platform, capability, tf32):
+    chosen = device(platform, capability)
+    assert inspect.unwrap(has_tf32)(chosen) == tf32
+
+
+def test_tensor_float_is_refused_where_there_is_none():
+    with pytest.raises(InputError, match="cpu has no TensorFloat-32 arithmetic"):
+        choose_precision("tf32", jax.devices("cpu")[0])
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UnknownNameError, match="Did you mean 'bf16'"):
+        choose_precision("bf61", jax.devices("cpu")[0])
+    with pytest.raises(UnknownNameError, match="Known: cpu, gpu"):
+        choose_device("cuda")
+
+
+def test_the_default_device_is_that_of_jax():
+    assert choose_device(None) == jax.devices()[0]
+    assert choose_device("cpu").platform == "cpu"
+
+
+@pytest.mark.skipif(jax.default_backend() == "gpu", reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_a_device_error():
+    with pytest.raises(DeviceError, match=r"install 'mlp-jax\[cuda\]'"):
+        choose_device("gpu")
+
+
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_a_policy_is_in_force_inside_its_block_only(name):
+    policy = PRECISIONS[name]
+    with policy.active():
+        assert jax.config.jax_enable_x64 == (name == "float64")
+        assert jnp.zeros(1, policy.params).dtype == policy.params
+        assert jax.config.jax_default_matmul_precision == policy.matmul
+    assert not jax.config.jax_enable_x64
+    assert jax.config.jax_default_matmul_precision is None
+
+
+def test_the_proof_runs_in_the_type_of_the_products():
+    assert {name: policy.proof_dtype for name, policy in PRECISIONS.items()} == {
+        "float32": "float32", "tf32": "float32", "bf16": "bfloat16", "float64": "float64",
+    }  # fmt: skip
