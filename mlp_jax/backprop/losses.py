@@ -281,14 +281,18 @@ class Loss:
         """∂Eₙ/∂s of each example's own loss."""
         return self.function.gradient(output, y, **dict(self.options))
 
-    def predict(self, output: Float[Array, "N C"]) -> Float[Array, "N C"]:
+    def predict(
+        self, output: Float[Array, "N C"], *, one_by_one: bool = False
+    ) -> Float[Array, "N C"]:
         """The prediction that the loss trains for: probabilities, a rate, or the output itself.
 
-        One output of a classification loss gives P(class 1).
+        One output of a classification loss gives P(class 1); one_by_one: each of several does, as
+        for `hinge` and `focal` on columns of 0 and 1. (The scores of `hinge` have no probability;
+        these only put them in order.)
         """
         link = self.function.predict
-        if link == "softmax":
-            link = "sigmoid" if output.shape[1] == 1 else "softmax"
+        if link == "softmax" and (one_by_one or output.shape[1] == 1):
+            link = "sigmoid"
         links = {"identity": lambda s: s, "exp": jnp.exp, "sigmoid": jax.nn.sigmoid}
         return jax.nn.softmax(output, axis=1) if link == "softmax" else links[link](output)
 

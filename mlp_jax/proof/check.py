@@ -26,6 +26,7 @@ from mlp_jax.proof import compare, oracles
 from mlp_jax.proof.compare import Comparison
 from mlp_jax.proof.loops import SAMPLES, loop_comparisons
 from mlp_jax.proof.observe import Path, Seen, observe, path_name, walk
+from mlp_jax.proof.quick import jit_once
 from mlp_jax.proof.report import Report, Row, Witness
 
 EXAMPLES = 8
@@ -113,12 +114,6 @@ def _witnesses(
         }
 
     return run
-
-
-def _compiled(run: Callable[..., Any]) -> Callable[..., Any]:
-    """`run` as one program. It runs once, so on a CPU it is compiled fast and not well."""
-    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(run, compiler_options=quick)
 
 
 def _arrays(seen: Seen) -> tuple[Any, ...]:
@@ -236,7 +231,7 @@ def check_gradients(
         )
         with jax.enable_x64(full), jax.default_matmul_precision("highest"):
             for train in modes:
-                run = _compiled(_witnesses(network, loss, train, dtype, differentiate))
+                run = jit_once(_witnesses(network, loss, train, dtype, differentiate))
                 along = directions if full else None
                 found = jax.device_get(run(*arguments, np.uint32(seed), along))
                 mode = "training" if train else "inference"

@@ -313,6 +313,9 @@ def _replaced(layer: Layer, n_in: int, fault: Fault) -> tuple[Layer, bool]:
     fits = isinstance(layer, fault.replaces)
     if isinstance(layer, Dense) and fault.replaces is Dense and fault.needs:
         fits = _square(layer, n_in) and layer.activation not in fault.harmless
+    if isinstance(layer, Sequential) and fault.replaces is Sequential:
+        fits = len(children) > 1 and _square(children[-2], widths[-2])
+        fits = fits and isinstance(children[-2], Dense)
     return (_swapped_class(layer, fault.wrong), True) if fits else (layer, False)
 
 

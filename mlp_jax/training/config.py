@@ -51,8 +51,8 @@ class TrainConfig:
     """decoupled, on weight matrices only"""
     clip_norm: Number = None
     """bound on the norm of the gradient"""
-    batch_size: int = 64
-    """examples a step"""
+    batch_size: Count = None
+    """examples a step; else 64, or all where there are fewer"""
     epochs: int = 30
     """passes over the training rows"""
     patience: Count = None
@@ -122,8 +122,8 @@ def _typed(path: Path, key: str, value: Any, hint: Any) -> Any:
 
 
 def to_toml(config: TrainConfig) -> str:
-    """The configuration as TOML; what is None is left out, for TOML has no word for it."""
+    """The configuration as TOML, to run again: what is None is left out, and the run's folder."""
     import tomli_w
 
-    content = {field.name: getattr(config, field.name) for field in fields(config)}
+    content = {f.name: getattr(config, f.name) for f in fields(config) if f.name != "out"}
     return tomli_w.dumps({key: value for key, value in content.items() if value is not None})

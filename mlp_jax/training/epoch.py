@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Shaped, UInt32
 
 from mlp_jax.backprop import Layer, Loss, loss_with_manual_gradient
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.proof.quick import jit_once
 
 INIT, ORDER, DROPOUT = 0, 1, 2
 Seed = UInt32[Array, ""] | np.uint32
@@ -82,11 +83,9 @@ def stream(seed: Seed, which: int) -> Array:
 def initial_state(program: Program, seed: Seed, n_in: int) -> TrainState:
     """Step 0: parameters and state drawn from `seed` for inputs of width n_in.
 
-    One program, compiled fast and not well where that can be said: it runs once.
+    One program, for drawing the weights one by one compiles each draw by itself.
     """
-    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    draw = jax.jit(lambda seed: _first_state(program, seed, n_in), compiler_options=quick)
-    return draw(seed)
+    return jit_once(lambda seed: _first_state(program, seed, n_in))(seed)
 
 
 def _first_state(program: Program, seed: Seed, n_in: int) -> TrainState:
@@ -150,9 +149,9 @@ def _chosen(flag: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
 
 
-def _all_finite(value: Array, grads: Any) -> Array:
-    """Whether the loss and every gradient are finite, by one sum over each."""
-    sums = [jnp.sum(g, dtype=g.dtype) for g in jax.tree.leaves(grads)]
+def _all_finite(value: Array, *trees: Any) -> Array:
+    """Whether the loss and every array of the trees are finite, by one sum over each."""
+    sums = [jnp.sum(leaf, dtype=leaf.dtype) for leaf in jax.tree.leaves(trees)]
     return jnp.isfinite(value) & jnp.all(jnp.isfinite(jnp.stack(sums)))
 
 
@@ -184,7 +183,7 @@ def step(
     if program.average_decay is not None:
         decay = program.average_decay
         average = jax.tree.map(lambda m, p: decay * m + (1 - decay) * p, average, params)
-    good = state.alive & _all_finite(value, grads)
+    good = state.alive & _all_finite(value, grads, updates)
     new = TrainState(params, opt_state, layer_state, average, state.step + 1, good)
     kept = _chosen(good, new, state._replace(alive=good))
     counted = jnp.where(good, total, jnp.zeros_like(total))

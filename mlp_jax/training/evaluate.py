@@ -15,12 +15,13 @@ from mlp_jax.training.metrics import Task
 def class_count(loss: Loss, y: np.ndarray, n_outputs: int) -> int:
     """The number of classes that the targets tell apart, 0 for regression and multi-label.
 
-    Whole numbers (N,) are labels, but for a loss of real targets over a single output; rows of
-    probabilities (N, C) are C classes.
+    Whole numbers (N,) are labels, but for a loss of real targets over a single output. Columns
+    (N, C) are probabilities of C classes to softmax_cross_entropy, and to any other loss numbers
+    or yes and no, one by one.
     """
     kind = loss.function.targets
     if y.ndim == 2:
-        return n_outputs if kind == "classes" and n_outputs > 1 else 0
+        return n_outputs if loss.name == "softmax_cross_entropy" else 0
     if kind == "classes":
         return max(n_outputs, 2)
     if not np.issubdtype(y.dtype, np.integer) or (kind == "real" and n_outputs == 1):
@@ -90,6 +91,7 @@ def evaluate(
 ) -> tuple[dict[str, float], np.ndarray]:
     """({"loss": …, metric: …}, predictions (N, C)) of a data set in inference."""
     output, losses = outputs_and_losses(program, params, layer_state, data)
-    predictions = np.asarray(jax.device_get(program.loss.predict(output)))
+    one_by_one = task_of(program.loss, y, n_classes) == "multilabel"
+    predictions = np.asarray(jax.device_get(program.loss.predict(output, one_by_one=one_by_one)))
     found = {"loss": float(np.mean(np.asarray(losses, np.float64)))}
     return found | scores(program.loss, predictions, y, names, n_classes), predictions

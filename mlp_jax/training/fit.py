@@ -24,6 +24,8 @@ from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.precision import Precision, choose_device, choose_precision
 from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
 
+BATCH_SIZE = 64
+
 
 def fit(
     network: Layer,
@@ -32,7 +34,7 @@ def fit(
     data: Rows,
     *,
     epochs: int = 10,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     seed: int = 0,
     validation: Rows | float | None = None,
     sample_weight: np.ndarray | None = None,
@@ -51,6 +53,7 @@ def fit(
     """Trains `network` on rows x (N, I), y, after proving its gradient; returns a `Fitted`.
 
     optimizer: a name, an `Optimizer` with its schedule, or any Optax transformation.
+    batch_size: examples a step; None takes 64, or all rows where there are fewer.
     data: (x, y) or a Split; x uint8 (images, scaled in the step) or float (taken as it is unless
     `scaling` is given); y as the loss takes it.
     validation: rows to judge each epoch by, or the fraction of `data` to hold out, stratified.
@@ -75,6 +78,8 @@ def fit(
         optimizer = Optimizer(optimizer)
     if isinstance(optimizer, Optimizer) and optimizer.full_batch:
         batch_size = len(rows)
+    if batch_size is None:
+        batch_size = min(BATCH_SIZE, len(rows))
     check_numbers(epochs, batch_size, patience, average, seed, len(rows))
     names, watch = _judges(loss, rows, n_classes, metrics, monitor)
     if patience is not None and watched is None:

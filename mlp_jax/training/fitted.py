@@ -85,6 +85,6 @@ class Fitted:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Predictions (N, C) of raw rows x (N, I): probabilities for classes, a rate, or values."""
-        labels = self.loss.function.targets == "classes"
+        labels = self.loss.function.targets == "classes" and self.n_classes > 0
         empty = np.zeros(len(x), np.int32) if labels else np.zeros((len(x), self.n_outputs))
         return self.evaluate(Split(np.asarray(x), empty))[1]

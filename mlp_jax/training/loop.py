@@ -1,5 +1,6 @@
 """The loop over epochs: compiled calls, one host transfer each, what happens between epochs."""
 
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax.errors import DivergedError
+from mlp_jax.errors import DivergedError, InputError
+from mlp_jax.proof.quick import platform
 from mlp_jax.training import diagnose
 from mlp_jax.training.epoch import DeviceData, Program, Seed, Totals, TrainState, run_steps
 from mlp_jax.training.evaluate import evaluate
@@ -75,7 +77,7 @@ class Outcome(NamedTuple):
 def steps_a_call(program: Program, params: Any, steps: int) -> int:
     """The length of a compiled call: an epoch, or equal parts of it of about a second each."""
     multiplied = sum(p.size for p in jax.tree.leaves(params) if p.ndim > 1)
-    rate = FLOPS_A_SECOND.get(jax.default_backend(), 5e10)
+    rate = FLOPS_A_SECOND.get(platform(), 5e10)
     seconds = STEP_OVERHEAD + 6 * multiplied * program.batch_size / rate
     most = max(int(SECONDS_A_CALL / seconds), 1)
     return math.ceil(steps / math.ceil(steps / most))
@@ -88,11 +90,26 @@ def compile_calls(program: Program, state: TrainState, data: DeviceData, seed: S
     """
     steps = -(-data.x.shape[0] // program.batch_size)
     length = steps_a_call(program, state.params, steps)
-    zero = np.int32(0)
+    leaves, structure = jax.tree.flatten((state, data, seed, np.int32(0), np.int32(0)))
+    shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+    settings = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_device")
+    how = tuple(getattr(jax.config, name, None) for name in settings)
     return {
-        count: run_steps.lower(program, count, state, data, seed, zero, zero).compile()
+        count: _compiled(program, count, structure, shapes, how)
         for count in dict.fromkeys((length, steps % length or length))
     }
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(
+    program: Program, count: int, structure: Any, shapes: tuple[Any, ...], how: tuple[Any, ...]
+) -> Callable[..., tuple[TrainState, Totals]]:
+    """The call of `count` steps for arguments of these shapes; equal ones are compiled once.
+
+    how: the settings of JAX that the program depends on besides its arguments.
+    """
+    arguments = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
+    return run_steps.lower(program, count, *arguments).compile()
 
 
 def weights_of(program: Program, state: TrainState) -> Any:
@@ -165,7 +182,7 @@ def run_epochs(
         if plan.patience is not None and validation is not None:
             value = record[f"validation_{plan.monitor}"]
             score = value if higher_is_better(plan.monitor) else -value
-            if best is None or score > best[0]:
+            if not math.isnan(score) and (best is None or score > best[0]):
                 kept = jax.tree.map(jnp.copy, (weights_of(program, state), state.layer_state))
                 best = (score, epoch, *kept)
 
@@ -176,9 +193,14 @@ def run_epochs(
 
         end = EpochEnd(epoch, record, state, seconds, data.x.shape[0] / seconds, look)
         stops = [callback(end) for callback in plan.callbacks]
-        waited = best is not None and epoch - best[1] >= (plan.patience or 0)
-        if any(stops) or waited:
+        since = epoch - (0 if best is None else best[1])
+        if any(stops) or (plan.patience is not None and since >= plan.patience):
             break
+    if plan.patience is not None and best is None:
+        raise InputError(
+            f"Early stopping watches {plan.monitor}, which the validation rows leave undefined: "
+            "it was not a number in any epoch."
+        )
     if best is not None:
         return Outcome(best[2], best[3], tuple(history), best[1])
     return Outcome(weights_of(program, state), state.layer_state, tuple(history), len(history))

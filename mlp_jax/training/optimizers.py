@@ -1,5 +1,6 @@
 """Optax optimizers by name: a direction, then decoupled weight decay, then the learning rate."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +84,10 @@ class Optimizer:
         return self.name == "lbfgs"
 
     def build(self, steps: int) -> optax.GradientTransformationExtraArgs:
-        """The Optax transformation for a run of that many steps."""
+        """The Optax transformation for a run of that many steps, the same one for equal ones."""
+        return _built(self, steps)
+
+    def _build(self, steps: int) -> optax.GradientTransformationExtraArgs:
         rate = make_schedule(self.schedule, self.peak, steps, self.warm_up)
         if self.name == "lbfgs":
             chosen = (self.learning_rate, self.weight_decay, self.clip_norm)
@@ -104,3 +108,9 @@ class Optimizer:
             parts.append(optax.scale_by_trust_ratio())
         parts.append(optax.scale_by_learning_rate(rate))
         return optax.with_extra_args_support(optax.chain(*parts))
+
+
+@functools.lru_cache(maxsize=128)
+def _built(optimizer: Optimizer, steps: int) -> optax.GradientTransformationExtraArgs:
+    """Optax's transformations compare by identity, and equal programs should compile once."""
+    return optimizer._build(steps)

@@ -33,38 +33,41 @@ def checked_rows(
     sample_weight: one a row of `data`; those that are returned belong to the training rows.
     """
     x, y = pair(data)
-    fraction = float(validation) if isinstance(validation, (float, int)) else 0.0
-    given = None if isinstance(validation, (float, int, type(None))) else pair(validation)
     n_outputs = network.width_out(x.shape[-1] if x.ndim else 0)
     n_classes = class_count(loss, y, n_outputs)
-    names = [str(label) for label in range(n_classes)]
-    labels = n_classes > 0 and y.ndim == 1
-    dataset = from_arrays(
-        "the data",
-        x,
-        y,
-        test=given,
-        task="classification" if labels else "regression",
-        classes=names if labels else None,
-    )
+    dataset = _usable("the data", x, y, n_classes)
     weights = _sample_weights(sample_weight, len(dataset.train))
-    if given is None:
+    if validation is None or isinstance(validation, (float, int)):
+        fraction = float(validation or 0)
         parts = split(dataset, test=None, validation=fraction, seed=seed)
         if weights is not None:
             weights = weights[_training_places(dataset, fraction, seed)]
     else:
-        parts = Splits(dataset.train, dataset.test, None)
-    coded = [
-        part if part is None else Split(part.x, encode_targets(loss, part.y, n_outputs))
-        for part in (parts.train, parts.validation)
-    ]
-    train, watched = coded
-    assert train is not None
-    for part in coded:
-        if part is not None:
-            check_targets(loss, part.y, n_outputs)
-            _check_target_range(loss, part.y)
+        judged = _usable("the validation data", *pair(validation), n_classes).train
+        if judged.x.shape[1] != x.shape[1]:
+            raise InputError(
+                f"The data have {x.shape[1]} features, but the validation data {judged.x.shape[1]}."
+            )
+        parts = Splits(dataset.train, judged, None)
+    train = _coded(loss, parts.train, n_outputs)
+    watched = None if parts.validation is None else _coded(loss, parts.validation, n_outputs)
     return train, watched, n_classes, weights
+
+
+def _coded(loss: Loss, rows: Split, n_outputs: int) -> Split:
+    """The rows with targets in the loss's terms, checked."""
+    targets = encode_targets(loss, rows.y, n_outputs)
+    check_targets(loss, targets, n_outputs)
+    _check_target_range(loss, targets)
+    return Split(rows.x, targets)
+
+
+def _usable(name: str, x: np.ndarray, y: np.ndarray, n_classes: int) -> Dataset:
+    """The rows as a data set, which checks them; whole numbers (N,) are labels of the classes."""
+    if n_classes and y.ndim == 1:
+        names = [str(label) for label in range(n_classes)]
+        return from_arrays(name, x, y, task="classification", classes=names)
+    return from_arrays(name, x, y, task="regression")
 
 
 def _training_places(dataset: Dataset, fraction: float, seed: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlp_jax.data import Dataset, Split, fit_scaling, load, split
-from mlp_jax.errors import RunFolderError
+from mlp_jax.errors import DivergedError, RunFolderError
 from mlp_jax.proof import Report
 from mlp_jax.training import diagnose, plots
 from mlp_jax.training.config import TrainConfig, to_toml
@@ -171,6 +171,14 @@ class _Teller:
         write_text_atomic(self.folder / "check.json", report.to_json())
         self._write = self._stack.enter_context(_logs(self.folder, self._config.histograms))
 
+    @contextlib.contextmanager
+    def naming_the_folder(self) -> Iterator[None]:
+        """Tells a run that diverged where its records are."""
+        try:
+            yield
+        except DivergedError as error:
+            raise DivergedError(f"{error} What there is of the run is in {self.folder}.") from None
+
     def tick(self, epoch: int, done: float, loss: float, speed: float) -> None:
         """Moves the bar inside an epoch; its end is told by `after_epoch`."""
         self._speed = speed
@@ -207,6 +215,7 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
 
     with contextlib.ExitStack() as stack:
         teller = _Teller(config, names[0], say, bar, stack)
+        stack.enter_context(teller.naming_the_folder())
         fitted = fit(
             network,
             loss,

@@ -1,14 +1,15 @@
 """The proof is proved: every deliberate fault is caught, at its layer, in its equation."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mlp_jax import check_gradients, get_loss, mlp
-from mlp_jax.backprop import Residual, Sequential
+from mlp_jax.backprop import BatchNorm, Dense, Residual, Sequential
 from mlp_jax.backprop.gradient import forward_backward
 from mlp_jax.proof.faults import FAULTS, inject
-from mlp_jax.proof.oracles import BIAS, EQUATION_2, EQUATION_3
+from mlp_jax.proof.oracles import BIAS, CHAIN, EQUATION_2, EQUATION_3, INPUT
 
 I, C = 4, 3  # noqa: E741
 RNG = np.random.default_rng(0)
@@ -156,12 +157,21 @@ def tiny_error(*arguments):
     return value, state, (first, *grads[1:]), tape
 
 
+def zero_weights_counted(network, loss, train, params, state, x, y, c, mask, key):
+    """An example of weight 0 counts a little in the gradient: a padding row that leaks."""
+    arguments = network, loss, train, params, state, x, y
+    value, state, _, tape = forward_backward(*arguments, c, mask, key)
+    grads = forward_backward(*arguments, jnp.maximum(c, 1e-3), mask, key)[2]
+    return value, state, grads, tape
+
+
 @pytest.mark.parametrize(
     ("wrong", "equation"),
     [
         (weights_twice, EQUATION_3),
         (two_gradients_exchanged, EQUATION_3),
         (tiny_error, EQUATION_3),
+        (zero_weights_counted, EQUATION_3),
         (value_of_the_sum, "E = Σ c E"),
     ],
 )
@@ -173,6 +183,58 @@ def test_faults_that_are_not_on_the_list_are_caught_as_well(wrong, equation):
     )
     assert not report.ok
     assert report.fault.equation == equation
+
+
+class Leaking(Sequential):
+    """Hands on half of the gradient: every layer's own equations are right."""
+
+    def backward(self, params, residual, grad_a_next, *, need_grad_a):
+        records = []
+        for index in reversed(range(len(self.layers))):
+            grad_a, own = self.layers[index].backward(
+                params[index], residual[index], grad_a_next, need_grad_a=need_grad_a or index > 0
+            )
+            records.append(own)
+            grad_a_next = None if grad_a is None else 0.5 * grad_a
+        return grad_a, tuple(reversed(records))
+
+
+class Unequal(Residual):
+    """Gives its body twice the gradient."""
+
+    def backward(self, params, residual, grad_a_next, *, need_grad_a):
+        grad_a, records = self.body.backward(
+            params[0], residual[0], 2 * grad_a_next, need_grad_a=need_grad_a
+        )
+        return (grad_a_next + grad_a if need_grad_a else None), (records,)
+
+
+class MaskForgotten(BatchNorm):
+    """Means over all rows on the way back, padding too."""
+
+    def input_grad(self, g_hat, saved):
+        if saved.row_share is not None:
+            saved = saved._replace(row_share=jnp.full_like(saved.row_share, 1 / len(g_hat)))
+        return super().input_grad(g_hat, saved)
+
+
+@pytest.mark.parametrize(
+    ("layers", "layer", "equation"),
+    [
+        (Leaking((Dense(I, "tanh"), Dense(C))), "0 Dense(4, tanh)", CHAIN),
+        (Sequential((Unequal(Dense(I)), Dense(C))), "0.0 Dense(4, identity)", CHAIN),
+        (Sequential((Dense(2), MaskForgotten(), Dense(C))), "1 BatchNorm()", INPUT),
+    ],
+)
+def test_faults_of_layers_that_are_not_on_the_list_are_located_too(layers, layer, equation):
+    params, state = layers.init(jax.random.key(0), I)
+    report = proof_of(layers, get_loss("softmax_cross_entropy"), params, state)
+    failed = {
+        (row.layer, row.equation)
+        for row in report.rows
+        if not row.ok and row.witness in ("local", "loops")
+    }
+    assert failed == {(layer, equation)}
 
 
 def test_a_fault_shows_in_float32_and_in_bfloat16():

@@ -1,4 +1,5 @@
 import tomllib
+from dataclasses import replace
 
 import pytest
 
@@ -46,8 +47,8 @@ def read(tmp_path):
 
 
 @pytest.mark.parametrize("config", [TrainConfig(), EVERYTHING, TrainConfig(hidden=())])
-def test_a_configuration_makes_the_round_trip(read, config):
-    assert read(to_toml(config)) == config
+def test_a_configuration_makes_the_round_trip_without_the_folder_of_its_run(read, config):
+    assert read(to_toml(config)) == replace(config, out=None)
 
 
 def test_what_is_none_is_left_out(read):

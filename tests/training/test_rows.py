@@ -38,7 +38,7 @@ def test_given_validation_rows_are_checked_too():
     x, y = labelled(12)
     rows, watched, _, _ = checked_rows(NETWORK, LOSS, (x, y), (x[:3], y[:3]), 0)
     assert (len(rows), len(watched)) == (12, 3)
-    with pytest.raises(InputError, match="the training rows have 4 features, but"):
+    with pytest.raises(InputError, match="The data have 4 features, but the validation data 2"):
         checked_rows(NETWORK, LOSS, (x, y), (x[:3, :2], y[:3]), 0)
     with pytest.raises(InputError, match="outside the allowed 0 to 2"):
         checked_rows(NETWORK, LOSS, (x, y), (x[:3], y[:3] + 2), 0)
