@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from mlp_jax.backprop.layer import accumulator
+from mlp_jax.backprop.layer import accumulator, weighted_sum
 from mlp_jax.backprop.losses import Loss, check_targets
 from mlp_jax.backprop.records import Tape, contract
 from mlp_jax.backprop.specification import Layer
@@ -52,7 +52,7 @@ def forward_backward(
     """(E, new state, ∇E, tape) of E = Σₙ cₙ Eₙ: the whole backward pass on one page."""
     output, new_state, residual = network.forward(params, state, x, train=train, key=key, mask=mask)
     output = output.astype(c.dtype)
-    value = c @ loss.value(output, y)
+    value = weighted_sum(c, loss.value(output, y))
     grad_output = loss.gradient(output, y)
     coupled = train and network.couples_examples
     if coupled:
@@ -95,6 +95,8 @@ def _arguments(
         raise InputError(
             f"x is (N, I) and y has N rows; these are {tuple(x.shape)} and {tuple(y.shape)}."
         )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise InputError(f"x must be of a floating type, not {x.dtype}; scale whole numbers first.")
     check_targets(loss, y, network.width_out(x.shape[1]))
     if network.has_state and state is None:
         raise InputError("This network keeps running figures: pass the state=… that init gave.")

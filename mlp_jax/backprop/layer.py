@@ -38,6 +38,11 @@ def accumulator(x: Array) -> jnp.dtype:
     return jnp.dtype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
 
 
+def weighted_sum(c: Float[Array, " N"], values: Float[Array, " N *rest"]) -> Float[Array, " *rest"]:
+    """Σₙ cₙ valuesₙ, at full precision whatever products run in (TF32 has 10 bits)."""
+    return jnp.matmul(c, values, precision=lax.Precision.HIGHEST)
+
+
 def pre_activation(
     W: Float[Array, "I J"], b: Float[Array, " J"] | None, a: Float[Array, "N I"]
 ) -> Float[Array, "N J"]:
@@ -93,4 +98,4 @@ def grad_bias(
     total = accumulator(grad_z)
     if c is None:
         return jnp.sum(grad_z, axis=0, dtype=total)
-    return c.astype(total) @ grad_z.astype(total)
+    return weighted_sum(c.astype(total), grad_z.astype(total))

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from mlp_jax.backprop.layer import accumulator
+from mlp_jax.backprop.layer import accumulator, weighted_sum
 from mlp_jax.backprop.records import PerExample
 from mlp_jax.backprop.specification import Layer
 
@@ -216,8 +216,8 @@ class BatchNorm(Norm):
         if train:
             counted = jnp.ones(a.shape[0], bool) if mask is None else mask
             share = counted.astype(wide.dtype) / jnp.maximum(jnp.sum(counted), 1).astype(wide.dtype)
-            mean = share @ wide
-            variance = share @ (wide - mean[None, :]) ** 2
+            mean = weighted_sum(share, wide)
+            variance = weighted_sum(share, (wide - mean[None, :]) ** 2)
             state = self._moved(state, mean, variance)
         inverse_sigma = jax.lax.rsqrt(variance + self.epsilon)
         saved = Normalized((wide - mean[None, :]) * inverse_sigma[None, :], inverse_sigma, share)

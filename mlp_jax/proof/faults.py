@@ -38,6 +38,7 @@ from mlp_jax.proof.oracles import (
     EQUATION_3,
     FORWARD,
     INPUT,
+    NORM,
     SEED,
 )
 
@@ -142,6 +143,11 @@ class _ScaleGradientOfInput(LayerNorm):
         grad_a, records = _backward(super(), params, residual, grad_a_next, need)
         raw = residual.x_hat / residual.inverse_sigma
         return grad_a, records | {"scale": PerExample(raw * grad_a_next)}
+
+
+class _ShiftNotAdded(LayerNorm):
+    def forward(self, params: Any, state: Any, a: Array, **options: Any) -> Any:
+        return super().forward(params | {"shift": 0 * params["shift"]}, state, a, **options)
 
 
 class _StatisticsConstant(BatchNorm):
@@ -278,6 +284,9 @@ FAULTS: dict[str, Fault] = {
     "norm_scale_of_input": Fault(
         "∇γ from the centred input in place of x̂",
         LayerNorm, _ScaleGradientOfInput, "LayerNorm", "∇scale", {"norm": "layer"}),
+    "norm_shift_not_added": Fault(
+        "the forward pass of layer norm without its shift β",
+        LayerNorm, _ShiftNotAdded, "LayerNorm", NORM, {"norm": "layer"}),
     "batch_statistics_constant": Fault(
         "∇a of batch norm as if mean and variance were constants",
         BatchNorm, _StatisticsConstant, "BatchNorm", INPUT, {"norm": "batch"}),

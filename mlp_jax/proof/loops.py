@@ -14,12 +14,14 @@ from mlp_jax.proof import reference
 from mlp_jax.proof.compare import Comparison
 from mlp_jax.proof.observe import Path, Seen, at
 from mlp_jax.proof.oracles import (
+    ACTIVATE,
     BIAS,
     EQUATION_1,
     EQUATION_2,
     EQUATION_3,
     FORWARD,
     INPUT,
+    NORM,
     SEED,
 )
 from mlp_jax.proof.scalars import ACTIVATION_SCALARS, LOSS_SCALARS
@@ -104,46 +106,61 @@ def dense_samples(
 def norm_samples(
     layer: LayerNorm | RMSNorm | BatchNorm, seen: Seen, pick: Callable[..., Sampled]
 ) -> dict[str, Sampled]:
-    """∇a of a norm by the explicit sum over its Jacobian."""
+    """The forward pass of a norm, and its ∇a by the explicit sum over its Jacobian."""
     a, scale, grad_y = np.asarray(seen.a), seen.params["scale"], np.asarray(seen.grad_a_next)
-    grad_a = np.asarray(seen.grad_a)
+    y, grad_a = np.asarray(seen.a_next), np.asarray(seen.grad_a)
+    shift = seen.params.get("shift", np.zeros_like(scale))
+    options: Any = {"epsilon": layer.epsilon, "centred": not isinstance(layer, RMSNorm)}
     if isinstance(layer, BatchNorm):
         if not seen.train:
             return {}
         if seen.mask is not None:  # the batch is the rows that count
             rows = np.flatnonzero(seen.mask)
-            a, grad_y, grad_a = a[rows], grad_y[rows], grad_a[rows]
+            a, y, grad_y, grad_a = a[rows], y[rows], grad_y[rows], grad_a[rows]
+
+        def forward(n: int, j: int) -> float:
+            return reference.norm_entry(a[:, j], n, scale[j], shift[j], **options)
 
         def entry(n: int, j: int) -> float:
             return reference.batch_norm_grad_a_entry(
                 a[:, j], scale[j], grad_y[:, j], n, epsilon=layer.epsilon
             )
     else:
-        centred = isinstance(layer, LayerNorm)
+
+        def forward(n: int, j: int) -> float:
+            return reference.norm_entry(a[n], j, scale[j], shift[j], **options)
 
         def entry(n: int, j: int) -> float:
-            return reference.layer_norm_grad_a_entry(
-                a[n], scale, grad_y[n], j, epsilon=layer.epsilon, centred=centred
-            )
+            return reference.layer_norm_grad_a_entry(a[n], scale, grad_y[n], j, **options)
 
     spread = np.sqrt(layer.epsilon + np.var(a))
     reach = float(np.max(np.abs(grad_y)) * np.max(np.abs(scale)) / spread)
-    return {INPUT: pick(grad_a, entry, lambda n, j: reach, a.shape)}
+    size = float(np.max(np.abs(a)) * np.max(np.abs(scale)) / spread + np.max(np.abs(shift)))
+    return {
+        NORM: pick(y, forward, lambda n, j: size, a.shape),
+        INPUT: pick(grad_a, entry, lambda n, j: reach, a.shape),
+    }
 
 
 def activation_samples(
     layer: Activation, seen: Seen, pick: Callable[..., Sampled]
 ) -> dict[str, Sampled]:
-    """Equation 1 of an activation that stands alone."""
-    slope = ACTIVATION_SCALARS[layer.name][1]
+    """Forward and equation 1 of an activation that stands alone."""
+    f, slope = ACTIVATION_SCALARS[layer.name]
     grad_y = np.asarray(seen.grad_a_next)
     return {
+        ACTIVATE: pick(
+            seen.a_next,
+            lambda n, j: f(float(seen.a[n, j])),
+            lambda n, j: abs(float(seen.a[n, j])),
+            grad_y.shape,
+        ),
         EQUATION_1: pick(
             seen.grad_a,
             lambda n, j: float(grad_y[n, j]) * slope(float(seen.a[n, j])),
             lambda n, j: abs(float(grad_y[n, j])),
             grad_y.shape,
-        )
+        ),
     }
 
 

@@ -16,6 +16,8 @@ from mlp_jax.backprop.layer import pre_activation
 from mlp_jax.proof.observe import Path, Seen
 
 FORWARD = "z = Wᵀa + b, a' = f(z)"
+ACTIVATE = "a' = f(z)"
+NORM = "y = γ ⊙ x̂ + β"
 EQUATION_1 = "∇z = ∇a' ⊙ f'(z)"
 EQUATION_2 = "∇a = W ∇z"
 EQUATION_3 = "∇W = a ∇zᵀ"

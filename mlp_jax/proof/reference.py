@@ -73,6 +73,15 @@ def column_backward(W: Matrix, a: Vector, grad_z: Vector) -> tuple[Vector, Matri
     return np.array(grad_a), np.array(grad_W), np.array(grad_z, dtype=float)
 
 
+def norm_entry(
+    values: Vector, k: int, scale: float, shift: float, *, epsilon: float, centred: bool
+) -> float:
+    """y_k = γ (v_k − mean)/√(variance + ε) + β over the values that share their statistics."""
+    mean = sum(map(float, values)) / len(values) if centred else 0.0
+    variance = sum((float(v) - mean) ** 2 for v in values) / len(values)
+    return float(scale) * (float(values[k]) - mean) / (variance + epsilon) ** 0.5 + float(shift)
+
+
 def layer_norm_grad_a_entry(
     a: Vector, scale: Vector, grad_y: Vector, i: int, *, epsilon: float, centred: bool
 ) -> float:

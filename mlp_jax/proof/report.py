@@ -5,7 +5,16 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mlp_jax.proof.oracles import BIAS, EQUATION_1, EQUATION_2, EQUATION_3, FORWARD, INPUT
+from mlp_jax.proof.oracles import (
+    ACTIVATE,
+    BIAS,
+    EQUATION_1,
+    EQUATION_2,
+    EQUATION_3,
+    FORWARD,
+    INPUT,
+    NORM,
+)
 
 Witness = Literal["local", "whole", "differences", "loops"]
 
@@ -15,7 +24,7 @@ WITNESSES: dict[str, str] = {
     "differences": "differences",
     "loops": "index loops",
 }
-READING_ORDER = (FORWARD, EQUATION_1, EQUATION_2, EQUATION_3, BIAS, INPUT)
+READING_ORDER = (FORWARD, ACTIVATE, NORM, EQUATION_1, EQUATION_2, EQUATION_3, BIAS, INPUT)
 
 
 @dataclass(frozen=True)
@@ -71,11 +80,14 @@ class Report:
         """Where the first fault lies: the failed local row nearest to the loss, else any failed.
 
         Local witnesses and loops test a layer at its own inputs, so a fault does not smear; the
-        whole gradient and the differences only tell that there is one.
+        whole gradient and the differences only tell that there is one. A wrong forward pass makes
+        the backward pass of its layer disagree with it too, so of one layer the forward counts.
         """
         failed = [row for row in self.rows if not row.ok]
         located = [row for row in failed if row.witness in ("local", "loops")]
-        return next(iter(located or failed), None)
+        first = next(iter(located or failed), None)
+        same = [row for row in located if first is not None and row.layer == first.layer]
+        return min(same, key=lambda row: _place(row.equation), default=first)
 
     def to_json(self) -> str:
         """The report as JSON; errors that are not finite are null."""

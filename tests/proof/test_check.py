@@ -25,7 +25,7 @@ from mlp_jax.backprop import (
 from mlp_jax.backprop.gradient import forward_backward
 from mlp_jax.errors import InputError
 from mlp_jax.proof.check import BOUNDS
-from mlp_jax.proof.oracles import BIAS, EQUATION_1, EQUATION_2, EQUATION_3, FORWARD
+from mlp_jax.proof.oracles import ACTIVATE, BIAS, EQUATION_1, EQUATION_2, EQUATION_3, FORWARD, NORM
 
 N, I, C = 8, 5, 3  # noqa: E741
 RNG = np.random.default_rng(0)
@@ -141,7 +141,9 @@ def test_every_entry_of_a_small_network_passes_by_loops():
     assert loops == {
         ("loss", "∇s"),
         *(("0 Dense(4, identity)", equation) for equation in dense),
+        ("1 LayerNorm()", NORM),
         ("1 LayerNorm()", "∇a"),
+        ("2 Activation(tanh)", ACTIVATE),
         ("2 Activation(tanh)", EQUATION_1),
         *(("3 Dense(3, identity)", equation) for equation in dense),
     }

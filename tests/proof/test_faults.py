@@ -9,7 +9,7 @@ from mlp_jax import check_gradients, get_loss, mlp
 from mlp_jax.backprop import BatchNorm, Dense, Residual, Sequential
 from mlp_jax.backprop.gradient import forward_backward
 from mlp_jax.proof.faults import FAULTS, inject
-from mlp_jax.proof.oracles import BIAS, CHAIN, EQUATION_2, EQUATION_3, INPUT
+from mlp_jax.proof.oracles import BIAS, CHAIN, EQUATION_2, EQUATION_3, INPUT, NORM
 
 I, C = 4, 3  # noqa: E741
 RNG = np.random.default_rng(0)
@@ -71,6 +71,8 @@ def test_no_fault_smears_over_the_equations_of_other_layers(caught):
     }
     if name == "mean_forgotten":
         assert {equation for _, equation in failed} == {EQUATION_3, BIAS}
+    elif name == "norm_shift_not_added":  # the forward pass no longer depends on the shift
+        assert failed == {(report.fault.layer, NORM), (report.fault.layer, "∇shift")}
     elif name not in EVERYWHERE:
         assert failed == {(report.fault.layer, fault.equation)}
 
