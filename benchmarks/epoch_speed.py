@@ -45,13 +45,15 @@ def mlp_jax_epochs() -> Callable[[], float]:
 
     from mlp_jax import get_loss, mlp
     from mlp_jax.data import Split, fit_scaling
-    from mlp_jax.training.epoch import Program, initial_state
+    from mlp_jax.training.epoch import Program, epoch_order, initial_state
     from mlp_jax.training.fitted import place
     from mlp_jax.training.loop import compile_calls
 
     x, y, _ = images()
     optimizer = optax.with_extra_args_support(optax.adam(RATE))
-    program = Program(mlp(HIDDEN, 10), get_loss("softmax_cross_entropy"), optimizer, BATCH)
+    network, loss = mlp(HIDDEN, 10), get_loss("softmax_cross_entropy")
+    how = {"doubt_updates": False, "branches": True}  # as `fit` sets it for "adam" on a CPU
+    program = Program(network, loss, optimizer, BATCH, **how)
     seed = np.uint32(0)
     state = initial_state(program, seed, 784)
     data = place(Split(x, y), None, fit_scaling(x), np.float32)
@@ -62,11 +64,10 @@ def mlp_jax_epochs() -> Callable[[], float]:
     def epoch() -> float:
         box["epoch"] += 1
         loss = weight = 0.0
+        order = epoch_order(seed, np.int32(box["epoch"]), len(x), BATCH)
         for first in range(0, steps, length):
             count = min(length, steps - first)
-            state, totals = calls[count](
-                box["state"], data, seed, np.int32(box["epoch"]), np.int32(first)
-            )
+            state, totals = calls[count](box["state"], data, order, seed, np.int32(first))
             box["state"] = state
             totals = jax.device_get(totals)
             loss, weight = loss + float(totals.loss), weight + float(totals.weight)

@@ -63,7 +63,9 @@ class Program:
     """The static half of an epoch: equal programs compile once.
 
     products: the type in which matrices are multiplied. average_decay: of the moving average of
-    the weights, None for none.
+    the weights, None for none. doubt_updates: the optimizer may make of finite gradients what is
+    not finite, so its updates are looked at too. branches: leave an update out by a branch, not by
+    a choice of every element: a CPU saves a pass over all weights, a GPU would wait for the host.
     """
 
     network: Layer
@@ -73,6 +75,8 @@ class Program:
     dtype: Any = jnp.float32
     products: Any = jnp.float32
     average_decay: float | None = None
+    doubt_updates: bool = True
+    branches: bool = False
 
 
 def stream(seed: Seed, which: int) -> Array:
@@ -104,6 +108,7 @@ def _first_state(program: Program, seed: Seed, n_in: int) -> TrainState:
     )
 
 
+@partial(jax.jit, static_argnums=(2, 3))
 def epoch_order(seed: Seed, epoch: Any, n: int, batch_size: int) -> Int[Array, " M"]:
     """The rows of an epoch in order, a function of (seed, epoch); M is N rounded up to batches.
 
@@ -170,24 +175,35 @@ def step(
         return value, layer_state, grads
 
     value, layer_state, grads = objective(state.params)
-    updates, opt_state = program.optimizer.update(
-        grads,
-        state.opt_state,
-        state.params,
-        value=value,
-        grad=grads,
-        value_fn=loss_with_manual_gradient(lambda p: objective(p)[::2]),
-    )
-    params = optax.apply_updates(state.params, updates)
-    average = state.average
-    if program.average_decay is not None:
-        decay = program.average_decay
-        average = jax.tree.map(lambda m, p: decay * m + (1 - decay) * p, average, params)
-    good = state.alive & _all_finite(value, grads, updates)
-    new = TrainState(params, opt_state, layer_state, average, state.step + 1, good)
-    kept = _chosen(good, new, state._replace(alive=good))
-    counted = jnp.where(good, total, jnp.zeros_like(total))
-    return kept, Totals(jnp.where(good, value * total, jnp.zeros_like(value)), counted)
+    good = state.alive & _all_finite(value, grads)
+
+    def applied() -> TrainState:
+        updates, opt_state = program.optimizer.update(
+            grads,
+            state.opt_state,
+            state.params,
+            value=value,
+            grad=grads,
+            value_fn=loss_with_manual_gradient(lambda p: objective(p)[::2]),
+        )
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if program.average_decay is not None:
+            decay = program.average_decay
+            average = jax.tree.map(lambda m, p: decay * m + (1 - decay) * p, average, params)
+        new = TrainState(params, opt_state, layer_state, average, state.step + 1, good)
+        if not program.doubt_updates:
+            return new
+        usable = _all_finite(value, updates)
+        return _chosen(usable, new, state._replace(alive=usable))
+
+    if program.branches:
+        kept = jax.lax.cond(good, applied, lambda: state._replace(alive=good))
+    else:
+        kept = _chosen(good, applied(), state._replace(alive=good))
+    kept = kept._replace(alive=kept.alive & good)
+    counted = jnp.where(kept.alive, total, jnp.zeros_like(total))
+    return kept, Totals(jnp.where(kept.alive, value * total, jnp.zeros_like(value)), counted)
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
@@ -196,12 +212,11 @@ def run_steps(
     length: int,
     state: TrainState,
     data: DeviceData,
+    order: Int[Array, " M"],
     seed: Seed,
-    epoch: Array,
-    first: Array,
+    first: Any,
 ) -> tuple[TrainState, Totals]:
-    """`length` steps of an epoch from its batch `first` on, as one call; sums over the steps."""
-    order = epoch_order(seed, epoch, data.x.shape[0], program.batch_size)
+    """`length` steps of an epoch in its `order`, from its batch `first` on; sums over the steps."""
     dropout = stream(seed, DROPOUT)
 
     def body(state: TrainState, index: Array) -> tuple[TrainState, Totals]:

@@ -90,7 +90,17 @@ def fit(
     steps = epochs * -(-len(rows) // batch_size)
     build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
     build = optax.with_extra_args_support(build)
-    program = Program(network, loss, build, batch_size, policy.params, policy.products, average)
+    program = Program(
+        network,
+        loss,
+        build,
+        batch_size,
+        policy.params,
+        policy.products,
+        average,
+        doubt_updates=not isinstance(optimizer, Optimizer),
+        branches=chosen.platform == "cpu",
+    )
     plan = Plan(epochs, np.uint32(seed), names, n_classes, watch, patience, tuple(callbacks), tick)
     with policy.active(), jax.default_device(chosen):
         state = initial_state(program, plan.seed, rows.x.shape[1])

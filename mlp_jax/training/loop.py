@@ -13,13 +13,21 @@ import numpy as np
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.proof.quick import platform
 from mlp_jax.training import diagnose
-from mlp_jax.training.epoch import DeviceData, Program, Seed, Totals, TrainState, run_steps
+from mlp_jax.training.epoch import (
+    DeviceData,
+    Program,
+    Seed,
+    Totals,
+    TrainState,
+    epoch_order,
+    run_steps,
+)
 from mlp_jax.training.evaluate import evaluate
 from mlp_jax.training.metrics import higher_is_better
 
 SECONDS_A_CALL = 1.0
 STEP_OVERHEAD = 2e-5
-FLOPS_A_SECOND = {"cpu": 5e10, "gpu": 2e13}
+FLOPS_A_SECOND = {"cpu": 1.5e11, "gpu": 2e13}
 
 
 Calls = dict[int, Callable[..., tuple[TrainState, Totals]]]
@@ -77,7 +85,7 @@ class Outcome(NamedTuple):
 def steps_a_call(program: Program, params: Any, steps: int) -> int:
     """The length of a compiled call: an epoch, or equal parts of it of about a second each."""
     multiplied = sum(p.size for p in jax.tree.leaves(params) if p.ndim > 1)
-    rate = FLOPS_A_SECOND.get(platform(), 5e10)
+    rate = FLOPS_A_SECOND.get(platform(), 1.5e11)
     seconds = STEP_OVERHEAD + 6 * multiplied * program.batch_size / rate
     most = max(int(SECONDS_A_CALL / seconds), 1)
     return math.ceil(steps / math.ceil(steps / most))
@@ -90,7 +98,12 @@ def compile_calls(program: Program, state: TrainState, data: DeviceData, seed: S
     """
     steps = -(-data.x.shape[0] // program.batch_size)
     length = steps_a_call(program, state.params, steps)
-    leaves, structure = jax.tree.flatten((state, data, seed, np.int32(0), np.int32(0)))
+    order = jax.eval_shape(
+        functools.partial(epoch_order, n=data.x.shape[0], batch_size=program.batch_size),
+        seed,
+        np.int32(0),
+    )
+    leaves, structure = jax.tree.flatten((state, data, order, seed, np.int32(0)))
     shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
     settings = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_device")
     how = tuple(getattr(jax.config, name, None) for name in settings)
@@ -125,10 +138,10 @@ def _run_epoch(
     n, steps = data.x.shape[0], -(-data.x.shape[0] // program.batch_size)
     started = time.perf_counter()
     loss = weight = 0.0
+    order = epoch_order(plan.seed, np.int32(epoch), n, program.batch_size)
     for first in range(0, steps, length):
         count = min(length, steps - first)
-        number, start = np.int32(epoch), np.int32(first)
-        state, totals = calls[count](state, data, plan.seed, number, start)
+        state, totals = calls[count](state, data, order, plan.seed, np.int32(first))
         alive, totals = jax.device_get((state.alive, totals))
         if not alive:
             raise DivergedError(_diverged(program, state, data, plan, epoch))

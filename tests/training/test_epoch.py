@@ -29,8 +29,9 @@ def data(n, **more):
     return DeviceData(jnp.asarray(x), jnp.asarray(y), None)._replace(**more)
 
 
-def run(program, state, rows, steps):
-    return run_steps(program, steps, state, rows, SEED, np.int32(1), np.int32(0))
+def run(program, state, rows, steps, first=0):
+    order = epoch_order(SEED, np.int32(1), len(rows.x), program.batch_size)
+    return run_steps(program, steps, state, rows, order, SEED, np.int32(first))
 
 
 @pytest.mark.parametrize(("n", "size"), [(12, 4), (13, 4), (3, 3), (1, 1)])
@@ -104,11 +105,12 @@ def test_bytes_are_decoded_by_scale_and_offset():
     assert decode(plain, x, jnp.float32).tolist() == [[0.0, 255.0], [16.0, 1.0]]
 
 
+@pytest.mark.parametrize("branches", [True, False])
 @pytest.mark.parametrize("average", [None, 0.9])
-def test_nothing_is_applied_from_the_first_step_that_is_not_finite(average):
+def test_nothing_is_applied_from_the_first_step_that_is_not_finite(average, branches):
     program = Program(
         NETWORK, LOSS, optax.with_extra_args_support(optax.sgd(0.1, momentum=0.9)), 4,
-        average_decay=average,
+        average_decay=average, branches=branches,
     )  # fmt: skip
     rows = data(20)
     third = np.asarray(epoch_order(SEED, np.int32(1), 20, 4))[8]
@@ -130,7 +132,7 @@ def test_the_dropout_of_a_step_does_not_depend_on_how_the_epoch_is_cut():
     rows = data(12)
     whole, _ = run(program, initial_state(program, SEED, 4), rows, 3)
     part, _ = run(program, initial_state(program, SEED, 4), rows, 1)
-    part, _ = run_steps(program, 2, part, rows, SEED, np.int32(1), np.int32(1))
+    part, _ = run(program, part, rows, 2, first=1)
     assert leaves_equal(whole.params, part.params)
 
 
