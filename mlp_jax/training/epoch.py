@@ -223,7 +223,10 @@ def run_steps(
         return step(program, state, data, order, index, dropout)
 
     state, totals = jax.lax.scan(body, state, first + jnp.arange(length, dtype=jnp.int32))
-    return state, jax.tree.map(jnp.sum, totals)
+    totals = jax.tree.map(jnp.sum, totals)
+    # No step follows the last one to notice that its weights overflowed.
+    alive = state.alive & _all_finite(totals.loss, state.params)
+    return state._replace(alive=alive), totals
 
 
 @partial(jax.jit, static_argnums=0)

@@ -300,6 +300,14 @@ def test_an_update_that_is_not_finite_is_not_applied():
 
 
 @pytest.mark.usefixtures("unproved")
+def test_weights_that_overflow_in_the_last_step_are_not_returned():
+    x, y = labelled(20)
+    steep = Optimizer("sgd", 1e38)
+    with pytest.raises(DivergedError, match="not finite"):
+        fit(mlp([], 3), CROSS_ENTROPY, steep, (1000 * x, y), epochs=1, batch_size=20)
+
+
+@pytest.mark.usefixtures("unproved")
 def test_validation_metrics_are_those_of_scikit_learn():
     x, y = labelled(60)
     fitted = fit(
