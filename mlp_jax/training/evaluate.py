@@ -45,13 +45,6 @@ def task_of(loss: Loss, y: np.ndarray, n_classes: int) -> Task:
     return "regression" if loss.function.targets == "real" else "multilabel"
 
 
-def class_probabilities(predictions: np.ndarray) -> np.ndarray:
-    """(N, C) probabilities; a single column p becomes (1 − p, p)."""
-    if predictions.shape[1] == 1:
-        return np.hstack([1 - predictions, predictions])
-    return predictions
-
-
 def scores(
     loss: Loss, predictions: np.ndarray, y: np.ndarray, names: Sequence[str], n_classes: int
 ) -> dict[str, float]:
@@ -63,9 +56,7 @@ def scores(
         return {}
     task = task_of(loss, y, n_classes)
     if task == "classification":
-        return metrics.classification_metrics(
-            class_probabilities(predictions), labels_of(y), names, n_classes
-        )
+        return metrics.classification_metrics(predictions, labels_of(y), names, n_classes)
     if task == "multilabel":
         return metrics.multilabel_metrics(predictions, y, names)
     return metrics.regression_metrics(predictions, y.reshape(predictions.shape), names)

@@ -4,7 +4,6 @@ import pytest
 from mlp_jax.backprop import get_loss
 from mlp_jax.training.evaluate import (
     class_count,
-    class_probabilities,
     encode_targets,
     labels_of,
     scores,
@@ -57,12 +56,6 @@ def test_labels_are_read_back_from_their_columns(outputs):
     columns = encode_targets(get_loss("sigmoid_cross_entropy"), labels, outputs)
     assert labels_of(columns).tolist() == labels.tolist()
     assert labels_of(labels).tolist() == labels.tolist()
-
-
-def test_one_probability_is_two():
-    assert class_probabilities(np.array([[0.25], [1.0]])).tolist() == [[0.75, 0.25], [0.0, 1.0]]
-    both = np.array([[0.25, 0.75]])
-    assert class_probabilities(both) is both
 
 
 def test_scores_are_those_of_the_task():
