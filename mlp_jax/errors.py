@@ -39,6 +39,10 @@ class RunFolderError(MlpJaxError, OSError):
     """A run folder that cannot be used."""
 
 
+class ModelFileError(MlpJaxError, OSError):
+    """A saved model that is missing, damaged, or not what its description says."""
+
+
 class ProofError(MlpJaxError, ArithmeticError):
     """The hand-written gradient disagrees with a witness."""
 

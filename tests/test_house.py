@@ -12,6 +12,7 @@ import mlp_jax
 ROOT = Path(mlp_jax.__file__).parent
 FLOORS = {
     "errors": 0,
+    "files": 0,
     "backprop": 1,
     "data": 1,
     "proof": 2,

@@ -148,7 +148,7 @@ def explain(words: list[str]) -> int:
 
 
 def _write(path: Path, text: str) -> None:
-    from mlp_jax.training.logs import write_text_atomic
+    from mlp_jax.files import write_text_atomic
 
     if not path.parent.is_dir():
         raise RunFolderError(f"Cannot write {path}: there is no folder {path.parent}.")

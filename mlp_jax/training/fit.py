@@ -14,14 +14,14 @@ from mlp_jax.data import (
     fit_scaling,
 )
 from mlp_jax.errors import InputError, ProofError
+from mlp_jax.model.judge import task_of
+from mlp_jax.model.metrics import check_metrics, default_metrics
+from mlp_jax.model.precision import Precision, choose_device, choose_precision
 from mlp_jax.proof import Report, check_gradients
 from mlp_jax.training.epoch import Program, TrainState, initial_state
-from mlp_jax.training.evaluate import task_of
 from mlp_jax.training.fitted import Fitted, place
 from mlp_jax.training.loop import EpochEnd, Plan, Watched, run_epochs
-from mlp_jax.training.metrics import check_metrics, default_metrics
 from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.precision import Precision, choose_device, choose_precision
 from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
 
 BATCH_SIZE = 64

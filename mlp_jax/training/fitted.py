@@ -12,10 +12,11 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.data import Scaling, Split, apply
 from mlp_jax.data.dataset import check_labels
 from mlp_jax.errors import InputError
+from mlp_jax.model.judge import encode_targets
+from mlp_jax.model.precision import Precision
 from mlp_jax.proof import Report
 from mlp_jax.training.epoch import DeviceData, Program
-from mlp_jax.training.evaluate import encode_targets, evaluate
-from mlp_jax.training.precision import Precision
+from mlp_jax.training.evaluate import evaluate
 from mlp_jax.training.rows import Rows, pair
 
 

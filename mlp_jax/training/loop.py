@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax.errors import DivergedError, InputError
+from mlp_jax.model.metrics import higher_is_better
 from mlp_jax.proof.quick import platform
 from mlp_jax.training import diagnose
 from mlp_jax.training.epoch import (
@@ -23,7 +24,6 @@ from mlp_jax.training.epoch import (
     run_steps,
 )
 from mlp_jax.training.evaluate import evaluate
-from mlp_jax.training.metrics import higher_is_better
 
 SECONDS_A_CALL = 1.0
 STEP_OVERHEAD = 2e-5

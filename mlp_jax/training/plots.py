@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mlp_jax.errors import InputError, UnknownNameError
-from mlp_jax.training.logs import write_bytes_atomic
-from mlp_jax.training.metrics import higher_is_better
+from mlp_jax.files import write_bytes_atomic
+from mlp_jax.model.metrics import higher_is_better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

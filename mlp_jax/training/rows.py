@@ -9,7 +9,7 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.losses import check_targets
 from mlp_jax.data import Dataset, Split, Splits, class_weights, from_arrays, split
 from mlp_jax.errors import InputError, UnknownNameError
-from mlp_jax.training.evaluate import class_count, encode_targets, labels_of
+from mlp_jax.model.judge import class_count, encode_targets, labels_of
 
 Rows = Split | tuple[Any, Any]
 

@@ -12,19 +12,15 @@ import numpy as np
 
 from mlp_jax.data import Dataset, Split, fit_scaling, load, split
 from mlp_jax.errors import DivergedError, RunFolderError
+from mlp_jax.files import write_json_atomic, write_text_atomic
+from mlp_jax.model.metrics import check_metrics, default_metrics
 from mlp_jax.proof import Report
 from mlp_jax.training import diagnose, plots
 from mlp_jax.training.config import TrainConfig, to_toml
 from mlp_jax.training.fit import fit
 from mlp_jax.training.fitted import Fitted
-from mlp_jax.training.logs import (
-    MetricsLog,
-    TensorBoardLog,
-    write_json_atomic,
-    write_text_atomic,
-)
+from mlp_jax.training.logs import MetricsLog, TensorBoardLog
 from mlp_jax.training.loop import EpochEnd
-from mlp_jax.training.metrics import check_metrics, default_metrics
 from mlp_jax.training.progress import EpochProgress
 from mlp_jax.training.setup import (
     build_loss,

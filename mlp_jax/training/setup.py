@@ -3,8 +3,8 @@
 from mlp_jax.backprop import LOSSES, Loss, Sequential, get_loss, mlp
 from mlp_jax.data import Dataset
 from mlp_jax.errors import InputError
+from mlp_jax.model.metrics import Task
 from mlp_jax.training.config import TrainConfig
-from mlp_jax.training.metrics import Task
 from mlp_jax.training.optimizers import Optimizer
 
 

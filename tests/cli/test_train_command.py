@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from mlp_jax.training.logs import read_jsonl
+from mlp_jax.files import read_jsonl
 
 
 @pytest.fixture(scope="module")

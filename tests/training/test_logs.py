@@ -7,14 +7,8 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from mlp_jax.errors import RunFolderError
-from mlp_jax.training.logs import (
-    MetricsLog,
-    TensorBoardLog,
-    cut_back,
-    read_jsonl,
-    write_json_atomic,
-    write_text_atomic,
-)
+from mlp_jax.files import cut_back, read_jsonl, write_json_atomic, write_text_atomic
+from mlp_jax.training.logs import MetricsLog, TensorBoardLog
 
 
 def test_records_come_back_in_order(tmp_path):

@@ -9,10 +9,10 @@ from tensorboardX.proto.event_pb2 import Event
 from training_cases import digits
 
 from mlp_jax.errors import DivergedError, InputError, ProofError, RunFolderError
+from mlp_jax.files import read_jsonl
 from mlp_jax.proof.faults import FAULTS, inject
 from mlp_jax.training import run
 from mlp_jax.training.config import TrainConfig, read_config
-from mlp_jax.training.logs import read_jsonl
 
 PNG = b"\x89PNG"
 

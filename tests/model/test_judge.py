@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mlp_jax.backprop import get_loss
-from mlp_jax.training.evaluate import (
+from mlp_jax.model.judge import (
     class_count,
     encode_targets,
     labels_of,

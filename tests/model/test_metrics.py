@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics as sk
 
 from mlp_jax.errors import InputError, UnknownNameError
-from mlp_jax.training.metrics import (
+from mlp_jax.model.metrics import (
     METRICS,
     check_metrics,
     classification_metrics,
@@ -209,7 +209,7 @@ def test_default_metrics_belong_to_their_task(task):
 
 def test_the_metrics_of_every_epoch_do_not_import_scikit_learn():
     code = (
-        "import sys, numpy as np; from mlp_jax.training import metrics as m;"
+        "import sys, numpy as np; from mlp_jax.model import metrics as m;"
         "y = np.array([0, 1]); p = np.eye(2);"
         "m.classification_metrics(p, y, m.default_metrics('classification'), 2);"
         "m.regression_metrics(p, p, m.default_metrics('regression'));"

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from mlp_jax.errors import DeviceError, InputError, UnknownNameError
-from mlp_jax.training.precision import (
+from mlp_jax.model.precision import (
     PRECISIONS,
     choose_device,
     choose_precision,

@@ -1,0 +1,123 @@
+"""What was learned from the training rows, as data: how raw rows become what a network takes.
+
+Frozen records without arrays of rows in them, so that they are saved with the model as JSON, read
+back without running code, and applied again at prediction. Fitting them is `data/tables/`.
+
+Letters: N rows, I features, C classes or outputs.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+NumberScaling = Literal["none", "standard", "robust", "quantile"]
+DatePart = Literal["", "days", "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos"]
+SMOOTH_CLIP = 3.0
+
+
+@dataclass(frozen=True)
+class NumericColumn:
+    """One number of a column → one feature, and a second that is 1 where it is missing.
+
+    v is the number (booleans are 0 and 1; for a date, `part` of it, from days since 1970-01-01:
+    "days" itself, or sine and cosine of 2π·days/365.2425, /7 or /1); where it is missing or not
+    finite, `fill`. The feature is
+
+    - none: v;  standard: (v − center)·scale, center the mean and scale 1/standard deviation;
+    - robust: s = (v − center)·scale, then s/√(1 + (s/3)²), center the median and scale
+      1/(q75 − q25), or 2/(max − min) where that is 0 (Holzmüller 2024, RealMLP);
+    - quantile: `scores` interpolated linearly at v between `knots`, constant beyond.
+
+    indicator: whether the second feature exists (where a training row had the value missing).
+    """
+
+    name: str
+    fill: float = 0.0
+    indicator: bool = False
+    scaling: NumberScaling = "standard"
+    center: float = 0.0
+    scale: float = 1.0
+    knots: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
+    boolean: bool = False
+    part: DatePart = ""
+
+
+@dataclass(frozen=True)
+class CategoricalColumn:
+    """A category → its code, one feature: k + 1 for categories[k] (text as it stands in the table).
+
+    rare: the code of what is rare or was never seen in training, missing: of a missing value;
+    either is 0 where no training row had it, and code 0 reaches the network as a vector of zeros.
+    n_codes: the codes besides 0 run from 1 to n_codes. width: of the learned embedding, 0 for
+    one-hot.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    rare: int
+    missing: int
+    n_codes: int
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class TableEncoding:
+    """Table rows → x (N, I) float32: numeric features in order, each with its indicator behind
+    it where it has one, then one code a categorical column.
+
+    ignored: columns of the training table that carry nothing (constant, all missing) or were
+    dropped; they may be absent at prediction.
+    """
+
+    numeric: tuple[NumericColumn, ...]
+    categorical: tuple[CategoricalColumn, ...]
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def n_numeric(self) -> int:
+        """The features before the codes."""
+        return sum(1 + column.indicator for column in self.numeric)
+
+    @property
+    def n_features(self) -> int:
+        """I."""
+        return self.n_numeric + len(self.categorical)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns of a table that prediction needs, each once."""
+        names = [column.name for column in self.numeric]
+        return tuple(dict.fromkeys(names + [column.name for column in self.categorical]))
+
+
+@dataclass(frozen=True)
+class ArrayEncoding:
+    """Array rows → x: v·scale + offset, of length 1 (one for all) or I; both empty: v itself.
+
+    pixels: rows are uint8 and stay so until the step. image_shape: (height, width[, channels]).
+    """
+
+    n_features: int
+    scale: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+    pixels: bool = False
+    image_shape: tuple[int, ...] = ()
+    feature_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TargetEncoding:
+    """What is predicted. Labels are the index into `classes` (text as it stands in the table).
+
+    names: the target's columns in the table; () for arrays. A regression network predicts
+    (y − offset)/scale of each of its C outputs; scale and offset are empty where y is as it is.
+    """
+
+    task: Literal["classification", "multilabel", "regression"]
+    names: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    scale: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+
+
+InputEncoding = TableEncoding | ArrayEncoding

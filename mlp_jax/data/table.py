@@ -1,0 +1,27 @@
+"""A table as it came: named columns of any type, before anything is learned from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Kind = Literal["numeric", "categorical", "boolean", "date"]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows with named columns, which of them are to be predicted, and the set's own test rows.
+
+    kinds: what is known about columns beforehand; the others' kinds are found from the training
+    rows. task: "classification", "regression" or "auto" (text, booleans and whole numbers are
+    labels where a single column is predicted, other numbers are targets).
+    """
+
+    name: str
+    frame: "pl.DataFrame"
+    targets: tuple[str, ...]
+    test: "pl.DataFrame | None" = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    task: str = "auto"

@@ -1,0 +1,104 @@
+"""Files that are either whole or absent, whatever kills the process: JSON, JSON lines, bytes."""
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlp_jax.errors import RunFolderError
+
+
+def write_bytes_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file that is either whole or as it was before. Raises RunFolderError."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    with as_run_folder_error("write", path):
+        try:
+            with unfinished.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 text as `write_bytes_atomic` does."""
+    write_bytes_atomic(path, text.encode())
+
+
+def write_json_atomic(path: str | os.PathLike[str], value: object) -> None:
+    """Write indented JSON as `write_bytes_atomic` does; arrays become lists, NaN and ∞ null."""
+    write_text_atomic(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The records of a file of JSON lines; [] if there is none; a torn last line is left out.
+
+    Raises RunFolderError for a line before the last that is not JSON.
+    """
+    return [record for _, record in read_lines(Path(path))]
+
+
+def cut_back(path: str | os.PathLike[str], key: str, last: float) -> None:
+    """Keep the lines up to the first whose record has record[key] > last, byte for byte.
+
+    A resumed run does this with the checkpoint's epoch or step. Raises RunFolderError.
+    """
+    path = Path(path)
+    kept = []
+    for line, record in read_lines(path):
+        if record.get(key, last) > last:
+            break
+        kept.append(line + b"\n")
+    if path.exists():
+        write_bytes_atomic(path, b"".join(kept))
+
+
+@contextmanager
+def as_run_folder_error(verb: str, path: Path) -> Iterator[None]:
+    """Turns an OSError of the block into a RunFolderError that says what could not be done."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RunFolderError(f"Could not {verb} {path}: {reason}.") from error
+
+
+def plain(value: Any) -> Any:
+    """What json can write: NumPy and JAX values as Python's, NaN and ∞ as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
+    """Every whole line and its record. The last counts when it is JSON, with its \\n or without."""
+    if not path.exists():
+        return []
+    with as_run_folder_error("read", path):
+        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            records.append((line, record))
+        elif number < len(lines):
+            raise RunFolderError(f"Line {number} of {path} is not a JSON object.")
+    return records

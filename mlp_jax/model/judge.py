@@ -1,0 +1,71 @@
+"""What a loss's targets mean, and the metrics that follow: on the host, NumPy only.
+
+Letters: N rows, C classes or outputs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlp_jax.backprop import Loss
+from mlp_jax.model import metrics
+from mlp_jax.model.metrics import Task
+
+
+def class_count(loss: Loss, y: np.ndarray, n_outputs: int) -> int:
+    """The number of classes that the targets tell apart, 0 for regression and multi-label.
+
+    Whole numbers (N,) are labels, but for a loss of real targets over a single output. Columns
+    (N, C) are probabilities of C classes to softmax_cross_entropy, and to any other loss numbers
+    or yes and no, one by one.
+    """
+    kind = loss.function.targets
+    if y.ndim == 2:
+        return n_outputs if loss.name == "softmax_cross_entropy" else 0
+    if kind == "classes":
+        return max(n_outputs, 2)
+    if not np.issubdtype(y.dtype, np.integer) or (kind == "real" and n_outputs == 1):
+        return 0
+    return max(n_outputs, 2)
+
+
+def encode_targets(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray:
+    """Labels (N,) as columns of 0 and 1 where the loss takes columns; other targets as they are."""
+    if y.ndim == 2 or loss.function.targets == "classes" or not np.issubdtype(y.dtype, np.integer):
+        return y
+    if n_outputs == 1:
+        return y.astype(np.float32)[:, None]
+    return np.eye(n_outputs, dtype=np.float32)[y]
+
+
+def task_of(loss: Loss, y: np.ndarray, n_classes: int) -> Task:
+    """What the metrics are chosen by."""
+    if n_classes:
+        return "classification"
+    return "regression" if loss.function.targets == "real" else "multilabel"
+
+
+def scores(
+    loss: Loss, predictions: np.ndarray, y: np.ndarray, names: Sequence[str], n_classes: int
+) -> dict[str, float]:
+    """The named metrics of predictions (N, C) against targets.
+
+    Where labels were turned into columns, they are read back from them.
+    """
+    if not names:
+        return {}
+    task = task_of(loss, y, n_classes)
+    if task == "classification":
+        return metrics.classification_metrics(predictions, labels_of(y), names, n_classes)
+    if task == "multilabel":
+        return metrics.multilabel_metrics(predictions, y, names)
+    return metrics.regression_metrics(predictions, y.reshape(predictions.shape), names)
+
+
+def labels_of(y: np.ndarray) -> np.ndarray:
+    """Labels (N,) from labels, from columns of 0 and 1, or from one such column."""
+    if y.ndim == 1:
+        return y.astype(np.int64)
+    if y.shape[1] == 1:
+        return (y[:, 0] > 0.5).astype(np.int64)
+    return np.argmax(y, axis=1)
