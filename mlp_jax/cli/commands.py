@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from mlp_jax.cli.datasets import datasets
 from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.proof.loops import SAMPLES
 from mlp_jax.proof.trial import Trial, check_trial, fault_list
@@ -159,4 +160,5 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "check": check,
     "explain": explain,
+    "datasets": datasets,
 }

@@ -12,6 +12,7 @@ usage: mlp-jax COMMAND [OPTIONS]
   train     train a network on data, after proving its gradient
   check     prove the hand-written gradient of a network, layer by layer
   explain   the backward pass of a network, equation by equation, with its shapes
+  datasets  what can be trained on, and whether it is on this machine
 
 mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits --hidden 256 256
 """
