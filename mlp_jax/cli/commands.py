@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 import tyro
 
+from mlp_jax.cli.evaluate import evaluate
+from mlp_jax.cli.export import export
+from mlp_jax.cli.predict import predict
 from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.proof.loops import SAMPLES
 from mlp_jax.proof.trial import Trial, check_trial, fault_list
@@ -159,4 +162,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "check": check,
     "explain": explain,
+    "evaluate": evaluate,
+    "predict": predict,
+    "export": export,
 }

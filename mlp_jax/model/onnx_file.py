@@ -21,14 +21,12 @@ from mlp_jax.data.encoding import (
     NumericColumn,
     TableEncoding,
 )
-from mlp_jax.data.tables.encode import YEAR_DAYS
 from mlp_jax.errors import InputError
 from mlp_jax.model.graph import IR_VERSION, OPSETS, Graph, add_layer, concatenated
 from mlp_jax.model.saved import Model
+from mlp_jax.model.specimens import agree, feeds, specimens
 
 _PROBE_ROWS = 256
-_TOLERANCE = 1e-5
-_PERIODS = {"year": YEAR_DAYS, "week": 7.0, "day": 1.0}
 
 
 def onnx_bytes(model: Model) -> bytes:
@@ -48,6 +46,20 @@ def onnx_bytes(model: Model) -> bytes:
     data = proto.SerializeToString()
     _verify(model, data)
     return data
+
+
+def signature(data: bytes) -> str:
+    """The inputs and outputs of a file, a line each: name, type, shape."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    values = [("in ", value) for value in session.get_inputs()]
+    values += [("out", value) for value in session.get_outputs()]
+    return "\n".join(
+        f"{way} {value.name}: {value.type.removeprefix('tensor').strip('()')}"
+        f" ({', '.join(map(str, value.shape))})"
+        for way, value in values
+    )
 
 
 def _proto(model: Model) -> Any:
@@ -116,8 +128,11 @@ def _numeric(graph: Graph, column: NumericColumn) -> list[str]:
 def _date_part(graph: Graph, column: NumericColumn) -> str:
     if column.part in ("", "days"):
         return column.name
+    from mlp_jax.data.tables.encode import YEAR_DAYS
+
     period, _, wave = column.part.partition("_")
-    turn = graph.constant(2 * np.pi / _PERIODS[period], np.float64)
+    days = {"year": YEAR_DAYS, "week": 7.0, "day": 1.0}[period]
+    turn = graph.constant(2 * np.pi / days, np.float64)
     return graph.add({"sin": "Sin", "cos": "Cos"}[wave], graph.add("Mul", column.name, turn))
 
 
@@ -201,8 +216,6 @@ def _verify(model: Model, data: bytes) -> None:
     """InputError unless the file runs and agrees with the model in float32 on rows of all kinds."""
     import onnxruntime
 
-    from mlp_jax.model.specimens import feeds, specimens
-
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     rows = specimens(model.inputs, _PROBE_ROWS)
@@ -222,8 +235,7 @@ def _verify(model: Model, data: bytes) -> None:
         if name == "label":
             agrees = np.array_equal(model.decided(_decisive(model, found)), found["label"])
         else:
-            error = np.abs(found[name] - values) / np.maximum(1, np.abs(values))
-            agrees = bool((error <= _TOLERANCE).all())
+            agrees = agree(model, found[name], values)
         if not agrees:
             raise InputError(f"The ONNX file would not agree with the model in its '{name}'.")
 

@@ -52,16 +52,12 @@ def features(
 def rows_and_targets(
     inputs: InputEncoding, target: TargetEncoding, rows: Any, dtype: DTypeLike = np.float32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y) of rows that have their targets: a Dataset, a Table, a Split, (x, y), a file, a frame.
+    """(x, y) of rows that have their targets: a Dataset, a Table, a Split, (x, y), a frame.
 
     y: indices into the model's classes (N,), numbers (N,) or (N, C), or 0 and 1 (N, C). The y of
     a pair and the columns of a frame hold labels as the classes' text; those of a Split are
     indices already. Rows of a table without a target are left out.
     """
-    if isinstance(rows, str | os.PathLike):
-        from mlp_jax.data.load import load
-
-        rows = load(os.fspath(rows))
     if isinstance(rows, tuple) and len(rows) == 2:
         x, y = features(inputs, rows[0], dtype), _known_targets(target, np.asarray(rows[1]))
     elif isinstance(rows, Split):
@@ -160,11 +156,19 @@ def _table_features(
     from mlp_jax.data.tables.encode import encode
 
     if frame is None:
+        frame = _numbered(inputs, rows)
+    return encode(inputs, frame, first_row=first_row)
+
+
+def _numbered(inputs: TableEncoding, rows: Any) -> "pl.DataFrame":
+    """The columns of an array, named by their place as those of an .npy file are."""
+    x = np.asarray(rows)
+    if not all(name.isdecimal() for name in inputs.column_names) or x.ndim != 2:
         raise InputError(
             "The model takes named columns: a DataFrame, a dict of columns or a file, not"
             f" {type(rows).__name__}."
         )
-    return encode(inputs, frame, first_row=first_row)
+    return _frame_of_columns({str(place): column for place, column in enumerate(x.T)})
 
 
 def _of_dataset(inputs: InputEncoding, dataset: Dataset) -> tuple[Any, np.ndarray]:
@@ -215,9 +219,10 @@ def _column_targets(
     """(targets, which rows have one): the columns are the model's, or those that a Table names."""
     from mlp_jax.data.tables.targets import encode_target
 
-    names = target.names or (rows.targets if isinstance(rows, Table) else ())
+    names = rows.targets if isinstance(rows, Table) and rows.targets else target.names
     if not names:
         raise InputError("The model was trained on arrays; say which column holds the target.")
     y = encode_target(replace(target, names=names), frame, missing_allowed=True)
-    known = y >= 0 if target.task == "classification" else np.isfinite(y.reshape(len(y), -1))
-    return y, known if known.ndim == 1 else known.all(axis=1)
+    columns = y.reshape(len(y), -1)
+    known = columns >= 0 if target.task == "classification" else np.isfinite(columns)
+    return y, np.all(known, axis=1)

@@ -82,6 +82,10 @@ class Model:
         """
         from mlp_jax.model.rows import rows_and_targets
 
+        if isinstance(rows, str | os.PathLike):
+            from mlp_jax.model.judged import judged_rows
+
+            rows = judged_rows(self, os.fspath(rows))
         task = self.target.task
         names = names or TEST_METRICS[task]
         check_metrics(task, names)

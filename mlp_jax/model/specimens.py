@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, NumericColumn
+from mlp_jax.model.saved import Model
 
+TOLERANCE = 1e-5
 _UNSEEN = "never seen in training ∅"
 
 
@@ -42,6 +44,16 @@ def feeds(inputs: InputEncoding, rows: Any) -> dict[str, np.ndarray]:
         text = as_text(rows[category.name]).fill_null("").to_list()
         found[category.name] = np.array(text, object)[:, None]
     return found
+
+
+def agree(model: Model, found: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether outputs (N, C) are the same to 1e-5: of 1 for probabilities, of the largest value of
+    a column for predictions, which may have any unit.
+    """
+    size = 1.0
+    if model.target.task == "regression":
+        size = np.maximum(np.abs(expected).max(axis=0), np.finfo(np.float32).tiny)
+    return bool((np.abs(found - expected) <= TOLERANCE * size).all())
 
 
 def _column(column: NumericColumn, values: np.ndarray) -> Any:

@@ -45,7 +45,8 @@ def test_every_activation_is_the_same_in_onnx_far_from_zero_too(name, tmp_path):
     export_model(model, "onnx", tmp_path / "m.onnx")
     x = (RNG.standard_normal((200, 3)) * 30).astype(np.float32)
     found = run_onnx(tmp_path / "m.onnx", x=x)["prediction"]
-    np.testing.assert_allclose(found, model.predict(x), rtol=2e-5, atol=1e-5)
+    expected = model.predict(x)
+    np.testing.assert_array_less(np.abs(found - expected) / np.abs(expected).max(axis=0), 1e-6)
 
 
 @pytest.mark.parametrize("norm", ["layer", "rms", "batch"])
@@ -85,7 +86,7 @@ def test_a_regression_predicts_in_its_own_units(make, tmp_path):
     export_model(model, "onnx", tmp_path / "m.onnx")
     x = RNG.standard_normal((20, 3)).astype(np.float32)
     found = run_onnx(tmp_path / "m.onnx", x=x)["prediction"]
-    np.testing.assert_allclose(found, model.predict(x).reshape(20, -1), rtol=1e-6)
+    np.testing.assert_allclose(found, model.predict(x).reshape(20, -1), rtol=1e-6, atol=3e-6)
 
 
 def test_the_file_says_its_opset_and_is_valid(tmp_path):
