@@ -110,10 +110,10 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
             if not schema:
                 schema = _first_schema(path, piece, line, form, overrides)
             try:
-                frame = _parse(piece, form, schema)
+                frame = _parse(piece, form, schema=schema)
             except pl.exceptions.PolarsError as error:
                 schema = _wider(path, piece, line, form, schema, error)
-                frame = _parse(piece, form, schema)
+                frame = _parse(piece, form, schema=schema)
             frames.append(frame.rechunk())  # polars leaves room behind what it parsed
             if frame.get_column(form.names[-1]).null_count():
                 _check_short_rows(path, piece, line, form, frame.height)
@@ -124,36 +124,20 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """The file in pieces of about PIECE bytes that end where a row ends."""
-    rest = b""
+    """The file in pieces of about PIECE bytes that end where a row ends: outside of quotes."""
     while block := file.read(PIECE):
-        block = rest + block
-        end = _end_of_row(block)
-        rest = block[end:]
-        if end:
-            yield block[:end]
-    if rest:
-        yield rest
+        lines = [block, file.readline()]
+        inside = (block.count(b'"') + lines[1].count(b'"')) % 2
+        while inside and (line := file.readline()):
+            lines.append(line)
+            inside ^= line.count(b'"') % 2
+        yield b"".join(lines)
 
 
-def _end_of_row(block: bytes) -> int:
-    """Behind the last \\n of a block that is not inside quotes; 0 if there is none."""
-    end = block.rfind(b"\n") + 1
-    if not block.count(b'"', 0, end) % 2:
-        return end
-    quote = block.rfind(b'"', 0, end)
-    while quote > 0:
-        end = block.rfind(b"\n", 0, quote) + 1
-        if not block.count(b'"', 0, end) % 2:
-            return end
-        quote = block.rfind(b'"', 0, end)
-    return 0
-
-
-def _parse(piece: bytes, form: Format, schema: dict[str, Any]) -> pl.DataFrame:
+def _parse(piece: bytes, form: Format, **options: Any) -> pl.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is malformed raises as well
-        return pl.read_csv(piece, has_header=False, separator=form.separator, schema=schema)
+        return pl.read_csv(piece, has_header=False, separator=form.separator, **options)
 
 
 def _inferred(
@@ -164,10 +148,9 @@ def _inferred(
     true and false stay words; words that come again and again are held as numbers (Categorical).
     """
     try:
-        sample = pl.read_csv(
+        sample = _parse(
             piece,
-            has_header=False,
-            separator=form.separator,
+            form,
             n_rows=rows,
             infer_schema_length=rows,
             truncate_ragged_lines=True,
@@ -180,8 +163,8 @@ def _inferred(
     for column in sample:
         words = column.dtype in (pl.String, pl.Boolean)
         often = rows is not None and len(column) == rows and column.n_unique() < rows // _REPEATED
-        types.append((pl.Categorical if often else pl.String) if words else column.dtype)
-    types += [pl.String] * (len(form.names) - len(types))
+        types.append((pl.Categorical() if often else pl.String()) if words else column.dtype)
+    types += [pl.String()] * (len(form.names) - len(types))
     return dict(zip(form.names, types, strict=False))
 
 

@@ -203,17 +203,26 @@ def _fit_date(values: pl.Series, options: ColumnOptions) -> Found:
     return Found((*found.numeric, *waves))
 
 
+def _counts(values: pl.Series) -> pl.DataFrame:
+    """The distinct values as text, with their numbers of rows, the most frequent first."""
+    found = values.alias("text").value_counts(name="rows")
+    text = found.with_columns(as_text(found.get_column("text"))).drop_nulls()
+    return (
+        text.group_by("text")
+        .agg(pl.col("rows").sum())
+        .sort(["rows", "text"], descending=[True, False])
+    )
+
+
 def _fit_categorical(values: pl.Series, options: ColumnOptions) -> Found:
     """Categories in the order of their text; the rare ones pooled."""
-    name, text = values.name, as_text(values)
-    n_missing = text.null_count()
-    counts = text.alias("text").drop_nulls().value_counts(name="rows")
-    counts = counts.sort(["rows", "text"], descending=[True, False])
+    name, counts = values.name, _counts(values)
+    n_missing = len(values) - int(counts.get_column("rows").sum())
     if not counts.height:
         return _ignored(name, "every value is missing")
     kept = counts.filter(pl.col("rows") >= options.rare).head(options.max_categories)
     categories = kept.get_column("text").sort().to_list()
-    pooled = len(text) - n_missing - int(kept.get_column("rows").sum())
+    pooled = len(values) - n_missing - int(kept.get_column("rows").sum())
     if counts.height == 1 and not n_missing:
         return _ignored(name, f"it is {shown(counts['text'][0])} in every training row")
     if not categories:

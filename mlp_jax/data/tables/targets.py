@@ -15,16 +15,19 @@ from mlp_jax.data.tables.columns import (
     FALSE_WORDS,
     MISSING_WORDS,
     TRUE_WORDS,
+    as_codes,
     as_text,
     booleans,
     check_type,
+    distinct_text,
+    is_missing,
     is_text,
     numbers,
     parse_numbers,
     refuse,
     shown,
 )
-from mlp_jax.data.tables.encode import missing_text
+from mlp_jax.data.tables.encode import enum_of, missing_text
 from mlp_jax.errors import InputError, UnknownNameError
 
 # Whole numbers are labels up to so many distinct values; above, they are numbers to predict if
@@ -125,7 +128,7 @@ def _of_whole_numbers(column: pl.Series) -> FoundTask:
 
 def _of_text(column: pl.Series) -> FoundTask:
     """Labels, or numbers that a few words among them turned into text."""
-    distinct = as_text(column).unique().drop_nulls()
+    distinct = distinct_text(column)
     found = parse_numbers(distinct)
     spelled = ~distinct.str.strip_chars().str.to_lowercase().is_in(MISSING_WORDS)
     n_words = int((found.is_null() & spelled).sum())
@@ -151,13 +154,13 @@ def _of_text(column: pl.Series) -> FoundTask:
 def _is_binary(column: pl.Series) -> bool:
     if isinstance(column.dtype, pl.Boolean):
         return True
-    words = as_text(column).drop_nulls().unique()
+    words = distinct_text(column)
     return len(words) <= 2 and bool(words.str.to_lowercase().is_in(TRUE_WORDS + FALSE_WORDS).all())
 
 
 def _classes(column: pl.Series) -> tuple[str, ...]:
     """The distinct labels: numbers in their order, else in the order of their text."""
-    names = as_text(column).drop_nulls().unique().sort().to_list()
+    names = distinct_text(column).to_list()
     if len(names) < 2:
         only = f": {shown(names[0])}" if names else ""
         raise InputError(
@@ -196,7 +199,7 @@ def known_rows(columns: Sequence[pl.Series], task: str) -> np.ndarray:
     known = np.ones(len(columns[0]), bool)
     for column in columns:
         if task == "classification":
-            known &= as_text(column).is_not_null().to_numpy()
+            known &= ~is_missing(column).to_numpy()
         else:
             known &= np.isfinite(_READERS[task](column))
     return known
@@ -238,11 +241,10 @@ def encode_target(
 
 def _labels(encoding: TargetEncoding, column: pl.Series, first_row: int) -> np.ndarray:
     """Labels (N,) int32, −1 where missing; InputError for one that training never saw."""
-    text = as_text(column)
-    found = text.cast(pl.Enum(encoding.classes), strict=False).to_physical().cast(pl.Int32)
+    found = as_codes(column, enum_of(encoding.classes)).cast(pl.Int32)
     if found.null_count():
-        found = found.fill_null(_labels_by_number(encoding.classes, text))
-    unknown = found.is_null() & text.is_not_null()
+        found = found.fill_null(_labels_by_number(encoding.classes, as_text(column)))
+    unknown = found.is_null() & ~is_missing(column)
     refuse(column, unknown, f"one of the classes: {_listed(encoding.classes)}", first_row)
     return found.fill_null(-1).to_numpy()
 
