@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from mlp_jax.cli.datasets import datasets
 from mlp_jax.cli.evaluate import evaluate
 from mlp_jax.cli.export import export
 from mlp_jax.cli.predict import predict
@@ -162,6 +163,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "check": check,
     "explain": explain,
+    "datasets": datasets,
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
