@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 import tyro
 
 from mlp_jax.cli.datasets import datasets
+from mlp_jax.cli.evaluate import evaluate
+from mlp_jax.cli.export import export
+from mlp_jax.cli.predict import predict
 from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.proof.loops import SAMPLES
 from mlp_jax.proof.trial import Trial, check_trial, fault_list
@@ -161,4 +164,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "check": check,
     "explain": explain,
     "datasets": datasets,
+    "evaluate": evaluate,
+    "predict": predict,
+    "export": export,
 }

@@ -13,6 +13,9 @@ usage: mlp-jax COMMAND [OPTIONS]
   check     prove the hand-written gradient of a network, layer by layer
   explain   the backward pass of a network, equation by equation, with its shapes
   datasets  what can be trained on, and whether it is on this machine
+  evaluate  a saved model on rows whose targets are known
+  predict   a saved model on a file of rows, of any size
+  export    a saved model as one file that other programs run
 
 mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits --hidden 256 256
 """

@@ -78,7 +78,7 @@ def _check_numeric(column: NumericColumn) -> None:
             f"The column '{column.name}' has {len(knots)} quantiles"
             f" for {len(column.scores)} scores."
         )
-    if any(low > high for low, high in itertools.pairwise(knots)):
+    if any(low >= high for low, high in itertools.pairwise(knots)):
         raise InputError(f"The quantiles of the column '{column.name}' are not in order.")
 
 
