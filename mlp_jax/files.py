@@ -37,6 +37,11 @@ def write_json_atomic(path: str | os.PathLike[str], value: object) -> None:
     write_text_atomic(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
+def jsonl(record: Mapping[str, object]) -> str:
+    """A record as a line: keys sorted, floats with every digit, NaN and ∞ null."""
+    return json.dumps(plain(record), sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The records of a file of JSON lines; [] if there is none; a torn last line is left out.
 
