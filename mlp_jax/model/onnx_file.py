@@ -219,15 +219,11 @@ def _verify(model: Model, data: bytes) -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     rows = specimens(model.inputs, _PROBE_ROWS)
+    feed = feeds(model.inputs, rows)
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        found = dict(
-            zip(
-                [output.name for output in session.get_outputs()],
-                session.run(None, feeds(model.inputs, rows)),
-                strict=True,
-            )
-        )
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, session.run(None, feed), strict=True))
     except Exception as failure:  # onnxruntime's own kinds of exception are not public
         reason = " ".join(str(failure).split())
         raise InputError(f"onnxruntime cannot run this model: {reason}") from None

@@ -3,7 +3,6 @@
 Rows count from 0, without the header.
 """
 
-import io
 import os
 import zipfile
 import zlib
@@ -164,7 +163,7 @@ def _arrays(path: Path) -> Iterator[np.ndarray]:
             yield from _array_rows(path, file)
 
 
-def _array_rows(path: Path, file: io.BufferedIOBase) -> Iterator[np.ndarray]:
+def _array_rows(path: Path, file: Any) -> Iterator[np.ndarray]:
     try:
         version = np.lib.format.read_magic(file)
         read = {

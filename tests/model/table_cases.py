@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from model_cases import model_of
 
-from mlp_jax.backprop import get_loss, mlp
+from mlp_jax.backprop import Categories, Sequential, get_loss, mlp
 from mlp_jax.data.encoding import TargetEncoding
 from mlp_jax.data.tables.fit import fit_encoding
 from mlp_jax.data.tables.options import ColumnOptions
@@ -48,12 +48,20 @@ def people_encoding(scaling="standard", frame=None):
     )[0]
 
 
+def on_table(inputs, network, widths=None):
+    """The network behind a layer of the table's categories, of these widths."""
+    codes = tuple(column.n_codes for column in inputs.categorical)
+    first = Categories(inputs.n_numeric, codes, widths or (0,) * len(codes))
+    return Sequential((first, *network.layers))
+
+
 def people_model(scaling="standard"):
-    """Old or young, from the table of people."""
+    """Old or young, from the table of people; the town embedded, the grade one-hot."""
+    inputs = people_encoding(scaling)
     return model_of(
-        mlp([9], 2, "tanh"),
+        on_table(inputs, mlp([9], 2, "tanh"), (3, 0)),
         get_loss("softmax_cross_entropy"),
-        people_encoding(scaling),
+        inputs,
         TargetEncoding("classification", ("answer",), ("old", "young")),
     )
 
@@ -63,7 +71,7 @@ def wage_model():
     frame = people().drop("answer", "id").filter(pl.col("wage").is_not_null())
     inputs = fit_encoding(frame, targets=["wage"])[0]
     return model_of(
-        mlp([6], 1),
+        on_table(inputs, mlp([6], 1)),
         get_loss("huber"),
         inputs,
         TargetEncoding("regression", ("wage",), (), (31.5,), (34.0,)),
