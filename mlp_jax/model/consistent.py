@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from mlp_jax.backprop import Layer, Loss
+from mlp_jax.backprop import Categories, Layer, Loss
 from mlp_jax.data.encoding import (
     ArrayEncoding,
     CategoricalColumn,
@@ -45,6 +45,7 @@ def check_consistent(
         _check_arrays(inputs)
     else:
         _check_table(inputs)
+        _check_first_layer(network, inputs)
     _check_target(target, loss, network.width_out(inputs.n_features))
 
 
@@ -69,6 +70,16 @@ def _check_table(inputs: TableEncoding) -> None:
     categories = [column.name for column in inputs.categorical]
     if len(set(categories)) < len(categories) or numbers & set(categories):
         raise InputError("A column is listed twice.")
+
+
+def _check_first_layer(network: Layer, inputs: TableEncoding) -> None:
+    """The layer of categories, where there is one, has a row for every code."""
+    layers = [layer for layer in network.children if isinstance(layer, Categories)]
+    codes = tuple(column.n_codes for column in inputs.categorical)
+    if layers and (layers[0].n_numeric, layers[0].codes) != (inputs.n_numeric, codes):
+        raise InputError(
+            f"{layers[0]} does not take {inputs.n_numeric} numbers and categories of {codes} codes."
+        )
 
 
 def _check_numeric(column: NumericColumn) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from mlp_jax.backprop import (
     Activation,
     BatchNorm,
+    Categories,
     Dense,
     Dropout,
     Layer,
@@ -156,6 +157,23 @@ def _batch_norm(graph: Graph, layer: BatchNorm, params: Any, state: Any, a: str)
     return graph.add("Add", scaled, graph.constant(params["shift"]))
 
 
+def _categories(graph: Graph, layer: Categories, params: Any, state: Any, a: str) -> str:
+    """Each code picks a row of its table: zeros for code 0, then one-hot vectors or embeddings."""
+    axis = graph.constant([1], np.int64)
+
+    def columns(start: int, end: int) -> str:
+        return graph.add("Slice", a, *(graph.constant([at], np.int64) for at in (start, end)), axis)
+
+    blocks = [columns(0, layer.n_numeric)] if layer.n_numeric else []
+    for j, (n_codes, width) in enumerate(zip(layer.codes, layer.widths, strict=True)):
+        table = np.asarray(params[f"embedding_{j}"] if width else np.eye(n_codes), np.float32)
+        rows = np.concatenate([np.zeros((1, table.shape[1]), np.float32), table])
+        code = graph.cast(columns(layer.n_numeric + j, layer.n_numeric + j + 1), np.int64)
+        code = graph.add("Reshape", code, graph.constant([-1], np.int64))
+        blocks.append(graph.add("Gather", graph.constant(rows), code))
+    return concatenated(graph, blocks)
+
+
 def _sequential(graph: Graph, layer: Sequential, params: Any, state: Any, a: str) -> str:
     for child, own, kept in zip(layer.layers, params, state, strict=True):
         a = add_layer(graph, child, own, kept, a)
@@ -173,6 +191,7 @@ def _residual(graph: Graph, layer: Residual, params: Any, state: Any, a: str) ->
 _LAYERS: dict[type[Layer], Callable[[Graph, Any, Any, Any, str], str]] = {
     Activation: lambda graph, layer, params, state, a: _activate(graph, layer.name, a),
     BatchNorm: _batch_norm,
+    Categories: _categories,
     Dense: _dense,
     Dropout: lambda graph, layer, params, state, a: a,
     LayerNorm: _layer_norm,

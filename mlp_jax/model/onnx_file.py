@@ -50,9 +50,7 @@ def onnx_bytes(model: Model) -> bytes:
 
 def signature(data: bytes) -> str:
     """The inputs and outputs of a file, a line each: name, type, shape."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    session = _session(data)
     values = [("in ", value) for value in session.get_inputs()]
     values += [("out", value) for value in session.get_outputs()]
     return "\n".join(
@@ -60,6 +58,15 @@ def signature(data: bytes) -> str:
         f" ({', '.join(map(str, value.shape))})"
         for way, value in values
     )
+
+
+def _session(data: bytes) -> Any:
+    """onnxruntime on a CPU, with the file loaded and nothing printed."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def _proto(model: Model) -> Any:
@@ -193,17 +200,16 @@ def _add_outputs(graph: Graph, model: Model, linear: str) -> list[Any]:
         offset = graph.constant(target.offset or 0.0, np.float64)
         graph.add("Add", graph.add("Mul", wide, scale), offset, out="prediction")
         return [_value("prediction", np.float64, width)]
-    half = graph.constant(0.5)
     if target.task == "multilabel":
         p = graph.add("Sigmoid", linear, out="probabilities")
-        graph.cast(graph.add("Greater", p, half), np.int64, out="label")
+        graph.cast(_above_half(graph, p), np.int64, out="label")
         return [_value("label", np.int64, width), _value("probabilities", np.float32, width)]
     if width == 1:
         p = graph.add("Sigmoid", linear)
         rest = graph.add("Sub", graph.constant(1.0), p)
         graph.add("Concat", rest, p, axis=1, out="probabilities")
         flat = graph.add("Reshape", p, graph.constant([-1], np.int64))
-        place = graph.cast(graph.add("Greater", flat, half), np.int64)
+        place = graph.cast(_above_half(graph, flat), np.int64)
     else:
         p = graph.add("Softmax", linear, axis=1, out="probabilities")
         place = graph.add("ArgMax", p, axis=1, keepdims=0)
@@ -212,22 +218,18 @@ def _add_outputs(graph: Graph, model: Model, linear: str) -> list[Any]:
     return [_value("label", np.str_, None), _value("probabilities", np.float32, n_classes)]
 
 
+def _above_half(graph: Graph, p: str) -> str:
+    return graph.add("Greater", p, graph.constant(0.5))
+
+
 def _verify(model: Model, data: bytes) -> None:
     """InputError unless the file runs and agrees with the model in float32 on rows of all kinds."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     rows = specimens(model.inputs, _PROBE_ROWS)
+    feed = feeds(model.inputs, rows)
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        found = dict(
-            zip(
-                [output.name for output in session.get_outputs()],
-                session.run(None, feeds(model.inputs, rows)),
-                strict=True,
-            )
-        )
+        session = _session(data)
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, session.run(None, feed), strict=True))
     except Exception as failure:  # onnxruntime's own kinds of exception are not public
         reason = " ".join(str(failure).split())
         raise InputError(f"onnxruntime cannot run this model: {reason}") from None

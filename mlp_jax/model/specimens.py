@@ -87,7 +87,7 @@ def _numbers(column: NumericColumn, n: int, rng: np.random.Generator) -> np.ndar
         values[: min(n, len(column.knots))] = column.knots[:n]
     else:
         values = column.center + rng.standard_normal(n) / (column.scale or 1.0)
-    far = rng.random(n) < 0.1
+    far = (rng.random(n) < 0.1) & (not column.boolean)
     values[far] = column.center + (values[far] - column.center) * 20
     values[rng.random(n) < 0.1] = np.nan
     return values
