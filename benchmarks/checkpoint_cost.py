@@ -19,7 +19,7 @@ from mlp_jax.backprop import mlp
 from mlp_jax.data import fit_scaling, load
 from mlp_jax.proof import Report
 from mlp_jax.training import fit
-from mlp_jax.training.checkpoints import Checkpoints, Interval
+from mlp_jax.training.checkpoints import Checkpoints, Saving
 
 
 def seconds(rows, scaling, epochs: int, every: str | None) -> float:
@@ -30,7 +30,7 @@ def seconds(rows, scaling, epochs: int, every: str | None) -> float:
 
         def checkpoints() -> Checkpoints:
             assert every is not None
-            opened.append(Checkpoints(Path(folder), Interval.parse(every)))
+            opened.append(Checkpoints(Path(folder), Saving.parse(every)))
             return opened[0]
 
         fit(

@@ -4,13 +4,11 @@ A checkpoint is Orbax's folder with the leaves of the state (and of the best wei
 of where the run stood. It counts once the checksums of its files lie in it, which are written last.
 """
 
-import json
 import re
 import shutil
 import signal
 import time
 import warnings
-import zlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,45 +20,53 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
-from mlp_jax.files import write_json_atomic
 from mlp_jax.training.epoch import TrainState
 from mlp_jax.training.snapshot import Best, Position, Snapshot
+from mlp_jax.training.wholeness import FOLDER, put_damage_aside, seal
 
-FOLDER = "checkpoints"
-DAMAGED = "damaged"
-CHECKSUMS = "checksums.json"
 SMALL_FILES = 200_000  # bytes of a checkpoint besides its arrays
+_UNITS = {"": "seconds", "second": "seconds", "step": "steps", "epoch": "epochs"}
 _INTERVAL = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(s|seconds?|steps?|epochs?)\s*")
 
 
 @dataclass(frozen=True)
-class Interval:
-    """How often to save: every so many seconds, steps or epochs; amount 0: at the end alone."""
+class Saving:
+    """How often a run saves itself, and how many checkpoints stay.
+
+    Every `amount` seconds, steps or epochs (`unit`), at the end of a compiled call; amount 0: at
+    the end of the run alone. InputError for fewer than two that stay.
+    """
 
     amount: float
     unit: str
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        if self.keep < 2:
+            raise InputError(
+                f"At least 2 checkpoints are kept, not {self.keep}: one is whole while the next"
+                " is written."
+            )
 
     @classmethod
-    def parse(cls, text: str) -> "Interval":
-        """ "20s", "500 steps", "2 epochs" or "never"; InputError for anything else."""
-        if text.strip() == "never":
-            return cls(0, "seconds")
-        found = _INTERVAL.fullmatch(text)
-        unit = {"s": "seconds", "st": "steps", "e": "epochs"}
+    def parse(cls, every: str, keep: int = 3) -> "Saving":
+        """every: "20s", "500 steps", "2 epochs" or "never"; InputError for anything else."""
+        if every.strip() == "never":
+            return cls(0, "seconds", keep)
+        found = _INTERVAL.fullmatch(every)
         if found is None or float(found[1]) <= 0:
             raise InputError(
                 f"Checkpoints are saved every '20s', '500 steps', '2 epochs' or 'never', not every"
-                f" '{text}'."
+                f" '{every}'."
             )
-        word = found[2]
-        return cls(float(found[1]), unit["st" if word.startswith("st") else word[0]])
+        return cls(float(found[1]), _UNITS[found[2].rstrip("s")], keep)
 
 
 class Checkpoints:
     """The checkpoints of a run folder, as the `Keeper` of a training.
 
-    Saves when `every` says so, at the end, and when `stop` gives a signal, after which it raises
-    StoppedError. The newest `keep` stay, each with the best weights so far. Saving costs the
+    Saves when `saving` says so, at the end, and when `stop` gives a signal, after which it raises
+    StoppedError. The newest few stay, each with the best weights so far. Saving costs the
     training a copy of the state; a thread of its own checks and writes it. Raises RunFolderError
     where it cannot be written, at the next call. `tell` is told of a damaged checkpoint.
     """
@@ -68,19 +74,13 @@ class Checkpoints:
     def __init__(
         self,
         run: Path,
-        every: Interval,
-        keep: int = 3,
+        saving: Saving,
         stop: Callable[[], int | None] = lambda: None,
         tell: Callable[[str], None] = warnings.warn,
     ) -> None:
-        if keep < 2:
-            raise InputError(
-                f"At least 2 checkpoints are kept, not {keep}: one is whole while the next is"
-                " written."
-            )
-        self._run, self._every, self._stop = run, every, stop
+        self._run, self._saving, self._stop = run, saving, stop
         self._worker = ThreadPoolExecutor(1, "checkpoints")
-        self._manager = self._worker.submit(_open, run, keep, tell)
+        self._manager = self._worker.submit(_open, run, saving.keep, tell)
         self._pending: Future[None] | None = None
         self._saved = (time.monotonic(), 0, 0)
 
@@ -132,8 +132,8 @@ class Checkpoints:
             "seconds": time.monotonic() - when,
             "steps": step - last_step,
             "epochs": snapshot.position.epoch - 1 - last_epoch,
-        }[self._every.unit]
-        return 0 < self._every.amount <= gone
+        }[self._saving.unit]
+        return 0 < self._saving.amount <= gone
 
     def _save(self, snapshot: Snapshot, step: int) -> None:
         self._settle()
@@ -160,8 +160,7 @@ class Checkpoints:
         if step in manager.all_steps():
             manager.delete(step)
         manager.save(step, args=_arguments(snapshot), force=True)
-        folder = self._run / FOLDER / str(step)
-        write_json_atomic(folder / CHECKSUMS, _checksums(folder))
+        seal(self._run / FOLDER / str(step))
 
     def _settle(self) -> None:
         """Waits for the save under way, and raises what went wrong in it."""
@@ -200,41 +199,11 @@ def _with_weights(best: Best | None, weights: Any) -> Best | None:
     return None if best is None else Best(best.score, best.epoch, *weights)
 
 
-def _put_damage_aside(run: Path, tell: Callable[[str], None]) -> None:
-    """Leaves only checkpoints in the folder that are whole, from the newest down to the first one.
-
-    What a process left behind that ended while it saved is deleted. RunFolderError where damage
-    leaves none.
-    """
-    folders = [path for path in (run / FOLDER).glob("*") if path.name.isdigit()]
-    damaged = False
-    for folder in sorted(folders, key=lambda path: int(path.name), reverse=True):
-        if not (folder / CHECKSUMS).exists():
-            shutil.rmtree(folder)
-            continue
-        wrong = _first_wrong_file(folder)
-        if wrong is None:
-            return
-        damaged = True
-        aside = run / DAMAGED / folder.name
-        tell(
-            f"The checkpoint of step {folder.name} is damaged ({wrong}); it is put aside in"
-            f" {aside}, and the one before it is taken."
-        )
-        aside.parent.mkdir(exist_ok=True)
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.replace(aside)
-    if damaged:
-        raise RunFolderError(
-            f"No checkpoint in {run} is whole; the damaged ones are in {run / DAMAGED}."
-        )
-
-
 def _open(run: Path, keep: int, tell: Callable[[str], None]) -> Any:
     """Orbax's manager of what is whole. Imported here, in the worker, off the critical path."""
     import orbax.checkpoint as ocp
 
-    _put_damage_aside(run, tell)
+    put_damage_aside(run, tell)
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
         create=True,
@@ -244,31 +213,6 @@ def _open(run: Path, keep: int, tell: Callable[[str], None]) -> Any:
     return ocp.CheckpointManager(
         (run / FOLDER).absolute(), options=options, item_names=("leaves", "position")
     )
-
-
-def _checksums(folder: Path) -> dict[str, int]:
-    """The CRC-32 of every file of a checkpoint but the list of them itself."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): zlib.crc32(path.read_bytes())
-        for path in files
-        if path.name != CHECKSUMS
-    }
-
-
-def _first_wrong_file(folder: Path) -> str | None:
-    """The first file of a checkpoint that is not as it was saved, in words; None for none."""
-    try:
-        saved = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-        found = _checksums(folder)
-    except (OSError, ValueError) as error:
-        return f"{CHECKSUMS}: {' '.join(str(error).split())}"
-    for name in sorted(saved.keys() | found.keys()):
-        if name not in found:
-            return f"{name} is gone"
-        if saved.get(name) != found[name]:
-            return f"{name} is not as it was saved"
-    return None
 
 
 def _named(tree: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mlp_jax.files import write_text_atomic
 from mlp_jax.model.saved import load_model, save_model
 from mlp_jax.proof import Report
 from mlp_jax.training import folder as run_folder
-from mlp_jax.training.checkpoints import Checkpoints, Interval
+from mlp_jax.training.checkpoints import Checkpoints, Saving
 from mlp_jax.training.config import (
     CONFIG_FILE,
     TrainConfig,
@@ -59,7 +59,7 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     SIGTERM and Ctrl-C end the run after the compiled call under way, saved (StoppedError).
     """
     check_folder(config.out)
-    Interval.parse(config.checkpoint_every)
+    Saving.parse(config.checkpoint_every, config.keep)
     start = None if config.init_from is None else load_model(Path(config.init_from))
     with contextlib.ExitStack() as stack:
         return _run(_Session(config, build(config, start), say, bar, stack))
@@ -79,7 +79,7 @@ def resume(
     """
     saved, facts = run_config(folder), run_folder.read_facts(folder)
     config = resumed_config(saved, config, str(folder))
-    Interval.parse(config.checkpoint_every)
+    Saving.parse(config.checkpoint_every, config.keep)
     if facts.get("finished") and config.epochs <= saved.epochs:
         raise InputError(
             f"The run in {folder} has finished its {saved.epochs} epochs; to go on, ask for more:"
@@ -139,9 +139,9 @@ class _Session:
     def checkpoints(self) -> Checkpoints:
         """Where the run saves itself, and is read back from."""
         assert self.folder is not None
-        every = Interval.parse(self.config.checkpoint_every)
+        saving = Saving.parse(self.config.checkpoint_every, self.config.keep)
         stop = self._stack.enter_context(stop_requests())
-        made = Checkpoints(self.folder, every, self.config.keep, stop, self._say)
+        made = Checkpoints(self.folder, saving, stop, self._say)
         return self._stack.enter_context(made)
 
     def started(self, position: Position) -> None:

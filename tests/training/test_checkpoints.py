@@ -11,8 +11,9 @@ from mlp_jax.backprop import mlp
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
 from mlp_jax.proof import Report
 from mlp_jax.training import calls, fit
-from mlp_jax.training.checkpoints import CHECKSUMS, FOLDER, Checkpoints, Interval
+from mlp_jax.training.checkpoints import Checkpoints, Saving
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.wholeness import CHECKSUMS, FOLDER
 
 X, Y = labelled(60)
 STEPS = 8  # 60 rows, 8 a batch
@@ -50,7 +51,7 @@ def train(
     opened = []
 
     def keep():
-        opened.append(Checkpoints(folder, Interval.parse(every), 3, stop, tell or warnings.warn))
+        opened.append(Checkpoints(folder, Saving.parse(every), stop, tell or warnings.warn))
         return opened[0]
 
     options = {"epochs": 4, "patience": 3, "average": 0.8, "schedule_epochs": 4} | changed
@@ -149,7 +150,12 @@ def test_the_last_few_are_kept_at_the_interval_asked_for(tmp_path, every, steps)
 @pytest.mark.parametrize("text", ["", "0s", "5", "-3s", "ten steps", "5 minutes"])
 def test_an_interval_that_is_none_is_refused(text):
     with pytest.raises(InputError, match="saved every '20s', '500 steps', '2 epochs' or 'never'"):
-        Interval.parse(text)
+        Saving.parse(text)
+
+
+def test_one_checkpoint_alone_is_not_enough():
+    with pytest.raises(InputError, match="At least 2 checkpoints are kept, not 1"):
+        Saving.parse("20s", 1)
 
 
 def largest_file(folder):
