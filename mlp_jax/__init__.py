@@ -23,6 +23,8 @@ from mlp_jax.backprop import (
     mlp,
     value_and_grad,
 )
+from mlp_jax.model.saved import Model
+from mlp_jax.model.saved import load_model as load
 from mlp_jax.proof import Report, check_gradients
 from mlp_jax.training import Fitted, Optimizer, fit
 
@@ -37,6 +39,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "Loss",
+    "Model",
     "Optimizer",
     "RMSNorm",
     "Report",
@@ -46,6 +49,7 @@ __all__ = [
     "check_gradients",
     "fit",
     "get_loss",
+    "load",
     "loss_and_tape",
     "mlp",
     "value_and_grad",

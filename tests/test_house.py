@@ -13,6 +13,7 @@ ROOT = Path(mlp_jax.__file__).parent
 FLOORS = {
     "errors": 0,
     "files": 0,
+    "codec": 0,
     "backprop": 1,
     "data": 1,
     "proof": 2,

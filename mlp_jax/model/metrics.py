@@ -50,6 +50,14 @@ _DEFAULTS: dict[Task, tuple[str, ...]] = {
     "regression": ("rmse", "r2"),
 }
 
+_ALL_LABELS = ("accuracy", "log_loss", "f1", "roc_auc", "average_precision")
+TEST_METRICS: dict[Task, tuple[str, ...]] = {
+    "classification": _ALL_LABELS,
+    "multilabel": _ALL_LABELS,
+    "regression": ("rmse", "mae", "r2"),
+}
+"""What a finished network is judged by, once."""
+
 
 def higher_is_better(name: str) -> bool:
     """Whether a larger value of this metric, or of "loss", is better. Raises UnknownNameError."""

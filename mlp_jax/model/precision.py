@@ -58,18 +58,24 @@ def has_tf32(device: jax.Device) -> bool:
     return device.platform == "gpu" and capability.isdigit() and int(capability) >= 8
 
 
+def known_precision(name: str) -> Precision:
+    """The policy of that name; UnknownNameError for any other."""
+    if name not in PRECISIONS:
+        raise UnknownNameError("precision", name, PRECISIONS)
+    return PRECISIONS[name]
+
+
 def choose_precision(name: str | None, device: jax.Device) -> Precision:
     """The policy of that name; None takes tf32 on a GPU that has it and float32 elsewhere."""
     if name is None:
         name = "tf32" if has_tf32(device) else "float32"
-    if name not in PRECISIONS:
-        raise UnknownNameError("precision", name, PRECISIONS)
+    precision = known_precision(name)
     if name == "tf32" and not has_tf32(device):
         raise InputError(
             f"{device.device_kind} has no TensorFloat-32 arithmetic; "
             "use --precision float32, bf16 or float64."
         )
-    return PRECISIONS[name]
+    return precision
 
 
 def choose_device(name: str | None) -> jax.Device:

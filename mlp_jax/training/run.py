@@ -13,7 +13,7 @@ import numpy as np
 from mlp_jax.data import Dataset, Split, fit_scaling, load, split
 from mlp_jax.errors import DivergedError, RunFolderError
 from mlp_jax.files import write_json_atomic, write_text_atomic
-from mlp_jax.model.metrics import check_metrics, default_metrics
+from mlp_jax.model.metrics import TEST_METRICS, check_metrics, default_metrics
 from mlp_jax.proof import Report
 from mlp_jax.training import diagnose, plots
 from mlp_jax.training.config import TrainConfig, to_toml
@@ -30,12 +30,6 @@ from mlp_jax.training.setup import (
     task_of_data,
     validation_share,
 )
-
-TEST_METRICS = {
-    "classification": ("accuracy", "log_loss", "f1", "roc_auc", "average_precision"),
-    "multilabel": ("accuracy", "log_loss", "f1", "roc_auc", "average_precision"),
-    "regression": ("rmse", "mae", "r2"),
-}
 
 
 class Run(NamedTuple):

@@ -1,0 +1,167 @@
+"""Apply a TableEncoding to rows: columns by name, whatever their order and type.
+
+Letters: N rows, I features. Rows count from 0.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float32, Float64
+
+from mlp_jax.data.encoding import (
+    SMOOTH_CLIP,
+    CategoricalColumn,
+    DatePart,
+    NumericColumn,
+    TableEncoding,
+)
+from mlp_jax.data.tables.columns import as_text, booleans, days, numbers, parse_numbers
+from mlp_jax.errors import InputError
+
+BLOCK = 1 << 14  # rows at a time, so that a block's features stay in the processor's cache
+YEAR_DAYS = 365.2425
+_PERIODS = {"year": YEAR_DAYS, "week": 7.0, "day": 1.0}
+
+
+def encode(
+    encoding: TableEncoding, frame: pl.DataFrame, *, first_row: int = 0
+) -> Float32[np.ndarray, "N I"]:
+    """x (N, I) of the rows of `frame`, which may hold other columns besides.
+
+    first_row: the number of the frame's first row in messages. Raises InputError for a column
+    that is missing (and names the nearest), and for a value that its column cannot hold.
+    """
+    check_columns(encoding, frame.columns)
+    x = np.empty((frame.height, encoding.n_features), np.float32)
+    for start in range(0, frame.height, BLOCK):
+        block = frame.slice(start, BLOCK)
+        encode_block(encoding, block, x[start : start + BLOCK], first_row + start)
+    return x
+
+
+def check_columns(encoding: TableEncoding, present: Sequence[str]) -> None:
+    """InputError that names the columns that are missing, with the nearest present."""
+    missing = [name for name in encoding.column_names if name not in set(present)]
+    if missing:
+        raise InputError(f"The table has no column {missing_text(missing, present)}.")
+
+
+def missing_text(missing: Iterable[str], present: Sequence[str]) -> str:
+    """ "'age' (the nearest is 'Age') and 'sex'": names that are not there."""
+    words = []
+    for name in missing:
+        near = nearest(name, present)
+        words.append(f"'{name}'" + (f" (the nearest is '{near}')" if near else ""))
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name most like `name`, upper and lower case alike; None where none is near."""
+    lowered = {other.lower(): other for other in reversed(known)}
+    near = difflib.get_close_matches(name.lower(), list(lowered), n=1)
+    return lowered[near[0]] if near else None
+
+
+def encode_block(
+    encoding: TableEncoding, block: pl.DataFrame, out: np.ndarray, first_row: int
+) -> None:
+    """Fill out (N, I) with the features of a block of rows."""
+    at = 0
+    found: dict[tuple[str, bool], np.ndarray] = {}
+    for column in encoding.numeric:
+        key = column.name, bool(column.part)
+        if key not in found:
+            found[key] = raw_numbers(column, block.get_column(column.name), first_row)
+        values = date_part(found[key], column.part)
+        finite = np.isfinite(values)
+        if finite.all():
+            out[:, at] = scaled(column, values)
+        else:
+            out[:, at] = scaled(column, np.where(finite, values, column.fill))
+        at += 1
+        if column.indicator:
+            out[:, at] = ~finite
+            at += 1
+    for category in encoding.categorical:
+        out[:, at] = codes(category, block.get_column(category.name))
+        at += 1
+
+
+def raw_numbers(
+    column: NumericColumn, values: pl.Series, first_row: int = 0
+) -> Float64[np.ndarray, " N"]:
+    """The column's values as float64, NaN where missing: numbers, 0 and 1, or days."""
+    if column.part:
+        return days(values, first_row)
+    return booleans(values, first_row) if column.boolean else numbers(values, first_row)
+
+
+def date_part(values: np.ndarray, part: DatePart) -> np.ndarray:
+    """Sine or cosine of 2π·days/period; the values themselves for "days" and ""."""
+    if part in ("", "days"):
+        return values
+    period, _, wave = part.partition("_")
+    phase = values * (2 * np.pi / _PERIODS[period])
+    return np.sin(phase) if wave == "sin" else np.cos(phase)
+
+
+def scaled(column: NumericColumn, v: Float64[np.ndarray, " N"]) -> Float64[np.ndarray, " N"]:
+    """The feature of v as `NumericColumn` defines it."""
+    if column.scaling == "none":
+        return v
+    if column.scaling == "quantile":
+        return np.interp(v, column.knots, column.scores)
+    s = (v - column.center) * column.scale
+    if column.scaling == "standard":
+        return s
+    return s / np.sqrt(1 + (s / SMOOTH_CLIP) ** 2)
+
+
+def codes(column: CategoricalColumn, values: pl.Series) -> np.ndarray:
+    """The code of each value (N,), as whole numbers in float32.
+
+    A value is looked up as text; what is not found so, as a number: 3, 3.0 and 03 are one.
+    """
+    text = as_text(values)
+    found = text.cast(_enum(column.categories), strict=False).to_physical().cast(pl.Float32)
+    out = found.to_numpy() + np.float32(1)
+    if not found.null_count():
+        return out
+    missing = text.is_null().to_numpy()
+    out[missing] = column.missing
+    unknown = np.isnan(out)
+    if unknown.any():
+        out[unknown] = _codes_by_number(column, text.filter(unknown))
+    return out
+
+
+def _codes_by_number(column: CategoricalColumn, text: pl.Series) -> np.ndarray:
+    by_number = _numbered(column.categories)
+    rare = np.full(len(text), column.rare, np.float32)
+    if not by_number:
+        return rare
+    value = parse_numbers(text).to_numpy()
+    known = np.isin(value, np.fromiter(by_number, float))
+    rare[known] = [by_number[v] for v in value[known].tolist()]
+    return rare
+
+
+@lru_cache(maxsize=256)
+def _enum(categories: tuple[str, ...]) -> pl.Enum:
+    return pl.Enum(categories)
+
+
+@lru_cache(maxsize=256)
+def _numbered(categories: tuple[str, ...]) -> dict[float, int]:
+    """The code of the first category of each number, for those that are numbers."""
+    values = parse_numbers(pl.Series(categories, dtype=pl.String)).to_list()
+    pairs = [(v, k + 1) for k, v in enumerate(values) if v is not None and np.isfinite(v)]
+    return dict(reversed(pairs))
+
+
+def reading_types(encoding: TableEncoding) -> dict[str, type[pl.String]]:
+    """The columns that a reader of text should leave as text, for `schema_overrides`."""
+    return {column.name: pl.String for column in encoding.categorical}

@@ -1,0 +1,234 @@
+"""Learn from the training rows how each column becomes features.
+
+Letters: N rows, I features.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from mlp_jax.data.encoding import CategoricalColumn, DatePart, NumericColumn, TableEncoding
+from mlp_jax.data.table import Kind
+from mlp_jax.data.tables.columns import as_text, check_type, find_kind, shown
+from mlp_jax.data.tables.encode import date_part, missing_text, raw_numbers
+from mlp_jax.data.tables.options import KINDS, ColumnOptions, embedding_width
+from mlp_jax.errors import InputError, UnknownNameError
+
+_DATE_WAVES: tuple[DatePart, ...] = (
+    "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos",
+)  # fmt: skip
+_FAR = 5.2  # the score of a quantile of 0 or 1, as scikit-learn's QuantileTransformer has it
+
+
+Fit = Callable[[NumericColumn, np.ndarray, ColumnOptions], NumericColumn]
+
+
+class Found(NamedTuple):
+    """What became of one column: features, or the reason why there are none."""
+
+    numeric: tuple[NumericColumn, ...] = ()
+    categorical: CategoricalColumn | None = None
+    note: str = ""
+
+
+def fit_encoding(
+    frame: pl.DataFrame,
+    *,
+    targets: Sequence[str] = (),
+    kinds: Mapping[str, Kind] | None = None,
+    options: ColumnOptions = ColumnOptions(),  # noqa: B008 - frozen
+    rows: np.ndarray | None = None,
+    ignored: Sequence[str] = (),
+) -> tuple[TableEncoding, tuple[str, ...]]:
+    """The encoding of the columns of training rows that are not `targets`, and notes for the user.
+
+    rows: which rows of the frame are training rows, as booleans (N,); None for all. ignored:
+    columns that are there for something else. Raises InputError where no column is of use.
+    """
+    kinds = kinds or {}
+    check_kinds(kinds, frame.columns)
+    numeric: list[NumericColumn] = []
+    categorical: list[CategoricalColumn] = []
+    unused, notes = list(ignored), []
+    chosen = None if rows is None else pl.Series(rows)
+    for name in frame.columns:
+        if name in targets or name in ignored:
+            continue
+        values = frame.get_column(name)
+        found = fit_column(
+            values if chosen is None else values.filter(chosen), kinds.get(name), options
+        )
+        numeric.extend(found.numeric)
+        if found.categorical is not None:
+            categorical.append(found.categorical)
+        elif not found.numeric:
+            unused.append(name)
+        if found.note:
+            notes.append(found.note)
+    if not numeric and not categorical:
+        raise InputError(
+            "No column is of use as a feature: each is predicted, constant, missing or an"
+            " identifier."
+        )
+    return TableEncoding(tuple(numeric), tuple(categorical), tuple(unused)), tuple(notes)
+
+
+def check_kinds(kinds: Mapping[str, str], columns: Sequence[str]) -> None:
+    """InputError for a kind that is none, or of a column that is not there."""
+    for name, kind in kinds.items():
+        if kind not in KINDS:
+            raise UnknownNameError("kind of column", kind, KINDS)
+        if name not in columns:
+            raise InputError(
+                f"The kind of {missing_text([name], columns)} was given, but there is no such"
+                " column."
+            )
+
+
+def fit_column(values: pl.Series, kind: Kind | None, options: ColumnOptions) -> Found:
+    """What becomes of one column of training rows."""
+    check_type(values)
+    if values.null_count() == len(values):
+        return Found(note=f"Column '{values.name}' is ignored: every value is missing.")
+    kind = kind or find_kind(values)
+    if kind == "categorical":
+        return _fit_categorical(values, options)
+    if kind == "date":
+        return _fit_date(values, options)
+    column = NumericColumn(values.name, boolean=kind == "boolean")
+    v = raw_numbers(column, values)
+    return _usable(column, v, _fit_boolean if kind == "boolean" else _fit_numeric, options)
+
+
+def _usable(column: NumericColumn, v: np.ndarray, fit: Fit, options: ColumnOptions) -> Found:
+    """The column fitted to its finite values, unless they are constant or none."""
+    finite = np.isfinite(v)
+    n_missing = len(v) - int(np.count_nonzero(finite))
+    values = v[finite] if n_missing else v
+    if not len(values):
+        return Found(note=f"Column '{column.name}' is ignored: every value is missing.")
+    if not n_missing and values.min() == values.max():
+        said = str(bool(values[0])).lower() if column.boolean else f"{values[0]:.6g}"
+        return Found(note=f"Column '{column.name}' is ignored: it is {said} in every training row.")
+    return Found((fit(replace(column, indicator=n_missing > 0), values, options),))
+
+
+def _fit_boolean(
+    column: NumericColumn, values: np.ndarray, options: ColumnOptions
+) -> NumericColumn:
+    """−1 for false, 1 for true, 0 for missing (Holzmüller 2024, RealMLP)."""
+    return replace(column, fill=0.5, center=0.5, scale=2.0)
+
+
+def _fit_numeric(
+    column: NumericColumn, values: np.ndarray, options: ColumnOptions
+) -> NumericColumn:
+    fit = {"standard": _standard, "robust": _robust, "quantile": _quantile}[options.scaling]
+    return fit(column, values)
+
+
+def _standard(column: NumericColumn, values: np.ndarray) -> NumericColumn:
+    """Mean and standard deviation (over N, as scikit-learn's StandardScaler)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        center = float(values.mean())
+        spread = float(values.std())
+    if not np.isfinite(spread):
+        raise InputError(
+            f"Column '{column.name}', from {values.min():.6g} to {values.max():.6g}, is too widely"
+            " spread to be standardized: use the scaling quantile."
+        )
+    return replace(column, fill=center, scaling="standard", center=center, scale=_inverse(spread))
+
+
+def _robust(column: NumericColumn, values: np.ndarray) -> NumericColumn:
+    """Median and interquartile range, half the range where that is 0 (Holzmüller 2024, RealMLP)."""
+    low, center, high = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
+    spread = high - low or float(values.max() - values.min()) / 2
+    return replace(column, fill=center, scaling="robust", center=center, scale=_inverse(spread))
+
+
+def _quantile(column: NumericColumn, values: np.ndarray) -> NumericColumn:
+    """Normal scores at max(min(N/30, 1000), 10) quantiles (Gorishniy 2021).
+
+    A knot that several quantiles share has the score of their middle.
+    """
+    n_quantiles = max(min(len(values) // 30, 1000), 10)
+    shares = np.linspace(0, 1, n_quantiles)
+    knots, first, count = np.unique(
+        np.quantile(values, shares), return_index=True, return_counts=True
+    )
+    middle = (shares[first] + shares[first + count - 1]) / 2
+    inverse = NormalDist().inv_cdf
+    scores = [
+        max(-_FAR, min(_FAR, inverse(s))) if 0 < s < 1 else _FAR * (2 * s - 1) for s in middle
+    ]
+    fill = float(np.quantile(values, 0.5))
+    return replace(
+        column,
+        fill=fill,
+        scaling="quantile",
+        knots=tuple(knots.tolist()),
+        scores=tuple(float(score) for score in scores),
+    )
+
+
+def _inverse(spread: float) -> float:
+    """1/spread; 1 where that is no number."""
+    return 1 / spread if spread > 0 and np.isfinite(1 / spread) else 1.0
+
+
+def _fit_date(values: pl.Series, options: ColumnOptions) -> Found:
+    """Days since 1970 as a number, and the waves of year, week and day that vary."""
+    whole = NumericColumn(values.name, part="days")
+    v = raw_numbers(whole, values)
+    found = _usable(whole, v, _fit_numeric, options)
+    if not found.numeric:
+        return found
+    v = v[np.isfinite(v)]
+    waves = []
+    for part in _DATE_WAVES:
+        if part.startswith("day_") and (v == np.floor(v)).all():
+            continue
+        wave = date_part(v, part)
+        if wave.min() < wave.max():
+            waves.append(NumericColumn(values.name, scaling="none", part=part))
+    return Found((*found.numeric, *waves))
+
+
+def _fit_categorical(values: pl.Series, options: ColumnOptions) -> Found:
+    """Categories in the order of their text; the rare ones pooled."""
+    name, text = values.name, as_text(values)
+    n_missing = text.null_count()
+    counts = text.alias("text").drop_nulls().value_counts(name="rows")
+    counts = counts.sort(["rows", "text"], descending=[True, False])
+    if not counts.height:
+        return Found(note=f"Column '{name}' is ignored: every value is missing.")
+    kept = counts.filter(pl.col("rows") >= options.rare).head(options.max_categories)
+    categories = kept.get_column("text").sort().to_list()
+    pooled = len(text) - n_missing - int(kept.get_column("rows").sum())
+    if counts.height == 1 and not n_missing:
+        return Found(
+            note=f"Column '{name}' is ignored: it is {shown(counts['text'][0])} in every training row."
+        )
+    if not categories:
+        return Found(
+            note=f"Column '{name}' is ignored: none of its {counts.height} distinct values stands"
+            f" in {options.rare} training rows or more (an identifier?)."
+        )
+    rare = len(categories) + 1 if pooled else 0
+    missing = len(categories) + bool(pooled) + 1 if n_missing else 0
+    n_codes = len(categories) + bool(pooled) + bool(n_missing)
+    width = 0 if n_codes <= options.one_hot_up_to else embedding_width(n_codes)
+    column = CategoricalColumn(name, tuple(categories), rare, missing, n_codes, width)
+    note = ""
+    if pooled:
+        few = counts.height - len(categories)
+        note = (
+            f"Column '{name}': {few} of {counts.height} categories are rare and share one code"
+            f" ({pooled} training rows)."
+        )
+    return Found(categorical=column, note=note)

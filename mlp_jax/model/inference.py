@@ -1,0 +1,116 @@
+"""Rows through a trained network: compiled once for each batch shape, few shapes.
+
+Letters: N rows, I features, C outputs.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from mlp_jax.backprop import Layer, Loss
+from mlp_jax.backprop.gradient import cast_weights
+from mlp_jax.model.precision import Precision, has_tf32, known_precision
+
+CHUNK = 4096  # rows that are computed at once; shorter batches are padded to a power of two
+_SMALLEST = 16
+_AHEAD = 2  # chunks under way while one is fetched
+
+
+class Outputs(NamedTuple):
+    """What a network gives for rows: its linear output (N, C) and the loss's prediction (N, C)."""
+
+    linear: Float[np.ndarray, "N C"]
+    predicted: Float[np.ndarray, "N C"]
+
+
+def runnable_precision(name: str) -> Precision:
+    """The policy of that name; float32 stands in for tf32 where the device has none."""
+    if name == "tf32" and not has_tf32(jax.devices()[0]):
+        name = "float32"
+    return known_precision(name)
+
+
+def infer(
+    network: Layer,
+    loss: Loss,
+    one_by_one: bool,
+    precision: Precision,
+    params: Any,
+    layer_state: Any,
+    scaling: tuple[Array, Array] | None,
+    x: Shaped[Array, "N I"],
+) -> tuple[Float[Array, "N C"], Float[Array, "N C"]]:
+    """The output and the prediction of rows in inference; x·scale + offset first where given."""
+    x = x.astype(precision.params)
+    if scaling is not None:
+        x = x * scaling[0].astype(precision.params) + scaling[1].astype(precision.params)
+    weights = cast_weights(params, precision.products)
+    output, _, _ = network.forward(weights, layer_state, x, train=False, key=None, mask=None)
+    output = output.astype(precision.params)
+    return output, loss.predict(output, one_by_one=one_by_one)
+
+
+_compiled = partial(jax.jit, static_argnums=(0, 1, 2, 3))(infer)
+
+
+def outputs(
+    network: Layer,
+    loss: Loss,
+    one_by_one: bool,
+    precision: Precision,
+    params: Any,
+    layer_state: Any,
+    scaling: tuple[np.ndarray, np.ndarray] | None,
+    x: Shaped[np.ndarray, "N I"],
+) -> Outputs:
+    """`infer` over any number of rows of the host, chunk by chunk."""
+    width = network.width_out(x.shape[1])
+    if not len(x):
+        empty = np.zeros((0, width), precision.params)
+        return Outputs(empty, empty)
+    done: list[Outputs] = []
+    waiting: deque[tuple[int, Any]] = deque()
+
+    def fetch() -> None:
+        n, pair = waiting.popleft()
+        done.append(Outputs(*(np.asarray(values)[:n] for values in pair)))
+
+    with precision.active():
+        for chunk in _chunks(x):
+            padded = _padded(chunk)
+            call = _compiled(
+                network, loss, one_by_one, precision, params, layer_state, scaling, padded
+            )
+            waiting.append((len(chunk), call))
+            if len(waiting) > _AHEAD:
+                fetch()
+        while waiting:
+            fetch()
+    return Outputs(*(np.concatenate(parts) for parts in zip(*done, strict=True)))
+
+
+def losses(
+    loss: Loss, precision: Precision, linear: Float[np.ndarray, "N C"], y: np.ndarray
+) -> Float[np.ndarray, " N"]:
+    """Eₙ of every row from the network's output and targets in the loss's own terms."""
+    with precision.active():
+        y = y.astype(precision.params) if np.issubdtype(y.dtype, np.floating) else y
+        return np.asarray(jax.jit(loss.value)(jnp.asarray(linear), jnp.asarray(y)))
+
+
+def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:
+    return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
+
+
+def _padded(x: np.ndarray) -> np.ndarray:
+    """The rows, and rows of 0 up to the next power of two."""
+    size = max(_SMALLEST, 1 << (len(x) - 1).bit_length())
+    if len(x) == size:
+        return x
+    return np.concatenate([x, np.zeros((size - len(x), x.shape[1]), x.dtype)])

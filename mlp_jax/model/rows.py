@@ -1,0 +1,218 @@
+"""From rows as people hand them over to what a network takes.
+
+Letters: N rows, I features, C classes or outputs. polars is imported only where there are columns.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from mlp_jax.data.dataset import Dataset, Split
+from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding, TargetEncoding
+from mlp_jax.data.scaling import Scaling, apply
+from mlp_jax.data.table import Table
+from mlp_jax.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def features(
+    inputs: InputEncoding, rows: Any, dtype: DTypeLike = np.float32, first_row: int = 0
+) -> np.ndarray:
+    """x (N, I) of rows of any kind, as a network takes it; pixels stay as they are.
+
+    first_row: what row 0 counts as where an error names one. Raises InputError, DataFileError.
+    """
+    if isinstance(rows, str | os.PathLike):
+        from mlp_jax.model.sources import batches
+
+        parts = [
+            features(inputs, batch.rows, dtype, batch.first_row) for batch in batches(rows, inputs)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, inputs.n_features), dtype)
+    if isinstance(rows, Table):
+        rows = rows.frame if rows.test is None else rows.test
+    elif isinstance(rows, Dataset):
+        rows = _of_dataset(inputs, rows)[0]
+    elif isinstance(rows, Split):
+        rows = rows.x
+    frame = as_frame(rows)
+    if isinstance(inputs, TableEncoding):
+        return _table_features(inputs, rows, frame)
+    if frame is not None:
+        rows = _matrix(inputs, frame)
+    return _array_features(inputs, np.asarray(rows), dtype, first_row)
+
+
+def rows_and_targets(
+    inputs: InputEncoding, target: TargetEncoding, rows: Any, dtype: DTypeLike = np.float32
+) -> tuple[np.ndarray, np.ndarray]:
+    """(x, y) of rows that have their targets: a Dataset, a Table, a Split, (x, y), a file, a frame.
+
+    y: indices into the model's classes (N,), numbers (N,) or (N, C), or 0 and 1 (N, C). The y of
+    a pair and the columns of a frame hold labels as the classes' text; those of a Split are
+    indices already.
+    """
+    if isinstance(rows, str | os.PathLike):
+        from mlp_jax.data.load import load
+
+        rows = load(os.fspath(rows))
+    if isinstance(rows, tuple) and len(rows) == 2:
+        x, y = features(inputs, rows[0], dtype), _known_targets(target, np.asarray(rows[1]))
+    elif isinstance(rows, Split):
+        x, y = features(inputs, rows, dtype), rows.y
+    elif isinstance(rows, Dataset):
+        part, labels = _of_dataset(inputs, rows)
+        x, y = features(inputs, part, dtype), _known_targets(target, labels)
+    else:
+        frame = _judged_frame(rows)
+        x, y = features(inputs, frame, dtype), _column_targets(target, rows, frame)
+    if not len(x) or len(x) != len(y):
+        raise InputError(f"There are {len(x)} rows to judge, and {len(y)} targets.")
+    return x, y
+
+
+def as_frame(rows: Any) -> "pl.DataFrame | None":
+    """Named columns as a polars DataFrame; None for rows without names."""
+    if isinstance(rows, Mapping):
+        return _frame_of_columns(dict(rows))
+    library = type(rows).__module__.partition(".")[0]
+    if library == "polars":
+        return rows.collect() if hasattr(rows, "collect") else rows
+    if library == "pandas":
+        return _frame_of_columns({str(name): _pandas_column(rows[name]) for name in rows.columns})
+    return None
+
+
+def need_columns(names: Sequence[str], found: Sequence[str], where: str) -> None:
+    """InputError that names the first column that is missing, and the nearest one there is."""
+    for name in names:
+        if name not in found:
+            hint = str(UnknownNameError("column", name, found)).partition(".")[2]
+            raise InputError(f"{where} has no column '{name}', which the model needs.{hint}")
+
+
+def _frame_of_columns(columns: dict[str, Any]) -> "pl.DataFrame":
+    import polars as pl
+
+    try:
+        return pl.DataFrame(columns, strict=False)
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"These columns are no table: {reason}.") from None
+
+
+def _pandas_column(column: Any) -> Any:
+    """A column of pandas without pyarrow: numbers and times as arrays, the rest as a list."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufM":
+        return column.to_numpy()
+    missing = column.isna().to_numpy()
+    values = column.astype(object).to_numpy()
+    return [None if gone else value for value, gone in zip(values, missing, strict=True)]
+
+
+def _matrix(inputs: ArrayEncoding, frame: "pl.DataFrame") -> np.ndarray:
+    """The columns of a frame as rows (N, I): by name where the features have names."""
+    import polars as pl
+
+    if inputs.feature_names:
+        need_columns(inputs.feature_names, frame.columns, "The table")
+        frame = frame.select(inputs.feature_names)
+    for name, kind in frame.schema.items():
+        if not (kind.is_numeric() or kind == pl.Boolean):
+            raise InputError(f"The column '{name}' holds {kind}, but the model takes numbers.")
+    return frame.cast(pl.Float64).to_numpy()
+
+
+def _array_features(
+    inputs: ArrayEncoding, x: np.ndarray, dtype: DTypeLike, first_row: int
+) -> np.ndarray:
+    """Rows of numbers, checked, scaled in float64; uint8 pixels as they are."""
+    if x.dtype.kind not in "biuf":
+        raise InputError(f"The model takes rows of numbers, not of {x.dtype}.")
+    if x.ndim > 2:
+        x = x.reshape(len(x), -1)
+    if x.ndim != 2 or x.shape[1] != inputs.n_features:
+        raise InputError(
+            f"The model takes rows of {inputs.n_features} features, x (N, {inputs.n_features}),"
+            f" not of shape {x.shape}."
+        )
+    if x.dtype.kind == "f" and not (finite := np.isfinite(x)).all():
+        row, column = (int(i) for i in np.argwhere(~finite)[0])
+        raise InputError(
+            f"Row {first_row + row}, column {column} of x is {x[row, column]}; the model takes"
+            " finite numbers."
+        )
+    if inputs.pixels or not inputs.scale:
+        return x if x.dtype == np.uint8 else x.astype(dtype)
+    return apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, dtype)
+
+
+def _table_features(inputs: TableEncoding, rows: Any, frame: "pl.DataFrame | None") -> np.ndarray:
+    from mlp_jax.data.tables.encode import encode
+
+    if frame is None:
+        raise InputError(
+            "The model takes named columns: a DataFrame, a dict of columns or a file, not"
+            f" {type(rows).__name__}."
+        )
+    need_columns(inputs.column_names, frame.columns, "The table")
+    return encode(inputs, frame)
+
+
+def _of_dataset(inputs: InputEncoding, dataset: Dataset) -> tuple[Any, np.ndarray]:
+    """(rows, targets with labels as text) of the test rows, or of all where there are none."""
+    part = dataset.train if dataset.test is None else dataset.test
+    labels = np.array(dataset.classes)[part.y] if dataset.is_classification else part.y
+    if isinstance(inputs, TableEncoding) and dataset.feature_names:
+        return dict(zip(dataset.feature_names, part.x.T, strict=True)), labels
+    return part.x, labels
+
+
+def _known_targets(target: TargetEncoding, y: np.ndarray) -> np.ndarray:
+    """Targets in the model's terms: the index of every label, given as text or as a number."""
+    if target.task != "classification":
+        if y.dtype.kind not in "biuf":
+            raise InputError(f"The model predicts numbers, but the targets are {y.dtype}.")
+        return y.astype(np.float64)
+    if y.ndim != 1:
+        raise InputError(f"The model predicts labels (N,), but the targets have shape {y.shape}.")
+    distinct, index = np.unique(y.astype(np.str_), return_inverse=True)
+    number = {name: i for i, name in enumerate(target.classes)}
+    for label in distinct:
+        if str(label) not in number:
+            row = int(np.flatnonzero(y.astype(np.str_) == label)[0])
+            raise InputError(
+                f"The label '{label}' in row {row} is unknown to the model, whose classes are"
+                f" {', '.join(target.classes)}."
+            )
+    return np.array([number[str(label)] for label in distinct], np.int32)[index]
+
+
+def _judged_frame(rows: Any) -> "pl.DataFrame":
+    """The rows of a table that are judged: its own test rows where it has some."""
+    if isinstance(rows, Table):
+        return rows.frame if rows.test is None else rows.test
+    frame = as_frame(rows)
+    if frame is None:
+        raise InputError(
+            "To judge a model give rows with their targets: a file, a DataFrame, a data set, or"
+            f" the pair (x, y), not {type(rows).__name__}."
+        )
+    return frame
+
+
+def _column_targets(target: TargetEncoding, rows: Any, frame: "pl.DataFrame") -> np.ndarray:
+    """The targets in the columns of a frame: those of the model, or those that a Table names."""
+    names = target.names or (rows.targets if isinstance(rows, Table) else ())
+    if not names:
+        raise InputError("The model was trained on arrays; say which column holds the target.")
+    need_columns(names, frame.columns, "The table")
+    columns = frame.select(names)
+    if target.task == "classification":
+        return _known_targets(target, columns.to_series().cast(str).to_numpy())
+    return _known_targets(target, columns.to_numpy())

@@ -1,0 +1,216 @@
+"""A trained network with all that it needs to meet new rows: `Model`, on disk and back.
+
+Letters: N rows, I features, C classes or outputs, K columns of the network's output (1 for two
+classes told apart by one logit, C else).
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from mlp_jax.backprop import Layer, Loss
+from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TargetEncoding
+from mlp_jax.errors import InputError, ModelFileError
+from mlp_jax.model import store
+from mlp_jax.model.consistent import check_consistent, expected_shapes
+from mlp_jax.model.inference import Outputs, losses, outputs, runnable_precision
+from mlp_jax.model.judge import encode_targets, scores
+from mlp_jax.model.metrics import TEST_METRICS, check_metrics
+from mlp_jax.model.precision import known_precision
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network, what was learned from its training rows, and what it predicts.
+
+    params, layer_state: arrays in the type of `precision`.  inputs, target: how rows and targets
+    are encoded.  metrics: on the test rows.  about: anything else worth knowing, as JSON takes it.
+
+    `rows` are a path (CSV, TSV, Parquet, NPY, NPZ), a polars or pandas DataFrame, a dict of
+    columns, an array (N, I) or of images, a Table, a Dataset or a Split. Columns are found by
+    name, in any order; InputError names the one that is missing.
+    """
+
+    network: Layer
+    loss: Loss
+    params: Any = field(repr=False)
+    layer_state: Any = field(repr=False)
+    inputs: InputEncoding = field(repr=False)
+    target: TargetEncoding
+    precision: str = "float32"
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def n_outputs(self) -> int:
+        """C of the network's output; 1 for two classes told apart by one logit."""
+        return self.network.width_out(self.inputs.n_features)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels of a classification; the names of the outputs otherwise."""
+        if self.target.task == "classification":
+            return self.target.classes
+        names = self.target.names or self.target.classes
+        return names or tuple(map(str, range(self.n_outputs)))
+
+    def predict(self, rows: Any) -> np.ndarray:
+        """Labels (N,) as the classes' text; 0 or 1 (N, C) for several labels a row; values.
+
+        Values of a regression are (N,), or (N, C) for several outputs, in the target's own units.
+        """
+        return self.decided(self.predictions(self._features(rows)))
+
+    def predict_proba(self, rows: Any) -> Float[np.ndarray, "N C"]:
+        """The probability of each class (N, C); InputError for a regression."""
+        if self.target.task == "regression":
+            raise InputError("A regression predicts values; it has no probabilities.")
+        return self.probabilities(self.predictions(self._features(rows)))
+
+    def evaluate(self, rows: Any, names: Sequence[str] = ()) -> dict[str, float]:
+        """{"loss": …, metric: …} of rows with their targets; all that the task has by default.
+
+        Of a Table or a Dataset the test rows are judged where it has some, else all. The loss is
+        in the network's own terms: of standardized targets where they were.
+        """
+        from mlp_jax.model.rows import rows_and_targets
+
+        task = self.target.task
+        names = names or TEST_METRICS[task]
+        check_metrics(task, names)
+        x, y = rows_and_targets(self.inputs, self.target, rows, self._dtype)
+        found = self._outputs(x)
+        coded = y
+        if task == "regression":
+            y = y.reshape(len(y), self.n_outputs)
+            coded = self._standardized(y)
+        each = losses(
+            self.loss,
+            runnable_precision(self.precision),
+            found.linear,
+            encode_targets(self.loss, coded, self.n_outputs),
+        )
+        n_classes = len(self.target.classes) if task == "classification" else 0
+        judged = scores(self.loss, self._in_units(found.predicted), y, names, n_classes)
+        return {"loss": float(np.mean(each.astype(np.float64))), **judged}
+
+    def predictions(self, x: Shaped[np.ndarray, "N I"]) -> Float[np.ndarray, "N K"]:
+        """Of encoded rows x: probabilities, of class 1 alone for a single logit; or values."""
+        return self._in_units(self._outputs(x).predicted)
+
+    def decided(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
+        """What `predict` gives for these predictions."""
+        if self.target.task == "regression":
+            return predictions[:, 0] if predictions.shape[1] == 1 else predictions
+        if self.target.task == "multilabel":
+            return (predictions > 0.5).astype(np.int64)
+        return np.array(self.target.classes, np.str_)[label_indices(predictions)]
+
+    def probabilities(self, predictions: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N C"]:
+        """One column a class: of a single logit both, P(class 0) and P(class 1)."""
+        if self.target.task == "classification" and predictions.shape[1] == 1:
+            return np.concatenate([1 - predictions, predictions], axis=1)
+        return predictions
+
+    def _features(self, rows: Any) -> np.ndarray:
+        from mlp_jax.model.rows import features
+
+        return features(self.inputs, rows, self._dtype)
+
+    @property
+    def _dtype(self) -> Any:
+        return known_precision(self.precision).params
+
+    def _outputs(self, x: np.ndarray) -> Outputs:
+        return outputs(
+            self.network,
+            self.loss,
+            self.target.task == "multilabel",
+            runnable_precision(self.precision),
+            self.params,
+            self.layer_state,
+            scaling_of(self.inputs),
+            x,
+        )
+
+    def _in_units(self, predicted: np.ndarray) -> np.ndarray:
+        """The predictions of a regression in float64, brought back to the target's own units."""
+        if self.target.task != "regression":
+            return predicted
+        wide = predicted.astype(np.float64)
+        scale, offset = np.array(self.target.scale), np.array(self.target.offset)
+        return wide * scale + offset if self.target.scale else wide
+
+    def _standardized(self, y: np.ndarray) -> np.ndarray:
+        scale, offset = np.array(self.target.scale), np.array(self.target.offset)
+        return (y - offset) / scale if self.target.scale else y
+
+
+def label_indices(predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
+    """The most probable class of each row, the lowest of equals."""
+    if predictions.shape[1] == 1:
+        return (predictions[:, 0] > 0.5).astype(np.int64)
+    return np.argmax(predictions, axis=1)
+
+
+def scaling_of(inputs: InputEncoding) -> tuple[np.ndarray, np.ndarray] | None:
+    """(scale, offset), each (1, 1) or (1, I), that pixels go through on the device; or None."""
+    if not isinstance(inputs, ArrayEncoding) or not inputs.pixels or not inputs.scale:
+        return None
+    return np.array([inputs.scale]), np.array([inputs.offset])
+
+
+def save_model(folder: str | os.PathLike[str], model: Model) -> None:
+    """Write `folder` (a run's model/), whole or absent whatever kills the process.
+
+    ModelFileError for a model that could not be read back, RunFolderError where the folder cannot
+    be written.
+    """
+    try:
+        check_consistent(model.network, model.loss, model.inputs, model.target)
+        dtype = known_precision(model.precision).params
+        expected = store.named_leaves(*expected_shapes(model.network, model.inputs.n_features))
+    except InputError as error:
+        raise ModelFileError(f"This model cannot be saved: {error}") from None
+    leaves = store.named_leaves(model.params, model.layer_state)
+    tensors = {name: np.asarray(leaf) for name, leaf in leaves.items()}
+    for problem in store.problems(tensors, expected, dtype):
+        raise ModelFileError(f"This model cannot be saved: {problem}.")
+    parts = {name: getattr(model, name) for name in store.PARTS}
+    about = {name: value for name, value in model.about.items() if name != "versions"}
+    store.write(Path(folder), parts, tensors, model.metrics, about)
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """The model of a run, given its folder or the model/ in it. Runs no code from the files.
+
+    about["versions"] says what wrote it. ModelFileError, in one sentence, for files that are
+    missing, damaged, or do not belong together.
+    """
+    folder = store.find(Path(path).expanduser())
+    parts, description = store.read_description(folder)
+    try:
+        check_consistent(parts["network"], parts["loss"], parts["inputs"], parts["target"])
+        precision = known_precision(parts["precision"])
+        shapes = expected_shapes(parts["network"], parts["inputs"].n_features)
+    except InputError as error:
+        raise ModelFileError(f"'{folder}' holds parts that do not fit: {error}") from None
+    expected = store.named_leaves(*shapes)
+    tensors = store.read_tensors(folder, description, expected, precision.params)
+    with precision.active():
+        leaves = [jnp.asarray(tensors[name]) for name in expected]
+    params, layer_state = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    return Model(
+        **parts,
+        params=params,
+        layer_state=layer_state,
+        metrics=description["metrics"],
+        about={**description["about"], "versions": description["versions"]},
+    )

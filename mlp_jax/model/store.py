@@ -1,0 +1,260 @@
+"""A model on disk: `model/` with model.safetensors and model.json, whole or absent.
+
+A new model is written beside the old one and put in its place by renaming. A folder cannot be
+renamed onto another, so for a moment the old one is called `.model.old`: whoever finds no `model`
+takes that one, and whatever kills the process, one of the two is there.
+
+Loading runs no code from the files: JSON into known records, field by field, and raw numbers whose
+names, shapes and types are those that the architecture gives.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mlp_jax.backprop import (
+    Activation,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Layer,
+    LayerNorm,
+    Loss,
+    Residual,
+    RMSNorm,
+    Sequential,
+)
+from mlp_jax.codec import decode, encode, read_json, registry
+from mlp_jax.data.encoding import (
+    ArrayEncoding,
+    CategoricalColumn,
+    InputEncoding,
+    NumericColumn,
+    TableEncoding,
+    TargetEncoding,
+)
+from mlp_jax.errors import InputError, ModelFileError
+from mlp_jax.files import as_run_folder_error, write_bytes_atomic, write_json_atomic
+
+FORMAT, VERSION = "mlp-jax model", 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+LAYERS = (
+    Activation, BatchNorm, Dense, Dropout, LayerNorm, RMSNorm, Residual, Sequential,
+)  # fmt: skip
+CLASSES = registry(
+    (*LAYERS, Loss, ArrayEncoding, TableEncoding, NumericColumn, CategoricalColumn, TargetEncoding)
+)
+PARTS: dict[str, Any] = {
+    "network": Layer,
+    "loss": Loss,
+    "inputs": InputEncoding,
+    "target": TargetEncoding,
+    "precision": str,
+}
+_KEYS = {"format", "version", "versions", *PARTS, "metrics", "about", "tensors", "sha256"}
+
+
+def named_leaves(params: Any, layer_state: Any) -> dict[str, Any]:
+    """Every array by a readable path: "0.W", "2.0.shift", "state.1.mean"."""
+    found = {}
+    for prefix, tree in (("", params), ("state.", layer_state)):
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+            steps: list[Any] = list(path)
+            names = [str(step.idx if hasattr(step, "idx") else step.key) for step in steps]
+            found[prefix + ".".join(names)] = leaf
+    return found
+
+
+def versions() -> dict[str, str]:
+    """What wrote a model: the versions that matter."""
+    found = {name: metadata.version(name) for name in ("jax", "numpy")}
+    return {"mlp_jax": _own_version(), "python": platform.python_version(), **found}
+
+
+def _own_version() -> str:
+    try:
+        return metadata.version("mlp-jax")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def write(
+    folder: Path,
+    parts: Mapping[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    metrics: Mapping[str, Any],
+    about: Mapping[str, Any],
+) -> None:
+    """The two files in `folder`, in place of those that were there. Raises RunFolderError."""
+    from safetensors.numpy import save
+
+    weights = save({name: np.ascontiguousarray(values) for name, values in tensors.items()})
+    description = {
+        "format": FORMAT,
+        "version": VERSION,
+        "versions": versions(),
+        **{name: encode(value, CLASSES) for name, value in parts.items()},
+        "metrics": dict(metrics),
+        "about": dict(about),
+        "tensors": _described(tensors),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    new, old = _beside(folder, "new"), _beside(folder, "old")
+    with as_run_folder_error("write", folder):
+        try:
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir(parents=True)
+            write_bytes_atomic(new / WEIGHTS, weights)
+            write_json_atomic(new / DESCRIPTION, description)
+            _sync(new)
+            _put_in_place(new, folder, old)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def _put_in_place(new: Path, folder: Path, old: Path) -> None:
+    """`new` as `folder`; at every moment `folder` or `old` is a whole model, if either was."""
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    _sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f".{folder.name}.{what}")
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def find(path: Path) -> Path:
+    """The folder with the two files: of a run, or that folder itself. ModelFileError if none."""
+    for folder in (path / "model", path):
+        for place in (folder, _beside(folder, "old") if folder.name else folder):
+            if (place / DESCRIPTION).exists() or (place / WEIGHTS).exists():
+                return place
+    if not path.exists():
+        raise ModelFileError(f"There is no run '{path}'.")
+    raise ModelFileError(
+        f"There is no saved model in '{path}': it would hold model/{WEIGHTS} and"
+        f" model/{DESCRIPTION}."
+    )
+
+
+def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the parts as records, the description as JSON), checked. Raises ModelFileError."""
+    path = folder / DESCRIPTION
+    try:
+        description = _checked_description(read_json(_bytes(path), "the file"))
+        parts = {
+            name: decode(description[name], hint, CLASSES, f"'{name}'")
+            for name, hint in PARTS.items()
+        }
+    except InputError as error:
+        raise ModelFileError(f"'{path}' describes no model: {error}") from None
+    except RecursionError:
+        raise ModelFileError(f"'{path}' describes no model: it is nested too deeply.") from None
+    return parts, description
+
+
+def _checked_description(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise InputError(f'it lacks the mark "format": "{FORMAT}".')
+    if value.get("version") != VERSION or isinstance(value["version"], bool):
+        raise InputError(
+            f"its format has version {value.get('version')!r}, and this mlp-jax reads {VERSION}."
+        )
+    for name in sorted(_KEYS ^ value.keys()):
+        raise InputError(f"it {'lacks' if name in _KEYS else 'has the unknown'} entry '{name}'.")
+    for name in ("versions", "metrics", "about", "tensors"):
+        if not isinstance(value[name], dict):
+            raise InputError(f"'{name}' must be an object.")
+    for name, figure in value["metrics"].items():
+        if figure is not None and type(figure) not in (int, float):
+            raise InputError(f"the metric '{name}' must be a number or null.")
+    return value
+
+
+def read_tensors(
+    folder: Path, description: Mapping[str, Any], expected: Mapping[str, Any], dtype: Any
+) -> dict[str, np.ndarray]:
+    """The arrays, of the names and shapes expected and this dtype. Raises ModelFileError."""
+    path = folder / WEIGHTS
+    data = _bytes(path)
+    found = _parsed(path, data)
+    for problem in problems(found, expected, dtype):
+        raise ModelFileError(f"'{path}' does not hold this model: {problem}.")
+    digest = hashlib.sha256(data).hexdigest()
+    if description["sha256"] != digest or description["tensors"] != _described(found):
+        raise ModelFileError(
+            f"'{path}' is not the file that {DESCRIPTION} was written with: its checksum differs."
+        )
+    return found
+
+
+def _parsed(path: Path, data: bytes) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(data)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ModelFileError(
+            f"'{path}' is a damaged or truncated safetensors file: {reason}."
+        ) from None
+
+
+def problems(
+    found: Mapping[str, np.ndarray], expected: Mapping[str, Any], dtype: Any
+) -> Iterator[str]:
+    """What is wrong with the arrays, as ends of a sentence."""
+    for name, leaf in expected.items():
+        if name not in found:
+            yield f"the tensor '{name}' is missing"
+        elif found[name].shape != leaf.shape:
+            yield f"'{name}' has shape {found[name].shape}, but the network has {leaf.shape}"
+        elif found[name].dtype != np.dtype(dtype):
+            needed = np.dtype(dtype)
+            yield f"'{name}' is {found[name].dtype}, but the model's precision needs {needed}"
+        elif not np.isfinite(found[name]).all():
+            yield f"'{name}' has values that are NaN or infinite"
+    for name in found:
+        if name not in expected:
+            yield f"it has the tensor '{name}', which the network has not"
+
+
+def _described(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    return {
+        name: {"dtype": values.dtype.name, "shape": list(values.shape)}
+        for name, values in sorted(tensors.items())
+    }
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelFileError(f"'{path}' is missing.") from None
+    except OSError as error:
+        raise ModelFileError(f"'{path}' cannot be read: {error.strerror}.") from None
