@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import tyro
 
+from mlp_jax.cli.compare import compare
+from mlp_jax.cli.runs import runs
 from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.proof.loops import SAMPLES
 from mlp_jax.proof.trial import Trial, check_trial, fault_list
@@ -159,4 +161,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "check": check,
     "explain": explain,
+    "runs": runs,
+    "compare": compare,
 }

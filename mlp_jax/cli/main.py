@@ -12,6 +12,8 @@ usage: mlp-jax COMMAND [OPTIONS]
   train     train a network on data, after proving its gradient
   check     prove the hand-written gradient of a network, layer by layer
   explain   the backward pass of a network, equation by equation, with its shapes
+  runs      the runs in a folder: data, network, best metric, when
+  compare   what differs between runs, and their curves in one picture
 
 mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits --hidden 256 256
 """

@@ -20,6 +20,7 @@ PathLike = str | os.PathLike[str]
 INK, PALE, FRAME = "#2b2b2b", "#d9d9d9", "#4a4a4a"
 _LONGEST_NAME = 24
 _LOG_RANGE = 30.0  # max / min from which losses are drawn on a logarithmic axis
+_LONG_RANGE = 1e4  # from which only powers of ten are written on it
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -33,7 +34,15 @@ def new_figure(width: float, height: float) -> "Figure":
 
 def row_of_axes(figure: "Figure", n: int) -> list["Axes"]:
     """n panels side by side."""
-    return list(figure.subplots(1, n, squeeze=False)[0])
+    return grid_of_axes(figure, n, n)
+
+
+def grid_of_axes(figure: "Figure", n: int, columns: int) -> list["Axes"]:
+    """n panels in rows of so many; what is left of the last row stays empty."""
+    axes = list(figure.subplots(-(-n // columns), columns, squeeze=False).ravel())
+    for unused in axes[n:]:
+        unused.remove()
+    return axes[:n]
 
 
 def plain_frame(axes: "Axes") -> None:
@@ -57,9 +66,15 @@ def save(figure: "Figure", path: PathLike) -> None:
 
 def log_if_wide(axes: "Axes", values: np.ndarray) -> None:
     """A logarithmic axis where the values span several powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     finite = values[np.isfinite(values)]
     if finite.size and finite.min() > 0 and finite.max() / finite.min() >= _LOG_RANGE:
         axes.set_yscale("log")
+        if finite.max() / finite.min() < _LONG_RANGE:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def finish_curve(axes: "Axes", epochs: np.ndarray, label: str) -> None:
