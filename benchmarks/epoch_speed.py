@@ -45,9 +45,9 @@ def mlp_jax_epochs() -> Callable[[], float]:
 
     from mlp_jax import get_loss, mlp
     from mlp_jax.data import Split, fit_scaling
+    from mlp_jax.training.calls import compile_calls
     from mlp_jax.training.epoch import Program, epoch_order, initial_state
     from mlp_jax.training.fitted import place
-    from mlp_jax.training.loop import compile_calls
 
     x, y, _ = images()
     optimizer = optax.with_extra_args_support(optax.adam(RATE))

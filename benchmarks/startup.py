@@ -21,8 +21,8 @@ from machine import describe, median_and_quartiles
 IMPORT = "import jax, optax"
 TRAIN = """
 import os
-from mlp_jax.training import loop
-compile_calls = loop.compile_calls
+from mlp_jax.training import calls, loop
+compile_calls = calls.compile_calls
 def first_call_only(*arguments):
     def call(length, run):
         def once(*state_and_rest):

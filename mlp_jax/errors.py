@@ -53,3 +53,11 @@ class DivergedError(MlpJaxError, ArithmeticError):
     """Training met a loss or gradient that is not finite."""
 
     exit_code = 1
+
+
+class StoppedError(MlpJaxError):
+    """A run that SIGTERM or Ctrl-C ended, saved; exit code 128 + the signal, as shells have it."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number

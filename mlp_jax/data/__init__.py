@@ -6,7 +6,7 @@ from mlp_jax.data.digits import load_digits
 from mlp_jax.data.idx import read_folder, read_idx, write_idx
 from mlp_jax.data.load import load
 from mlp_jax.data.npz import read_npz
-from mlp_jax.data.scaling import Scaling, apply, fit_scaling
+from mlp_jax.data.scaling import Scaling, apply, fit_scaling, unscaled
 from mlp_jax.data.splits import Splits, class_weights, split
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "read_idx",
     "read_npz",
     "split",
+    "unscaled",
     "write_idx",
 ]

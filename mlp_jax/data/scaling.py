@@ -46,6 +46,11 @@ def apply(
     return scaled
 
 
+def unscaled(scaling: Scaling, x: Float[np.ndarray, "N I"]) -> Float64[np.ndarray, "N I"]:
+    """The values that the scaling brought to x: (x − offset)/scale."""
+    return (x.astype(np.float64) - scaling.offset) / scaling.scale
+
+
 def _fit_histogram(x: np.ndarray) -> Scaling:
     counts = sum(np.bincount(x[rows].ravel(), minlength=256) for rows in _chunks(x))
     values = [(value, int(n)) for value, n in enumerate(np.asarray(counts))]

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int, Int8
 
 from mlp_jax.data.dataset import Dataset, Split, check_labels
 from mlp_jax.errors import InputError
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,31 +33,93 @@ def split(dataset: Dataset, *, test: float | None, validation: float, seed: int)
     class has its exact share, rounded down or up, and no class loses its last training row.
     Raises InputError for a fraction out of range, or one that leaves a part without rows.
     """
+    labels = dataset.train.y if dataset.is_classification else None
+    own_test = dataset.test is not None
+    part = part_of_rows(
+        len(dataset.train),
+        labels,
+        test=None if own_test else test,
+        validation=validation,
+        seed=seed,
+    )
+    held_out = [_take(dataset.train, part == number) for number in (VALIDATION, TEST)]
+    return Splits(
+        train=_take(dataset.train, part == TRAIN),
+        validation=held_out[0] or None,
+        test=dataset.test if own_test else held_out[1] or None,
+    )
+
+
+def part_of_rows(
+    n_rows: int,
+    labels: Int[np.ndarray, " N"] | None,
+    *,
+    test: float | None,
+    validation: float,
+    seed: int,
+) -> Int8[np.ndarray, " N"]:
+    """The part of each row: TRAIN, VALIDATION or TEST, by fractions as `split` has them.
+
+    labels: whole numbers from 0 to stratify by; None where there are none.
+    """
     shares = {"validation": _share("validation", validation), "test": _share("test", test or 0.0)}
     if seed < 0:
         raise InputError(f"The seed of a split must not be negative, but is {seed}.")
-    if dataset.test is not None:
-        shares["test"] = Fraction(0)
-    n_rows = len(dataset.train)
     if sum(shares.values()) >= 1:
         raise InputError(
             f"A validation fraction of {validation} and a test fraction of {test}"
             f" leave no training row of {n_rows}."
         )
-    y = dataset.train.y if dataset.is_classification else np.zeros(n_rows, np.int32)
-    part_of_row = _assign(y, (shares["validation"], shares["test"]), seed)
-    held_out = {}
+    y = np.zeros(n_rows, np.int32) if labels is None else labels
+    part = _assign(y, (shares["validation"], shares["test"]), seed)
     for number, (name, share) in enumerate(shares.items(), start=1):
-        held_out[name] = _take(dataset.train, part_of_row == number) if share else None
-        if share and not held_out[name]:
+        if share and not (part == number).any():
             raise InputError(
                 f"A {name} fraction of {float(share)} leaves no {name} row of {n_rows}."
             )
-    return Splits(
-        train=_take(dataset.train, part_of_row == 0),
-        validation=held_out["validation"],
-        test=dataset.test if dataset.test is not None else held_out["test"],
-    )
+    return part
+
+
+def usual_validation(n_rows: int) -> float:
+    """The share of the training rows to judge epochs by where none is asked for: a tenth, but no
+    more than 2000 rows.
+    """
+    return min(0.1, 2000 / n_rows)
+
+
+def part_of_groups(
+    groups: Int[np.ndarray, " N"], *, test: float | None, validation: float, seed: int
+) -> Int8[np.ndarray, " N"]:
+    """The part of each row, by fractions, with no group (whole numbers from 0) in two parts.
+
+    Groups in random order go to the test rows until one more would bring these farther from
+    their share, then to the validation rows, the others to training.
+    """
+    shares = ((TEST, "test", test or 0.0), (VALIDATION, "validation", validation))
+    if float(_share("test", test or 0.0) + _share("validation", validation)) >= 1:
+        raise InputError(
+            f"A validation fraction of {validation} and a test fraction of {test}"
+            " leave no training row."
+        )
+    if seed < 0:
+        raise InputError(f"The seed of a split must not be negative, but is {seed}.")
+    sizes = np.bincount(groups)
+    wanted = 1 + sum(1 for _, _, share in shares if share)
+    if len(sizes) < wanted:
+        raise InputError(f"A split by groups needs at least {wanted} groups, not {len(sizes)}.")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(sizes))
+    part_of_group = np.zeros(len(sizes), np.int8)
+    first = 0
+    for number, _, share in shares:
+        if not share:
+            continue
+        # One group at least stays for each part that is still to come, and for training.
+        waiting = 1 + sum(1 for n, _, s in shares if n < number and s)
+        reached = np.cumsum(sizes[order[first : len(order) - waiting]])
+        last = first + 1 + int(np.argmin(np.abs(reached - share * len(groups))))
+        part_of_group[order[first:last]] = number
+        first = last
+    return part_of_group[groups]
 
 
 def class_weights(y: np.ndarray, n_classes: int) -> Float32[np.ndarray, " C"]:
@@ -82,7 +146,7 @@ def _take(rows: Split, chosen: np.ndarray) -> Split:
 
 
 def _assign(y: np.ndarray, shares: tuple[Fraction, Fraction], seed: int) -> np.ndarray:
-    """The part of each row (N,): 0 training, 1 validation, 2 test."""
+    """The part of each row (N,)."""
     rng = np.random.Generator(np.random.PCG64(seed))
     rows = rng.permutation(len(y))
     rows = rows[np.argsort(y[rows], kind="stable")]

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mlp_jax.data import Scaling, unscaled
 from mlp_jax.model.judge import scores, task_of
 from mlp_jax.training.epoch import DeviceData, Program, outputs_and_losses
 
@@ -18,10 +19,17 @@ def evaluate(
     y: np.ndarray,
     names: Sequence[str],
     n_classes: int,
+    target_scaling: Scaling | None = None,
 ) -> tuple[dict[str, float], np.ndarray]:
-    """({"loss": …, metric: …}, predictions (N, C)) of a data set in inference."""
+    """({"loss": …, metric: …}, predictions (N, C)) of a data set in inference.
+
+    target_scaling: what the targets of `data` were brought to the network by; the predictions and
+    metrics are in the units of y, the loss in the network's.
+    """
     output, losses = outputs_and_losses(program, params, layer_state, data)
     one_by_one = task_of(program.loss, y, n_classes) == "multilabel"
     predictions = np.asarray(jax.device_get(program.loss.predict(output, one_by_one=one_by_one)))
+    if target_scaling is not None:
+        predictions = unscaled(target_scaling, predictions)
     found = {"loss": float(np.mean(np.asarray(losses, np.float64)))}
     return found | scores(program.loss, predictions, y, names, n_classes), predictions

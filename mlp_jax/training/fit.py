@@ -18,11 +18,13 @@ from mlp_jax.model.judge import task_of
 from mlp_jax.model.metrics import check_metrics, default_metrics
 from mlp_jax.model.precision import Precision, choose_device, choose_precision
 from mlp_jax.proof import Report, check_gradients
+from mlp_jax.training.checkpoints import Checkpoints
 from mlp_jax.training.epoch import Program, TrainState, initial_state
 from mlp_jax.training.fitted import Fitted, place
 from mlp_jax.training.loop import EpochEnd, Plan, Watched, run_epochs
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
+from mlp_jax.training.snapshot import Snapshot
 
 BATCH_SIZE = 64
 
@@ -40,6 +42,7 @@ def fit(
     sample_weight: np.ndarray | None = None,
     class_weight: str | Sequence[float] | None = None,
     scaling: Scaling | None = None,
+    target_scaling: Scaling | None = None,
     metrics: Sequence[str] | None = None,
     patience: int | None = None,
     monitor: str | None = None,
@@ -49,6 +52,8 @@ def fit(
     callbacks: Sequence[Callable[[EpochEnd], bool | None]] = (),
     tick: Callable[[int, float, float, float], None] | None = None,
     proved: Callable[[Report], None] | None = None,
+    keep: Callable[[], Checkpoints] | None = None,
+    schedule_epochs: int | None = None,
 ) -> Fitted:
     """Trains `network` on rows x (N, I), y, after proving its gradient; returns a `Fitted`.
 
@@ -64,6 +69,9 @@ def fit(
     precision: "float32", "tf32", "bf16", "float64"; device: "cpu", "gpu".
     callbacks get an `EpochEnd` after each epoch; tick is called after every compiled call; proved
     is given the report of the proof before the first step.
+    target_scaling: brings real targets to the network and is undone in predictions and metrics.
+    keep: called after the proof, gives the checkpoints to save to; where they hold a snapshot the
+    training goes on from it. schedule_epochs: what the schedule is stretched over, else `epochs`.
 
     Raises InputError for data or options that do not fit, ProofError where the gradient fails the
     proof, DivergedError where a step is not finite, DeviceError where the device is missing.
@@ -87,7 +95,7 @@ def fit(
     weights = row_weights(rows, weights, class_weight, n_classes)
     if scaling is None and rows.x.dtype == np.uint8:
         scaling = fit_scaling(rows.x)
-    steps = epochs * -(-len(rows) // batch_size)
+    steps = (schedule_epochs or epochs) * -(-len(rows) // batch_size)
     build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
     build = optax.with_extra_args_support(build)
     program = Program(
@@ -101,25 +109,42 @@ def fit(
         doubt_updates=not isinstance(optimizer, Optimizer),
         branches=chosen.platform == "cpu",
     )
-    plan = Plan(epochs, np.uint32(seed), names, n_classes, watch, patience, tuple(callbacks), tick)
+    plan = Plan(
+        epochs,
+        np.uint32(seed),
+        names,
+        n_classes,
+        watch,
+        patience,
+        tuple(callbacks),
+        tick,
+        target_scaling=target_scaling,
+    )
     with policy.active(), jax.default_device(chosen):
         state = initial_state(program, plan.seed, rows.x.shape[1])
-        report = _prove(program, state, rows, scaling, policy)
+        report = _prove(program, state, rows, scaling, target_scaling, policy)
         if proved is not None:
             proved(report)
         if not report.ok:
             raise ProofError(f"The gradient fails the proof at {report.fault}.")
-        placed = place(rows, weights, scaling, policy.params)
+        placed = place(rows, weights, scaling, policy.params, target_scaling)
         judged = None
         if watched is not None:
-            judged = Watched(place(watched, None, scaling, policy.params), watched.y)
-        outcome = run_epochs(program, state, placed, judged, plan)
+            there = place(watched, None, scaling, policy.params, target_scaling)
+            judged = Watched(there, watched.y)
+        snapshot = Snapshot(state)
+        if keep is not None:
+            kept = keep()
+            snapshot = kept.restore(state) or snapshot
+            plan = plan._replace(keep=kept)
+        outcome = run_epochs(program, snapshot, placed, judged, plan)
     return Fitted(
         network,
         loss,
         outcome.params,
         outcome.layer_state,
         scaling,
+        target_scaling,
         outcome.history,
         report,
         outcome.best_epoch,
@@ -150,16 +175,20 @@ def _prove(
     state: TrainState,
     rows: Split,
     scaling: Scaling | None,
+    target_scaling: Scaling | None,
     policy: Precision,
 ) -> Report:
     """The proof on a few of the rows: float64, and the run's own type."""
     few = np.linspace(0, len(rows) - 1, min(len(rows), 8)).astype(int)
     x = rows.x[few] if scaling is None else apply(scaling, rows.x[few], np.float64)
+    y = rows.y[few]
+    if target_scaling is not None:
+        y = apply(target_scaling, y.reshape(len(y), -1), np.float64)
     return check_gradients(
         program.network,
         program.loss,
         state.params,
-        (x, rows.y[few]),
+        (x, y),
         state=state.layer_state,
         dtypes=tuple(dict.fromkeys(("float64", policy.proof_dtype))),
     )

@@ -21,7 +21,11 @@ from mlp_jax.training.rows import Rows, pair
 
 
 def place(
-    data: Split, weights: np.ndarray | None, scaling: Scaling | None, dtype: Any
+    data: Split,
+    weights: np.ndarray | None,
+    scaling: Scaling | None,
+    dtype: Any,
+    target_scaling: Scaling | None = None,
 ) -> DeviceData:
     """Rows on the device: images as uint8 with their scale beside them, the rest scaled here.
 
@@ -29,6 +33,8 @@ def place(
     """
     dtype = np.dtype(dtype)
     y = data.y.astype(dtype) if np.issubdtype(data.y.dtype, np.floating) else data.y
+    if target_scaling is not None:
+        y = apply(target_scaling, data.y.reshape(len(data.y), -1), dtype)
     share = None if weights is None else jnp.asarray(weights, dtype)
     if data.x.dtype == np.uint8 and scaling is not None:
         scale, offset = (jnp.asarray(np.atleast_2d(v), dtype) for v in scaling)
@@ -43,7 +49,8 @@ class Fitted:
 
     params, layer_state: the weights to use (the best epoch's where patience was set, the moving
     average where there was one).  history: a record an epoch.  report: the proof.  best_epoch:
-    the epoch whose weights these are.  scaling: what raw rows are brought to the network by.
+    the epoch whose weights these are.  scaling: what raw rows are brought to the network by,
+    target_scaling: what targets were, undone in predictions.
     """
 
     network: Layer
@@ -51,6 +58,7 @@ class Fitted:
     params: Any
     layer_state: Any
     scaling: Scaling | None
+    target_scaling: Scaling | None
     history: tuple[dict[str, float], ...]
     report: Report
     best_epoch: int
@@ -79,9 +87,18 @@ class Fitted:
             check_labels(data.y, self.n_classes, "the rows to judge")
         with self.precision.active(), jax.default_device(self.device):
             y = encode_targets(self.loss, data.y, self.n_outputs)
-            placed = place(Split(data.x, y), None, self.scaling, self.program.dtype)
+            placed = place(
+                Split(data.x, y), None, self.scaling, self.program.dtype, self.target_scaling
+            )
             return evaluate(
-                self.program, self.params, self.layer_state, placed, y, names, self.n_classes
+                self.program,
+                self.params,
+                self.layer_state,
+                placed,
+                y,
+                names,
+                self.n_classes,
+                self.target_scaling,
             )
 
     def predict(self, x: np.ndarray) -> np.ndarray:

@@ -1,36 +1,22 @@
 """The loop over epochs: compiled calls, one host transfer each, what happens between epochs."""
 
-import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlp_jax.data import Scaling
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.metrics import higher_is_better
-from mlp_jax.proof.quick import platform
 from mlp_jax.training import diagnose
-from mlp_jax.training.epoch import (
-    DeviceData,
-    Program,
-    Seed,
-    Totals,
-    TrainState,
-    epoch_order,
-    run_steps,
-)
+from mlp_jax.training.calls import Calls, compile_calls
+from mlp_jax.training.epoch import DeviceData, Program, Seed, TrainState, epoch_order
 from mlp_jax.training.evaluate import evaluate
-
-SECONDS_A_CALL = 1.0
-STEP_OVERHEAD = 2e-5
-FLOPS_A_SECOND = {"cpu": 1.5e11, "gpu": 2e13}
-
-
-Calls = dict[int, Callable[..., tuple[TrainState, Totals]]]
+from mlp_jax.training.snapshot import Best, Position, Snapshot
 
 
 class EpochEnd(NamedTuple):
@@ -56,11 +42,19 @@ class Watched(NamedTuple):
     y: np.ndarray
 
 
+class Keeper(Protocol):
+    """Is shown the run after every compiled call; it may save it, and may raise to end it."""
+
+    def __call__(self, snapshot: Snapshot, *, last: bool) -> None:
+        """last: training is over."""
+
+
 class Plan(NamedTuple):
     """What the loop needs to know besides the program.
 
     tick: called after every compiled call with (epoch, fraction of it done, loss so far, samples a
-    second). monitor: the validation metric whose best epoch is kept when patience is set.
+    second). monitor: the validation metric whose best epoch is kept when patience is set or a
+    keeper looks.
     """
 
     epochs: int
@@ -71,6 +65,8 @@ class Plan(NamedTuple):
     patience: int | None
     callbacks: Sequence[Callable[[EpochEnd], bool | None]]
     tick: Callable[[int, float, float, float], None] | None
+    keep: Keeper | None = None
+    target_scaling: Scaling | None = None
 
 
 class Outcome(NamedTuple):
@@ -82,75 +78,42 @@ class Outcome(NamedTuple):
     best_epoch: int
 
 
-def steps_a_call(program: Program, params: Any, steps: int) -> int:
-    """The length of a compiled call: an epoch, or equal parts of it of about a second each."""
-    multiplied = sum(p.size for p in jax.tree.leaves(params) if p.ndim > 1)
-    rate = FLOPS_A_SECOND.get(platform(), 1.5e11)
-    seconds = STEP_OVERHEAD + 6 * multiplied * program.batch_size / rate
-    most = max(int(SECONDS_A_CALL / seconds), 1)
-    return math.ceil(steps / math.ceil(steps / most))
-
-
-def compile_calls(program: Program, state: TrainState, data: DeviceData, seed: Seed) -> Calls:
-    """The compiled calls of an epoch by their number of steps: one, or two where it is cut.
-
-    The longest stands first, and an epoch is as many of it as fit and the other for the rest.
-    """
-    steps = -(-data.x.shape[0] // program.batch_size)
-    length = steps_a_call(program, state.params, steps)
-    order = jax.eval_shape(
-        functools.partial(epoch_order, n=data.x.shape[0], batch_size=program.batch_size),
-        seed,
-        np.int32(0),
-    )
-    leaves, structure = jax.tree.flatten((state, data, order, seed, np.int32(0)))
-    shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
-    settings = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_device")
-    how = tuple(getattr(jax.config, name, None) for name in settings)
-    return {
-        count: _compiled(program, count, structure, shapes, how)
-        for count in dict.fromkeys((length, steps % length or length))
-    }
-
-
-@functools.lru_cache(maxsize=64)
-def _compiled(
-    program: Program, count: int, structure: Any, shapes: tuple[Any, ...], how: tuple[Any, ...]
-) -> Callable[..., tuple[TrainState, Totals]]:
-    """The call of `count` steps for arguments of these shapes; equal ones are compiled once.
-
-    how: the settings of JAX that the program depends on besides its arguments.
-    """
-    arguments = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
-    return run_steps.lower(program, count, *arguments).compile()
-
-
 def weights_of(program: Program, state: TrainState) -> Any:
     """The parameters to judge and to keep: the moving average where there is one."""
     return state.params if program.average_decay is None else state.average
 
 
 def _run_epoch(
-    program: Program, state: TrainState, data: DeviceData, plan: Plan, epoch: int, calls: Calls
-) -> tuple[TrainState, float, float]:
-    """One epoch as compiled calls: the state, the mean loss, the seconds."""
-    length = next(iter(calls))
-    n, steps = data.x.shape[0], -(-data.x.shape[0] // program.batch_size)
-    started = time.perf_counter()
-    loss = weight = 0.0
-    order = epoch_order(plan.seed, np.int32(epoch), n, program.batch_size)
-    for first in range(0, steps, length):
-        count = min(length, steps - first)
-        state, totals = calls[count](state, data, order, plan.seed, np.int32(first))
+    program: Program, snapshot: Snapshot, data: DeviceData, plan: Plan, calls: Calls
+) -> tuple[Snapshot, float, float]:
+    """The rest of an epoch as compiled calls: the snapshot, the seconds, samples a second."""
+    state, at, best = snapshot
+    length, size = next(iter(calls)), program.batch_size
+    n, steps = data.x.shape[0], -(-data.x.shape[0] // size)
+    started, before = time.perf_counter(), at.done
+    order = epoch_order(plan.seed, np.int32(at.epoch), n, size)
+    while at.done < steps:
+        count = min(length, steps - at.done)
+        state, totals = calls[count](state, data, order, plan.seed, np.int32(at.done))
         alive, totals = jax.device_get((state.alive, totals))
         if not alive:
-            raise DivergedError(_diverged(program, state, data, plan, epoch))
-        loss, weight = loss + float(totals.loss), weight + float(totals.weight)
+            raise DivergedError(_diverged(program, state, data, plan, at.epoch))
+        at = at._replace(
+            done=at.done + count,
+            loss=at.loss + float(totals.loss),
+            weight=at.weight + float(totals.weight),
+        )
+        seconds = time.perf_counter() - started
+        speed = (min(at.done * size, n) - before * size) / seconds
         if plan.tick is not None:
-            done = first + count
-            speed = min(done * program.batch_size, n) / (time.perf_counter() - started)
-            plan.tick(epoch, done / steps, loss / weight if weight else math.nan, speed)
-    return state, loss / weight if weight else math.nan, time.perf_counter() - started
+            plan.tick(at.epoch, at.done / steps, _mean_loss(at), speed)
+        if plan.keep is not None and at.done < steps:
+            plan.keep(Snapshot(state, at, best), last=False)
+    return Snapshot(state, at, best), seconds, speed
+
+
+def _mean_loss(at: Position) -> float:
+    return at.loss / at.weight if at.weight else math.nan
 
 
 def _diverged(program: Program, state: TrainState, data: DeviceData, plan: Plan, epoch: int) -> str:
@@ -164,56 +127,98 @@ def _diverged(program: Program, state: TrainState, data: DeviceData, plan: Plan,
     )
 
 
+def _record(
+    program: Program, snapshot: Snapshot, validation: Watched | None, plan: Plan
+) -> dict[str, float]:
+    """The record of the epoch that has just ended."""
+    state, at, _ = snapshot
+    record: dict[str, float] = {
+        "epoch": at.epoch,
+        "step": int(state.step),
+        "train_loss": _mean_loss(at),
+    }
+    if validation is None:
+        return record
+    weights = weights_of(program, state)
+    found, _ = evaluate(
+        program,
+        weights,
+        state.layer_state,
+        validation.data,
+        validation.y,
+        plan.metrics,
+        plan.n_classes,
+        plan.target_scaling,
+    )
+    return record | {f"validation_{name}": value for name, value in found.items()}
+
+
+def _best(
+    program: Program, snapshot: Snapshot, record: dict[str, float], plan: Plan
+) -> Best | None:
+    """The best weights after this epoch, copied, for the next step reuses the state's memory."""
+    best = snapshot.best
+    value = record.get(f"validation_{plan.monitor}", math.nan)
+    score = value if higher_is_better(plan.monitor) else -value
+    tracked = plan.patience is not None or plan.keep is not None
+    if not tracked or math.isnan(score) or (best is not None and score <= best.score):
+        return best
+    weights = (weights_of(program, snapshot.state), snapshot.state.layer_state)
+    return Best(score, snapshot.position.epoch, *jax.tree.map(jnp.copy, weights))
+
+
+def _end_epoch(
+    program: Program,
+    snapshot: Snapshot,
+    data: DeviceData,
+    validation: Watched | None,
+    plan: Plan,
+    seconds: float,
+    speed: float,
+) -> Snapshot:
+    """Judges the epoch, tells the callbacks, and moves on to the next one."""
+    state, at, _ = snapshot
+    steps = -(-data.x.shape[0] // program.batch_size)
+    record = _record(program, snapshot, validation, plan)
+    best = _best(program, snapshot, record, plan)
+
+    def look() -> diagnose.StepLook:
+        return diagnose.look(
+            program, state, data, plan.seed, np.int32(at.epoch), np.int32(steps - 1)
+        )
+
+    end = EpochEnd(at.epoch, record, state, seconds, speed, look)
+    stops = [callback(end) for callback in plan.callbacks]
+    since = at.epoch - (0 if best is None else best.epoch)
+    out_of_patience = plan.patience is not None and since >= plan.patience
+    history = (*at.history, record)
+    stopped = any(stops) or out_of_patience
+    return Snapshot(state, Position(at.epoch + 1, history=history, stopped=stopped), best)
+
+
 def run_epochs(
     program: Program,
-    state: TrainState,
+    snapshot: Snapshot,
     data: DeviceData,
     validation: Watched | None,
     plan: Plan,
 ) -> Outcome:
-    """All epochs, or as many as patience and the callbacks allow."""
-    calls = compile_calls(program, state, data, plan.seed)
-    steps = -(-data.x.shape[0] // program.batch_size)
-    history: list[dict[str, float]] = []
-    best: tuple[float, int, Any, Any] | None = None
-    for epoch in range(1, plan.epochs + 1):
-        state, loss, seconds = _run_epoch(program, state, data, plan, epoch, calls)
-        record: dict[str, float] = {"epoch": epoch, "step": int(state.step), "train_loss": loss}
-        if validation is not None:
-            weights = weights_of(program, state)
-            found, _ = evaluate(
-                program,
-                weights,
-                state.layer_state,
-                validation.data,
-                validation.y,
-                plan.metrics,
-                plan.n_classes,
-            )
-            record |= {f"validation_{name}": value for name, value in found.items()}
-        history.append(record)
-        if plan.patience is not None and validation is not None:
-            value = record[f"validation_{plan.monitor}"]
-            score = value if higher_is_better(plan.monitor) else -value
-            if not math.isnan(score) and (best is None or score > best[0]):
-                kept = jax.tree.map(jnp.copy, (weights_of(program, state), state.layer_state))
-                best = (score, epoch, *kept)
-
-        def look(state: TrainState = state, epoch: int = epoch) -> diagnose.StepLook:
-            return diagnose.look(
-                program, state, data, plan.seed, np.int32(epoch), np.int32(steps - 1)
-            )
-
-        end = EpochEnd(epoch, record, state, seconds, data.x.shape[0] / seconds, look)
-        stops = [callback(end) for callback in plan.callbacks]
-        since = epoch - (0 if best is None else best[1])
-        if any(stops) or (plan.patience is not None and since >= plan.patience):
-            break
+    """All epochs that are left, or as many as patience and the callbacks allow."""
+    done = snapshot.position.done
+    calls = compile_calls(program, snapshot.state, data, plan.seed, done)
+    while snapshot.position.epoch <= plan.epochs and not snapshot.position.stopped:
+        snapshot, seconds, speed = _run_epoch(program, snapshot, data, plan, calls)
+        snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed)
+        if plan.keep is not None:
+            plan.keep(snapshot, last=False)
+    if plan.keep is not None:
+        plan.keep(snapshot, last=True)
+    state, at, best = snapshot
     if plan.patience is not None and best is None:
         raise InputError(
             f"Early stopping watches {plan.monitor}, which the validation rows leave undefined: "
             "it was not a number in any epoch."
         )
-    if best is not None:
-        return Outcome(best[2], best[3], tuple(history), best[1])
-    return Outcome(weights_of(program, state), state.layer_state, tuple(history), len(history))
+    if plan.patience is not None and best is not None:
+        return Outcome(best.params, best.layer_state, at.history, best.epoch)
+    return Outcome(weights_of(program, state), state.layer_state, at.history, len(at.history))

@@ -2,6 +2,7 @@
 
 from mlp_jax.backprop import LOSSES, Loss, Sequential, get_loss, mlp
 from mlp_jax.data import Dataset
+from mlp_jax.data.splits import usual_validation
 from mlp_jax.errors import InputError
 from mlp_jax.model.metrics import Task
 from mlp_jax.training.config import TrainConfig
@@ -44,7 +45,7 @@ def validation_share(config: TrainConfig, dataset: Dataset) -> float:
     """The share of the training rows to judge epochs by: a tenth, but no more than 2000 rows."""
     if config.validation is not None:
         return config.validation
-    return min(0.1, 2000 / len(dataset.train))
+    return usual_validation(len(dataset.train))
 
 
 def output_width(loss: Loss, dataset: Dataset) -> int:

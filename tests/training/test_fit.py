@@ -23,7 +23,7 @@ from mlp_jax.backprop import get_loss
 from mlp_jax.data import Split, apply, fit_scaling, from_arrays, split
 from mlp_jax.errors import DeviceError, DivergedError, InputError, ProofError, UnknownNameError
 from mlp_jax.proof.faults import FAULTS, inject
-from mlp_jax.training import loop
+from mlp_jax.training import calls
 from mlp_jax.training.fit import fit
 from mlp_jax.training.optimizers import OPTIMIZERS, Optimizer
 
@@ -123,8 +123,8 @@ def test_an_epoch_cut_into_calls_is_the_same_epoch(monkeypatch):
     whole, ticks = run()
     assert [(epoch, done) for epoch, done, *_ in ticks] == [(1, 1.0), (2, 1.0)]
     for cut in (
-        lambda: monkeypatch.setattr(loop, "SECONDS_A_CALL", 1e-9),
-        lambda: monkeypatch.setattr(loop, "steps_a_call", lambda *_: 2),
+        lambda: monkeypatch.setattr(calls, "SECONDS_A_CALL", 1e-9),
+        lambda: monkeypatch.setattr(calls, "steps_a_call", lambda *_: 2),
     ):
         cut()
         parts, ticks = run()

@@ -60,7 +60,7 @@ def find_kind(values: pl.Series) -> Kind:
         return "date"
     if not is_text(values.dtype):
         return "numeric"
-    distinct = as_text(values).unique().drop_nulls()
+    distinct = distinct_text(values)
     words = set(distinct.head(3).str.to_lowercase())
     if len(distinct) <= 2 and any(words <= pair for pair in _WORD_PAIRS):
         return "boolean"
@@ -83,6 +83,27 @@ def as_text(values: pl.Series) -> pl.Series:
         return values.cast(pl.String).zip_with(~whole.fill_null(False), whole_text)
     text = values if isinstance(dtype, pl.String) else values.cast(pl.String)
     return text.set(text == "", None) if is_text(dtype) and (text == "").any() else text
+
+
+def distinct_text(values: pl.Series) -> pl.Series:
+    """The distinct values as text, sorted, without missing ones."""
+    return as_text(values.unique()).drop_nulls().unique().sort()
+
+
+def is_missing(values: pl.Series) -> pl.Series:
+    """Which values `as_text` makes null, without making the text."""
+    missing = values.is_null()
+    if values.dtype.is_float():
+        missing |= values.is_nan().fill_null(False)
+    elif is_text(values.dtype):
+        missing |= (values == "").fill_null(False)
+    return missing
+
+
+def as_codes(values: pl.Series, categories: pl.Enum) -> pl.Series:
+    """The index of each value's text among the categories, null where it is none of them."""
+    words = values if isinstance(values.dtype, pl.Categorical) else as_text(values)
+    return words.cast(categories, strict=False).to_physical()
 
 
 def parse_numbers(text: pl.Series) -> pl.Series:

@@ -18,7 +18,15 @@ from mlp_jax.data.encoding import (
     NumericColumn,
     TableEncoding,
 )
-from mlp_jax.data.tables.columns import as_text, booleans, days, numbers, parse_numbers
+from mlp_jax.data.tables.columns import (
+    as_codes,
+    as_text,
+    booleans,
+    days,
+    is_missing,
+    numbers,
+    parse_numbers,
+)
 from mlp_jax.errors import InputError
 
 BLOCK = 1 << 14  # rows at a time, so that a block's features stay in the processor's cache
@@ -125,16 +133,14 @@ def codes(column: CategoricalColumn, values: pl.Series) -> np.ndarray:
 
     A value is looked up as text; what is not found so, as a number: 3, 3.0 and 03 are one.
     """
-    text = as_text(values)
-    found = text.cast(_enum(column.categories), strict=False).to_physical().cast(pl.Float32)
+    found = as_codes(values, enum_of(column.categories)).cast(pl.Float32)
     out = found.to_numpy() + np.float32(1)
     if not found.null_count():
         return out
-    missing = text.is_null().to_numpy()
-    out[missing] = column.missing
+    out[is_missing(values).to_numpy()] = column.missing
     unknown = np.isnan(out)
     if unknown.any():
-        out[unknown] = _codes_by_number(column, text.filter(unknown))
+        out[unknown] = _codes_by_number(column, as_text(values.filter(pl.Series(unknown))))
     return out
 
 
@@ -150,7 +156,8 @@ def _codes_by_number(column: CategoricalColumn, text: pl.Series) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def _enum(categories: tuple[str, ...]) -> pl.Enum:
+def enum_of(categories: tuple[str, ...]) -> pl.Enum:
+    """The type of words that are one of the categories."""
     return pl.Enum(categories)
 
 

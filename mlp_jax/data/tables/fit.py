@@ -93,7 +93,7 @@ def fit_column(values: pl.Series, kind: Kind | None, options: ColumnOptions) -> 
     """What becomes of one column of training rows."""
     check_type(values)
     if values.null_count() == len(values):
-        return Found(note=f"Column '{values.name}' is ignored: every value is missing.")
+        return _ignored(values.name, "every value is missing")
     kind = kind or find_kind(values)
     if kind == "categorical":
         return _fit_categorical(values, options)
@@ -104,13 +104,17 @@ def fit_column(values: pl.Series, kind: Kind | None, options: ColumnOptions) -> 
     return _usable(column, v, _fit_boolean if kind == "boolean" else _fit_numeric, options)
 
 
+def _ignored(name: str, why: str) -> Found:
+    return Found(note=f"Column '{name}' is ignored: {why}.")
+
+
 def _usable(column: NumericColumn, v: np.ndarray, fit: Fit, options: ColumnOptions) -> Found:
     """The column fitted to its finite values, unless they are constant or none."""
     finite = np.isfinite(v)
     n_missing = len(v) - int(np.count_nonzero(finite))
     values = v[finite] if n_missing else v
     if not len(values):
-        return Found(note=f"Column '{column.name}' is ignored: every value is missing.")
+        return _ignored(column.name, "every value is missing")
     if not n_missing and values.min() == values.max():
         said = str(bool(values[0])).lower() if column.boolean else f"{values[0]:.6g}"
         return Found(note=f"Column '{column.name}' is ignored: it is {said} in every training row.")
@@ -199,25 +203,33 @@ def _fit_date(values: pl.Series, options: ColumnOptions) -> Found:
     return Found((*found.numeric, *waves))
 
 
+def _counts(values: pl.Series) -> pl.DataFrame:
+    """The distinct values as text, with their numbers of rows, the most frequent first."""
+    found = values.alias("text").value_counts(name="rows")
+    text = found.with_columns(as_text(found.get_column("text"))).drop_nulls()
+    return (
+        text.group_by("text")
+        .agg(pl.col("rows").sum())
+        .sort(["rows", "text"], descending=[True, False])
+    )
+
+
 def _fit_categorical(values: pl.Series, options: ColumnOptions) -> Found:
     """Categories in the order of their text; the rare ones pooled."""
-    name, text = values.name, as_text(values)
-    n_missing = text.null_count()
-    counts = text.alias("text").drop_nulls().value_counts(name="rows")
-    counts = counts.sort(["rows", "text"], descending=[True, False])
+    name, counts = values.name, _counts(values)
+    n_missing = len(values) - int(counts.get_column("rows").sum())
     if not counts.height:
-        return Found(note=f"Column '{name}' is ignored: every value is missing.")
+        return _ignored(name, "every value is missing")
     kept = counts.filter(pl.col("rows") >= options.rare).head(options.max_categories)
     categories = kept.get_column("text").sort().to_list()
-    pooled = len(text) - n_missing - int(kept.get_column("rows").sum())
+    pooled = len(values) - n_missing - int(kept.get_column("rows").sum())
     if counts.height == 1 and not n_missing:
-        return Found(
-            note=f"Column '{name}' is ignored: it is {shown(counts['text'][0])} in every training row."
-        )
+        return _ignored(name, f"it is {shown(counts['text'][0])} in every training row")
     if not categories:
-        return Found(
-            note=f"Column '{name}' is ignored: none of its {counts.height} distinct values stands"
-            f" in {options.rare} training rows or more (an identifier?)."
+        return _ignored(
+            name,
+            f"none of its {counts.height} distinct values stands in {options.rare} training rows"
+            " or more (an identifier?)",
         )
     rare = len(categories) + 1 if pooled else 0
     missing = len(categories) + bool(pooled) + 1 if n_missing else 0

@@ -1,0 +1,175 @@
+"""From a data set or a table to what training takes: rows split, encodings fitted to the training
+rows alone.
+
+Letters: N rows, I features, C classes or outputs.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlp_jax.data.dataset import Dataset, Split
+from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding, TargetEncoding
+from mlp_jax.data.scaling import fit_scaling
+from mlp_jax.data.splits import TEST, TRAIN, VALIDATION, part_of_rows, usual_validation
+from mlp_jax.data.table import Table
+from mlp_jax.data.tables.options import ColumnOptions
+from mlp_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from mlp_jax.data.tables.split import Parts
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Rows to learn from, to choose by and to judge by, and what was learned from the first.
+
+    x of a table is encoded, float32; of arrays it is as it came, and `inputs` is applied later. y
+    is labels (N,) int32, 0 and 1 (N, C), or numbers in their own units. test_rows: which of the
+    source's own training rows are the test rows; None where the source has test rows of its own
+    or there are none.
+    """
+
+    name: str
+    train: Split
+    validation: Split | None
+    test: Split | None
+    inputs: InputEncoding
+    target: TargetEncoding
+    notes: tuple[str, ...]
+    test_rows: np.ndarray | None
+
+
+Known = tuple[InputEncoding, TargetEncoding]
+
+
+def prepare(
+    source: Dataset | Table,
+    *,
+    test: float,
+    validation: float | None,
+    seed: int,
+    split_column: str | None = None,
+    group_column: str | None = None,
+    options: ColumnOptions = ColumnOptions(),  # noqa: B008 - frozen
+    known: Known | None = None,
+) -> Prepared:
+    """Split the rows and fit the encodings to the training rows.
+
+    test, validation: fractions, stratified by class; validation=None is a tenth, at most 2000
+    rows. split_column: the column of a table that says train, validation (valid, val) or test of
+    each row; validation rows are drawn by fraction where it names none. group_column: whose
+    values are never in two parts. Neither is a feature. known: encodings that are applied in
+    place of fitting. Raises InputError for what cannot be split, encoded or told apart.
+    """
+    if isinstance(source, Table):
+        from mlp_jax.data.tables.split import split_table
+
+        parts = split_table(source, test, validation, seed, split_column, group_column)
+        return _prepare_table(source, parts, options, known)
+    named = split_column or group_column
+    if named is not None:
+        raise InputError(
+            f"'{source.name}' has no column '{named}' to split by: its rows are arrays without"
+            " named columns."
+        )
+    return _prepare_dataset(source, test, validation, seed, known)
+
+
+def _prepare_dataset(
+    source: Dataset, test: float, validation: float | None, seed: int, known: Known | None
+) -> Prepared:
+    n_rows = len(source.train)
+    part = part_of_rows(
+        n_rows,
+        source.train.y if source.is_classification else None,
+        test=None if source.test is not None else test,
+        validation=usual_validation(n_rows) if validation is None else validation,
+        seed=seed,
+    )
+    train = _take(source.train, part == TRAIN)
+    held_out = _take(source.train, part == TEST) or None
+    inputs, target = known or (_array_encoding(source, train), array_target(source, train.y))
+    return Prepared(
+        source.name,
+        train,
+        _take(source.train, part == VALIDATION) or None,
+        source.test if source.test is not None else held_out,
+        inputs,
+        target,
+        (),
+        np.flatnonzero(part == TEST) if held_out else None,
+    )
+
+
+def _take(rows: Split, chosen: np.ndarray) -> Split:
+    return rows if chosen.all() else Split(rows.x[chosen], rows.y[chosen])
+
+
+def _array_encoding(source: Dataset, train: Split) -> ArrayEncoding:
+    scaling = fit_scaling(train.x, pixels=source.image_shape is not None)
+    return ArrayEncoding(
+        source.n_features,
+        tuple(scaling.scale.reshape(-1).tolist()),
+        tuple(scaling.offset.reshape(-1).tolist()),
+        train.x.dtype == np.uint8,
+        source.image_shape or (),
+        source.feature_names,
+    )
+
+
+def array_target(source: Dataset, y: np.ndarray) -> TargetEncoding:
+    """What a data set predicts: classes; several columns of 0 and 1; or numbers, standardized."""
+    if source.is_classification:
+        return TargetEncoding("classification", (), source.classes)
+    if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all():
+        return TargetEncoding("multilabel")
+    columns = y.reshape(len(y), -1).astype(np.float64)
+    spread = np.where(np.ptp(columns, axis=0) == 0, 0.0, columns.std(axis=0))
+    scale = np.where(spread == 0, 1.0, spread)
+    return TargetEncoding(
+        "regression", (), (), tuple(scale.tolist()), tuple(columns.mean(axis=0).tolist())
+    )
+
+
+def _prepare_table(
+    source: Table, parts: "Parts", options: ColumnOptions, known: Known | None
+) -> Prepared:
+    from mlp_jax.data.tables.encode import encode
+    from mlp_jax.data.tables.fit import fit_encoding
+    from mlp_jax.data.tables.split import encode_parts, labelled_rows
+    from mlp_jax.data.tables.targets import encode_target, fit_target
+
+    frame, part = source.frame, parts.part
+    notes = list(parts.notes)
+    if known is None:
+        chosen = part == TRAIN
+        target, _ = fit_target(frame, source.targets, task=parts.task, rows=chosen)
+        inputs, found = fit_encoding(
+            frame,
+            targets=source.targets,
+            kinds=source.kinds,
+            options=options,
+            rows=chosen,
+            ignored=parts.columns,
+        )
+        notes.extend(found)
+    else:
+        if not isinstance(known[0], TableEncoding):
+            raise InputError(f"'{source.name}' is a table, but the model was trained on arrays.")
+        inputs, target = known[0], known[1]
+    y = encode_target(target, frame, missing_allowed=True)
+    train, validation, test = (
+        Split(x, y[part == number]) if len(x) else None
+        for number, x in enumerate(encode_parts(inputs, frame, part))
+    )
+    assert train is not None
+    if source.test is not None:
+        rows = labelled_rows(source.test, target)
+        test = Split(
+            encode(inputs, source.test.filter(rows)),
+            encode_target(target, source.test.filter(rows)),
+        )
+    test_rows = np.flatnonzero(part == TEST) if test is not None and source.test is None else None
+    return Prepared(source.name, train, validation, test, inputs, target, tuple(notes), test_rows)

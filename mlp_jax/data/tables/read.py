@@ -1,0 +1,162 @@
+"""From a file to a Table: CSV, TSV, Parquet, NPY; and which columns are predicted."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from mlp_jax.data.arrays import TASKS
+from mlp_jax.data.table import Kind, Table
+from mlp_jax.data.tables.delimited import check_names, read_delimited
+from mlp_jax.data.tables.encode import missing_text
+from mlp_jax.data.tables.fit import check_kinds
+from mlp_jax.errors import DataFileError, InputError, UnknownNameError
+
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".npy")
+USUAL_TARGETS = ("target", "label", "class", "y")
+_PARQUET = b"PAR1"
+
+
+def read_table(
+    path: Path,
+    *,
+    targets: Sequence[str] = (),
+    task: str = "auto",
+    kinds: Mapping[str, Kind] | None = None,
+    drop: Sequence[str] = (),
+    header: bool = True,
+) -> Table:
+    """The table in a file, by its suffix (SUFFIXES; a .npy holds numbers (N, I)).
+
+    targets: columns by name, or by index from 0 or, from the end, −1; without any, the only one
+    called target, label, class or y. Without a header, and in a .npy, columns are "0", "1", ….
+    drop: columns to leave out. Raises DataFileError for a file that cannot be read, InputError
+    for a name that is wrong (and says the nearest) or ambiguous, duplicate names, no rows.
+    """
+    if task not in TASKS:
+        raise UnknownNameError("task", task, TASKS)
+    kinds = dict(kinds or {})
+    written = tuple(name for name, kind in kinds.items() if kind == "categorical")
+    frame = read_frame(path, header=header, as_text=written)
+    check_kinds(kinds, frame.columns)
+    absent = [name for name in drop if name not in frame.columns]
+    if absent:
+        raise InputError(f"'{path}' has no column {missing_text(absent, frame.columns)} to drop.")
+    found = tuple(dict.fromkeys(find_column(path, name, frame.columns) for name in targets))
+    found = found or (_usual_target(path, frame.columns),)
+    both = [name for name in found if name in drop]
+    if both:
+        raise InputError(f"Column '{both[0]}' is both the target and to be dropped.")
+    kept = {name: kind for name, kind in kinds.items() if name not in drop}
+    name = path.name.removesuffix(".gz")
+    return Table(Path(name).stem, frame.drop(drop), found, kinds=kept, task=task)
+
+
+def read_frame(path: Path, *, header: bool = True, as_text: tuple[str, ...] = ()) -> pl.DataFrame:
+    """The columns of a table's file, as `read_table` reads them."""
+    name = path.name.lower()
+    if not name.endswith(SUFFIXES):
+        raise UnknownNameError("kind of table file", path.name, SUFFIXES)
+    if not path.exists():
+        raise DataFileError(f"There is no file '{path}'.")
+    if path.is_dir():
+        raise DataFileError(f"'{path}' is a folder, not a file.")
+    if name.endswith(".npy"):
+        return _read_npy(path)
+    if name.endswith(".parquet"):
+        return _read_parquet(path)
+    separator = "\t" if ".tsv" in name else None
+    return read_delimited(path, separator=separator, header=header, as_text=as_text)
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    with path.open("rb") as file:
+        head = file.read(4)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 4))
+        tail = file.read()
+    if head != _PARQUET:
+        raise DataFileError(
+            f"'{path}' is empty." if not size else f"'{path}' is not a Parquet file."
+        )
+    if tail != _PARQUET or size < 12:
+        raise DataFileError(
+            f"'{path}' is a truncated Parquet file: its end is missing after {size} bytes."
+        )
+    try:
+        frame = pl.read_parquet(path, glob=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise DataFileError(f"'{path}' is a damaged Parquet file: {reason}.") from None
+    check_names(path, frame.columns)
+    if not frame.height:
+        raise InputError(f"'{path}' has no rows.")
+    return frame
+
+
+def _read_npy(path: Path) -> pl.DataFrame:
+    try:
+        array = np.load(path, allow_pickle=False, mmap_mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        if "allow_pickle" in str(error) or "object" in str(error).lower():
+            raise InputError(
+                f"'{path}' holds objects, which only a pickle can: save it as numbers."
+            ) from None
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise DataFileError(f"'{path}' is no whole .npy file: {reason}.") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "biufU":
+        raise InputError(
+            f"A table in a .npy file is numbers (rows, columns), but '{path}' holds"
+            f" {getattr(array, 'dtype', 'arrays')} of shape {getattr(array, 'shape', ())}."
+        )
+    if not array.size:
+        raise InputError(f"'{path}' has no rows or no columns: its shape is {array.shape}.")
+    return pl.DataFrame({str(k): _column(array[:, k]) for k in range(array.shape[1])})
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    """A column on its own, in a type that polars has."""
+    values = np.ascontiguousarray(values)
+    return values.astype(np.float32) if values.dtype == np.float16 else values
+
+
+def find_column(path: Path, name: str, columns: Sequence[str]) -> str:
+    """The column of that name or index; InputError for none, or for two that it could be."""
+    index = int(name) if name.lstrip("-").isdecimal() else None
+    inside = index is not None and -len(columns) <= index < len(columns)
+    by_index = columns[index] if index is not None and inside else None
+    if name in columns:
+        if by_index is not None and by_index != name:
+            raise InputError(
+                f"'{name}' is ambiguous in '{path}': it is the name of column"
+                f" {list(columns).index(name)} and the index of column '{by_index}'."
+            )
+        return name
+    if by_index is not None:
+        return by_index
+    if index is not None:
+        raise InputError(
+            f"'{path}' has no column {name}: its {len(columns)} columns are 0 to"
+            f" {len(columns) - 1}, or −{len(columns)} to −1 from the end."
+        )
+    raise InputError(
+        f"'{path}' has no column {missing_text([name], columns)}; its columns: {listed(columns)}."
+    )
+
+
+def _usual_target(path: Path, columns: Sequence[str]) -> str:
+    usual = [name for name in columns if name.lower() in USUAL_TARGETS]
+    if len(usual) == 1:
+        return usual[0]
+    several = f" ({', '.join(usual)} could each be it)" if usual else ""
+    raise InputError(
+        f"Which column of '{path}' is to be predicted{several}? Name the target; the columns:"
+        f" {listed(columns)}."
+    )
+
+
+def listed(names: Sequence[str], most: int = 30) -> str:
+    """Names in a message, the first of them where there are many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,75 @@
+"""The compiled calls of an epoch: how many steps each walks, compiled once for equal fits."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from mlp_jax.proof.quick import platform
+from mlp_jax.training.epoch import (
+    DeviceData,
+    Program,
+    Seed,
+    Totals,
+    TrainState,
+    epoch_order,
+    run_steps,
+)
+
+SECONDS_A_CALL = 1.0
+STEP_OVERHEAD = 2e-5
+FLOPS_A_SECOND = {"cpu": 1.5e11, "gpu": 2e13}
+
+Calls = dict[int, Callable[..., tuple[TrainState, Totals]]]
+
+
+def steps_a_call(program: Program, params: Any, steps: int) -> int:
+    """The length of a compiled call: an epoch, or equal parts of it of about a second each."""
+    multiplied = sum(p.size for p in jax.tree.leaves(params) if p.ndim > 1)
+    rate = FLOPS_A_SECOND.get(platform(), 1.5e11)
+    seconds = STEP_OVERHEAD + 6 * multiplied * program.batch_size / rate
+    most = max(int(SECONDS_A_CALL / seconds), 1)
+    return math.ceil(steps / math.ceil(steps / most))
+
+
+def compile_calls(
+    program: Program, state: TrainState, data: DeviceData, seed: Seed, done: int = 0
+) -> Calls:
+    """The compiled calls of an epoch by their number of steps: one, or two where it is cut.
+
+    The longest stands first, and an epoch is as many of it as fit and the other for the rest.
+    done: steps of the first epoch that are not to be repeated; where another kind of device took
+    them, what is left of that epoch may need a length of its own.
+    """
+    steps = -(-data.x.shape[0] // program.batch_size)
+    length = steps_a_call(program, state.params, steps)
+    order = jax.eval_shape(
+        functools.partial(epoch_order, n=data.x.shape[0], batch_size=program.batch_size),
+        seed,
+        np.int32(0),
+    )
+    leaves, structure = jax.tree.flatten((state, data, order, seed, np.int32(0)))
+    shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+    settings = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_device")
+    how = tuple(getattr(jax.config, name, None) for name in settings)
+    return {
+        count: _compiled(program, count, structure, shapes, how)
+        for count in dict.fromkeys(
+            (length, steps % length or length, (steps - done) % length or length)
+        )
+    }
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(
+    program: Program, count: int, structure: Any, shapes: tuple[Any, ...], how: tuple[Any, ...]
+) -> Callable[..., tuple[TrainState, Totals]]:
+    """The call of `count` steps for arguments of these shapes; equal ones are compiled once.
+
+    how: the settings of JAX that the program depends on besides its arguments.
+    """
+    arguments = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
+    return run_steps.lower(program, count, *arguments).compile()

@@ -1,0 +1,38 @@
+"""A run between two compiled calls: all that must be kept so that it goes on as if never cut."""
+
+from typing import Any, NamedTuple
+
+from mlp_jax.training.epoch import TrainState
+
+
+class Best(NamedTuple):
+    """The weights of the epoch whose monitored metric was best so far (score: larger is better)."""
+
+    score: float
+    epoch: int
+    params: Any
+    layer_state: Any
+
+
+class Position(NamedTuple):
+    """Where a run stands, on the host.
+
+    epoch: the one under way, from 1.  done: its steps so far.  loss, weight: their sums of
+    weight · loss and weight.  history: the records of the epochs before it.  stopped: patience or
+    a callback ended the run before its last epoch.
+    """
+
+    epoch: int = 1
+    done: int = 0
+    loss: float = 0.0
+    weight: float = 0.0
+    history: tuple[dict[str, float], ...] = ()
+    stopped: bool = False
+
+
+class Snapshot(NamedTuple):
+    """State on the device, position on the host, and the best weights where they are tracked."""
+
+    state: TrainState
+    position: Position = Position()
+    best: Best | None = None
