@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import tyro
 
 from mlp_jax.cli.compare import compare
+from mlp_jax.cli.report import report
 from mlp_jax.cli.runs import runs
 from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.proof.loops import SAMPLES
@@ -163,4 +164,5 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "explain": explain,
     "runs": runs,
     "compare": compare,
+    "report": report,
 }

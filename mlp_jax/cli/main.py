@@ -14,6 +14,7 @@ usage: mlp-jax COMMAND [OPTIONS]
   explain   the backward pass of a network, equation by equation, with its shapes
   runs      the runs in a folder: data, network, best metric, when
   compare   what differs between runs, and their curves in one picture
+  report    one HTML page about a run: proof, curves, mistakes, gradients
 
 mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits --hidden 256 256
 """

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def draw_curves(runs: Sequence[RunRecord], path: Path) -> bool:
     figure = new_figure(5.6 * columns, height)
     for axes, panel in zip(grid_of_axes(figure, len(shown), columns), shown, strict=True):
         _draw_panel(axes, runs, panel)
-    known = {}
+    known: dict[str, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         known |= dict(zip(labels, handles, strict=True))

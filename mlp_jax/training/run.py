@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mlp_jax.data import Dataset, Split, fit_scaling, load, split
+from mlp_jax.data.prepare import Prepared, prepare
+from mlp_jax.data.table import Table
 from mlp_jax.errors import DivergedError, RunFolderError
 from mlp_jax.files import write_json_atomic, write_text_atomic
 from mlp_jax.model.metrics import TEST_METRICS, check_metrics, default_metrics
@@ -240,3 +242,13 @@ def _tested(
     if test is None:
         return {}, np.zeros((0, 1))
     return fitted.evaluate(test, tuple(dict.fromkeys(names)))
+
+
+def source(config: TrainConfig) -> Dataset | Table:
+    """The data that a run was asked to train on, as they are now."""
+    return load(config.data)
+
+
+def prepared(config: TrainConfig) -> Prepared:
+    """The data of a run, split and encoded exactly as the run did it."""
+    return prepare(source(config), test=config.test, validation=config.validation, seed=config.seed)
