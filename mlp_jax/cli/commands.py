@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import tyro
 
 from mlp_jax.cli.compare import compare
+from mlp_jax.cli.datasets import datasets
 from mlp_jax.cli.report import report
 from mlp_jax.cli.runs import runs
 from mlp_jax.errors import InputError, RunFolderError
@@ -165,4 +166,5 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "runs": runs,
     "compare": compare,
     "report": report,
+    "datasets": datasets,
 }

@@ -15,6 +15,7 @@ usage: mlp-jax COMMAND [OPTIONS]
   runs      the runs in a folder: data, network, best metric, when
   compare   what differs between runs, and their curves in one picture
   report    one HTML page about a run: proof, curves, mistakes, gradients
+  datasets  what can be trained on, and whether it is on this machine
 
 mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits --hidden 256 256
 """

@@ -26,6 +26,8 @@ def from_arrays(
 ) -> Dataset:
     """Make a Dataset of x (N, I), or images (N, H, W) or (N, H, W, channels), and y.
 
+    Images of one channel are grey, those of three are red, green and blue.
+
     uint8 stays uint8, float64 stays float64, every other number becomes float32.
     `task` "auto" takes whole numbers, booleans and strings in y (N,) for labels and floats in
     y (N,) or (N, C) for targets. With `classes`, whole numbers index it and strings are looked up
@@ -55,15 +57,21 @@ def from_arrays(
         encoded, names = [_targets(y, w) for y, w in zip(targets, places, strict=True)], ()
 
     splits = [Split(x, y) for x, y in zip(flat, encoded, strict=True)]
-    image_shape = shapes[0][:2] if shapes[0] and math.prod(shapes[0][2:]) == 1 else None
     return Dataset(
         name=name,
         train=splits[0],
         test=splits[1] if test is not None else None,
         classes=names,
-        image_shape=image_shape,
+        image_shape=_image_shape(shapes[0]),
         feature_names=feature_names,
     )
+
+
+def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """(height, width) of grey images, (height, width, 3) of colour; None for what is no picture."""
+    if not shape or (len(shape) == 3 and shape[2] not in (1, 3)):
+        return None
+    return shape[:2] if shape[2:] == (1,) else shape
 
 
 def _features(x: np.ndarray, where: str) -> tuple[np.ndarray, tuple[int, ...]]:

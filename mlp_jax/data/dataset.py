@@ -30,7 +30,8 @@ class Dataset:
     """Training rows, the set's own test rows where it has some, and their meaning.
 
     x is uint8 (pixels; they stay uint8 in memory), float32 or float64. `classes` names the labels
-    0 to C-1 and is empty for regression. `image_shape` is (height, width) of a row of pixels.
+    0 to C-1 and is empty for regression. `image_shape` is (height, width) of a row of pixels,
+    or (height, width, 3) with red, green and blue of each pixel side by side.
     Raises InputError, in one sentence that says where, for anything that cannot be trained on.
     """
 
@@ -38,7 +39,7 @@ class Dataset:
     train: Split
     test: Split | None
     classes: tuple[str, ...]
-    image_shape: tuple[int, int] | None
+    image_shape: tuple[int, ...] | None
     feature_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -142,7 +143,7 @@ def _check_meaning(dataset: Dataset) -> None:
         raise InputError(f"In '{name}', a class name occurs twice: {', '.join(dataset.classes)}.")
     if shape is not None and math.prod(shape) != width:
         raise InputError(
-            f"In '{name}', images of {shape[0]} × {shape[1]} pixels need"
+            f"In '{name}', images of {' × '.join(map(str, shape))} pixels need"
             f" {math.prod(shape)} features, but x has {width}."
         )
     if dataset.feature_names and len(dataset.feature_names) != width:

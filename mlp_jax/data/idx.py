@@ -10,12 +10,13 @@ import io
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mlp_jax.data.arrays import from_arrays
+from mlp_jax.data.bounds import as_size, inflation_bound
 from mlp_jax.data.dataset import Dataset
 from mlp_jax.errors import DataFileError, InputError
 
@@ -29,29 +30,34 @@ DTYPES: dict[int, np.dtype] = {
 }
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
-_FILES = (
-    ("train-images", "idx3-ubyte"),
-    ("train-labels", "idx1-ubyte"),
-    ("t10k-images", "idx3-ubyte"),
-    ("t10k-labels", "idx1-ubyte"),
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
 )
 
 
-def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
+def read_idx(
+    path: str | os.PathLike[str], seen: Callable[[bytes | bytearray], object] | None = None
+) -> np.ndarray:
     """Read an IDX file, plain or gzipped, into an array of the machine's byte order.
 
-    Raises DataFileError for a file that is missing, is not IDX, or does not hold exactly what its
-    header promises. Memory never exceeds what the file holds.
+    `seen` is called with the decompressed bytes, piece by piece (a digest's update).
+    Raises DataFileError for a file that is missing, is not IDX, does not hold exactly what its
+    header promises, or would inflate beyond 1 GiB and 100 times its size. Memory never exceeds
+    what the file holds.
     """
     path = Path(path)
     try:
         with path.open("rb") as raw:
+            size = path.stat().st_size
             if raw.read(2) == _GZIP:
                 raw.seek(0)
                 with gzip.GzipFile(fileobj=raw, mode="rb") as stream:
-                    return _read(stream, path, None)
+                    return _read(stream, path, None, inflation_bound(size), seen)
             raw.seek(0)
-            return _read(raw, path, path.stat().st_size)
+            return _read(raw, path, size, size, seen)
     except FileNotFoundError:
         raise DataFileError(f"There is no file '{path}'.") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -101,12 +107,10 @@ def read_folder(
     folder = Path(folder)
     if not folder.is_dir():
         raise DataFileError(f"There is no folder '{folder}'.")
-    found = [_find(folder, stem, kind) for stem, kind in _FILES]
+    found = [find_idx(folder, file) for file in FILES]
     needed = 4 if any(found[2:]) else 2
     missing = [
-        f"{stem}-{kind}"
-        for (stem, kind), path in zip(_FILES[:needed], found[:needed], strict=True)
-        if path is None
+        file for file, path in zip(FILES[:needed], found[:needed], strict=True) if path is None
     ]
     if missing:
         raise DataFileError(f"'{folder}' has no {' and no '.join(missing)} (nor with .gz).")
@@ -126,7 +130,13 @@ def read_folder(
     )
 
 
-def _read(stream: io.BufferedIOBase, path: Path, size: int | None) -> np.ndarray:
+def _read(
+    stream: io.BufferedIOBase,
+    path: Path,
+    size: int | None,
+    bound: int,
+    seen: Callable[[bytes | bytearray], object] | None,
+) -> np.ndarray:
     """Read from a stream of known size, or, where only its end tells the size, up to there."""
     start = stream.read(4)
     if start[:2] != b"\0\0"[: len(start)] or not start:
@@ -151,10 +161,17 @@ def _read(stream: io.BufferedIOBase, path: Path, size: int | None) -> np.ndarray
     held = None if size is None else size - len(start) - len(sizes)
     if held is not None and held != promised:
         raise _mismatch(path, shape, promised, f"{held}")
-    values = _read_up_to(stream, promised + 1)
+    values = _read_up_to(stream, min(promised, bound) + 1)
+    if len(values) > bound:
+        raise DataFileError(
+            f"'{path}' inflates to more than {as_size(bound)}, which is refused for its size."
+        )
     if len(values) != promised:
         more = len(values) > promised
         raise _mismatch(path, shape, promised, "more" if more else f"{len(values)}")
+    if seen is not None:
+        for piece in (start, sizes, values):
+            seen(piece)
     try:
         array = np.frombuffer(values, dtype).reshape(shape)
     except ValueError as error:
@@ -176,9 +193,10 @@ def _read_up_to(stream: io.BufferedIOBase, limit: int) -> bytearray:
     return values
 
 
-def _find(folder: Path, stem: str, kind: str) -> Path | None:
-    names = [f"{stem}{mark}{kind}{end}" for end in ("", ".gz") for mark in "-."]
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+def find_idx(folder: Path, name: str) -> Path | None:
+    """The file of an IDX name like 'train-images-idx3-ubyte' in a folder, in any of its forms."""
+    forms = [form + end for end in ("", ".gz") for form in (name, name.replace("-idx", ".idx"))]
+    return next((folder / form for form in forms if (folder / form).is_file()), None)
 
 
 def _read_images(path: Path) -> np.ndarray:

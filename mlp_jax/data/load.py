@@ -1,76 +1,156 @@
-"""From what a user writes, a name or a file, to a Dataset."""
+"""From what a user writes, a name, a file or an address, to a Dataset or a Table."""
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from mlp_jax.data.arrays import TASKS
 from mlp_jax.data.dataset import Dataset
-from mlp_jax.data.digits import load_digits
 from mlp_jax.data.idx import read_folder
 from mlp_jax.data.npz import read_npz
+from mlp_jax.data.sources import address, hub, openml
+from mlp_jax.data.sources.catalog import ALIASES, ENTRIES
+from mlp_jax.data.table import Kind, Table
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
-DATA_VARIABLE = "MLP_JAX_DATA"
-_DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-_DIGITS = tuple("0123456789")
-_GARMENTS = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".npy")
+FILE_SUFFIXES = (*TABLE_SUFFIXES, ".npz")
+FORMS = (
+    "idx:FOLDER",
+    "FILE.csv",
+    "FILE.parquet",
+    "FILE.npz",
+    "openml:NAME",
+    "hf:NAME",
+    "https://…",
 )
-_HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
-# name: (folder under $MLP_JAX_DATA, as torchvision lays it out; classes)
-_MNIST_KIN = {
-    "mnist": ("MNIST/raw", _DIGITS),
-    "fashion_mnist": ("FashionMNIST/raw", _GARMENTS),
-    "kmnist": ("KMNIST/raw", _HIRAGANA),
-}
+_NO_KINDS: Mapping[str, Kind] = MappingProxyType({})
 
 
-def load(spec: str, *, task: str = "auto") -> Dataset:
-    """Load 'digits', 'mnist', 'fashion_mnist', 'kmnist', 'idx:FOLDER' or a path 'FILE.npz'.
+def load(
+    spec: str,
+    *,
+    task: str = "auto",
+    targets: Sequence[str] = (),
+    data_dir: str | os.PathLike[str] | None = None,
+    kinds: Mapping[str, Kind] = _NO_KINDS,
+    drop: Sequence[str] = (),
+    header: bool = True,
+) -> Dataset | Table:
+    """Load a set of the catalog by name, a file, an IDX folder, openml:, hf: or an address.
 
-    The named sets but 'digits' are looked for under $MLP_JAX_DATA, where torchvision puts them;
-    Fashion-MNIST also where Debian's package does. `task` is 'auto', 'classification' or
-    'regression', and chooses for an .npz file. Raises UnknownNameError, DataFileError, InputError.
+    Sets with columns come as Table, arrays as Dataset. `task` is "auto", "classification" or
+    "regression". `targets` (columns by name or index), `kinds` and `drop` are for tables only; a
+    named table has a target of its own, which `targets` overrides. `header`: whether the first
+    line of a CSV names its columns. Named sets lie in, and downloads go to, `data_dir`, else what
+    MLP_JAX_DATA names, else the user's data directory.
+    Raises UnknownNameError, DataFileError, InputError.
     """
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
-    if spec.endswith(".npz"):
-        return read_npz(Path(spec).expanduser(), task=task)
-    if task == "regression":
-        raise InputError(f"'{spec}' holds classes, so it cannot be used for regression.")
-    if spec == "digits":
-        return load_digits()
-    if spec in _MNIST_KIN:
-        return read_folder(_find_folder(spec), name=spec, classes=_MNIST_KIN[spec][1])
+
+    def read(path: Path) -> Dataset | Table:
+        return _read_file(path, task, targets, kinds, drop, header)
+
+    def read_table(path: Path) -> Table:
+        return _read_table(path, task, targets, kinds, drop, header)
+
+    name = ALIASES.get(spec, spec)
+    if name in ENTRIES:
+        return _as_asked(ENTRIES[name].load(data_dir), task, targets, kinds, drop)
     if spec.startswith("idx:"):
-        return read_folder(Path(spec.removeprefix("idx:")).expanduser())
-    raise UnknownNameError("data set", spec, ("digits", *_MNIST_KIN, "idx:FOLDER", "FILE.npz"))
+        folder = Path(spec.removeprefix("idx:")).expanduser()
+        return _as_asked(read_folder(folder), task, targets, kinds, drop)
+    if spec.startswith(openml.PREFIX):
+        return _as_asked(openml.load_openml(spec, data_dir), task, targets, kinds, drop)
+    if spec.startswith(hub.PREFIX):
+        return hub.load_hub(spec, read_table, data_dir)
+    if spec.startswith(address.PREFIXES):
+        return address.load_address(spec, read, FILE_SUFFIXES, data_dir)
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return _as_asked(read_folder(path), task, targets, kinds, drop)
+    if path.is_file() or spec.lower().endswith(FILE_SUFFIXES):
+        return read(path)
+    raise UnknownNameError("data set", spec, (*ENTRIES, *FORMS))
 
 
-def _find_folder(name: str) -> Path:
-    relative = _MNIST_KIN[name][0]
-    root = os.environ.get(DATA_VARIABLE)
-    candidates = [Path(root).expanduser() / relative] if root else []
-    if name == "fashion_mnist":
-        candidates.append(_DEBIAN_FASHION_MNIST)
-    for folder in candidates:
-        if folder.is_dir():
-            return folder
-    place = f"'{candidates[0]}'" if root else f"{relative} in a folder that {DATA_VARIABLE} names"
-    package = (
-        ", or run apt-get install dataset-fashion-mnist (Debian)" if name == "fashion_mnist" else ""
+def _read_file(
+    path: Path,
+    task: str,
+    targets: Sequence[str],
+    kinds: Mapping[str, Kind],
+    drop: Sequence[str],
+    header: bool,
+) -> Dataset | Table:
+    name = path.name.lower()
+    if not name.endswith(FILE_SUFFIXES):
+        raise InputError(f"'{path}' is of no known kind: {', '.join(FILE_SUFFIXES)}.")
+    if not path.is_file():
+        raise DataFileError(f"There is no file '{path}'.")
+    if name.endswith(".npz"):
+        _refuse_columns(path.name, targets, kinds, drop)
+        return read_npz(path, task=task)
+    return _read_table(path, task, targets, kinds, drop, header)
+
+
+def _read_table(
+    path: Path,
+    task: str,
+    targets: Sequence[str],
+    kinds: Mapping[str, Kind],
+    drop: Sequence[str],
+    header: bool,
+) -> Table:
+    from mlp_jax.data.tables.read import read_table
+
+    return read_table(path, targets=targets, task=task, kinds=kinds, drop=drop, header=header)
+
+
+def _as_asked(
+    source: Dataset | Table,
+    task: str,
+    targets: Sequence[str],
+    kinds: Mapping[str, Kind],
+    drop: Sequence[str],
+) -> Dataset | Table:
+    """A set that brings its own target, with what the user asks of its task and columns."""
+    if isinstance(source, Dataset):
+        _refuse_columns(source.name, targets, kinds, drop)
+        if task == "regression" and source.is_classification:
+            raise InputError(f"'{source.name}' holds classes, so it cannot be used for regression.")
+        return source
+    from mlp_jax.data.tables.read import find_column
+
+    known = source.frame.columns
+    for column in (*kinds, *drop):
+        if column not in known:
+            raise UnknownNameError("column", column, known)
+    chosen = tuple(find_column(Path(source.name), target, known) for target in targets)
+    found = chosen or source.targets
+    if not found:
+        raise InputError(f"'{source.name}' names no target: say which column with --target.")
+    both = [column for column in found if column in drop]
+    if both:
+        raise InputError(f"Column '{both[0]}' is both the target and to be dropped.")
+    own_task = "auto" if chosen and chosen != source.targets else source.task
+    return replace(
+        source,
+        frame=source.frame.drop(drop),
+        targets=found,
+        kinds={k: v for k, v in {**source.kinds, **kinds}.items() if k not in drop},
+        task=own_task if task == "auto" else task,
     )
-    raise DataFileError(
-        f"'{name}' is not on this machine: put train-images-idx3-ubyte, train-labels-idx1-ubyte,"
-        " t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (or each with .gz) into"
-        f" {place}{package}."
-    )
+
+
+def _refuse_columns(
+    name: str, targets: Sequence[str], kinds: Mapping[str, Kind], drop: Sequence[str]
+) -> None:
+    for option, value in (("target", targets), ("kinds", kinds), ("drop", drop)):
+        if value:
+            raise InputError(
+                f"'{name}' has its targets beside its rows, and no named columns:"
+                f" --{option} is for tables."
+            )

@@ -5,11 +5,13 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
 from mlp_jax.data.arrays import from_arrays
+from mlp_jax.data.bounds import as_size, inflation_bound
 from mlp_jax.data.dataset import Dataset
 from mlp_jax.errors import DataFileError, InputError
 
@@ -21,8 +23,9 @@ def read_npz(path: str | os.PathLike[str], *, task: str = "auto") -> Dataset:
     """Read x and y, X and y, or x_train, y_train, x_test and y_test; and `classes` if there.
 
     Arrays are taken as `from_arrays` takes them, which says what `task` does.
-    Raises DataFileError for a file that is missing, damaged or no .npz, InputError for keys that
-    are missing, object arrays, and what `from_arrays` refuses.
+    Raises DataFileError for a file that is missing, damaged, no .npz, or would inflate beyond
+    1 GiB and 100 times its size; InputError for keys that are missing, object arrays, and what
+    `from_arrays` refuses.
     """
     path = Path(path)
     arrays = _read_arrays(path)
@@ -54,6 +57,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             if file.read(2) != b"PK":
                 raise DataFileError(f"'{path}' is not an .npz file (a zip of NumPy arrays).")
             file.seek(0)
+            _check_inflation(path, file)
             with np.load(file, allow_pickle=False) as archive:
                 return {key: _member(path, archive, key) for key in archive if key in wanted}
     except FileNotFoundError:
@@ -65,6 +69,23 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise DataFileError(f"'{path}' is a damaged or truncated .npz file: {reason}.") from None
     except OSError as error:
         raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
+
+
+def _check_inflation(path: Path, file: BinaryIO) -> None:
+    """Refuse a file whose members would fill the memory.
+
+    A member is read up to the size that the directory declares and no further; what differs from
+    it fails its checksum.
+    """
+    bound = inflation_bound(path.stat().st_size)
+    with zipfile.ZipFile(file) as archive:
+        declared = sum(member.file_size for member in archive.infolist())
+    file.seek(0)
+    if declared > bound:
+        raise DataFileError(
+            f"'{path}' would inflate to {as_size(declared)}, more than the {as_size(bound)} that"
+            " its size allows."
+        )
 
 
 def _member(path: Path, archive: NpzFile, key: str) -> np.ndarray:

@@ -107,7 +107,7 @@ def confusion_matrix(
 
 def first_layer(
     W: Float[np.ndarray, "I J"],
-    image_shape: tuple[int, int] | None,
+    image_shape: tuple[int, ...] | None,
     path: PathLike,
     a_max: int = 64,
     *,
@@ -115,8 +115,9 @@ def first_layer(
 ) -> None:
     """Draw the weights into the a_max units of largest norm, on one scale symmetric about 0.
 
-    With image_shape (height, width), height · width = I, each unit is a picture; without, the
-    weights are a heat map of features by units. Raises InputError for an image_shape of another I.
+    With image_shape (height, width), height · width = I, each unit is a picture; with (height,
+    width, 3) a picture in colour, in which the weight 0 is middle grey; without, the weights are a
+    heat map of features by units. Raises InputError for an image_shape of another I.
     """
     weights = np.asarray(W, np.float64)
     n_features, n_units = weights.shape
@@ -275,12 +276,13 @@ def _name_classes(axes: "Axes", classes: Sequence[str]) -> None:
 
 
 def _mosaic(tiles: np.ndarray) -> np.ndarray:
-    """Pictures (J, H, W) in a grid about as wide as high, NaN between and after them."""
-    n, height, width = tiles.shape
+    """Pictures (J, H, W) or (J, H, W, 3) in a grid about as wide as high, NaN between them."""
+    n, height, width, *channels = tiles.shape
     columns = max(1, min(n, round(math.sqrt(n * height / width))))
     rows = -(-n // columns)
     gap = 1
-    grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
+    size = (rows * (height + gap) - gap, columns * (width + gap) - gap)
+    grid = np.full((*size, *channels), np.nan)
     for i, tile in enumerate(tiles):
         top, left = i // columns * (height + gap), i % columns * (width + gap)
         grid[top : top + height, left : left + width] = tile
@@ -295,11 +297,18 @@ def _weight_image(
     *,
     aspect: Literal["equal", "auto"],
 ) -> None:
-    """An image with its colour bar; of many weights, the scale ends at the 99.5th percentile."""
+    """An image, with its colour bar where it is one of numbers and not of red, green and blue.
+
+    Of many weights, the scale ends at the 99.5th percentile.
+    """
     sizes = np.abs(weights[np.isfinite(weights)])
     share = 0.995 if sizes.size >= _MANY_WEIGHTS else 1.0
     limit = float(np.quantile(sizes, share) or sizes.max()) if sizes.size else 0.0
     limit = limit or 1.0
+    if image.ndim == 3:
+        colors = np.nan_to_num(np.clip(0.5 + image / (2 * limit), 0, 1), nan=1.0)
+        axes.imshow(colors, aspect=aspect, interpolation="nearest")
+        return
     drawn = axes.imshow(
         image, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect=aspect, interpolation="nearest"
     )

@@ -13,7 +13,7 @@ import numpy as np
 from mlp_jax.data import Dataset, Split, fit_scaling, load, split
 from mlp_jax.data.prepare import Prepared, prepare
 from mlp_jax.data.table import Table
-from mlp_jax.errors import DivergedError, RunFolderError
+from mlp_jax.errors import DivergedError, InputError, RunFolderError
 from mlp_jax.files import write_json_atomic, write_text_atomic
 from mlp_jax.model.metrics import TEST_METRICS, check_metrics, default_metrics
 from mlp_jax.proof import Report
@@ -193,6 +193,8 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     """
     check_folder(config.out)
     dataset = load(config.data)
+    if not isinstance(dataset, Dataset):
+        raise InputError(f"'{config.data}' is a table; a network trains on arrays.")
     loss = build_loss(config, dataset)
     network = build_network(config, loss, dataset)
     optimizer = build_optimizer(config)

@@ -34,10 +34,12 @@ def test_images_are_flattened_row_by_row_and_keep_their_shape():
         assert dataset.train.x[1].tolist() == list(range(12, 24))
 
 
-def test_images_in_colour_are_flattened_without_an_image_shape():
-    dataset = from_arrays("t", np.zeros((2, 3, 4, 3), np.uint8), np.array([[0], [1]]))
-    assert dataset.train.x.shape == (2, 36)
-    assert dataset.image_shape is None
+def test_images_in_colour_keep_their_three_channels_and_other_channels_are_no_picture():
+    images = np.arange(72, dtype=np.uint8).reshape(2, 3, 4, 3)
+    dataset = from_arrays("t", images, np.array([[0], [1]]))
+    assert dataset.train.x[1].tolist() == list(range(36, 72))
+    assert dataset.image_shape == (3, 4, 3)
+    assert from_arrays("t", images.reshape(2, 3, 3, 4), np.array([0, 1])).image_shape is None
 
 
 def test_images_of_two_shapes_are_refused():

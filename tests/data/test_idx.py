@@ -125,6 +125,15 @@ def test_a_promise_of_a_terabyte_is_refused_without_taking_memory(tmp_path, pack
     assert f"holds 3 bytes of values, but its header promises {1 << 40}" in message
 
 
+def test_a_gzip_file_that_inflates_beyond_its_bound_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlp_jax.data.bounds.MOST_FOR_FREE", 10_000)
+    content = by_hand(0x08, "B", (1 << 20,), bytes(1 << 20))
+    message = failure(tmp_path / "f", gzip.compress(content))
+    assert "inflates to more than 10" in message
+    (tmp_path / "f").write_bytes(content)
+    assert read_idx(tmp_path / "f").shape == (1 << 20,)
+
+
 @pytest.mark.parametrize("shape", [(0, *[2**32 - 1] * 4), (1,) * 70])
 def test_a_shape_beyond_numpy_is_refused(tmp_path, shape):
     content = by_hand(0x08, "B", shape, [1] * (shape[0] > 0))

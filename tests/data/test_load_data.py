@@ -1,5 +1,5 @@
 import re
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +7,11 @@ import pytest
 
 import mlp_jax.data
 from mlp_jax.data import load, write_idx
-from mlp_jax.data import load as load_by_name
+from mlp_jax.data.sources.published import IDX_SETS
+from mlp_jax.data.table import Table
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-
-
-@pytest.fixture
-def data_root(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLP_JAX_DATA", str(tmp_path))
-    return tmp_path
 
 
 def write_set(folder):
@@ -55,37 +50,34 @@ def test_fashion_mnist_loads_from_debians_package(monkeypatch):
         ("kmnist", "KMNIST/raw", "wo"),
     ],
 )
-def test_a_named_set_is_found_where_torchvision_puts_it(data_root, name, folder, ninth):
-    write_set(data_root / folder)
-    dataset = load(name)
+def test_a_named_set_is_found_where_torchvision_puts_it(tmp_path, monkeypatch, name, folder, ninth):
+    write_set(tmp_path / folder)
+    spec = IDX_SETS[name]
+    files = tuple(replace(file, content="") for file in spec.files)
+    here = replace(spec, files=files, rows=(2, 2), shape=(5, 3))
+    monkeypatch.setitem(IDX_SETS, name, here)
+    dataset = load(name, data_dir=tmp_path)
     assert dataset.name == name
     assert dataset.image_shape == (5, 3)
     assert len(dataset.classes) == 10
     assert dataset.classes[dataset.train.y[1]] == ninth
 
 
-def test_a_named_set_that_is_not_there_says_which_files_to_put_where(data_root, monkeypatch):
-    with pytest.raises(DataFileError, match=f"t10k-labels-idx1-ubyte.* into '{data_root}/MNIST/r"):
-        load("mnist")
-    monkeypatch.delenv("MLP_JAX_DATA")
-    with pytest.raises(DataFileError, match="KMNIST/raw in a folder that MLP_JAX_DATA names"):
-        load("kmnist")
-
-
-def test_fashion_mnist_that_is_not_there_names_the_package(monkeypatch, tmp_path):
-    monkeypatch.delenv("MLP_JAX_DATA", raising=False)
-    monkeypatch.setattr(
-        sys.modules[load_by_name.__module__], "_DEBIAN_FASHION_MNIST", tmp_path / "none"
-    )
-    with pytest.raises(DataFileError, match="apt-get install dataset-fashion-mnist"):
-        load("fashion_mnist")
+def test_fashion_mnist_that_cannot_be_had_names_the_package(monkeypatch, tmp_path):
+    spec = IDX_SETS["fashion_mnist"]
+    files = tuple(replace(file, urls=("http://127.0.0.1:9/x",)) for file in spec.files)
+    monkeypatch.setitem(IDX_SETS, "fashion_mnist", replace(spec, files=files, elsewhere=()))
+    with pytest.raises(DataFileError, match="or run apt-get install dataset-fashion-mnist"):
+        load("fashion_mnist", data_dir=tmp_path)
 
 
 def test_a_folder_of_idx_files_loads(tmp_path):
     write_set(tmp_path / "mine")
-    dataset = load(f"idx:{tmp_path / 'mine'}")
-    assert dataset.name == "mine"
-    assert dataset.classes == tuple("0123456789")
+    for spec in (f"idx:{tmp_path / 'mine'}", str(tmp_path / "mine")):
+        dataset = load(spec)
+        assert dataset.name == "mine"
+        assert dataset.train.x.dtype == np.uint8
+        assert dataset.classes == tuple("0123456789")
 
 
 def test_an_npz_file_loads_with_the_task_asked(tmp_path):
@@ -104,10 +96,60 @@ def test_a_missing_file_is_named():
 def test_an_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(UnknownNameError, match=r"data set 'fashion-mnist'. Did you mean 'fashion_"):
         load("fashion-mnist")
-    with pytest.raises(UnknownNameError, match=r"Known: FILE\.npz, digits, fashion_mnist, idx:FOL"):
-        load("table.csv")
+    with pytest.raises(UnknownNameError, match=r"Known: FILE\.csv, .*emnist:letters.*idx:FOLDER"):
+        load("somewhere")
     with pytest.raises(UnknownNameError, match="task"):
         load("digits", task="clustering")
+
+
+def test_a_file_of_another_kind_is_refused_with_the_known_kinds(tmp_path):
+    (tmp_path / "table.xls").write_bytes(b"")
+    with pytest.raises(InputError, match=r"table.xls' is of no known kind: \.csv, .*\.npz"):
+        load(str(tmp_path / "table.xls"))
+
+
+def test_a_table_comes_with_the_columns_asked_for(tmp_path):
+    path = tmp_path / "small.csv"
+    path.write_text("a,b,c,d\n1,x,2,0\n2,y,3,1\n")
+    table = load(str(path), targets=["c"], kinds={"d": "boolean"}, drop=["a"], task="regression")
+    assert isinstance(table, Table)
+    assert table.frame.columns == ["b", "c", "d"]
+    assert (table.targets, table.kinds, table.task) == (("c",), {"d": "boolean"}, "regression")
+    path.write_text("1,2\n3,4\n")
+    assert load(str(path), targets=["-1"], header=False).targets == ("1",)
+
+
+def test_a_named_table_has_a_target_that_can_be_overridden():
+    assert load("iris").targets == ("species",)
+    table = load("iris", targets=["petal width (cm)"], drop=["species"], task="regression")
+    assert table.targets == ("petal width (cm)",)
+    assert table.task == "regression"
+    assert "species" not in table.frame.columns
+    assert load("iris", targets=["-1"]).task == "classification"
+    assert load("iris", targets=["0"]).task == "auto"
+    assert load("diabetes", kinds={"sex": "categorical"}).kinds == {"sex": "categorical"}
+
+
+def test_columns_of_a_named_table_must_be_there():
+    with pytest.raises(InputError, match=r"petal"):
+        load("iris", targets=["petal widht (cm)"])
+    with pytest.raises(UnknownNameError, match=r"column 'species2'\. Did you mean 'species'"):
+        load("iris", drop=["species2"])
+    with pytest.raises(UnknownNameError, match="column 'age'"):
+        load("iris", kinds={"age": "numeric"})
+    with pytest.raises(InputError, match="'species' is both the target and to be dropped"):
+        load("iris", drop=["species"])
+
+
+@pytest.mark.parametrize(
+    "option", [{"targets": ["y"]}, {"kinds": {"a": "numeric"}}, {"drop": ["a"]}]
+)
+def test_arrays_have_no_columns_to_speak_of(tmp_path, option):
+    np.savez(tmp_path / "t.npz", x=np.zeros((2, 1)), y=np.array([0, 1]))
+    write_set(tmp_path / "mine")
+    for spec in ("digits", str(tmp_path / "t.npz"), f"idx:{tmp_path / 'mine'}"):
+        with pytest.raises(InputError, match="targets beside its rows"):
+            load(spec, **option)
 
 
 def test_a_set_of_classes_is_not_for_regression():

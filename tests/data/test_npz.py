@@ -1,3 +1,4 @@
+import struct
 import zipfile
 
 import numpy as np
@@ -137,3 +138,25 @@ def test_a_missing_file_or_a_folder_is_named(tmp_path):
         read_npz(tmp_path / "nowhere.npz")
     with pytest.raises(DataFileError, match="Is a directory"):
         read_npz(tmp_path)
+
+
+def test_an_archive_that_declares_more_than_its_bound_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlp_jax.data.bounds.MOST_FOR_FREE", 100_000)
+    assert read_npz(saved(tmp_path, x=np.zeros((4, 2000)), y=Y)).train.x.shape == (4, 2000)
+    path = saved(tmp_path, x=np.zeros((4, 200_000)), y=Y)
+    with pytest.raises(DataFileError, match=r"would inflate to 6\.4 MB, more than the .* allows"):
+        read_npz(path)
+    np.savez(path, x=np.zeros((4, 200_000)), y=Y)
+    assert read_npz(path).train.x.shape == (4, 200_000)
+
+
+def test_an_archive_that_declares_less_than_it_holds_is_refused(tmp_path):
+    path = saved(tmp_path, x=np.zeros((4, 200_000)), y=Y)
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo("x.npy").file_size
+    content = path.read_bytes()
+    true, false = struct.pack("<I", size), struct.pack("<I", 1000)
+    assert content.count(true) >= 1
+    path.write_bytes(content.replace(true, false))
+    with pytest.raises(DataFileError, match="damaged or truncated"):
+        read_npz(path)

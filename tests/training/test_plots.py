@@ -139,6 +139,16 @@ def test_first_layer_weights_are_pictures_in_red_and_blue(path):
     assert (pixels[..., 2] - pixels[..., 0]).max() > 100
 
 
+def test_weights_of_images_in_colour_are_pictures_in_colour(path):
+    W = np.zeros((4, 5, 3, 3))
+    for channel in range(3):
+        W[..., channel, channel] = 1.0
+    first_layer(W.reshape(60, 3), (4, 5, 3), path)
+    pixels = look_at(path)
+    for color in ((255, 128, 128), (128, 255, 128), (128, 128, 255)):
+        assert (np.abs(pixels[..., :3].astype(int) - color).max(axis=-1) <= 1).any()
+
+
 def test_only_the_largest_units_are_shown_in_the_order_of_their_norms(tmp_path):
     W = RNG.normal(size=(12, 10)) * 10.0 ** -np.arange(10)
     first_layer(W, (3, 4), tmp_path / "a.png", a_max=4)

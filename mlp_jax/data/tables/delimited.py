@@ -124,30 +124,14 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """The file in pieces of about PIECE bytes that end where a row ends."""
-    rest = b""
+    """The file in pieces of about PIECE bytes that end where a row ends: outside of quotes."""
     while block := file.read(PIECE):
-        block = rest + block
-        end = _end_of_row(block)
-        rest = block[end:]
-        if end:
-            yield block[:end]
-    if rest:
-        yield rest
-
-
-def _end_of_row(block: bytes) -> int:
-    """Behind the last \\n of a block that is not inside quotes; 0 if there is none."""
-    end = block.rfind(b"\n") + 1
-    if not block.count(b'"', 0, end) % 2:
-        return end
-    quote = block.rfind(b'"', 0, end)
-    while quote > 0:
-        end = block.rfind(b"\n", 0, quote) + 1
-        if not block.count(b'"', 0, end) % 2:
-            return end
-        quote = block.rfind(b'"', 0, end)
-    return 0
+        lines = [block, file.readline()]
+        inside = (block.count(b'"') + lines[1].count(b'"')) % 2
+        while inside and (line := file.readline()):
+            lines.append(line)
+            inside ^= line.count(b'"') % 2
+        yield b"".join(lines)
 
 
 def _parse(piece: bytes, form: Format, **options: Any) -> pl.DataFrame:
