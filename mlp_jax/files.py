@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlp_jax.errors import RunFolderError
+from mlp_jax.errors import MlpJaxError, RunFolderError
 
 
 def write_bytes_atomic(path: str | os.PathLike[str], data: bytes) -> None:
@@ -37,6 +37,11 @@ def write_json_atomic(path: str | os.PathLike[str], value: object) -> None:
     write_text_atomic(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
+def jsonl(record: Mapping[str, object]) -> str:
+    """A record as a line: keys sorted, floats with every digit, NaN and ∞ null."""
+    return json.dumps(plain(record), sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The records of a file of JSON lines; [] if there is none; a torn last line is left out.
 
@@ -62,9 +67,14 @@ def cut_back(path: str | os.PathLike[str], key: str, last: float) -> None:
 
 @contextmanager
 def as_run_folder_error(verb: str, path: Path) -> Iterator[None]:
-    """Turns an OSError of the block into a RunFolderError that says what could not be done."""
+    """Turns an OSError of the block into a RunFolderError that says what could not be done.
+
+    One of ours, which says so already, passes.
+    """
     try:
         yield
+    except MlpJaxError:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise RunFolderError(f"Could not {verb} {path}: {reason}.") from error

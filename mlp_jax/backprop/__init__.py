@@ -1,6 +1,7 @@
 """The mathematics: pure functions over arrays, layers as specifications, the tape as records."""
 
 from mlp_jax.backprop.activations import ACTIVATIONS
+from mlp_jax.backprop.columns import Categories
 from mlp_jax.backprop.dense import Activation, Dense
 from mlp_jax.backprop.gradient import (
     apply,
@@ -12,7 +13,7 @@ from mlp_jax.backprop.initializers import INITIALIZERS
 from mlp_jax.backprop.losses import LOSSES, Loss, get_loss
 from mlp_jax.backprop.network import NORMS, Residual, Sequential, mlp
 from mlp_jax.backprop.normalization import BatchNorm, LayerNorm, RMSNorm
-from mlp_jax.backprop.records import OuterProduct, PerExample, Tape, contract
+from mlp_jax.backprop.records import LookUp, OuterProduct, PerExample, Tape, contract
 from mlp_jax.backprop.regularizers import Dropout
 from mlp_jax.backprop.specification import Layer
 
@@ -23,10 +24,12 @@ __all__ = [
     "NORMS",
     "Activation",
     "BatchNorm",
+    "Categories",
     "Dense",
     "Dropout",
     "Layer",
     "LayerNorm",
+    "LookUp",
     "Loss",
     "OuterProduct",
     "PerExample",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from mlp_jax.backprop.layer import grad_bias, grad_weight
+from mlp_jax.backprop.layer import accumulator, grad_bias, grad_weight
 
 
 class OuterProduct(NamedTuple):
@@ -35,12 +35,34 @@ class PerExample(NamedTuple):
         return grad_bias(self.g, c)
 
 
-Record = OuterProduct | PerExample
+@partial(jax.tree_util.register_dataclass, data_fields=["index", "delta"], meta_fields=["n_rows"])
+@dataclass(frozen=True)
+class LookUp:
+    """A table of rows, of which each example took one: its gradient is 1ₖ ⊗ δₙ with k = indexₙ.
+
+    index (N,) counts rows from 1; 0, and whatever is no row, took none. delta (N, D). The one-hot
+    vector 1ₖ (n_rows,) is never formed.
+    """
+
+    index: Any
+    delta: Any
+    n_rows: int
+
+    def contract(self, c: Float[Array, " N"] | None) -> Float[Array, "K D"]:
+        """Σₙ cₙ 1ₖ ⊗ δₙ: row k is the sum of cₙ δₙ over the examples that took it, equation 3."""
+        total = accumulator(self.delta)
+        weighted = self.delta.astype(total)
+        if c is not None:
+            weighted = c[:, None].astype(total) * weighted
+        return jax.ops.segment_sum(weighted, self.index, self.n_rows + 1)[1:]
+
+
+Record = OuterProduct | PerExample | LookUp
 
 
 def is_record(node: Any) -> bool:
     """Whether a node of the tape is a record: the leaf test of every walk over a tape."""
-    return isinstance(node, (OuterProduct, PerExample))
+    return isinstance(node, (OuterProduct, PerExample, LookUp))
 
 
 @partial(

@@ -10,12 +10,15 @@ import tyro
 
 from mlp_jax.cli.compare import compare
 from mlp_jax.cli.datasets import datasets
+from mlp_jax.cli.evaluate import evaluate
+from mlp_jax.cli.export import export
+from mlp_jax.cli.predict import predict
 from mlp_jax.cli.report import report
 from mlp_jax.cli.runs import runs
 from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.proof.loops import SAMPLES
 from mlp_jax.proof.trial import Trial, check_trial, fault_list
-from mlp_jax.training.config import TrainConfig, read_config
+from mlp_jax.training.config import TrainConfig, read_config, run_config
 
 Options = TypeVar("Options")
 _MARKERS = (
@@ -64,19 +67,28 @@ def _parse(record: type[Options], command: str, about: str, words: list[str], de
 
 
 def _take_config(words: list[str]) -> tuple[TrainConfig, list[str]]:
-    """The defaults, from --config FILE if the words name one, and the other words."""
+    """The defaults, from --config FILE or the run to --resume if the words name one, and the rest.
+
+    The run is among the rest too.
+    """
     default, rest = TrainConfig(), []
     remaining = iter(words)
     for word in remaining:
-        if word == "--config":
-            path = next(remaining, None)
-            if path is None:
-                raise InputError("--config needs a TOML file.")
-            default = read_config(Path(path))
-        elif word.startswith("--config="):
-            default = read_config(Path(word.partition("=")[2]))
-        else:
+        name, given, value = word.partition("=")
+        if name not in ("--config", "--resume"):
             rest.append(word)
+            continue
+        if not given:
+            following = next(remaining, None)
+            if following is None:
+                what = "a TOML file" if name == "--config" else "the folder of a run"
+                raise InputError(f"{name} needs {what}.")
+            value = following
+        if name == "--resume":
+            rest += [name, value]
+            default = run_config(Path(value))
+        else:
+            default = read_config(Path(value))
     return default, rest
 
 
@@ -91,10 +103,11 @@ def train(words: list[str]) -> int:
     )
     config = _parse(TrainConfig, "train", about, rest, default)
     from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.training.run import resume
     from mlp_jax.training.run import train as run
 
     use_compilation_cache()
-    result = run(config)
+    result = run(config) if config.resume is None else resume(Path(config.resume), config)
     for name, value in result.test.items():
         print(f"test {name}: {value:.4f}")
     print(f"run: {result.folder}")
@@ -167,4 +180,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": compare,
     "report": report,
     "datasets": datasets,
+    "evaluate": evaluate,
+    "predict": predict,
+    "export": export,
 }

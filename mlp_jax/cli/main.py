@@ -16,6 +16,9 @@ usage: mlp-jax COMMAND [OPTIONS]
   compare   what differs between runs, and their curves in one picture
   report    one HTML page about a run: proof, curves, mistakes, gradients
   datasets  what can be trained on, and whether it is on this machine
+  evaluate  a saved model on rows whose targets are known
+  predict   a saved model on a file of rows, of any size
+  export    a saved model as one file that other programs run
 
 mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits --hidden 256 256
 """

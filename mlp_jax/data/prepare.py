@@ -41,7 +41,7 @@ class Prepared:
     test_rows: np.ndarray | None
 
 
-Known = tuple[InputEncoding, TargetEncoding]
+Known = tuple[InputEncoding, TargetEncoding | None]
 
 
 def prepare(
@@ -61,7 +61,8 @@ def prepare(
     rows. split_column: the column of a table that says train, validation (valid, val) or test of
     each row; validation rows are drawn by fraction where it names none. group_column: whose
     values are never in two parts. Neither is a feature. known: encodings that are applied in
-    place of fitting. Raises InputError for what cannot be split, encoded or told apart.
+    place of fitting (of the inputs alone, with None beside them). Raises InputError for what
+    cannot be split, encoded or told apart.
     """
     if isinstance(source, Table):
         from mlp_jax.data.tables.split import split_table
@@ -90,7 +91,16 @@ def _prepare_dataset(
     )
     train = _take(source.train, part == TRAIN)
     held_out = _take(source.train, part == TEST) or None
-    inputs, target = known or (_array_encoding(source, train), array_target(source, train.y))
+    inputs, target = (None, None) if known is None else known
+    inputs = _array_encoding(source, train) if inputs is None else inputs
+    target = array_target(source, train.y) if target is None else target
+    if not isinstance(inputs, ArrayEncoding):
+        raise InputError(f"'{source.name}' holds arrays, but the model was trained on a table.")
+    if inputs.n_features != source.n_features:
+        raise InputError(
+            f"'{source.name}' has {source.n_features} features, but the model takes"
+            f" {inputs.n_features}."
+        )
     return Prepared(
         source.name,
         train,
@@ -143,9 +153,11 @@ def _prepare_table(
 
     frame, part = source.frame, parts.part
     notes = list(parts.notes)
-    if known is None:
-        chosen = part == TRAIN
+    chosen = part == TRAIN
+    target = None if known is None else known[1]
+    if target is None:
         target, _ = fit_target(frame, source.targets, task=parts.task, rows=chosen)
+    if known is None:
         inputs, found = fit_encoding(
             frame,
             targets=source.targets,
@@ -158,7 +170,7 @@ def _prepare_table(
     else:
         if not isinstance(known[0], TableEncoding):
             raise InputError(f"'{source.name}' is a table, but the model was trained on arrays.")
-        inputs, target = known[0], known[1]
+        inputs = known[0]
     y = encode_target(target, frame, missing_allowed=True)
     train, validation, test = (
         Split(x, y[part == number]) if len(x) else None

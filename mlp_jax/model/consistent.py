@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from mlp_jax.backprop import Layer, Loss
+from mlp_jax.backprop import Categories, Layer, Loss
 from mlp_jax.data.encoding import (
     ArrayEncoding,
     CategoricalColumn,
@@ -45,6 +45,7 @@ def check_consistent(
         _check_arrays(inputs)
     else:
         _check_table(inputs)
+        _check_first_layer(network, inputs)
     _check_target(target, loss, network.width_out(inputs.n_features))
 
 
@@ -71,6 +72,16 @@ def _check_table(inputs: TableEncoding) -> None:
         raise InputError("A column is listed twice.")
 
 
+def _check_first_layer(network: Layer, inputs: TableEncoding) -> None:
+    """The layer of categories, where there is one, has a row for every code."""
+    layers = [layer for layer in network.children if isinstance(layer, Categories)]
+    codes = tuple(column.n_codes for column in inputs.categorical)
+    if layers and (layers[0].n_numeric, layers[0].codes) != (inputs.n_numeric, codes):
+        raise InputError(
+            f"{layers[0]} does not take {inputs.n_numeric} numbers and categories of {codes} codes."
+        )
+
+
 def _check_numeric(column: NumericColumn) -> None:
     knots = column.knots
     if column.scaling == "quantile" and (len(knots) < 1 or len(knots) != len(column.scores)):
@@ -78,7 +89,7 @@ def _check_numeric(column: NumericColumn) -> None:
             f"The column '{column.name}' has {len(knots)} quantiles"
             f" for {len(column.scores)} scores."
         )
-    if any(low > high for low, high in itertools.pairwise(knots)):
+    if any(low >= high for low, high in itertools.pairwise(knots)):
         raise InputError(f"The quantiles of the column '{column.name}' are not in order.")
 
 

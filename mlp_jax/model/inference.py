@@ -43,7 +43,7 @@ def infer(
     precision: Precision,
     params: Any,
     layer_state: Any,
-    scaling: tuple[Array, Array] | None,
+    scaling: tuple[Any, Any] | None,
     x: Shaped[Array, "N I"],
 ) -> tuple[Float[Array, "N C"], Float[Array, "N C"]]:
     """The output and the prediction of rows in inference; x·scale + offset first where given."""
@@ -66,7 +66,7 @@ def outputs(
     precision: Precision,
     params: Any,
     layer_state: Any,
-    scaling: tuple[np.ndarray, np.ndarray] | None,
+    scaling: tuple[Any, Any] | None,
     x: Shaped[np.ndarray, "N I"],
 ) -> Outputs:
     """`infer` over any number of rows of the host, chunk by chunk."""

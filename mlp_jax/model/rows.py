@@ -5,6 +5,7 @@ Letters: N rows, I features, C classes or outputs. polars is imported only where
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def features(
         rows = rows.x
     frame = as_frame(rows)
     if isinstance(inputs, TableEncoding):
-        return _table_features(inputs, rows, frame)
+        return _table_features(inputs, rows, frame, first_row)
     if frame is not None:
         rows = _matrix(inputs, frame)
     return _array_features(inputs, np.asarray(rows), dtype, first_row)
@@ -51,16 +52,12 @@ def features(
 def rows_and_targets(
     inputs: InputEncoding, target: TargetEncoding, rows: Any, dtype: DTypeLike = np.float32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y) of rows that have their targets: a Dataset, a Table, a Split, (x, y), a file, a frame.
+    """(x, y) of rows that have their targets: a Dataset, a Table, a Split, (x, y), a frame.
 
     y: indices into the model's classes (N,), numbers (N,) or (N, C), or 0 and 1 (N, C). The y of
     a pair and the columns of a frame hold labels as the classes' text; those of a Split are
-    indices already.
+    indices already. Rows of a table without a target are left out.
     """
-    if isinstance(rows, str | os.PathLike):
-        from mlp_jax.data.load import load
-
-        rows = load(os.fspath(rows))
     if isinstance(rows, tuple) and len(rows) == 2:
         x, y = features(inputs, rows[0], dtype), _known_targets(target, np.asarray(rows[1]))
     elif isinstance(rows, Split):
@@ -70,7 +67,8 @@ def rows_and_targets(
         x, y = features(inputs, part, dtype), _known_targets(target, labels)
     else:
         frame = _judged_frame(rows)
-        x, y = features(inputs, frame, dtype), _column_targets(target, rows, frame)
+        y, known = _column_targets(target, rows, frame)
+        x, y = features(inputs, frame, dtype)[known], y[known]
     if not len(x) or len(x) != len(y):
         raise InputError(f"There are {len(x)} rows to judge, and {len(y)} targets.")
     return x, y
@@ -152,16 +150,25 @@ def _array_features(
     return apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, dtype)
 
 
-def _table_features(inputs: TableEncoding, rows: Any, frame: "pl.DataFrame | None") -> np.ndarray:
+def _table_features(
+    inputs: TableEncoding, rows: Any, frame: "pl.DataFrame | None", first_row: int
+) -> np.ndarray:
     from mlp_jax.data.tables.encode import encode
 
     if frame is None:
+        frame = _numbered(inputs, rows)
+    return encode(inputs, frame, first_row=first_row)
+
+
+def _numbered(inputs: TableEncoding, rows: Any) -> "pl.DataFrame":
+    """The columns of an array, named by their place as those of an .npy file are."""
+    x = np.asarray(rows)
+    if not all(name.isdecimal() for name in inputs.column_names) or x.ndim != 2:
         raise InputError(
             "The model takes named columns: a DataFrame, a dict of columns or a file, not"
             f" {type(rows).__name__}."
         )
-    need_columns(inputs.column_names, frame.columns, "The table")
-    return encode(inputs, frame)
+    return _frame_of_columns({str(place): column for place, column in enumerate(x.T)})
 
 
 def _of_dataset(inputs: InputEncoding, dataset: Dataset) -> tuple[Any, np.ndarray]:
@@ -206,13 +213,16 @@ def _judged_frame(rows: Any) -> "pl.DataFrame":
     return frame
 
 
-def _column_targets(target: TargetEncoding, rows: Any, frame: "pl.DataFrame") -> np.ndarray:
-    """The targets in the columns of a frame: those of the model, or those that a Table names."""
-    names = target.names or (rows.targets if isinstance(rows, Table) else ())
+def _column_targets(
+    target: TargetEncoding, rows: Any, frame: "pl.DataFrame"
+) -> tuple[np.ndarray, np.ndarray]:
+    """(targets, which rows have one): the columns are the model's, or those that a Table names."""
+    from mlp_jax.data.tables.targets import encode_target
+
+    names = rows.targets if isinstance(rows, Table) and rows.targets else target.names
     if not names:
         raise InputError("The model was trained on arrays; say which column holds the target.")
-    need_columns(names, frame.columns, "The table")
-    columns = frame.select(names)
-    if target.task == "classification":
-        return _known_targets(target, columns.to_series().cast(str).to_numpy())
-    return _known_targets(target, columns.to_numpy())
+    y = encode_target(replace(target, names=names), frame, missing_allowed=True)
+    columns = y.reshape(len(y), -1)
+    known = columns >= 0 if target.task == "classification" else np.isfinite(columns)
+    return y, np.all(known, axis=1)

@@ -66,13 +66,13 @@ class Model:
 
         Values of a regression are (N,), or (N, C) for several outputs, in the target's own units.
         """
-        return self.decided(self.predictions(self._features(rows)))
+        return self.decided(self.predictions(self.features(rows)))
 
     def predict_proba(self, rows: Any) -> Float[np.ndarray, "N C"]:
         """The probability of each class (N, C); InputError for a regression."""
         if self.target.task == "regression":
             raise InputError("A regression predicts values; it has no probabilities.")
-        return self.probabilities(self.predictions(self._features(rows)))
+        return self.probabilities(self.predictions(self.features(rows)))
 
     def evaluate(self, rows: Any, names: Sequence[str] = ()) -> dict[str, float]:
         """{"loss": …, metric: …} of rows with their targets; all that the task has by default.
@@ -82,6 +82,10 @@ class Model:
         """
         from mlp_jax.model.rows import rows_and_targets
 
+        if isinstance(rows, str | os.PathLike):
+            from mlp_jax.model.judged import judged_rows
+
+            rows = judged_rows(self, os.fspath(rows))
         task = self.target.task
         names = names or TEST_METRICS[task]
         check_metrics(task, names)
@@ -119,7 +123,8 @@ class Model:
             return np.concatenate([1 - predictions, predictions], axis=1)
         return predictions
 
-    def _features(self, rows: Any) -> np.ndarray:
+    def features(self, rows: Any) -> Shaped[np.ndarray, "N I"]:
+        """x of rows of any kind, as `predictions` takes it: encoded, or pixels as they are."""
         from mlp_jax.model.rows import features
 
         return features(self.inputs, rows, self._dtype)

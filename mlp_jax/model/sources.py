@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -163,7 +163,7 @@ def _arrays(path: Path) -> Iterator[np.ndarray]:
             yield from _array_rows(path, file)
 
 
-def _array_rows(path: Path, file: IO[bytes]) -> Iterator[np.ndarray]:
+def _array_rows(path: Path, file: Any) -> Iterator[np.ndarray]:
     try:
         version = np.lib.format.read_magic(file)
         read = {

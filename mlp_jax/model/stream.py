@@ -104,7 +104,7 @@ def _features(model: Model, batch: Batch, keep: Sequence[str]) -> np.ndarray:
 def _write_csv(file: IO[bytes], frames: Iterator[pl.DataFrame], separator: str) -> int:
     rows = 0
     for frame in frames:
-        frame.write_csv(file, include_header=rows == 0, separator=separator)
+        file.write(frame.write_csv(include_header=rows == 0, separator=separator).encode())
         rows += len(frame)
     file.flush()
     return rows

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mlp_jax.backprop import Dense, Layer, OuterProduct, Sequential
+from mlp_jax.backprop import Dense, Layer, LookUp, OuterProduct, Sequential
 from mlp_jax.backprop.network import Residual
 from mlp_jax.backprop.normalization import Norm
 from mlp_jax.backprop.records import is_record
@@ -53,7 +53,12 @@ def _norm(values: Any) -> float:
 
 def contraction_size(record: Any, c: np.ndarray | None) -> float:
     """‖Σₙ |cₙ| |gₙ|‖ for a record's per-example gradients gₙ."""
-    share = np.ones(len(record[0])) if c is None else np.abs(c)
+    n = len(record.index if isinstance(record, LookUp) else record[0])
+    share = np.ones(n) if c is None else np.abs(c)
+    if isinstance(record, LookUp):
+        terms = share[:, None] * np.abs(np.asarray(record.delta, np.float64))
+        rows = np.asarray(record.index)[None, :] == np.arange(1, record.n_rows + 1)[:, None]
+        return _norm(rows @ terms)
     if isinstance(record, OuterProduct):
         a, delta = (np.abs(np.asarray(part, np.float64)) for part in record)
         return _norm(a.T @ (share[:, None] * delta))

@@ -8,6 +8,7 @@ from mlp_jax.backprop import (
     ACTIVATIONS,
     Activation,
     BatchNorm,
+    Categories,
     Dense,
     Dropout,
     Layer,
@@ -26,11 +27,12 @@ from mlp_jax.proof.oracles import (
     EQUATION_3,
     FORWARD,
     INPUT,
+    LOOK_UP,
     SEED,
     parameter_equation,
 )
 from mlp_jax.proof.report import Report
-from mlp_jax.proof.trial import Trial, example_batch
+from mlp_jax.proof.trial import Trial
 
 INTRODUCTION = """\
 One example is a column: z = Wᵀa + b, a' = f(z). ∇v is ∂E/∂v, in the shape of v. A change moves the
@@ -91,6 +93,31 @@ def dense_block(layer: Dense, n_in: int, batch: int) -> Block:
     return Block(equations, kept, f"a (N×{i}){beside[keeps]}")
 
 
+def categories_block(layer: Categories, batch: int) -> Block:
+    """The equations of a layer of categories: a look-up each, or a one-hot vector."""
+    i = layer.n_numeric
+    equations = [
+        Equation(
+            LOOK_UP,
+            f"a' ({layer.width_out(i + len(layer.codes))}) = numbers ({i}), then Eᵀ1ₖ or 1ₖ of"
+            " each category",
+        ),
+        Equation(INPUT, f"∇a of the numbers ({i}) = their ∇a', of a code 0"),
+    ]
+    for j, (k, d) in enumerate(zip(layer.codes, layer.widths, strict=True)):
+        if d:
+            equations.append(
+                Equation(
+                    parameter_equation(f"embedding_{j}"),
+                    f"∇E{j} ({k}×{d}) = 1ₖ ({k}×1) ∇eᵀ (1×{d})",
+                    (f"row k of ∇E{j} = Σ c ∇e over the examples with code k",),
+                    d,
+                )
+            )
+    kept = batch * len(layer.codes) * _FLOAT
+    return Block(tuple(equations), kept, f"the codes (N×{len(layer.codes)})")
+
+
 _NORM_LINES = {
     LayerNorm: "∇a = (ĝ − ⟨ĝ⟩ − x̂⟨ĝ ⊙ x̂⟩)/σ, ĝ = γ ⊙ ∇y, ⟨·⟩ over the features",
     RMSNorm: "∇a = (ĝ − x̂⟨ĝ ⊙ x̂⟩)/σ, ĝ = γ ⊙ ∇y, ⟨·⟩ over the features",
@@ -103,6 +130,8 @@ def block_of(layer: Layer, n_in: int, batch: int) -> Block:
     j, row = n_in, batch * n_in * _FLOAT
     if isinstance(layer, Dense):
         return dense_block(layer, n_in, batch)
+    if isinstance(layer, Categories):
+        return categories_block(layer, batch)
     if isinstance(layer, Activation):
         line = f"∇z ({j}) = ∇a' ({j}) ⊙ f'(z) ({j}); f = {layer.name}"
         kept = 0 if ACTIVATIONS[layer.name].keeps == "nothing" else row
@@ -160,6 +189,7 @@ def _table(label: str, title: str, block: Block, report: Report, batch: int) -> 
 
 _HEADINGS = {
     FORWARD: "forward",
+    LOOK_UP: "forward",
     EQUATION_1: "eq. 1",
     EQUATION_2: "eq. 2",
     EQUATION_3: "eq. 3",
@@ -181,11 +211,11 @@ def explain(trial: Trial, batch_size: int = 128) -> str:
     batch in float32.
     """
     network, loss = trial.network(), get_loss(trial.loss)
-    params, state = network.init(jax.random.key(0), trial.inputs)
-    batch = example_batch(loss, 8, trial.inputs, trial.outputs)
+    params, state = network.init(jax.random.key(0), trial.n_in)
+    batch = trial.batch(loss)
     report = check_gradients(network, loss, params, batch, state=state)
     texts, multiplied, kept = [INTRODUCTION], 0, 0
-    for path, layer, width in placed_layers(network, trial.inputs):
+    for path, layer, width in placed_layers(network, trial.n_in):
         block = block_of(layer, width, batch_size)
         label = layer_label(network, path, "local")
         title = f"layer {label}: {width} → {layer.width_out(width)}"

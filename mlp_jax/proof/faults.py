@@ -6,7 +6,8 @@ cannot be made (or would not be one: relu has f'(a') = f'(z)).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,10 +17,12 @@ from jaxtyping import Array
 from mlp_jax.backprop import (
     ACTIVATIONS,
     BatchNorm,
+    Categories,
     Dense,
     Dropout,
     Layer,
     LayerNorm,
+    LookUp,
     Loss,
     OuterProduct,
     PerExample,
@@ -40,6 +43,7 @@ from mlp_jax.proof.oracles import (
     INPUT,
     NORM,
     SEED,
+    parameter_equation,
 )
 
 Backward = tuple[Any, Any]
@@ -155,6 +159,31 @@ class _StatisticsConstant(BatchNorm):
         return super().input_grad(g_hat, saved._replace(row_share=None))
 
 
+class _RowBefore(Categories):
+    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+        grad_a, records = _backward(super(), params, residual, grad_a_next, need)
+        return grad_a, {n: replace(r, index=r.index - 1) for n, r in records.items()}
+
+
+class _UnknownInFirstRow(Categories):
+    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+        grad_a, records = _backward(super(), params, residual, grad_a_next, need)
+        return grad_a, {n: replace(r, index=jnp.maximum(r.index, 1)) for n, r in records.items()}
+
+
+class _RowsUnweighted(Categories):
+    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+        grad_a, records = _backward(super(), params, residual, grad_a_next, need)
+        return grad_a, {n: _Unweighted(r.index, r.delta, r.n_rows) for n, r in records.items()}
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["index", "delta"], meta_fields=["n_rows"])
+@dataclass(frozen=True)
+class _Unweighted(LookUp):
+    def contract(self, c: Array | None) -> Array:
+        return super().contract(None)
+
+
 class _Skipping(Sequential):
     """Leaves its second-but-last layer out of the backward pass."""
 
@@ -232,6 +261,7 @@ class Fault:
     harmless: tuple[str, ...] = ()
 
 
+_EMBEDDED: dict[str, Any] = {"categories": (20,)}
 _SQUARE = {"hidden": (32, 32), "activation": "tanh"}
 FAULTS: dict[str, Fault] = {
     "lost_transpose": Fault(
@@ -290,6 +320,16 @@ FAULTS: dict[str, Fault] = {
     "batch_statistics_constant": Fault(
         "∇a of batch norm as if mean and variance were constants",
         BatchNorm, _StatisticsConstant, "BatchNorm", INPUT, {"norm": "batch"}),
+    "embedding_row_before": Fault(
+        "the gradient of an embedding put into the row before its own",
+        Categories, _RowBefore, "Categories", parameter_equation("embedding_0"), _EMBEDDED),
+    "embedding_of_unknown": Fault(
+        "the gradient of code 0, which has no embedding, added to the first row",
+        Categories, _UnknownInFirstRow, "Categories", parameter_equation("embedding_0"),
+        _EMBEDDED),
+    "embedding_unweighted": Fault(
+        "the gradient of an embedding without the weights c",
+        Categories, _RowsUnweighted, "Categories", parameter_equation("embedding_0"), _EMBEDDED),
     "weights_after_batch_norm": Fault(
         "c in equation 3 though batch norm has mixed the examples",
         None, _weights_after_batch_norm, "loss", SEED, {"norm": "batch"}),

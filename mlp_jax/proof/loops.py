@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlp_jax.backprop import BatchNorm, Dense, Layer, LayerNorm, Loss, RMSNorm
+from mlp_jax.backprop import BatchNorm, Categories, Dense, Layer, LayerNorm, Loss, RMSNorm
 from mlp_jax.backprop.dense import Activation
 from mlp_jax.proof import reference
 from mlp_jax.proof.compare import Comparison
@@ -21,8 +21,10 @@ from mlp_jax.proof.oracles import (
     EQUATION_3,
     FORWARD,
     INPUT,
+    LOOK_UP,
     NORM,
     SEED,
+    parameter_equation,
 )
 from mlp_jax.proof.scalars import ACTIVATION_SCALARS, LOSS_SCALARS
 
@@ -164,6 +166,65 @@ def activation_samples(
     }
 
 
+def categories_samples(
+    layer: Categories, seen: Seen, grads: Any, c: np.ndarray, pick: Callable[..., Sampled]
+) -> dict[str, Sampled]:
+    """The forward pass of a layer of categories, its ∇a, and the gradient of each embedding."""
+    a, grad_next = np.asarray(seen.a), np.asarray(seen.grad_a_next)
+    n_numeric = layer.n_numeric
+    tables = [
+        seen.params[f"embedding_{j}"] if width else np.eye(layer.codes[j])
+        for j, width in enumerate(layer.widths)
+    ]
+    starts = n_numeric + np.cumsum([0, *layer.block_widths])
+
+    def output(n: int, i: int) -> float:
+        if i < n_numeric:
+            return float(a[n, i])
+        j = int(np.searchsorted(starts, i, side="right")) - 1
+        return reference.look_up_entry(tables[j], a[:, n_numeric + j], n, i - int(starts[j]))
+
+    def size(n: int, i: int) -> float:
+        return abs(output(n, i))
+
+    rows = {
+        LOOK_UP: pick(seen.a_next, output, size, grad_next.shape),
+        INPUT: pick(
+            seen.grad_a,
+            lambda n, i: float(grad_next[n, i]) if i < n_numeric else 0.0,
+            lambda n, i: abs(float(grad_next[n, min(i, n_numeric)])),
+            a.shape,
+        ),
+    }
+    for j, width in enumerate(layer.widths):
+        name = f"embedding_{j}"
+        if width:
+            grad_e = grad_next[:, starts[j] : starts[j] + width]
+            rows |= _embedding_samples(name, a[:, n_numeric + j], grad_e, grads[name], c, pick)
+    return rows
+
+
+def _embedding_samples(
+    name: str,
+    codes: np.ndarray,
+    grad_e: np.ndarray,
+    grad_E: Any,
+    c: np.ndarray,
+    pick: Callable[..., Sampled],
+) -> dict[str, Sampled]:
+    """Entries of ∇E in the rows that some example took; the others are 0 for want of terms."""
+    taken = [int(code) - 1 for code in np.unique(codes[codes > 0])]
+    if not taken:
+        return {}
+    sampled = pick(
+        np.asarray(grad_E)[taken],
+        lambda k, d: reference.grad_E_entry(codes, grad_e, c, taken[k], d),
+        lambda k, d: reference.grad_E_entry(codes, np.abs(grad_e), np.abs(c), taken[k], d),
+        (len(taken), grad_e.shape[1]),
+    )
+    return {parameter_equation(name): sampled}
+
+
 def loss_samples(loss: Loss, root: Seen, y: np.ndarray, seed: np.ndarray) -> Sampled:
     """∂Eₙ/∂s_k of every output of the examples, seeded with c where the network couples them."""
     _, slope = LOSS_SCALARS[loss.name]
@@ -206,6 +267,8 @@ def loop_comparisons(
         found: dict[str, Sampled] = {}
         if isinstance(layer, Dense):
             found = dense_samples(layer, seen, at(grads, path), ones if coupled else c, pick)
+        elif isinstance(layer, Categories):
+            found = categories_samples(layer, seen, at(grads, path), ones if coupled else c, pick)
         elif isinstance(layer, (LayerNorm, RMSNorm, BatchNorm)):
             found = norm_samples(layer, seen, pick)
         elif isinstance(layer, Activation):

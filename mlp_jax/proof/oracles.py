@@ -17,6 +17,7 @@ from mlp_jax.proof.observe import Path, Seen
 
 FORWARD = "z = Wᵀa + b, a' = f(z)"
 ACTIVATE = "a' = f(z)"
+LOOK_UP = "a' = (a, Eᵀ1ₖ)"
 NORM = "y = γ ⊙ x̂ + β"
 EQUATION_1 = "∇z = ∇a' ⊙ f'(z)"
 EQUATION_2 = "∇a = W ∇z"

@@ -31,6 +31,16 @@ def grad_b_entry(grad_z: Matrix, c: Vector, j: int) -> float:
     return sum(float(c[n]) * float(grad_z[n, j]) for n in range(len(c)))
 
 
+def look_up_entry(E: Matrix, codes: Vector, n: int, d: int) -> float:
+    """e_d = Σ_k E_kd [k is the code]: rows count from 1, code 0 has none."""
+    return sum(float(E[k, d]) for k in range(E.shape[0]) if int(codes[n]) == k + 1)
+
+
+def grad_E_entry(codes: Vector, grad_e: Matrix, c: Vector, k: int, d: int) -> float:
+    """∂E/∂E_kd = Σ_n c_n ∇e_nd [k is the code of n]: E_kd touches e_d of those that took row k."""
+    return sum(float(c[n]) * float(grad_e[n, d]) for n in range(len(c)) if int(codes[n]) == k + 1)
+
+
 def dense_forward(W: Matrix, b: Vector, a: Matrix) -> Matrix:
     """z (N, J), entry by entry."""
     return np.array([[z_entry(W, b, a, n, j) for j in range(len(b))] for n in range(len(a))])

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from mlp_jax.backprop import Loss, Sequential, get_loss, mlp
+from mlp_jax.backprop import Categories, Loss, Sequential, get_loss, mlp
+from mlp_jax.data.tables.options import ColumnOptions, embedding_width
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.proof.check import check_gradients
 from mlp_jax.proof.faults import FAULTS, inject
@@ -26,6 +27,8 @@ class Trial:
 
     inputs: int = 64
     """width of the input"""
+    categories: tuple[int, ...] = ()
+    """codes of each category beside these: one-hot when few, an embedding when many"""
     hidden: tuple[int, ...] = (64, 64)
     """widths of the hidden layers"""
     outputs: int = 10
@@ -45,7 +48,7 @@ class Trial:
         """The network; InputError where an option cannot be."""
         if self.inputs < 1:
             raise InputError(f"A network needs at least 1 input, not {self.inputs}.")
-        return mlp(
+        network = mlp(
             self.hidden,
             self.outputs,
             self.activation,
@@ -53,6 +56,29 @@ class Trial:
             norm=self.norm,
             residual=self.residual,
         )
+        if not self.categories:
+            return network
+        few = ColumnOptions().one_hot_up_to
+        widths = tuple(0 if codes <= few else embedding_width(codes) for codes in self.categories)
+        return Sequential((Categories(self.inputs, self.categories, widths), *network.layers))
+
+    @property
+    def n_in(self) -> int:
+        """The columns of x: the inputs, and a code for each category."""
+        return self.inputs + len(self.categories)
+
+    def batch(self, loss: Loss, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """A few examples for the network."""
+        x, y = example_batch(loss, EXAMPLES, self.inputs, self.outputs, seed)
+        return np.hstack([x, example_codes(self.categories, EXAMPLES, seed)]), y
+
+
+def example_codes(categories: tuple[int, ...], n: int, seed: int = 0) -> np.ndarray:
+    """Codes (n, len(categories)) drawn from 0 to each category's last; the first row is unknown."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, np.array(categories, int) + 1, (n, len(categories)))
+    codes[:1] = 0
+    return codes.astype(np.float64)
 
 
 def example_batch(
@@ -91,7 +117,7 @@ def check_trial(
     if fault is not None:
         if fault not in FAULTS:
             raise UnknownNameError("fault", fault, FAULTS)
-        injected = inject(FAULTS[fault], network, loss, trial.inputs)
+        injected = inject(FAULTS[fault], network, loss, trial.n_in)
         note = f"injected: {FAULTS[fault].summary}"
         if injected is None:
             needs = FAULTS[fault].needs
@@ -99,14 +125,14 @@ def check_trial(
             said = ", ".join(f"{name} {_words(value)}" for name, value in needs.items())
             note += f" (in a network with {said})"
             loss, network = get_loss(trial.loss), trial.network()
-            injected = inject(FAULTS[fault], network, loss, trial.inputs)
+            injected = inject(FAULTS[fault], network, loss, trial.n_in)
     options: dict[str, Any] = {"dtypes": DTYPES[precision], "samples": samples, "seed": seed}
     if injected is not None:
         network_, loss, options["differentiate"] = injected
     else:
         network_ = network
-    params, state = network.init(jax.random.key(seed), trial.inputs)
-    batch = example_batch(loss, EXAMPLES, trial.inputs, trial.outputs, seed)
+    params, state = network.init(jax.random.key(seed), trial.n_in)
+    batch = trial.batch(loss, seed)
     return check_gradients(network_, loss, params, batch, state=state, **options), note
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlp_jax.backprop import loss_and_tape
 from mlp_jax.backprop.records import OuterProduct, is_record
-from mlp_jax.data.dataset import Split
+from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import ArrayEncoding
 from mlp_jax.data.prepare import Prepared
 from mlp_jax.data.table import Table
@@ -28,8 +28,9 @@ from mlp_jax.reports.features import first_layer
 from mlp_jax.reports.folder import RunRecord
 from mlp_jax.reports.inputs import array_inputs, frame_of_test_rows, table_inputs
 from mlp_jax.reports.mistakes import MOST_PICTURES, MOST_ROWS, Inputs, worst
-from mlp_jax.training.config import TrainConfig, read_config
-from mlp_jax.training.run import prepared, source
+from mlp_jax.training.config import read_config
+from mlp_jax.training.run import digest
+from mlp_jax.training.setup import prepared, source
 
 FLOW_ROWS = 256
 
@@ -45,11 +46,12 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
         config = read_config(run.folder / "config.toml")
         if data is not None:
             config = replace(config, data=data)
-        parts = prepared(config)
-        _check_same(model, parts)
+        rows = source(config)
+        parts = prepared(config, (model.inputs, model.target), rows)
+        _check_same(run, parts)
         return replace(
             known,
-            judged=judge(model, parts, config),
+            judged=judge(model, parts, rows),
             flow=flow(model, parts.train),
             flow_rows=len(_evenly(len(parts.train), FLOW_ROWS)),
         )
@@ -59,7 +61,7 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
         return replace(known, missing=(sentence + hint,))
 
 
-def judge(model: Model, parts: Prepared, config: TrainConfig) -> Judged:
+def judge(model: Model, parts: Prepared, table: Dataset | Table) -> Judged:
     """The network's predictions on the test rows, or the best that there are instead."""
     part, rows = next(
         (name, split)
@@ -79,14 +81,13 @@ def judge(model: Model, parts: Prepared, config: TrainConfig) -> Judged:
     judged = Judged(part, model.target.task, names, targets, predictions, calibrated, ())
     pictures = isinstance(model.inputs, ArrayEncoding) and bool(model.inputs.image_shape)
     most = MOST_PICTURES if pictures else MOST_ROWS
-    return worst(judged, _inputs(model, parts, rows, config), most)
+    return worst(judged, _inputs(model, parts, rows, table), most)
 
 
-def _inputs(model: Model, parts: Prepared, rows: Split, config: TrainConfig) -> Inputs:
+def _inputs(model: Model, parts: Prepared, rows: Split, table: Dataset | Table) -> Inputs:
     """How the inputs of the judged rows are shown; a table's as they stand in the table."""
     if isinstance(model.inputs, ArrayEncoding):
         return partial(array_inputs, rows.x, model.inputs)
-    table = source(config)
     if not isinstance(table, Table) or rows is not parts.test:
         return lambda chosen: [{} for _ in chosen]
     return partial(table_inputs, frame_of_test_rows(table, parts), model.target.names)
@@ -135,12 +136,12 @@ def flow(model: Model, train: Split) -> tuple[LayerFlow, ...]:
     return tuple(found)
 
 
-def _check_same(model: Model, parts: Prepared) -> None:
-    """InputError where the data are not those that the run was trained on."""
-    if parts.inputs != model.inputs or parts.target != model.target:
+def _check_same(run: RunRecord, parts: Prepared) -> None:
+    """InputError where the data are not those that the run was trained on, by their checksum."""
+    said = run.facts.get("digest")
+    if said is not None and said != digest(parts):
         raise InputError(
-            f"'{parts.name}' is not what this run was trained on: its columns, classes or scales "
-            "differ."
+            f"'{parts.name}' is not what this run was trained on: its rows are not the same."
         )
 
 

@@ -29,6 +29,7 @@ from mlp_jax.training.snapshot import Best, Position, Snapshot
 FOLDER = "checkpoints"
 DAMAGED = "damaged"
 CHECKSUMS = "checksums.json"
+SMALL_FILES = 200_000  # bytes of a checkpoint besides its arrays
 _INTERVAL = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(s|seconds?|steps?|epochs?)\s*")
 
 
@@ -103,6 +104,8 @@ class Checkpoints:
         like: the state of step 0, for the shapes. Raises RunFolderError where every checkpoint is
         damaged, or the newest holds other arrays than this run's.
         """
+        if not any((self._run / FOLDER).glob("*")):  # no need to wait for Orbax's import
+            return None
         manager = self._manager.result()
         step = manager.latest_step()
         if step is None:
@@ -135,9 +138,22 @@ class Checkpoints:
     def _save(self, snapshot: Snapshot, step: int) -> None:
         self._settle()
         host = jax.tree.map(lambda leaf: np.array(leaf), (snapshot.state, _weights(snapshot.best)))
+        self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(host)))
         copied = Snapshot(host[0], snapshot.position, _with_weights(snapshot.best, host[1]))
         self._pending = self._worker.submit(self._write, copied, step)
         self._saved = (time.monotonic(), step, snapshot.position.epoch - 1)
+
+    def _check_room(self, size: int) -> None:
+        """RunFolderError where the disk has no room for a checkpoint of that many bytes.
+
+        Looked at first: what Orbax says of a disk that fills up under it is long.
+        """
+        free, needed = shutil.disk_usage(self._run).free, 1.1 * size + SMALL_FILES
+        if free < needed:
+            raise RunFolderError(
+                f"Could not save a checkpoint in {self._run}: the disk is full ({free / 1e6:.1f} MB"
+                f" free, {needed / 1e6:.1f} MB needed). The checkpoints before it stay as they are."
+            )
 
     def _write(self, snapshot: Snapshot, step: int) -> None:
         manager = self._manager.result()

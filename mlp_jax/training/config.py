@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 
-from mlp_jax.errors import DataFileError, InputError
+from mlp_jax.errors import DataFileError, InputError, RunFolderError
 
 Word = Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="NAME")]
 Number = Annotated[float | None, tyro.conf.arg(help_behavior_hint="")]
@@ -24,7 +24,25 @@ class TrainConfig:
     """Everything that `mlp-jax train` can be told. The docstrings of the fields are its help."""
 
     data: Annotated[str, tyro.conf.arg(help_behavior_hint="", metavar="DATA")] = "digits"
-    """digits fashion_mnist mnist kmnist idx:FOLDER FILE.npz"""
+    """a name (`mlp-jax datasets`), FILE or folder, URL, openml:NAME, hf:NAME"""
+    target: Words = ()
+    """columns of a table to predict, by name or index"""
+    task: Word = None
+    """classification or regression; else what the target looks like"""
+    numeric: Words = ()
+    """columns to take as numbers"""
+    categorical: Words = ()
+    """columns to take as categories"""
+    date: Words = ()
+    """columns to take as dates"""
+    drop: Words = ()
+    """columns to leave out"""
+    no_header: Switch = False
+    """the file's first line is a row"""
+    scaling: str = "standard"
+    """of a table's numbers; or robust, quantile"""
+    data_dir: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
+    """where named sets are; else $MLP_JAX_DATA"""
     hidden: Widths = (256, 256)
     """widths of the hidden layers"""
     activation: str = "relu"
@@ -57,6 +75,8 @@ class TrainConfig:
     """passes over the training rows"""
     patience: Count = None
     """stop after so many epochs without a better one"""
+    select: str = "best"
+    """weights of the best epoch on validation rows, or last"""
     average: Number = None
     """decay of a moving average of the weights"""
     class_weight: Word = None
@@ -67,6 +87,10 @@ class TrainConfig:
     """share of the training rows; else 0.1, 2000 at most"""
     test: float = 0.2
     """share, for data without test rows"""
+    split_column: Word = None
+    """a table's column that says train, validation or test"""
+    group_column: Word = None
+    """a table's column whose equal values stay in one part"""
     seed: int = 0
     """of split, weights, order and dropout"""
     precision: Word = None
@@ -77,7 +101,29 @@ class TrainConfig:
     """of weights and gradients, for TensorBoard"""
     out: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
     """the run's folder; else a new one under runs/"""
+    checkpoint_every: str = "20s"
+    """or '500 steps', '2 epochs', never"""
+    keep: int = 3
+    """checkpoints that stay, at least 2"""
+    schedule_epochs: Count = None
+    """what the schedule is stretched over; else epochs"""
+    init_from: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
+    """start from the model of that run"""
+    resume: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
+    """go on with that run, by its own options"""
 
+
+CONFIG_FILE = "config.toml"
+NOT_OF_THE_RUN = ("out", "resume")
+MAY_CHANGE = (
+    "epochs",
+    "schedule_epochs",
+    "checkpoint_every",
+    "keep",
+    "histograms",
+    "device",
+    "data_dir",
+)
 
 TYPES: dict[str, Any] = get_type_hints(TrainConfig)
 
@@ -106,6 +152,13 @@ def read_config(path: Path) -> TrainConfig:
     return replace(TrainConfig(), **values)
 
 
+def run_config(folder: Path) -> TrainConfig:
+    """The configuration of a run; RunFolderError where the folder holds none."""
+    if not (folder / CONFIG_FILE).is_file():
+        raise RunFolderError(f"{folder} holds no run: it has no {CONFIG_FILE}.")
+    return read_config(folder / CONFIG_FILE)
+
+
 def _typed(path: Path, key: str, value: Any, hint: Any) -> Any:
     """The TOML value as the field's type."""
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not NoneType]
@@ -125,5 +178,40 @@ def to_toml(config: TrainConfig) -> str:
     """The configuration as TOML, to run again: what is None is left out, and the run's folder."""
     import tomli_w
 
-    content = {f.name: getattr(config, f.name) for f in fields(config) if f.name != "out"}
+    content = {
+        field.name: getattr(config, field.name)
+        for field in fields(config)
+        if field.name not in NOT_OF_THE_RUN
+    }
     return tomli_w.dumps({key: value for key, value in content.items() if value is not None})
+
+
+def resumed_config(saved: TrainConfig, asked: TrainConfig, folder: str) -> TrainConfig:
+    """The configuration that a run goes on by: the saved one, with what may change as asked.
+
+    The schedule stays stretched over what it was, unless `schedule_epochs` is asked for. InputError
+    for any other field that differs, each one named.
+    """
+    different = [
+        field.name
+        for field in fields(TrainConfig)
+        if field.name not in (*MAY_CHANGE, *NOT_OF_THE_RUN)
+        and getattr(saved, field.name) != getattr(asked, field.name)
+    ]
+    if different:
+        said = ", ".join(
+            f"{name.replace('_', '-')} is {_said(getattr(saved, name))} there and"
+            f" {_said(getattr(asked, name))} here"
+            for name in different
+        )
+        raise InputError(f"The run in {folder} cannot go on with other options: {said}.")
+    horizon = asked.schedule_epochs
+    if horizon == saved.schedule_epochs and asked.epochs != saved.epochs:
+        horizon = saved.schedule_epochs or saved.epochs
+    return replace(asked, out=None, resume=None, schedule_epochs=horizon)
+
+
+def _said(value: Any) -> str:
+    if value is None or value == ():
+        return "not given"
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

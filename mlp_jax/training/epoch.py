@@ -84,18 +84,29 @@ def stream(seed: Seed, which: int) -> Array:
     return jax.random.fold_in(jax.random.key(seed), which)
 
 
-def initial_state(program: Program, seed: Seed, n_in: int) -> TrainState:
+def initial_state(
+    program: Program, seed: Seed, n_in: int, start: tuple[Any, Any] | None = None
+) -> TrainState:
     """Step 0: parameters and state drawn from `seed` for inputs of width n_in.
 
+    start: parameters and state to begin with instead, None at a child that is drawn all the same.
     One program, for drawing the weights one by one compiles each draw by itself.
     """
-    return jit_once(lambda seed: _first_state(program, seed, n_in))(seed)
+    return jit_once(lambda seed, start: _first_state(program, seed, n_in, start))(seed, start)
 
 
-def _first_state(program: Program, seed: Seed, n_in: int) -> TrainState:
+def _instead(drawn: tuple[Any, ...], given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The children's trees that are given, and those that were drawn where None is."""
+    return tuple(new if old is None else old for new, old in zip(drawn, given, strict=True))
+
+
+def _first_state(
+    program: Program, seed: Seed, n_in: int, start: tuple[Any, Any] | None
+) -> TrainState:
+    drawn = program.network.init(stream(seed, INIT), n_in)
     params, layer_state = (
         jax.tree.map(lambda leaf: leaf.astype(program.dtype), tree)
-        for tree in program.network.init(stream(seed, INIT), n_in)
+        for tree in (drawn if start is None else map(_instead, drawn, start))
     )
     average = () if program.average_decay is None else jax.tree.map(jnp.copy, params)
     return TrainState(

@@ -1,6 +1,7 @@
 """`fit`: checked data, the proof, then epochs as compiled calls."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ from mlp_jax.data import (
     apply,
     fit_scaling,
 )
-from mlp_jax.errors import InputError, ProofError
+from mlp_jax.errors import InputError, ProofError, UnknownNameError
 from mlp_jax.model.judge import task_of
 from mlp_jax.model.metrics import check_metrics, default_metrics
 from mlp_jax.model.precision import Precision, choose_device, choose_precision
@@ -21,10 +22,10 @@ from mlp_jax.proof import Report, check_gradients
 from mlp_jax.training.checkpoints import Checkpoints
 from mlp_jax.training.epoch import Program, TrainState, initial_state
 from mlp_jax.training.fitted import Fitted, place
-from mlp_jax.training.loop import EpochEnd, Plan, Watched, run_epochs
+from mlp_jax.training.loop import EpochEnd, Plan, Select, Watched, run_epochs
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
-from mlp_jax.training.snapshot import Snapshot
+from mlp_jax.training.snapshot import Position, Snapshot
 
 BATCH_SIZE = 64
 
@@ -45,6 +46,7 @@ def fit(
     target_scaling: Scaling | None = None,
     metrics: Sequence[str] | None = None,
     patience: int | None = None,
+    select: Select = "last",
     monitor: str | None = None,
     average: float | None = None,
     precision: str | None = None,
@@ -52,8 +54,10 @@ def fit(
     callbacks: Sequence[Callable[[EpochEnd], bool | None]] = (),
     tick: Callable[[int, float, float, float], None] | None = None,
     proved: Callable[[Report], None] | None = None,
-    keep: Callable[[], Checkpoints] | None = None,
     schedule_epochs: int | None = None,
+    checkpoints: Callable[[], Checkpoints] | None = None,
+    started: Callable[[Position], None] | None = None,
+    start: tuple[Any, Any] | None = None,
 ) -> Fitted:
     """Trains `network` on rows x (N, I), y, after proving its gradient; returns a `Fitted`.
 
@@ -65,13 +69,16 @@ def fit(
     sample_weight (N,) of `data`, class_weight ("balanced" or one a class): how much a row counts.
     metrics: names for validation; the first is the `monitor` unless said otherwise ("loss" too).
     patience: stop after so many epochs without a better monitor, and return the best weights.
+    select: "best" returns them without stopping early, where there are validation rows.
     average: decay of an exponential moving average of the weights, which then is what is judged.
     precision: "float32", "tf32", "bf16", "float64"; device: "cpu", "gpu".
     callbacks get an `EpochEnd` after each epoch; tick is called after every compiled call; proved
     is given the report of the proof before the first step.
     target_scaling: brings real targets to the network and is undone in predictions and metrics.
-    keep: called after the proof, gives the checkpoints to save to; where they hold a snapshot the
-    training goes on from it. schedule_epochs: what the schedule is stretched over, else `epochs`.
+    schedule_epochs: what the schedule is stretched over, else `epochs`.
+    checkpoints: called after the proof, gives where to save to; where they hold a snapshot the
+    training goes on from it. started: is told where it starts. start: parameters and state to
+    start from, as the network's `init` gives them, with None at a child that starts afresh.
 
     Raises InputError for data or options that do not fit, ProofError where the gradient fails the
     proof, DivergedError where a step is not finite, DeviceError where the device is missing.
@@ -90,6 +97,8 @@ def fit(
         batch_size = min(BATCH_SIZE, len(rows))
     check_numbers(epochs, batch_size, patience, average, seed, len(rows))
     names, watch = _judges(loss, rows, n_classes, metrics, monitor)
+    if select not in ("best", "last"):
+        raise UnknownNameError("selection of weights", select, ("best", "last"))
     if patience is not None and watched is None:
         raise InputError("Early stopping (patience) needs validation rows.")
     weights = row_weights(rows, weights, class_weight, n_classes)
@@ -119,9 +128,10 @@ def fit(
         tuple(callbacks),
         tick,
         target_scaling=target_scaling,
+        select=select,
     )
     with policy.active(), jax.default_device(chosen):
-        state = initial_state(program, plan.seed, rows.x.shape[1])
+        state = initial_state(program, plan.seed, rows.x.shape[1], start)
         report = _prove(program, state, rows, scaling, target_scaling, policy)
         if proved is not None:
             proved(report)
@@ -133,10 +143,12 @@ def fit(
             there = place(watched, None, scaling, policy.params, target_scaling)
             judged = Watched(there, watched.y)
         snapshot = Snapshot(state)
-        if keep is not None:
-            kept = keep()
-            snapshot = kept.restore(state) or snapshot
-            plan = plan._replace(keep=kept)
+        if checkpoints is not None:
+            keeper = checkpoints()
+            snapshot = keeper.restore(state) or snapshot
+            plan = plan._replace(keep=keeper)
+        if started is not None:
+            started(snapshot.position)
         outcome = run_epochs(program, snapshot, placed, judged, plan)
     return Fitted(
         network,

@@ -1,8 +1,8 @@
 """What a run writes down as it goes: lines of JSON, TensorBoard events."""
 
-import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -10,10 +10,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlp_jax.files import as_run_folder_error, plain, read_lines
+from mlp_jax.files import as_run_folder_error, jsonl, read_lines
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
+_FLUSH_SECONDS = 5
+_POSITIVE_EDGES = 1e-12 * 1.1 ** np.arange(774)  # TensorFlow's: up to 1e20, 10 % apart
+_HISTOGRAM_EDGES = np.concatenate([-_POSITIVE_EDGES[::-1], [0], _POSITIVE_EDGES])
 
 
 class MetricsLog:
@@ -51,32 +54,44 @@ class MetricsLog:
 class TensorBoardLog:
     """Writes TensorBoard events to a folder; imports tensorboardX when made.
 
-    `resumed_at` hides the events of an earlier run from that step on. Raises RunFolderError.
+    Events are written here, without the library's thread, so that a full disk is an error of this
+    run's and not a traceback of another thread's. `resumed_at` hides the events of an earlier run
+    from that step on. Raises RunFolderError.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, resumed_at: int | None = None) -> None:
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
 
-        with as_run_folder_error("write", Path(folder)):
-            self._writer = SummaryWriter(str(folder), purge_step=resumed_at)
+        self._folder, self._flushed = Path(folder), time.monotonic()
+        with as_run_folder_error("write", self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._writer = EventsWriter(str(self._folder / "events"), f".{os.getpid()}")
+        if resumed_at is not None:
+            self._write(resumed_at, session_log=SessionLog(status=SessionLog.START))
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
         """Write one point a name; None, NaN and ∞ leave a gap."""
+        from tensorboardX.summary import scalar
+
         for name, value in values.items():
             if value is not None and math.isfinite(value):
-                self._writer.add_scalar(name, float(value), step)
+                self._write(step, summary=scalar(name, float(value)))
 
     def histograms(self, step: int, values: Mapping[str, ArrayLike]) -> None:
         """Write one histogram a name, of an array of any shape; NaN and ∞ are left out."""
+        from tensorboardX.summary import histogram
+
         for name, array in values.items():
             flat = np.asarray(array, np.float64).ravel()
             finite = flat[np.isfinite(flat)]
             if finite.size:
-                self._writer.add_histogram(name, finite, step)
+                self._write(step, summary=histogram(name, finite, _HISTOGRAM_EDGES))
 
     def close(self) -> None:
         """Write what waits, and close the file."""
-        self._writer.close()
+        with as_run_folder_error("write", self._folder):
+            self._writer.close()
 
     def __enter__(self) -> "TensorBoardLog":
         return self
@@ -84,11 +99,19 @@ class TensorBoardLog:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def _write(self, step: int, **content: object) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        with as_run_folder_error("write", self._folder):
+            self._writer.write_event(Event(wall_time=time.time(), step=step, **content))
+            if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+                self._writer.flush()
+                self._flushed = time.monotonic()
+
 
 def _append(file: BinaryIO, record: Mapping[str, object]) -> None:
-    line = json.dumps(plain(record), sort_keys=True, ensure_ascii=False)
     with as_run_folder_error("write", Path(file.name)):
-        file.write(line.encode() + b"\n")
+        file.write(jsonl(record).encode())
         file.flush()
 
 

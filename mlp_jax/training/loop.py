@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,8 @@ from mlp_jax.training.calls import Calls, compile_calls
 from mlp_jax.training.epoch import DeviceData, Program, Seed, TrainState, epoch_order
 from mlp_jax.training.evaluate import evaluate
 from mlp_jax.training.snapshot import Best, Position, Snapshot
+
+Select = Literal["best", "last"]
 
 
 class EpochEnd(NamedTuple):
@@ -53,8 +55,8 @@ class Plan(NamedTuple):
     """What the loop needs to know besides the program.
 
     tick: called after every compiled call with (epoch, fraction of it done, loss so far, samples a
-    second). monitor: the validation metric whose best epoch is kept when patience is set or a
-    keeper looks.
+    second). select: "best" takes the weights of the epoch with the best validation `monitor`, as
+    patience does; "last" those of the last.
     """
 
     epochs: int
@@ -67,6 +69,7 @@ class Plan(NamedTuple):
     tick: Callable[[int, float, float, float], None] | None
     keep: Keeper | None = None
     target_scaling: Scaling | None = None
+    select: Select = "last"
 
 
 class Outcome(NamedTuple):
@@ -160,11 +163,14 @@ def _best(
     best = snapshot.best
     value = record.get(f"validation_{plan.monitor}", math.nan)
     score = value if higher_is_better(plan.monitor) else -value
-    tracked = plan.patience is not None or plan.keep is not None
-    if not tracked or math.isnan(score) or (best is not None and score <= best.score):
+    if not _takes_best(plan) or math.isnan(score) or (best is not None and score <= best.score):
         return best
     weights = (weights_of(program, snapshot.state), snapshot.state.layer_state)
     return Best(score, snapshot.position.epoch, *jax.tree.map(jnp.copy, weights))
+
+
+def _takes_best(plan: Plan) -> bool:
+    return plan.patience is not None or plan.select == "best"
 
 
 def _end_epoch(
@@ -219,6 +225,6 @@ def run_epochs(
             f"Early stopping watches {plan.monitor}, which the validation rows leave undefined: "
             "it was not a number in any epoch."
         )
-    if plan.patience is not None and best is not None:
+    if best is not None:
         return Outcome(best.params, best.layer_state, at.history, best.epoch)
     return Outcome(weights_of(program, state), state.layer_state, at.history, len(at.history))

@@ -1,37 +1,48 @@
 """A run: from a configuration to a folder with everything that the training left behind."""
 
 import contextlib
-import itertools
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from mlp_jax.data import Dataset, Split, fit_scaling, load, split
-from mlp_jax.data.prepare import Prepared, prepare
-from mlp_jax.data.table import Table
-from mlp_jax.errors import DivergedError, InputError, RunFolderError
-from mlp_jax.files import write_json_atomic, write_text_atomic
-from mlp_jax.model.metrics import TEST_METRICS, check_metrics, default_metrics
+from mlp_jax.data.encoding import TableEncoding
+from mlp_jax.data.prepare import Prepared
+from mlp_jax.errors import DivergedError, InputError, UnknownNameError
+from mlp_jax.files import write_text_atomic
+from mlp_jax.model.saved import load_model, save_model
 from mlp_jax.proof import Report
-from mlp_jax.training import diagnose, plots
-from mlp_jax.training.config import TrainConfig, to_toml
+from mlp_jax.training import folder as run_folder
+from mlp_jax.training.checkpoints import Checkpoints, Interval
+from mlp_jax.training.config import (
+    CONFIG_FILE,
+    TrainConfig,
+    resumed_config,
+    run_config,
+    to_toml,
+)
+from mlp_jax.training.finish import finish
 from mlp_jax.training.fit import fit
 from mlp_jax.training.fitted import Fitted
-from mlp_jax.training.logs import MetricsLog, TensorBoardLog
-from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.folder import CHECK_FILE, check_folder, held, new_folder
+from mlp_jax.training.loop import EpochEnd, Select
 from mlp_jax.training.progress import EpochProgress
+from mlp_jax.training.runlogs import RunLogs
 from mlp_jax.training.setup import (
-    build_loss,
-    build_network,
-    build_optimizer,
-    output_width,
-    task_of_data,
-    validation_share,
+    Parts,
+    build,
+    input_scaling,
+    same_head,
+    target_scaling,
+    widths,
 )
+from mlp_jax.training.signals import stop_requests
+from mlp_jax.training.snapshot import Position
+
+START = "start"
 
 
 class Run(NamedTuple):
@@ -42,133 +53,115 @@ class Run(NamedTuple):
     test: dict[str, float]
 
 
-def check_folder(out: str | None) -> None:
-    """RunFolderError where the folder asked for holds anything already."""
-    folder = Path(out) if out is not None else None
-    if folder is None or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    content = "a run" if (folder / "config.toml").exists() else "something else"
-    raise RunFolderError(
-        f"{folder} already holds {content}; "
-        "give another --out, or none for a new folder under runs/."
-    )
+def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = True) -> Run:
+    """Loads, proves, trains, evaluates on the test rows, and leaves the run's folder behind.
 
-
-def new_folder(out: str | None, data: str) -> Path:
-    """The run's folder, made; a new one under runs/ each time unless `out` says which.
-
-    RunFolderError where it holds anything already or cannot be made.
+    The folder is made once the data and the options are known to be good and the proof has passed.
+    SIGTERM and Ctrl-C end the run after the compiled call under way, saved (StoppedError).
     """
-    check_folder(out)
-    folder = Path("runs") if out is None else Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if out is None:
-            folder = _numbered_folder(folder, Path(data.partition(":")[2] or data).stem or "data")
-    except OSError as error:
-        raise RunFolderError(f"Cannot make the run's folder {folder}: {error.strerror}.") from None
-    if not os.access(folder, os.W_OK):
-        raise RunFolderError(f"Cannot write to the run's folder {folder}: permission denied.")
-    return folder
+    check_folder(config.out)
+    Interval.parse(config.checkpoint_every)
+    start = None if config.init_from is None else load_model(Path(config.init_from))
+    with contextlib.ExitStack() as stack:
+        return _run(_Session(config, build(config, start), say, bar, stack))
 
 
-def _numbered_folder(parent: Path, name: str) -> Path:
-    """A folder that was not there, made; runs that start in the same second get different ones."""
-    stamped = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-    for number in itertools.count(1):
-        folder = parent / (stamped if number == 1 else f"{stamped}-{number}")
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            return folder
-    raise AssertionError("unreachable: the count has no end")
+def resume(
+    folder: Path,
+    config: TrainConfig,
+    say: Callable[[str], None] = print,
+    bar: bool = True,
+) -> Run:
+    """Goes on with the run in a folder from its newest whole checkpoint, as if never cut.
 
-
-@contextlib.contextmanager
-def _logs(folder: Path, histograms: bool) -> Iterator[Callable[[EpochEnd], None]]:
-    """A callback that writes metrics.jsonl, timing.jsonl and TensorBoard events."""
-    with MetricsLog(folder) as log, TensorBoardLog(folder / "tensorboard") as board:
-
-        def write(end: EpochEnd) -> None:
-            log.metrics(end.metrics)
-            log.timing(
-                {
-                    "epoch": end.epoch,
-                    "seconds": end.seconds,
-                    "samples_per_second": end.samples_per_second,
-                }
-            )
-            step = int(end.metrics["step"])
-            named = {k: v for k, v in end.metrics.items() if k not in ("epoch", "step")}
-            board.scalars(step, {k.replace("_", "/", 1): v for k, v in named.items()})
-            board.scalars(step, {"speed/samples_per_second": end.samples_per_second})
-            seen = end.look()
-            board.scalars(step, diagnose.scalars(end.state, seen))
-            if histograms:
-                board.histograms(step, diagnose.histograms(end.state, seen))
-
-        yield write
-
-
-def draw(
-    folder: Path, dataset: Dataset, fitted: Fitted, test: Split | None, found: np.ndarray
-) -> None:
-    """The pictures of a run, under report/."""
-    report = folder / "report"
-    report.mkdir(exist_ok=True)
-    plots.learning_curve(fitted.history, report / "learning_curve.png")
-    first = next(p["W"] for p in fitted.params if "W" in p)
-    plots.first_layer(
-        np.asarray(first, np.float32),
-        dataset.image_shape,
-        report / "first_layer.png",
-        feature_names=dataset.feature_names,
-    )
-    if test is None:
-        return
-    if dataset.is_classification:
-        guess = found[:, 0] > 0.5 if found.shape[1] == 1 else np.argmax(found, axis=1)
-        plots.confusion_matrix(
-            test.y, guess.astype(np.int64), dataset.classes, report / "confusion_matrix.png"
+    config: the options asked for now; those that may not change must be the run's own. Raises
+    InputError where they are not, where the data have changed, or where nothing is left to do;
+    RunFolderError where the folder holds no run or another process is writing to it.
+    """
+    saved, facts = run_config(folder), run_folder.read_facts(folder)
+    config = resumed_config(saved, config, str(folder))
+    Interval.parse(config.checkpoint_every)
+    if facts.get("finished") and config.epochs <= saved.epochs:
+        raise InputError(
+            f"The run in {folder} has finished its {saved.epochs} epochs; to go on, ask for more:"
+            f" --resume {folder} --epochs {2 * saved.epochs}."
         )
-    elif fitted.loss.function.targets == "real":
-        plots.regression_scatter(
-            test.y.reshape(found.shape), found, report / "predicted_and_true.png"
-        )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(held(folder))
+        start = load_model(folder / START) if (folder / START).exists() else None
+        session = _Session(config, build(config, start), say, bar, stack, folder, facts)
+        return _run(session)
 
 
-class _Teller:
-    """What a run says while it trains: the proof, the bar, and the logs once it has a folder."""
+class _Session:
+    """What a run says and writes while it trains: the proof, the bar, the folder, the logs."""
 
     def __init__(
         self,
         config: TrainConfig,
-        metric: str,
+        parts: Parts,
         say: Callable[[str], None],
         bar: bool,
         stack: contextlib.ExitStack,
+        folder: Path | None = None,
+        facts: dict[str, Any] | None = None,
     ) -> None:
-        self._config, self._metric, self._say, self._stack = config, metric, say, stack
+        self.config, self.parts, self.folder = config, parts, folder
+        self._say, self._stack = say, stack
+        self._facts = facts or {"started": run_folder.now()}
         self._progress = stack.enter_context(EpochProgress(config.epochs, enabled=bar))
-        self._write: Callable[[EpochEnd], None] | None = None
+        self._logs: RunLogs | None = None
         self._speed = 0.0
-        self.folder: Path | None = None
+        found = digest(parts.data)
+        if self._facts.setdefault("digest", found) != found:
+            raise InputError(
+                f"The data of the run in {folder} have changed since it began, so it cannot go on"
+                f" as it was; to start from its model: --init-from {folder}."
+            )
+        say(_headline(config, parts))
+        for note in parts.data.notes:
+            say(f"  {note}")
 
     def proved(self, report: Report) -> None:
         """Shows the proof; if it holds, the run gets its folder."""
         self._say(f"\n{report}\n")
         if not report.ok:
             return
-        self.folder = new_folder(self._config.out, self._config.data)
-        write_text_atomic(self.folder / "config.toml", to_toml(self._config))
-        write_text_atomic(self.folder / "check.json", report.to_json())
-        self._write = self._stack.enter_context(_logs(self.folder, self._config.histograms))
+        if self.folder is None:
+            self.folder = new_folder(self.config.out, self.config.data)
+            self._stack.enter_context(held(self.folder))
+            if self.parts.start is not None:
+                save_model(self.folder / START, self.parts.start)
+        write_text_atomic(self.folder / CONFIG_FILE, to_toml(self.config))
+        write_text_atomic(self.folder / CHECK_FILE, report.to_json())
+        self._facts |= _facts(self.config, self.parts) | {"finished": None, "failed": None}
+        run_folder.write_facts(self.folder, self._facts)
+
+    def checkpoints(self) -> Checkpoints:
+        """Where the run saves itself, and is read back from."""
+        assert self.folder is not None
+        every = Interval.parse(self.config.checkpoint_every)
+        stop = self._stack.enter_context(stop_requests())
+        made = Checkpoints(self.folder, every, self.config.keep, stop, self._say)
+        return self._stack.enter_context(made)
+
+    def started(self, position: Position) -> None:
+        """Opens the logs, cut back to where the run goes on."""
+        assert self.folder is not None
+        self._logs = RunLogs(self.folder, position, self.config.histograms)
+        self._stack.enter_context(self._logs)
+        if position != Position():
+            where = f"epoch {position.epoch}" + (f", step {position.done}" if position.done else "")
+            self._say(f"going on from {where}")
 
     @contextlib.contextmanager
     def naming_the_folder(self) -> Iterator[None]:
-        """Tells a run that diverged where its records are."""
+        """Notes that a run diverged, and tells where its records are."""
         try:
             yield
         except DivergedError as error:
+            if self.folder is not None:
+                run_folder.write_facts(self.folder, self._facts | {"failed": str(error)})
             raise DivergedError(f"{error} What there is of the run is in {self.folder}.") from None
 
     def tick(self, epoch: int, done: float, loss: float, speed: float) -> None:
@@ -178,79 +171,114 @@ class _Teller:
 
     def after_epoch(self, end: EpochEnd) -> None:
         """Writes the epoch's records and moves the bar."""
-        assert self._write is not None
-        self._write(end)
-        value = end.metrics.get(f"validation_{self._metric}")
-        self._progress.update(
-            end.epoch, 1.0, end.metrics["train_loss"], self._metric, value, self._speed
-        )
+        assert self._logs is not None
+        self._logs.write(end)
+        metric = self.parts.metrics[0]
+        value = end.metrics.get(f"validation_{metric}")
+        self._progress.update(end.epoch, 1.0, end.metrics["train_loss"], metric, value, self._speed)
+
+    def finished(self, fitted: Fitted) -> Run:
+        """Judges the test rows, saves the model, and closes the facts."""
+        assert self.folder is not None
+        if self.parts.data.validation is not None and fitted.best_epoch < len(fitted.history):
+            self._say(
+                f"taken: the weights of epoch {fitted.best_epoch}, the best by validation"
+                f" {self.parts.metrics[0]}"
+            )
+        found = finish(self.folder, self.config, self.parts, fitted)
+        self._facts |= {"finished": run_folder.now(), "epochs": len(fitted.history)}
+        run_folder.write_facts(self.folder, self._facts)
+        return Run(self.folder, fitted, found)
 
 
-def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = True) -> Run:
-    """Loads, proves, trains, evaluates on the test rows, and leaves the run's folder behind.
-
-    The folder is made once the data and the options are known to be good and the proof has passed.
-    """
-    check_folder(config.out)
-    dataset = load(config.data)
-    if not isinstance(dataset, Dataset):
-        raise InputError(f"'{config.data}' is a table; a network trains on arrays.")
-    loss = build_loss(config, dataset)
-    network = build_network(config, loss, dataset)
-    optimizer = build_optimizer(config)
-    task = task_of_data(dataset, loss)
-    names = config.metrics or default_metrics(task)
-    check_metrics(task, names)
-    parts = split(
-        dataset, test=config.test, validation=validation_share(config, dataset), seed=config.seed
-    )
-    widths = "-".join(map(str, (dataset.n_features, *config.hidden, output_width(loss, dataset))))
-    say(f"{dataset.name}: {len(parts.train)} training rows; {widths} {config.activation}, {loss}")
-
-    with contextlib.ExitStack() as stack:
-        teller = _Teller(config, names[0], say, bar, stack)
-        stack.enter_context(teller.naming_the_folder())
+def _run(session: _Session) -> Run:
+    """The training of a session."""
+    config, parts = session.config, session.parts
+    with session.naming_the_folder():
         fitted = fit(
-            network,
-            loss,
-            optimizer,
-            parts.train,
+            parts.network,
+            parts.loss,
+            parts.optimizer,
+            parts.data.train,
             epochs=config.epochs,
             batch_size=config.batch_size,
             seed=config.seed,
-            validation=parts.validation,
+            validation=parts.data.validation,
             class_weight=config.class_weight,
-            scaling=fit_scaling(parts.train.x, pixels=dataset.image_shape is not None),
-            metrics=names,
+            scaling=input_scaling(parts.data.inputs),
+            target_scaling=target_scaling(parts.data.target),
+            metrics=parts.metrics,
             patience=config.patience,
+            select=_selection(config),
             average=config.average,
             precision=config.precision,
             device=config.device,
-            callbacks=[teller.after_epoch],
-            tick=teller.tick,
-            proved=teller.proved,
+            callbacks=[session.after_epoch],
+            tick=session.tick,
+            proved=session.proved,
+            schedule_epochs=config.schedule_epochs,
+            checkpoints=session.checkpoints,
+            started=session.started,
+            start=_start(parts),
         )
-    assert teller.folder is not None
-    found, predictions = _tested(fitted, parts.test, (*TEST_METRICS[task], *names))
-    write_json_atomic(teller.folder / "test.json", found)
-    draw(teller.folder, dataset, fitted, parts.test, predictions)
-    return Run(teller.folder, fitted, found)
+    return session.finished(fitted)
 
 
-def _tested(
-    fitted: Fitted, test: Split | None, names: Sequence[str]
-) -> tuple[dict[str, float], np.ndarray]:
-    """(metrics, predictions) of the test rows, if there are any."""
-    if test is None:
-        return {}, np.zeros((0, 1))
-    return fitted.evaluate(test, tuple(dict.fromkeys(names)))
+def _selection(config: TrainConfig) -> Select:
+    if config.select not in ("best", "last"):
+        raise UnknownNameError("selection of weights", config.select, ("best", "last"))
+    return "best" if config.select == "best" else "last"
 
 
-def source(config: TrainConfig) -> Dataset | Table:
-    """The data that a run was asked to train on, as they are now."""
-    return load(config.data)
+def _start(parts: Parts) -> Any:
+    """The weights and figures to start from, None at a last layer that is new; None for none."""
+    if parts.start is None:
+        return None
+    model = parts.start
+    if same_head(model, parts.data):
+        return model.params, model.layer_state
+    return (*model.params[:-1], None), (*model.layer_state[:-1], None)
 
 
-def prepared(config: TrainConfig) -> Prepared:
-    """The data of a run, split and encoded exactly as the run did it."""
-    return prepare(source(config), test=config.test, validation=config.validation, seed=config.seed)
+def _headline(config: TrainConfig, parts: Parts) -> str:
+    """What is trained, in a line."""
+    data = parts.data
+    shape = "-".join(map(str, widths(parts.network, data.inputs.n_features)))
+    columns = ""
+    if isinstance(data.inputs, TableEncoding):
+        columns = f", {len(data.inputs.column_names)} columns"
+    return (
+        f"{data.name}: {len(data.train)} training rows{columns};"
+        f" {shape} {config.activation}, {parts.loss}"
+    )
+
+
+def digest(data: Prepared) -> str:
+    """A checksum of the rows that the run learns from and is judged by."""
+    total = 0
+    for part in (data.train, data.validation):
+        for array in () if part is None else (part.x, part.y):
+            total = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, total)
+    return f"crc32:{total:08x}"
+
+
+def _facts(config: TrainConfig, parts: Parts) -> dict[str, Any]:
+    """What there is to know of a run before it trains."""
+    data, n_in = parts.data, parts.data.inputs.n_features
+    shapes = jax.eval_shape(lambda key: parts.network.init(key, n_in)[0], jax.random.key(0))
+    return {
+        "data": data.name,
+        "network": str(parts.network),
+        "widths": widths(parts.network, n_in),
+        "parameters": sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes)),
+        "loss": str(parts.loss),
+        "task": parts.task,
+        "monitor": parts.metrics[0],
+        "rows": {
+            name: 0 if part is None else len(part)
+            for name, part in (
+                ("train", data.train), ("validation", data.validation), ("test", data.test)
+            )
+        },
+        "versions": run_folder.versions(),
+    }  # fmt: skip

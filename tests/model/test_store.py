@@ -259,7 +259,7 @@ def setter(*path, value):
         (setter("network", "layers", 0, "type", value="Loss"), "has the type 'Loss', but must"),
         (setter("network", "layers", 0, "n_out", value="7"), "n_out must be a whole number"),
         (setter("network", "layers", 0, "n_out", value=10**18), "has shape (4, 7), but"),
-        (setter("network", "layers", 0, "n_out", value=10**40), "No network is"),
+        (setter("network", "layers", 0, "n_out", value=10**40), "has shape (4, 7), but"),
         (setter("network", "layers", 0, "n_out", value=8), "has shape (4, 7), but the network has"),
         (setter("network", "layers", 0, "n_out", value=0), "a width of at least 1, not 0"),
         (setter("network", "layers", 0, "run", value="x"), "has the field 'run', which a Dense"),

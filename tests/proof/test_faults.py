@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from mlp_jax import check_gradients, get_loss, mlp
-from mlp_jax.backprop import BatchNorm, Dense, Residual, Sequential
+from mlp_jax.backprop import BatchNorm, Categories, Dense, Residual, Sequential
 from mlp_jax.backprop.gradient import forward_backward
 from mlp_jax.proof.faults import FAULTS, inject
-from mlp_jax.proof.oracles import BIAS, CHAIN, EQUATION_2, EQUATION_3, INPUT, NORM
+from mlp_jax.proof.oracles import BIAS, CHAIN, EQUATION_2, EQUATION_3, INPUT, LOOK_UP, NORM
 
 I, C = 4, 3  # noqa: E741
 RNG = np.random.default_rng(0)
 BATCH = RNG.normal(size=(8, I)), RNG.integers(0, C, 8)
+# A category of 20 codes beside the numbers: one unknown, some codes twice.
+CODED = np.hstack([BATCH[0], np.array([[0, 3, 20, 3, 7, 1, 1, 20]]).T]), BATCH[1]
 # Faults of the whole pass rather than of one layer: they show wherever examples are summed.
 EVERYWHERE = {"mean_forgotten", "weights_after_batch_norm"}
 
@@ -22,11 +24,18 @@ def network_for(fault):
     """A small tanh network that has what the fault needs."""
     needs = {name: value for name, value in fault.needs.items() if name != "loss"}
     hidden = (I, I) if "hidden" in needs else (I,)
-    return mlp(n_out=C, **(needs | {"hidden": hidden, "activation": "tanh"}))
+    codes = needs.pop("categories", ())
+    network = mlp(n_out=C, **(needs | {"hidden": hidden, "activation": "tanh"}))
+    first = (Categories(I, codes, (6,)),) if codes else ()
+    return Sequential((*first, *network.layers))
 
 
-def proof_of(network, loss, params, state, **options):
-    return check_gradients(network, loss, params, BATCH, state=state, **options)
+def width_for(fault):
+    return I + ("categories" in fault.needs)
+
+
+def proof_of(network, loss, params, state, batch=BATCH, **options):
+    return check_gradients(network, loss, params, batch, state=state, **options)
 
 
 @pytest.fixture(scope="module", params=FAULTS)
@@ -34,11 +43,13 @@ def caught(request):
     """(name, fault, report) of a network with the fault in it."""
     fault = FAULTS[request.param]
     network, loss = network_for(fault), get_loss("softmax_cross_entropy")
-    params, state = network.init(jax.random.key(0), I)
-    injected = inject(fault, network, loss, I)
+    n_in = width_for(fault)
+    params, state = network.init(jax.random.key(0), n_in)
+    injected = inject(fault, network, loss, n_in)
     assert injected is not None
     faulty, loss, differentiate = injected
-    report = proof_of(faulty, loss, params, state, differentiate=differentiate, samples=2)
+    options = {"differentiate": differentiate, "samples": 2}
+    report = proof_of(faulty, loss, params, state, CODED if n_in > I else BATCH, **options)
     return request.param, fault, report
 
 
@@ -209,6 +220,39 @@ class Unequal(Residual):
             params[0], residual[0], 2 * grad_a_next, need_grad_a=need_grad_a
         )
         return (grad_a_next + grad_a if need_grad_a else None), (records,)
+
+
+class CodesMoved(Categories):
+    """Hands the gradient of an embedding's first entry on as that of the code."""
+
+    def backward(self, params, residual, grad_a_next, *, need_grad_a):
+        grad_a, records = super().backward(params, residual, grad_a_next, need_grad_a=True)
+        return grad_a.at[:, I].set(grad_a_next[:, I]), records
+
+
+class OneHotShifted(Categories):
+    """Takes code k for k + 1 on the way forward: only loops know what it means."""
+
+    def forward(self, params, state, a, **options):
+        moved = a.at[:, I].set(jnp.where(a[:, I] > 0, a[:, I] + 1, a[:, I]))
+        return super().forward(params, state, moved, **options)
+
+
+def test_a_gradient_that_reaches_a_code_is_found():
+    network = Sequential((CodesMoved(I, (20,), (6,)), Dense(C)))
+    params, state = network.init(jax.random.key(0), I + 1)
+    report = proof_of(network, get_loss("softmax_cross_entropy"), params, state, CODED)
+    failed = {(row.layer, row.equation) for row in report.rows if not row.ok}
+    assert failed == {("0 Categories(4, 20→6)", INPUT)}
+
+
+def test_a_wrong_row_in_the_forward_pass_is_found_by_the_loops():
+    network = Sequential((OneHotShifted(I, (20,), (0,)), Dense(C)))
+    params, state = network.init(jax.random.key(0), I + 1)
+    loss = get_loss("softmax_cross_entropy")
+    report = proof_of(network, loss, params, state, CODED, samples=None)
+    failed = {(row.layer, row.equation, row.witness) for row in report.rows if not row.ok}
+    assert failed == {("0 Categories(4, 20)", LOOK_UP, "loops")}
 
 
 class MaskForgotten(BatchNorm):

@@ -62,7 +62,7 @@ def train(
             (X, Y),
             batch_size=8,
             validation=(X[:20], Y[:20]),
-            keep=None if folder is None else keep,
+            checkpoints=None if folder is None else keep,
             tick=tick,
             **options,
         )

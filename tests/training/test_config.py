@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from mlp_jax.errors import DataFileError, InputError
-from mlp_jax.training.config import TrainConfig, read_config, to_toml
+from mlp_jax.training.config import TrainConfig, read_config, resumed_config, to_toml
 
 EVERYTHING = TrainConfig(
     data="idx:some folder",
@@ -34,6 +34,17 @@ EVERYTHING = TrainConfig(
     device="cpu",
     histograms=True,
     out='a "folder"',
+    select="last",
+    target=("a", "-1"),
+    task="regression",
+    numeric=("n",),
+    scaling="robust",
+    no_header=True,
+    split_column="part",
+    checkpoint_every="2 epochs",
+    schedule_epochs=7,
+    init_from="runs/before",
+    resume="runs/this",
 )
 
 
@@ -48,7 +59,7 @@ def read(tmp_path):
 
 @pytest.mark.parametrize("config", [TrainConfig(), EVERYTHING, TrainConfig(hidden=())])
 def test_a_configuration_makes_the_round_trip_without_the_folder_of_its_run(read, config):
-    assert read(to_toml(config)) == replace(config, out=None)
+    assert read(to_toml(config)) == replace(config, out=None, resume=None)
 
 
 def test_what_is_none_is_left_out(read):
@@ -105,3 +116,25 @@ def test_a_file_that_cannot_be_read_is_said_to_be_so(tmp_path):
     (tmp_path / "latin.toml").write_bytes(b'data = "\xff"')
     with pytest.raises(InputError, match="is not a TOML file"):
         read_config(tmp_path / "latin.toml")
+
+
+def test_a_resumed_run_keeps_its_schedule_unless_asked():
+    saved = TrainConfig(epochs=10, schedule="cosine")
+    more = resumed_config(saved, replace(saved, epochs=20, resume="run", keep=5), "run")
+    assert (more.epochs, more.schedule_epochs, more.keep, more.resume) == (20, 10, 5, None)
+    again = resumed_config(more, replace(more, epochs=40, resume="run"), "run")
+    assert (again.epochs, again.schedule_epochs) == (40, 10)
+    stretched = resumed_config(saved, replace(saved, epochs=20, schedule_epochs=20), "run")
+    assert stretched.schedule_epochs == 20
+    assert resumed_config(saved, replace(saved, resume="run"), "run") == saved
+
+
+def test_other_options_than_the_runs_own_are_refused_each_one_named():
+    saved = TrainConfig(hidden=(8, 8), dropout=0.1, learning_rate=None)
+    asked = replace(saved, hidden=(8,), learning_rate=0.5, epochs=99)
+    with pytest.raises(InputError) as caught:
+        resumed_config(saved, asked, "runs/a")
+    assert str(caught.value) == (
+        "The run in runs/a cannot go on with other options: hidden is 8 8 there and 8 here,"
+        " learning-rate is not given there and 0.5 here."
+    )

@@ -11,7 +11,7 @@ from training_cases import digits
 from mlp_jax.errors import DivergedError, InputError, ProofError, RunFolderError
 from mlp_jax.files import read_jsonl
 from mlp_jax.proof.faults import FAULTS, inject
-from mlp_jax.training import run
+from mlp_jax.training import folder, run, setup
 from mlp_jax.training.config import TrainConfig, read_config
 
 PNG = b"\x89PNG"
@@ -54,18 +54,20 @@ def tags(folder):
 
 def test_a_run_leaves_its_folder_behind(twice, config):
     runs, _ = twice
-    folder = runs[0].folder
-    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == sorted(
+    made = runs[0].folder
+    assert sorted(str(p.relative_to(made)) for p in made.rglob("*") if p.is_file()) == sorted(
         [
-            "check.json", "config.toml", "metrics.jsonl", "test.json", "timing.jsonl",
-            "report/confusion_matrix.png", "report/first_layer.png", "report/learning_curve.png",
-            *(str(p.relative_to(folder)) for p in folder.glob("tensorboard/*")),
+            ".lock", "check.json", "config.toml", "metrics.jsonl", "model/model.json",
+            "model/model.safetensors", "report/confusion_matrix.png", "report/first_layer.png",
+            "report/learning_curve.png", "run.json", "test.json", "timing.jsonl",
+            *(str(p.relative_to(made)) for p in made.glob("tensorboard/*")),
+            *(str(p.relative_to(made)) for p in made.glob("checkpoints/9/**/*") if p.is_file()),
         ]
     )  # fmt: skip
-    assert read_config(folder / "config.toml") == config
-    assert json.loads((folder / "check.json").read_text())["ok"] is True
-    assert all(p.read_bytes().startswith(PNG) for p in folder.glob("report/*.png"))
-    assert json.loads((folder / "test.json").read_text()) == pytest.approx(runs[0].test)
+    assert read_config(made / "config.toml") == config
+    assert json.loads((made / "check.json").read_text())["ok"] is True
+    assert all(p.read_bytes().startswith(PNG) for p in made.glob("report/*.png"))
+    assert json.loads((made / "test.json").read_text()) == pytest.approx(runs[0].test)
     assert set(runs[0].test) == {
         "loss", "accuracy", "log_loss", "f1", "roc_auc", "average_precision",
     }  # fmt: skip
@@ -98,7 +100,8 @@ def test_tensorboard_has_the_curves_the_norms_and_the_dead_units(twice):
 
 def test_equal_runs_have_equal_bytes(twice):
     (a, b), _ = twice
-    for name in ("metrics.jsonl", "test.json", "report/learning_curve.png"):
+    names = ("metrics.jsonl", "test.json", "report/learning_curve.png", "model/model.safetensors")
+    for name in names:
         assert (a.folder / name).read_bytes() == (b.folder / name).read_bytes()
 
 
@@ -119,7 +122,8 @@ def test_numbers_and_histograms(tmp_path):
     )  # fmt: skip
     found = run.train(config, lambda _: None, bar=False)
     assert set(found.test) == {"loss", "rmse", "mae", "r2"}
-    assert found.test["rmse"] ** 2 == pytest.approx(found.test["loss"], rel=1e-5)
+    spread = found.fitted.target_scaling.scale[0]  # the loss is of standardized targets
+    assert found.test["rmse"] ** 2 * spread**2 == pytest.approx(found.test["loss"], rel=1e-5)
     assert sorted(p.name for p in (tmp_path / "run/report").iterdir()) == [
         "first_layer.png", "learning_curve.png", "predicted_and_true.png",
     ]  # fmt: skip
@@ -163,30 +167,30 @@ def test_a_folder_that_holds_anything_is_left_alone(config, tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file/run"):
         with pytest.raises(RunFolderError):
-            run.new_folder(str(out), "digits")
+            folder.new_folder(str(out), "digits")
 
 
 def test_an_empty_folder_may_be_used(tmp_path):
-    assert run.new_folder(str(tmp_path), "digits") == tmp_path
+    assert folder.new_folder(str(tmp_path), "digits") == tmp_path
 
 
 def test_runs_that_start_together_have_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run.time, "strftime", lambda _: "20260101-120000")
-    names = [run.new_folder(None, data).name for data in ("digits", "digits", "x/my data.npz")]
+    monkeypatch.setattr(folder.time, "strftime", lambda _: "20260101-120000")
+    names = [folder.new_folder(None, data).name for data in ("digits", "digits", "x/my data.npz")]
     assert names == [
         "20260101-120000-digits", "20260101-120000-digits-2", "20260101-120000-my data",
     ]  # fmt: skip
-    assert run.new_folder(None, "idx:/data/kuzushiji").name == "20260101-120000-kuzushiji"
+    assert folder.new_folder(None, "idx:/data/kuzushiji").name == "20260101-120000-kuzushiji"
 
 
 def test_a_failed_proof_leaves_no_folder(config, tmp_path, monkeypatch):
-    right = run.build_network
+    right = setup.build_network
 
-    def wrong(config, loss, dataset):
-        return inject(FAULTS["sign"], right(config, loss, dataset), loss, dataset.n_features)[0]
+    def wrong(config, loss, data):
+        return inject(FAULTS["sign"], right(config, loss, data), loss, data.inputs.n_features)[0]
 
-    monkeypatch.setattr(run, "build_network", wrong)
+    monkeypatch.setattr(setup, "build_network", wrong)
     said = []
     with pytest.raises(ProofError, match="∇z = ∇a' ⊙ f'"):
         run.train(replace(config, out=str(tmp_path / "run")), said.append, bar=False)

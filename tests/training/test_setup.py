@@ -3,21 +3,22 @@ import pytest
 
 from mlp_jax import Activation, BatchNorm, Dense, Dropout
 from mlp_jax.data import from_arrays
+from mlp_jax.data.prepare import prepare
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.setup import (
     build_loss,
     build_network,
     build_optimizer,
+    fitting_target,
     output_width,
-    task_of_data,
 )
 
 X = np.random.default_rng(0).standard_normal((12, 4)).astype(np.float32)
 
 
 def data(y):
-    return from_arrays("some", X, np.asarray(y))
+    return prepare(from_arrays("some", X, np.asarray(y)), test=0, validation=0, seed=0)
 
 
 THREE, TWO = data([0, 1, 2] * 4), data([0, 1] * 6)
@@ -35,7 +36,9 @@ NUMBERS, COLUMNS = data(X[:, 0]), data((X[:, :3] > 0).astype(np.float32))
         (THREE, "squared_error", "squared_error", 3, "classification"),
         (NUMBERS, None, "squared_error", 1, "regression"),
         (NUMBERS, "huber", "huber", 1, "regression"),
-        (COLUMNS, None, "squared_error", 3, "regression"),
+        (COLUMNS, None, "sigmoid_cross_entropy", 3, "multilabel"),
+        (COLUMNS, "squared_error", "squared_error", 3, "regression"),
+        (NUMBERS, "poisson", "poisson", 1, "regression"),
         (COLUMNS, "sigmoid_cross_entropy", "sigmoid_cross_entropy", 3, "multilabel"),
     ],
 )
@@ -43,7 +46,9 @@ def test_loss_outputs_and_task_follow_from_the_data(dataset, name, loss, width, 
     chosen = build_loss(TrainConfig(loss=name), dataset)
     assert chosen.name == loss
     assert output_width(chosen, dataset) == width
-    assert task_of_data(dataset, chosen) == task
+    target = fitting_target(chosen, dataset.target)
+    assert target.task == task
+    assert bool(target.scale) == (dataset is NUMBERS and chosen.name != "poisson")
 
 
 def test_the_options_reach_the_loss_the_network_and_the_optimizer():

@@ -132,7 +132,7 @@ def _fetch_california(scratch: Path, archive: Path | None) -> "pl.DataFrame":
 
     if archive is not None:
         shutil.copy(archive, scratch)
-    bunch = fetch_california_housing(data_home=scratch, n_retries=1)
+    bunch = fetch_california_housing(data_home=scratch, n_retries=1, delay=0.5)
     columns = {name: bunch.data[:, i] for i, name in enumerate(bunch.feature_names)}
     return pl.DataFrame(columns | {"MedHouseVal": bunch.target})
 
@@ -143,7 +143,7 @@ def _fetch_covtype(scratch: Path, archive: Path | None) -> "pl.DataFrame":
     from sklearn.datasets import fetch_covtype
 
     if archive is None:
-        bunch = fetch_covtype(data_home=scratch, n_retries=1)
+        bunch = fetch_covtype(data_home=scratch, n_retries=1, delay=0.5)
         names, columns, target = list(bunch.feature_names), bunch.data.T, bunch.target
     else:
         if checksum_of(archive) != _COVTYPE_SHA256:

@@ -29,7 +29,7 @@ def load_openml(spec: str, data_dir: str | os.PathLike[str] | None = None) -> Ta
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with quiet_and_timed():
-            bunch = fetch_openml(**which, data_home=folder, as_frame=True, n_retries=1)
+            bunch = fetch_openml(**which, data_home=folder, as_frame=True, n_retries=1, delay=0.5)
     except (OSError, ValueError, KeyError) as error:
         raise DataFileError(
             f"'{spec}' could not be had from openml.org ({phrase(error)}), and is not in"

@@ -1,0 +1,114 @@
+"""A model out of the door: one file that other programs run, tried before it gets its name."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlp_jax.data.encoding import ArrayEncoding
+from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
+from mlp_jax.files import write_bytes_atomic
+from mlp_jax.model.inference import infer, runnable_precision
+from mlp_jax.model.rows import features
+from mlp_jax.model.saved import Model, scaling_of
+from mlp_jax.model.specimens import agree, specimens
+
+FORMATS = ("onnx", "stablehlo")
+PLATFORMS = ("cpu", "cuda")
+_PROBE_ROWS = (1, 37)
+
+
+def export_model(model: Model, format: str, output: Path, *, overwrite: bool = False) -> str:
+    """Write the model as "onnx" (see `onnx_file`) or "stablehlo" (see `stablehlo_bytes`).
+
+    Gives a few lines for people: what goes into the file's function, and what comes out.
+
+    Raises UnknownNameError for another format, InputError for a model that the format cannot
+    express, RunFolderError where the file exists or cannot be written.
+    """
+    if format not in FORMATS:
+        raise UnknownNameError("export format", format, FORMATS)
+    if not output.parent.is_dir():
+        raise RunFolderError(f"Cannot write '{output}': there is no folder '{output.parent}'.")
+    if output.is_dir() or (output.exists() and not overwrite):
+        raise RunFolderError(f"'{output}' exists already; --overwrite replaces it.")
+    if format == "onnx":
+        from mlp_jax.model.onnx_file import onnx_bytes, signature
+
+        data = onnx_bytes(model)
+        said = signature(data)
+    else:
+        data = stablehlo_bytes(model)
+        said = (
+            f"x (N, {model.inputs.n_features}) -> predictions (N, {model.n_outputs}): "
+            f'jax.export.deserialize(open("{output.name}", "rb").read()).call(x)'
+        )
+    write_bytes_atomic(output, data)
+    return said
+
+
+def stablehlo_bytes(model: Model) -> bytes:
+    """A function x (N, I) ↦ predictions (N, C) for any N, on CPU and GPU, that needs JAX alone:
+
+        function = jax.export.deserialize(open(FILE, "rb").read())
+        predictions = function.call(x)
+
+    x: of arrays the raw rows, uint8 for pixels and the model's own type else; of tables the
+    features that `Model.features` gives, for StableHLO has no text. The predictions: one column
+    of P(class 1) for a single logit, else probabilities; or values in the target's own units.
+    A float64 model is called under jax.enable_x64(True).
+    """
+    precision = runnable_precision(model.precision)
+    scaling = _whole_scaling(model)
+    target = model.target
+
+    def predictions(x: Any) -> Any:
+        _, found = infer(
+            model.network,
+            model.loss,
+            target.task == "multilabel",
+            precision,
+            params,
+            layer_state,
+            scaling,
+            x,
+        )
+        if not target.scale:
+            return found
+        scale, offset = (jnp.asarray([v], precision.params) for v in (target.scale, target.offset))
+        return found * scale + offset
+
+    dtype = np.uint8 if _takes_bytes(model) else precision.params
+    with precision.active():
+        params, layer_state = jax.tree.map(jnp.asarray, (model.params, model.layer_state))
+        shape = (*jax.export.symbolic_shape("N"), model.inputs.n_features)
+        argument = jax.ShapeDtypeStruct(shape, dtype)
+        exported = jax.export.export(jax.jit(predictions), platforms=PLATFORMS)(argument)
+        data = bytes(exported.serialize())
+        _verify(model, data, dtype)
+    return data
+
+
+def _takes_bytes(model: Model) -> bool:
+    return isinstance(model.inputs, ArrayEncoding) and model.inputs.pixels
+
+
+def _whole_scaling(model: Model) -> tuple[np.ndarray, np.ndarray] | None:
+    """(scale, offset) of arrays, (1, 1) or (1, I), pixels or not."""
+    if isinstance(model.inputs, ArrayEncoding) and model.inputs.scale:
+        return np.array([model.inputs.scale]), np.array([model.inputs.offset])
+    return scaling_of(model.inputs)
+
+
+def _verify(model: Model, data: bytes, dtype: Any) -> None:
+    """InputError unless the function, read back, gives what the model gives."""
+    function = jax.export.deserialize(bytearray(data))
+    for n in _PROBE_ROWS:
+        rows = specimens(model.inputs, n)
+        x = rows if isinstance(model.inputs, ArrayEncoding) else features(model.inputs, rows)
+        found = np.asarray(function.call(jnp.asarray(x, dtype)), np.float64)
+        expected = model.predictions(features(model.inputs, rows, dtype))
+        if not agree(model, found, expected):
+            raise InputError("The exported function would not agree with the model.")

@@ -1,0 +1,213 @@
+"""An ONNX graph as it is built: nodes, constants, and the layers of a network as nodes.
+
+Everything between the first layer and the last is float32, (N, width). Opset 17 of ONNX, 3 of
+ai.onnx.ml. onnx is imported only where a graph is built.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlp_jax.backprop import (
+    Activation,
+    BatchNorm,
+    Categories,
+    Dense,
+    Dropout,
+    Layer,
+    LayerNorm,
+    Residual,
+    RMSNorm,
+    Sequential,
+)
+from mlp_jax.backprop.activations import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
+from mlp_jax.errors import InputError
+
+OPSETS = {"": 17, "ai.onnx.ml": 3}
+IR_VERSION = 8  # the one of opset 17, which runtimes of 2022 read
+
+
+class Graph:
+    """Collects nodes and constants; every method gives the name of the value that it adds."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def add(self, op: str, *inputs: str, domain: str = "", out: str = "", **attributes: Any) -> str:
+        """A node with one output, which is named `out` or after its place."""
+        from onnx import helper
+
+        out = out or f"/{op}_{len(self.nodes)}"
+        self.nodes.append(
+            helper.make_node(op, list(inputs), [out], name=out, domain=domain, **attributes)
+        )
+        return out
+
+    def constant(self, values: Any, dtype: Any = np.float32) -> str:
+        """A constant array; text where dtype is str."""
+        from onnx import TensorProto, helper, numpy_helper
+
+        name = f"/constant_{len(self.constants)}"
+        if dtype is str:
+            text = [value.encode() for value in values]
+            tensor = helper.make_tensor(name, TensorProto.STRING, [len(text)], text)
+        else:
+            tensor = numpy_helper.from_array(np.asarray(values, dtype), name)
+        self.constants.append(tensor)
+        return name
+
+    def cast(self, x: str, dtype: Any, out: str = "") -> str:
+        """The values in a NumPy type."""
+        from onnx import helper
+
+        return self.add("Cast", x, out=out, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def _gelu(graph: Graph, z: str) -> str:
+    """½ z (1 + tanh(√(2/π)(z + 0.044715 z³)))."""
+    cube = graph.add("Mul", graph.add("Mul", z, z), z)
+    inner = graph.add("Add", z, graph.add("Mul", cube, graph.constant(0.044715)))
+    t = graph.add("Tanh", graph.add("Mul", inner, graph.constant(math.sqrt(2 / math.pi))))
+    return _half_times(graph, z, t)
+
+
+def _gelu_exact(graph: Graph, z: str) -> str:
+    """½ z (1 + erf(z/√2))."""
+    return _half_times(
+        graph, z, graph.add("Erf", graph.add("Mul", z, graph.constant(math.sqrt(0.5))))
+    )
+
+
+def _half_times(graph: Graph, z: str, gate: str) -> str:
+    raised = graph.add("Add", gate, graph.constant(1.0))
+    return graph.add("Mul", graph.add("Mul", z, graph.constant(0.5)), raised)
+
+
+def _squared_relu(graph: Graph, z: str) -> str:
+    positive = graph.add("Relu", z)
+    return graph.add("Mul", positive, positive)
+
+
+def _log_sigmoid(graph: Graph, z: str) -> str:
+    return graph.add("Neg", graph.add("Softplus", graph.add("Neg", z)))
+
+
+def _one(op: str, **attributes: Any) -> Callable[[Graph, str], str]:
+    return lambda graph, z: graph.add(op, z, **attributes)
+
+
+def _clip(low: float, high: float) -> Callable[[Graph, str], str]:
+    return lambda graph, z: graph.add("Clip", z, graph.constant(low), graph.constant(high))
+
+
+ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
+    "identity": lambda graph, z: z,
+    "relu": _one("Relu"),
+    "leaky_relu": _one("LeakyRelu", alpha=LEAKY_SLOPE),
+    "relu6": _clip(0, 6),
+    "squared_relu": _squared_relu,
+    "elu": _one("Elu", alpha=1.0),
+    "selu": _one("Selu", alpha=SELU_ALPHA, gamma=SELU_SCALE),
+    "celu": _one("Celu", alpha=1.0),
+    "gelu": _gelu,
+    "gelu_exact": _gelu_exact,
+    "silu": lambda graph, z: graph.add("Mul", z, graph.add("Sigmoid", z)),
+    "mish": lambda graph, z: graph.add("Mul", z, graph.add("Tanh", graph.add("Softplus", z))),
+    "tanh": _one("Tanh"),
+    "hard_tanh": _clip(-1, 1),
+    "sigmoid": _one("Sigmoid"),
+    "hard_sigmoid": _one("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "softplus": _one("Softplus"),
+    "softsign": _one("Softsign"),
+    "log_sigmoid": _log_sigmoid,
+}
+
+
+def _activate(graph: Graph, name: str, z: str) -> str:
+    if name not in ACTIVATIONS:
+        raise InputError(f"The activation {name} cannot be exported to ONNX.")
+    return ACTIVATIONS[name](graph, z)
+
+
+def _dense(graph: Graph, layer: Dense, params: Any, state: Any, a: str) -> str:
+    bias = [graph.constant(params["b"])] if layer.bias else []
+    z = graph.add("Gemm", a, graph.constant(params["W"]), *bias)
+    return _activate(graph, layer.activation, z)
+
+
+def _layer_norm(graph: Graph, layer: LayerNorm, params: Any, state: Any, a: str) -> str:
+    scale, shift = (graph.constant(params[name]) for name in ("scale", "shift"))
+    return graph.add("LayerNormalization", a, scale, shift, axis=-1, epsilon=layer.epsilon)
+
+
+def _rms_norm(graph: Graph, layer: RMSNorm, params: Any, state: Any, a: str) -> str:
+    square = graph.add("ReduceMean", graph.add("Mul", a, a), axes=[1], keepdims=1)
+    size = graph.add("Sqrt", graph.add("Add", square, graph.constant(layer.epsilon)))
+    return graph.add("Mul", graph.add("Div", a, size), graph.constant(params["scale"]))
+
+
+def _batch_norm(graph: Graph, layer: BatchNorm, params: Any, state: Any, a: str) -> str:
+    variance = np.asarray(state["variance"], np.float64) + layer.epsilon
+    scale = np.asarray(params["scale"], np.float64) / np.sqrt(variance)
+    centred = graph.add("Sub", a, graph.constant(state["mean"]))
+    scaled = graph.add("Mul", centred, graph.constant(scale))
+    return graph.add("Add", scaled, graph.constant(params["shift"]))
+
+
+def _categories(graph: Graph, layer: Categories, params: Any, state: Any, a: str) -> str:
+    """Each code picks a row of its table: zeros for code 0, then one-hot vectors or embeddings."""
+    axis = graph.constant([1], np.int64)
+
+    def columns(start: int, end: int) -> str:
+        return graph.add("Slice", a, *(graph.constant([at], np.int64) for at in (start, end)), axis)
+
+    blocks = [columns(0, layer.n_numeric)] if layer.n_numeric else []
+    for j, (n_codes, width) in enumerate(zip(layer.codes, layer.widths, strict=True)):
+        table = np.asarray(params[f"embedding_{j}"] if width else np.eye(n_codes), np.float32)
+        rows = np.concatenate([np.zeros((1, table.shape[1]), np.float32), table])
+        code = graph.cast(columns(layer.n_numeric + j, layer.n_numeric + j + 1), np.int64)
+        code = graph.add("Reshape", code, graph.constant([-1], np.int64))
+        blocks.append(graph.add("Gather", graph.constant(rows), code))
+    return concatenated(graph, blocks)
+
+
+def _sequential(graph: Graph, layer: Sequential, params: Any, state: Any, a: str) -> str:
+    for child, own, kept in zip(layer.layers, params, state, strict=True):
+        a = add_layer(graph, child, own, kept, a)
+    return a
+
+
+def _residual(graph: Graph, layer: Residual, params: Any, state: Any, a: str) -> str:
+    outputs = [
+        add_layer(graph, child, own, kept, a)
+        for child, own, kept in zip(layer.children, params, state, strict=True)
+    ]
+    return graph.add("Add", outputs[0], outputs[1] if len(outputs) > 1 else a)
+
+
+_LAYERS: dict[type[Layer], Callable[[Graph, Any, Any, Any, str], str]] = {
+    Activation: lambda graph, layer, params, state, a: _activate(graph, layer.name, a),
+    BatchNorm: _batch_norm,
+    Categories: _categories,
+    Dense: _dense,
+    Dropout: lambda graph, layer, params, state, a: a,
+    LayerNorm: _layer_norm,
+    RMSNorm: _rms_norm,
+    Residual: _residual,
+    Sequential: _sequential,
+}
+
+
+def add_layer(graph: Graph, layer: Layer, params: Any, state: Any, a: str) -> str:
+    """The nodes of a layer in inference; InputError for one that ONNX has no nodes for."""
+    if type(layer) not in _LAYERS:
+        raise InputError(f"The layer {layer} cannot be exported to ONNX.")
+    return _LAYERS[type(layer)](graph, layer, params, state, a)
+
+
+def concatenated(graph: Graph, columns: Sequence[str]) -> str:
+    """Columns (N, ·) side by side."""
+    return columns[0] if len(columns) == 1 else graph.add("Concat", *columns, axis=1)

@@ -1,0 +1,262 @@
+"""A model as an ONNX file, with what is done to its columns before and to its output after.
+
+Inputs, each with N rows: of a table, one a column by its name, (N, 1): double for numbers (NaN is
+missing), booleans (0, 1, NaN) and dates (days since 1970-01-01 UTC), string for categories (the
+text as in the table, "" is missing); of arrays, "x" (N, I), uint8 for pixels and float else.
+
+Outputs: of a classification "label" (N,) string and "probabilities" (N, C); of several labels a
+row "label" (N, C) int64 and "probabilities"; of a regression "prediction" (N, C) double, in the
+target's own units. The network computes in float32.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mlp_jax.data.encoding import (
+    SMOOTH_CLIP,
+    ArrayEncoding,
+    CategoricalColumn,
+    NumericColumn,
+    TableEncoding,
+)
+from mlp_jax.errors import InputError
+from mlp_jax.model.graph import IR_VERSION, OPSETS, Graph, add_layer, concatenated
+from mlp_jax.model.saved import Model
+from mlp_jax.model.specimens import agree, feeds, specimens
+
+_PROBE_ROWS = 256
+
+
+def onnx_bytes(model: Model) -> bytes:
+    """The file, checked and run: onnxruntime's outputs agree with the model's own to 1e-5.
+
+    InputError for what ONNX cannot say, and where onnx or onnxruntime is not installed.
+    """
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "Exporting to ONNX needs onnx and onnxruntime: pip install 'mlp-jax[onnx]'."
+        ) from None
+    proto = _proto(model)
+    onnx.checker.check_model(proto)
+    data = proto.SerializeToString()
+    _verify(model, data)
+    return data
+
+
+def signature(data: bytes) -> str:
+    """The inputs and outputs of a file, a line each: name, type, shape."""
+    session = _session(data)
+    values = [("in ", value) for value in session.get_inputs()]
+    values += [("out", value) for value in session.get_outputs()]
+    return "\n".join(
+        f"{way} {value.name}: {value.type.removeprefix('tensor').strip('()')}"
+        f" ({', '.join(map(str, value.shape))})"
+        for way, value in values
+    )
+
+
+def _session(data: bytes) -> Any:
+    """onnxruntime on a CPU, with the file loaded and nothing printed."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _proto(model: Model) -> Any:
+    from onnx import helper
+
+    graph = Graph()
+    if isinstance(model.inputs, ArrayEncoding):
+        dtype = np.uint8 if model.inputs.pixels else np.float32
+        inputs = [_value("x", dtype, model.inputs.n_features)]
+        x = _array_features(graph, model.inputs)
+    else:
+        kinds: dict[str, Any] = {column.name: np.float64 for column in model.inputs.numeric}
+        kinds |= {column.name: np.str_ for column in model.inputs.categorical}
+        inputs = [_value(name, kind, 1) for name, kind in kinds.items()]
+        x = _table_features(graph, model.inputs)
+    linear = add_layer(graph, model.network, model.params, model.layer_state, x)
+    outputs = _add_outputs(graph, model, linear)
+    made = helper.make_graph(graph.nodes, "mlp_jax", inputs, outputs, graph.constants)
+    proto = helper.make_model(
+        made,
+        producer_name="mlp-jax",
+        opset_imports=[helper.make_opsetid(*pair) for pair in OPSETS.items()],
+        ir_version=IR_VERSION,
+        doc_string=__doc__,
+    )
+    helper.set_model_props(proto, {"network": str(model.network), "loss": str(model.loss)})
+    return proto
+
+
+def _value(name: str, dtype: Any, width: int | None) -> Any:
+    from onnx import TensorProto, helper
+
+    kind = TensorProto.STRING
+    if dtype is not np.str_:
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return helper.make_tensor_value_info(name, kind, ["N"] if width is None else ["N", width])
+
+
+def _array_features(graph: Graph, inputs: ArrayEncoding) -> str:
+    """x·scale + offset in double, as float."""
+    if not inputs.scale:
+        return graph.cast("x", np.float32)
+    scaled = graph.add("Mul", graph.cast("x", np.float64), graph.constant(inputs.scale, np.float64))
+    shifted = graph.add("Add", scaled, graph.constant(inputs.offset, np.float64))
+    return graph.cast(shifted, np.float32)
+
+
+def _table_features(graph: Graph, inputs: TableEncoding) -> str:
+    """The features of `TableEncoding`, column by column."""
+    features: list[str] = []
+    for column in inputs.numeric:
+        features += _numeric(graph, column)
+    features += [_category(graph, column) for column in inputs.categorical]
+    return concatenated(graph, features)
+
+
+def _numeric(graph: Graph, column: NumericColumn) -> list[str]:
+    """The feature of a number, and its indicator where it has one, (N, 1) float each."""
+    v = _date_part(graph, column)
+    absent = graph.add("Or", graph.add("IsNaN", v), graph.add("IsInf", v))
+    v = graph.add("Where", absent, graph.constant(column.fill, np.float64), v)
+    features = [graph.cast(_scaled(graph, column, v), np.float32)]
+    return [*features, graph.cast(absent, np.float32)] if column.indicator else features
+
+
+def _date_part(graph: Graph, column: NumericColumn) -> str:
+    if column.part in ("", "days"):
+        return column.name
+    from mlp_jax.data.tables.encode import YEAR_DAYS
+
+    period, _, wave = column.part.partition("_")
+    days = {"year": YEAR_DAYS, "week": 7.0, "day": 1.0}[period]
+    turn = graph.constant(2 * np.pi / days, np.float64)
+    return graph.add({"sin": "Sin", "cos": "Cos"}[wave], graph.add("Mul", column.name, turn))
+
+
+def _scaled(graph: Graph, column: NumericColumn, v: str) -> str:
+    if column.scaling == "none":
+        return v
+    if column.scaling == "quantile":
+        return _interpolated(graph, column, v)
+    centred = graph.add("Sub", v, graph.constant(column.center, np.float64))
+    s = graph.add("Mul", centred, graph.constant(column.scale, np.float64))
+    if column.scaling == "standard":
+        return s
+    part = graph.add("Mul", s, graph.constant(1 / SMOOTH_CLIP, np.float64))
+    size = graph.add("Add", graph.add("Mul", part, part), graph.constant(1.0, np.float64))
+    return graph.add("Div", s, graph.add("Sqrt", size))
+
+
+def _interpolated(graph: Graph, column: NumericColumn, v: str) -> str:
+    """The line between the two knots around v, constant beyond the first and the last."""
+    knots, scores = np.array(column.knots), np.array(column.scores)
+    if len(knots) == 1:
+        return graph.add("Add", graph.add("Mul", v, graph.constant(0.0, np.float64)),
+                         graph.constant(scores[0], np.float64))  # fmt: skip
+    slopes = np.diff(scores) / np.diff(knots)
+    low, high = (graph.constant(end, np.float64) for end in (knots[0], knots[-1]))
+    v = graph.add("Min", graph.add("Max", v, low), high)
+    passed = graph.add("GreaterOrEqual", v, graph.constant(knots[None, 1:-1], np.float64))
+    axes = graph.constant([1], np.int64)
+    place = graph.add("ReduceSum", graph.cast(passed, np.int64), axes, keepdims=1)
+    start, level, slope = (
+        graph.add("Gather", graph.constant(values, np.float64), place)
+        for values in (knots[:-1], scores[:-1], slopes)
+    )
+    return graph.add("Add", graph.add("Mul", slope, graph.add("Sub", v, start)), level)
+
+
+def _category(graph: Graph, column: CategoricalColumn) -> str:
+    keys = ["", *column.categories]
+    codes = [column.missing, *range(1, len(keys))]
+    found = graph.add(
+        "LabelEncoder",
+        column.name,
+        domain="ai.onnx.ml",
+        keys_strings=keys,
+        values_int64s=codes,
+        default_int64=column.rare,
+    )
+    return graph.cast(found, np.float32)
+
+
+def _add_outputs(graph: Graph, model: Model, linear: str) -> list[Any]:
+    """The graph's outputs, from the network's linear output (N, C)."""
+    target, width = model.target, model.n_outputs
+    if target.task == "regression":
+        rate = model.loss.function.predict == "exp"
+        wide = graph.cast(graph.add("Exp", linear) if rate else linear, np.float64)
+        scale = graph.constant(target.scale or 1.0, np.float64)
+        offset = graph.constant(target.offset or 0.0, np.float64)
+        graph.add("Add", graph.add("Mul", wide, scale), offset, out="prediction")
+        return [_value("prediction", np.float64, width)]
+    if target.task == "multilabel":
+        p = graph.add("Sigmoid", linear, out="probabilities")
+        graph.cast(_above_half(graph, p), np.int64, out="label")
+        return [_value("label", np.int64, width), _value("probabilities", np.float32, width)]
+    if width == 1:
+        p = graph.add("Sigmoid", linear)
+        rest = graph.add("Sub", graph.constant(1.0), p)
+        graph.add("Concat", rest, p, axis=1, out="probabilities")
+        flat = graph.add("Reshape", p, graph.constant([-1], np.int64))
+        place = graph.cast(_above_half(graph, flat), np.int64)
+    else:
+        p = graph.add("Softmax", linear, axis=1, out="probabilities")
+        place = graph.add("ArgMax", p, axis=1, keepdims=0)
+    graph.add("Gather", graph.constant(target.classes, str), place, out="label")
+    n_classes = len(target.classes)
+    return [_value("label", np.str_, None), _value("probabilities", np.float32, n_classes)]
+
+
+def _above_half(graph: Graph, p: str) -> str:
+    return graph.add("Greater", p, graph.constant(0.5))
+
+
+def _verify(model: Model, data: bytes) -> None:
+    """InputError unless the file runs and agrees with the model in float32 on rows of all kinds."""
+    rows = specimens(model.inputs, _PROBE_ROWS)
+    feed = feeds(model.inputs, rows)
+    try:
+        session = _session(data)
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, session.run(None, feed), strict=True))
+    except Exception as failure:  # onnxruntime's own kinds of exception are not public
+        reason = " ".join(str(failure).split())
+        raise InputError(f"onnxruntime cannot run this model: {reason}") from None
+    for name, values in expected_outputs(model, rows).items():
+        if name == "label":
+            agrees = np.array_equal(model.decided(_decisive(model, found)), found["label"])
+        else:
+            agrees = agree(model, found[name], values)
+        if not agrees:
+            raise InputError(f"The ONNX file would not agree with the model in its '{name}'.")
+
+
+def _decisive(model: Model, found: dict[str, np.ndarray]) -> np.ndarray:
+    """The file's own probabilities, as the model decides by them."""
+    p = found["probabilities"]
+    return p[:, 1:] if model.n_outputs == 1 and p.shape[1] == 2 else p
+
+
+def expected_outputs(model: Model, rows: Any) -> dict[str, np.ndarray]:
+    """The file's outputs as the model itself computes them in float32, whatever its precision."""
+    from mlp_jax.model.rows import features
+
+    plain = replace(model, precision="float32")
+    predictions = plain.predictions(features(model.inputs, rows))
+    if model.target.task == "regression":
+        return {"prediction": predictions}
+    return {
+        "label": plain.decided(predictions),
+        "probabilities": plain.probabilities(predictions),
+    }

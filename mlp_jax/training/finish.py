@@ -1,0 +1,92 @@
+"""What a finished training leaves behind: test metrics, the saved model, pictures."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from mlp_jax.data import Split
+from mlp_jax.data.encoding import ArrayEncoding
+from mlp_jax.data.names import first_layer_names
+from mlp_jax.files import write_json_atomic
+from mlp_jax.model.metrics import TEST_METRICS
+from mlp_jax.model.saved import Model, save_model
+from mlp_jax.training import plots
+from mlp_jax.training.config import TrainConfig
+from mlp_jax.training.fitted import Fitted
+from mlp_jax.training.folder import TEST_FILE, versions
+from mlp_jax.training.setup import Parts
+
+MODEL = "model"
+
+
+def finish(folder: Path, config: TrainConfig, parts: Parts, fitted: Fitted) -> dict[str, float]:
+    """Judges the test rows and writes test.json, model/ and report/; the metrics."""
+    names = tuple(dict.fromkeys((*TEST_METRICS[parts.task], *parts.metrics)))
+    found, predictions = _tested(fitted, parts.data.test, names)
+    write_json_atomic(folder / TEST_FILE, found)
+    save_model(folder / MODEL, trained_model(config, parts, fitted, found))
+    draw(folder, parts, fitted, predictions)
+    return found
+
+
+def _tested(
+    fitted: Fitted, test: Split | None, names: Sequence[str]
+) -> tuple[dict[str, float], np.ndarray]:
+    """(metrics, predictions) of the test rows, if there are any."""
+    if test is None:
+        return {}, np.zeros((0, 1))
+    return fitted.evaluate(test, names)
+
+
+def trained_model(
+    config: TrainConfig, parts: Parts, fitted: Fitted, metrics: dict[str, float]
+) -> Model:
+    """The model that is saved."""
+    about = {
+        "data": parts.data.name,
+        "epoch": fitted.best_epoch,
+        "versions": versions(),
+        "config": {name: value for name, value in asdict(config).items() if value is not None},
+    }
+    return Model(
+        parts.network,
+        parts.loss,
+        fitted.params,
+        fitted.layer_state,
+        parts.data.inputs,
+        parts.data.target,
+        fitted.precision.name,
+        metrics,
+        about,
+    )
+
+
+def draw(folder: Path, parts: Parts, fitted: Fitted, found: np.ndarray) -> None:
+    """The pictures of a run, under report/."""
+    report, data = folder / "report", parts.data
+    report.mkdir(exist_ok=True)
+    plots.learning_curve(fitted.history, report / "learning_curve.png")
+    arrays = data.inputs if isinstance(data.inputs, ArrayEncoding) else None
+    first = next(p["W"] for p in fitted.params if "W" in p)
+    plots.first_layer(
+        np.asarray(first, np.float32),
+        arrays.image_shape if arrays is not None and arrays.image_shape else None,
+        report / "first_layer.png",
+        feature_names=first_layer_names(data.inputs),
+    )
+    if data.test is None:
+        return
+    if parts.task == "classification":
+        guess = found[:, 0] > 0.5 if found.shape[1] == 1 else np.argmax(found, axis=1)
+        plots.confusion_matrix(
+            data.test.y,
+            guess.astype(np.int64),
+            data.target.classes,
+            report / "confusion_matrix.png",
+        )
+    elif parts.task == "regression":
+        plots.regression_scatter(
+            data.test.y.reshape(found.shape), found, report / "predicted_and_true.png"
+        )
