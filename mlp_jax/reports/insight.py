@@ -38,7 +38,8 @@ def first_layer_section(first: FirstLayer) -> Markup:
     words = (
         f"The features whose weights into the {n_units} units of the first layer are largest. "
         "Inputs are scaled alike, so a long bar is a feature that the network looks at, not one in "
-        "large units; it does not say that the feature matters for the result."
+        "large units. It does not say that the feature matters for the result, and of what few "
+        "rows have, it is mostly the random start."
     )
     title = f"Norm of the first layer's weights for {len(bars)} of {len(norms)} features"
     unit = f"‖W‖ of the feature, {len(bars)} of {len(norms)} features"

@@ -118,7 +118,7 @@ def mistakes_section(judged: Judged) -> Markup:
     else:
         words = (
             f"{judged.n_wrong:,} of {len(judged.targets):,} {judged.part} are wrong; here are the "
-            f"{len(shown)} worst by {measure}."
+            f"{len(shown)} worst by {measure}. A row is named by its place among them all."
         )
     pictures = all(one.picture is not None for one in shown)
     return joined([tag("p", words), _picture_list(shown) if pictures else _row_table(shown)])
@@ -152,7 +152,6 @@ def _number_matrix(counts: np.ndarray, shares: np.ndarray, names: tuple[str, ...
     tall = f"--tall:{min(0.62 * longest + 0.6, 14):.1f}em" if slanted else "--tall:1.6em"
     return tag(
         "table",
-        tag("caption", "true class in rows, predicted class in columns"),
         tag("thead", tag("tr", tag("td", ""), *heads)),
         tag("tbody", *rows),
         class_="confusion",
