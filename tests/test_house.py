@@ -29,7 +29,7 @@ FLOORS = {
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = [
     "sklearn", "matplotlib", "tensorboardX", "polars", "tyro", "rich", "orbax", "onnx", "pandas",
-    "torch", "scipy.stats",
+    "torch", "scipy.stats", "pooch", "requests",
 ]  # fmt: skip
 
 
