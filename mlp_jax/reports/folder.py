@@ -78,7 +78,7 @@ class RunRecord:
         parts[0] += f" {self.config.get('activation', '')}".rstrip()
         if norm := self.config.get("norm"):
             parts.append(f"{norm} norm")
-        if dropout := self.config.get("dropout"):
+        if dropout := number(self.config.get("dropout")):
             parts.append(f"dropout {dropout:g}")
         if self.config.get("residual"):
             parts.append("residual")

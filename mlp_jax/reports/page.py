@@ -82,7 +82,7 @@ def sections(run: RunRecord, evidence: Evidence) -> list[Section]:
 
 
 def _header(run: RunRecord, evidence: Evidence, shown: list[Section]) -> Markup:
-    began = f", {run.started:%-d %B %Y, %H:%M}" if run.started else ""
+    began = f", {run.started.day} {run.started:%B %Y, %H:%M}" if run.started else ""
     lead = [tag("strong", run.data), f" · {run.network} · {_ENDINGS[run.status]}{began}"]
     notes = [tag("p", sentence, class_="note") for sentence in evidence.missing]
     if run.facts.get("failed"):

@@ -46,7 +46,7 @@ def headline(run: RunRecord) -> Markup:
 
 def proof_section(run: RunRecord) -> Markup:
     """The witnesses and their verdicts; layer by layer when opened."""
-    rows = [row for row in run.proof.get("rows", []) if isinstance(row, dict)]
+    rows = _rows(run.proof)
     if not rows:
         return tag("p", "This run's folder has no record of a proof.", class_="note")
     held, total = _holding(run.proof)
@@ -206,8 +206,14 @@ def _badness(row: Mapping[str, Any]) -> float:
 
 
 def _holding(proof: Mapping[str, Any]) -> tuple[int, int]:
-    rows = [row for row in proof.get("rows", []) if isinstance(row, dict)]
+    rows = _rows(proof)
     return sum(row.get("ok") is True for row in rows), len(rows)
+
+
+def _rows(proof: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The comparisons in check.json, as far as they are what a proof writes."""
+    rows = proof.get("rows")
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _column(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
