@@ -21,6 +21,7 @@ FLOORS = {
     "training": 3,
     "bench": 3,
     "estimators": 4,
+    "reports": 4,
     "__init__": 4,
     "cli": 5,
     "__main__": 6,

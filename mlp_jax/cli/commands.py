@@ -8,10 +8,13 @@ from typing import Any, TypeVar
 
 import tyro
 
+from mlp_jax.cli.compare import compare
 from mlp_jax.cli.datasets import datasets
 from mlp_jax.cli.evaluate import evaluate
 from mlp_jax.cli.export import export
 from mlp_jax.cli.predict import predict
+from mlp_jax.cli.report import report
+from mlp_jax.cli.runs import runs
 from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.proof.loops import SAMPLES
 from mlp_jax.proof.trial import Trial, check_trial, fault_list
@@ -173,6 +176,9 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "check": check,
     "explain": explain,
+    "runs": runs,
+    "compare": compare,
+    "report": report,
     "datasets": datasets,
     "evaluate": evaluate,
     "predict": predict,

@@ -12,6 +12,9 @@ usage: mlp-jax COMMAND [OPTIONS]
   train     train a network on data, after proving its gradient
   check     prove the hand-written gradient of a network, layer by layer
   explain   the backward pass of a network, equation by equation, with its shapes
+  runs      the runs in a folder: data, network, best metric, when
+  compare   what differs between runs, and their curves in one picture
+  report    one HTML page about a run: proof, curves, mistakes, gradients
   datasets  what can be trained on, and whether it is on this machine
   evaluate  a saved model on rows whose targets are known
   predict   a saved model on a file of rows, of any size

@@ -4,10 +4,7 @@ Figures are made without pyplot: no window, no global state. A file is whole or 
 Letters: N examples, I features, J units, C classes or outputs.
 """
 
-import io
 import math
-import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,27 +12,35 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mlp_jax.errors import InputError, UnknownNameError
-from mlp_jax.files import write_bytes_atomic
 from mlp_jax.model.metrics import higher_is_better
+from mlp_jax.training.canvas import (
+    FRAME,
+    INK,
+    PALE,
+    PathLike,
+    finish_curve,
+    log_if_wide,
+    new_figure,
+    plain_frame,
+    row_of_axes,
+    save,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_Path = str | os.PathLike[str]
-_INK, _PALE = "#2b2b2b", "#d9d9d9"
-_TRAIN, _VALIDATION, _BEST = "#3b6ea8", "#d1651f", "#4a4a4a"
+TRAIN, VALIDATION = "#3b6ea8", "#d1651f"
 _OUTPUTS = ("#3b6ea8", "#d1651f", "#3f8f5b", "#8a5aa8", "#b8942a", "#a83b52")
 _MOST_COUNTS = 20  # classes up to which a confusion matrix writes its numbers
 _MOST_NAMES = 40  # names on an axis
 _MOST_POINTS = 5000  # points in a scatter plot
-_LONGEST_NAME = 24
 _MANY_WEIGHTS = 1000
-_LOG_RANGE = 30.0  # max / min from which losses are drawn on a logarithmic axis
 
 
 def learning_curve(
-    history: Sequence[Mapping[str, float | None]], path: _Path, *, best: int | None = None
+    history: Sequence[Mapping[str, float | None]], path: PathLike, *, best: int | None = None
 ) -> None:
     """Draw loss and metric by epoch, the best epoch marked.
 
@@ -55,23 +60,23 @@ def learning_curve(
     if best is None:
         judge = panels[-1] if _is_known(panels[-1]) else "loss"
         best = _best_epoch(epochs, curves["validation", judge], higher_is_better(judge))
-    figure = _figure(5.2 * len(panels), 3.9)
-    for axes, name in zip(_row(figure, len(panels)), panels, strict=True):
-        for part, color in (("train", _TRAIN), ("validation", _VALIDATION)):
+    figure = new_figure(5.2 * len(panels), 3.9)
+    for axes, name in zip(row_of_axes(figure, len(panels)), panels, strict=True):
+        for part, color in (("train", TRAIN), ("validation", VALIDATION)):
             _curve(axes, epochs, curves[part, name], part, color)
         _mark_best(axes, epochs, curves["validation", name], best)
         values = np.concatenate([curves["train", name], curves["validation", name]])
         if name == "loss":
-            _log_if_wide(axes, values)
-        _finish_curve(axes, epochs, _title(name))
-    _save(figure, path)
+            log_if_wide(axes, values)
+        finish_curve(axes, epochs, _title(name))
+    save(figure, path)
 
 
 def confusion_matrix(
     labels: Int[np.ndarray, " N"],
     predicted: Int[np.ndarray, " N"],
     classes: Sequence[str],
-    path: _Path,
+    path: PathLike,
 ) -> None:
     """Draw how often each class (row) was taken for each (column): shares of the row as colour.
 
@@ -82,7 +87,7 @@ def confusion_matrix(
     counts = np.bincount(flat, minlength=n * n).reshape(n, n)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(2.6 + 0.48 * n, 4.2, 9.5))
-    figure = _figure(side + 1.2, side)
+    figure = new_figure(side + 1.2, side)
     axes = figure.add_subplot()
     image = _share_image(axes, shares)
     if n <= _MOST_COUNTS:
@@ -97,13 +102,13 @@ def confusion_matrix(
     bar.ax.set_yticklabels(["0%", "2%", "10%", "25%", "50%", "100%"])
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def first_layer(
     W: Float[np.ndarray, "I J"],
     image_shape: tuple[int, ...] | None,
-    path: _Path,
+    path: PathLike,
     a_max: int = 64,
     *,
     feature_names: Sequence[str] = (),
@@ -125,7 +130,9 @@ def first_layer(
     else:
         tiles = _mosaic(shown.T.reshape(-1, *image_shape))
         width = 6.4
-        figure = _figure(width + 0.9, np.clip(width * tiles.shape[0] / tiles.shape[1], 2, 12) + 0.4)
+        figure = new_figure(
+            width + 0.9, np.clip(width * tiles.shape[0] / tiles.shape[1], 2, 12) + 0.4
+        )
         axes = figure.add_subplot()
         _weight_image(figure, axes, tiles, shown, aspect="equal")
         axes.axis("off")
@@ -134,11 +141,11 @@ def first_layer(
     if n_units == 1:
         which = "one unit"
     axes.set_title(f"First layer's weights: {which}{', largest norm first' if n_units > 1 else ''}")
-    _save(figure, path)
+    save(figure, path)
 
 
 def regression_scatter(
-    targets: Float[np.ndarray, "N ..."], predictions: Float[np.ndarray, "N ..."], path: _Path
+    targets: Float[np.ndarray, "N ..."], predictions: Float[np.ndarray, "N ..."], path: PathLike
 ) -> None:
     """Draw predictions (N, C) over true values (N, C), with their diagonal; (N,) is (N, 1).
 
@@ -150,10 +157,10 @@ def regression_scatter(
     y, s = y[finite], s[finite]
     total, outputs = y.shape
     rows = np.unique(np.linspace(0, max(total - 1, 0), min(total, _MOST_POINTS)).astype(int))
-    figure = _figure(5.2, 5.2)
+    figure = new_figure(5.2, 5.2)
     axes = figure.add_subplot()
     low, high = _limits(np.concatenate([y[rows].ravel(), s[rows].ravel()]))
-    axes.plot([low, high], [low, high], color=_INK, linewidth=1.2, linestyle=(0, (4, 3)), zorder=3)
+    axes.plot([low, high], [low, high], color=INK, linewidth=1.2, linestyle=(0, (4, 3)), zorder=3)
     alpha = float(np.clip(30 / math.sqrt(max(len(rows) * outputs, 1)), 0.25, 0.8))
     for c in range(outputs):
         color = _OUTPUTS[c % len(_OUTPUTS)]
@@ -171,8 +178,8 @@ def regression_scatter(
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", xlabel="true", ylabel="predicted")
     n_shown = f"{total:,}" if len(rows) == total else f"{len(rows):,} of {total:,}"
     axes.set_title(f"Predicted and true values, {n_shown} examples")
-    _plain_frame(axes)
-    _save(figure, path)
+    plain_frame(axes)
+    save(figure, path)
 
 
 def _number(value: float | None) -> float:
@@ -218,31 +225,10 @@ def _mark_best(axes: "Axes", epochs: np.ndarray, values: np.ndarray, best: int |
         return
     value = values[at[0]]
     label = f"best epoch {best}: {value:.4g}"
-    axes.axvline(best, color=_PALE, linewidth=1, zorder=0)
+    axes.axvline(best, color=PALE, linewidth=1, zorder=0)
     axes.plot(
-        [best], [value], "o", markersize=8, color=_BEST, fillstyle="none", label=label, zorder=4
+        [best], [value], "o", markersize=8, color=FRAME, fillstyle="none", label=label, zorder=4
     )
-
-
-def _log_if_wide(axes: "Axes", values: np.ndarray) -> None:
-    finite = values[np.isfinite(values)]
-    if finite.size and finite.min() > 0 and finite.max() / finite.min() >= _LOG_RANGE:
-        axes.set_yscale("log")
-
-
-def _finish_curve(axes: "Axes", epochs: np.ndarray, label: str) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set(xlabel="epoch", ylabel=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    if len(epochs):
-        margin = max(0.03 * (epochs[-1] - epochs[0]), 0.5)
-        axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
-    axes.grid(axis="y", color=_PALE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
-    _plain_frame(axes)
 
 
 def _title(name: str) -> str:
@@ -260,7 +246,7 @@ def _write_counts(axes: "Axes", counts: np.ndarray, shares: np.ndarray) -> None:
     longest = len(str(counts.max()))
     size = float(np.clip(40 / max(longest, 3), 6, 9.5)) if len(counts) > 4 else 11
     for row, column in zip(*counts.nonzero(), strict=True):
-        color = "white" if shares[row, column] > 0.3 else _INK
+        color = "white" if shares[row, column] > 0.3 else INK
         text = str(counts[row, column])
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
 
@@ -268,7 +254,7 @@ def _write_counts(axes: "Axes", counts: np.ndarray, shares: np.ndarray) -> None:
 def _name_classes(axes: "Axes", classes: Sequence[str]) -> None:
     n = len(classes)
     ticks = range(0, n, -(-n // _MOST_NAMES))
-    names = [_shortened(classes[tick]) for tick in ticks]
+    names = [shortened(classes[tick]) for tick in ticks]
     size = 9.5 if n <= _MOST_COUNTS else 7
     slanted = max(map(len, names), default=0) > 3
     axes.set_yticks(ticks, names, fontsize=size, parse_math=False)
@@ -287,12 +273,6 @@ def _name_classes(axes: "Axes", classes: Sequence[str]) -> None:
         edges = np.arange(n - 1) + 0.5
         axes.hlines(edges, -0.5, n - 0.5, color="white", linewidth=1)
         axes.vlines(edges, -0.5, n - 0.5, color="white", linewidth=1)
-
-
-def _shortened(name: str) -> str:
-    """The name, its middle left out where it is long: numbered names differ at the end."""
-    half = _LONGEST_NAME // 2
-    return name if len(name) <= _LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _mosaic(tiles: np.ndarray) -> np.ndarray:
@@ -341,14 +321,14 @@ def _weight_image(
 def _feature_map(weights: np.ndarray, feature_names: Sequence[str]) -> tuple["Figure", "Axes"]:
     n_features, n_units = weights.shape
     height = float(np.clip(1.4 + 0.24 * n_features, 2.8, 9))
-    figure = _figure(float(np.clip(3 + 0.11 * n_units, 4.8, 9)), height)
+    figure = new_figure(float(np.clip(3 + 0.11 * n_units, 4.8, 9)), height)
     axes = figure.add_subplot()
     _weight_image(figure, axes, weights, weights, aspect="auto")
     axes.set(xlabel="unit, by norm", ylabel="feature")
     axes.set_xticks([0, n_units - 1] if n_units > 1 else [0])
     axes.set_xticklabels(["1", str(n_units)] if n_units > 1 else ["1"])
     if len(feature_names) == n_features <= _MOST_NAMES:
-        names = [_shortened(name) for name in feature_names]
+        names = [shortened(name) for name in feature_names]
         axes.set_yticks(range(n_features), names, fontsize=8, parse_math=False)
         axes.set_ylabel("")
     axes.tick_params(length=0)
@@ -363,32 +343,3 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     margin = 0.04 * (high - low) or 0.5 * abs(high) or 0.5
     return low - margin, high + margin
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.09)
-    return figure
-
-
-def _row(figure: "Figure", n: int) -> list["Axes"]:
-    return list(figure.subplots(1, n, squeeze=False)[0])
-
-
-def _plain_frame(axes: "Axes") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_BEST)
-    axes.tick_params(color=_BEST)
-
-
-def _save(figure: "Figure", path: _Path) -> None:
-    for axes in figure.axes:
-        axes.title.set(fontsize=11, color=_INK)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # A class name in a script that the font lacks is drawn as boxes.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-    write_bytes_atomic(path, buffer.getvalue())

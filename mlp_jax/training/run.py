@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from mlp_jax.data.encoding import TableEncoding
+from mlp_jax.data.prepare import Prepared
 from mlp_jax.errors import DivergedError, InputError, UnknownNameError
 from mlp_jax.files import write_text_atomic
 from mlp_jax.model.saved import load_model, save_model
@@ -111,8 +112,8 @@ class _Session:
         self._progress = stack.enter_context(EpochProgress(config.epochs, enabled=bar))
         self._logs: RunLogs | None = None
         self._speed = 0.0
-        digest = _digest(parts)
-        if self._facts.setdefault("digest", digest) != digest:
+        found = digest(parts.data)
+        if self._facts.setdefault("digest", found) != found:
             raise InputError(
                 f"The data of the run in {folder} have changed since it began, so it cannot go on"
                 f" as it was; to start from its model: --init-from {folder}."
@@ -133,7 +134,7 @@ class _Session:
                 save_model(self.folder / START, self.parts.start)
         write_text_atomic(self.folder / CONFIG_FILE, to_toml(self.config))
         write_text_atomic(self.folder / CHECK_FILE, report.to_json())
-        self._facts |= _facts(self.config, self.parts) | {"finished": None}
+        self._facts |= _facts(self.config, self.parts) | {"finished": None, "failed": None}
         run_folder.write_facts(self.folder, self._facts)
 
     def checkpoints(self) -> Checkpoints:
@@ -155,10 +156,12 @@ class _Session:
 
     @contextlib.contextmanager
     def naming_the_folder(self) -> Iterator[None]:
-        """Tells a run that diverged where its records are."""
+        """Notes that a run diverged, and tells where its records are."""
         try:
             yield
         except DivergedError as error:
+            if self.folder is not None:
+                run_folder.write_facts(self.folder, self._facts | {"failed": str(error)})
             raise DivergedError(f"{error} What there is of the run is in {self.folder}.") from None
 
     def tick(self, epoch: int, done: float, loss: float, speed: float) -> None:
@@ -250,10 +253,10 @@ def _headline(config: TrainConfig, parts: Parts) -> str:
     )
 
 
-def _digest(parts: Parts) -> str:
+def digest(data: Prepared) -> str:
     """A checksum of the rows that the run learns from and is judged by."""
     total = 0
-    for part in (parts.data.train, parts.data.validation):
+    for part in (data.train, data.validation):
         for array in () if part is None else (part.x, part.y):
             total = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, total)
     return f"crc32:{total:08x}"

@@ -223,4 +223,5 @@ def test_a_diverged_run_keeps_whole_files_only(config, tmp_path):
     assert read_config(tmp_path / "run/config.toml").learning_rate == 1e30
     assert json.loads((tmp_path / "run/check.json").read_text())["ok"] is True
     assert read_jsonl(tmp_path / "run/metrics.jsonl") == []
+    assert "diverged at step" in json.loads((tmp_path / "run/run.json").read_text())["failed"]
     assert not list((tmp_path / "run").rglob("*.tmp"))

@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
 
@@ -24,7 +24,6 @@ _INFERRED_ROWS = 1000
 _REPEATED = 4  # rows a distinct word from which on words are held as numbers
 _QUOTED = re.compile(rb'"[^"]*"')
 _BOM = b"\xef\xbb\xbf"
-Types = Mapping[str, type[pl.DataType]]
 
 
 class Format(NamedTuple):

@@ -1,0 +1,46 @@
+"""`mlp-jax compare`: runs side by side."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from mlp_jax.errors import InputError
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Everything that `mlp-jax compare` can be told."""
+
+    runs: Annotated[
+        tyro.conf.Positional[tuple[str, ...]],
+        tyro.conf.arg(help_behavior_hint="", metavar="RUN ..."),
+    ] = ()
+    """folders of runs"""
+    output: Annotated[str, tyro.conf.arg(metavar="FILE.png")] = "compare.png"
+    """the picture of their curves"""
+
+
+def compare(words: list[str]) -> int:
+    """Prints the table and draws the curves."""
+    from mlp_jax.cli.commands import _parse
+
+    about = (
+        "What differs between runs, what came of it, and their curves in one picture.\n\n"
+        "Example: mlp-jax compare runs/a runs/b --output curves.png"
+    )
+    options: CompareOptions = _parse(CompareOptions, "compare", about, words, CompareOptions())
+    if not options.runs:
+        raise InputError("Name the runs to compare: mlp-jax compare RUN RUN …")
+    from mlp_jax.reports.compare import print_comparison, read_runs
+    from mlp_jax.reports.curves import draw_curves, picture_path
+
+    path = picture_path(options.output)
+    found = read_runs([Path(folder) for folder in options.runs])
+    print_comparison(found)
+    if draw_curves(found, path):
+        print(f"curves: {path}")
+    else:
+        print("There are no curves to draw: no epoch of these runs has ended.")
+    return 0

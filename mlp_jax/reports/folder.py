@@ -1,0 +1,285 @@
+"""Reads run folders as they are found: finished, running, interrupted or failed.
+
+A file that is missing or torn is as if it had never been written; a reader must not fall over the
+run that crashed, for that is the one to look at. Nothing here loads data or weights.
+"""
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from mlp_jax.errors import RunFolderError, UnknownNameError
+from mlp_jax.files import read_jsonl
+from mlp_jax.model.metrics import higher_is_better
+
+try:
+    import fcntl
+except ImportError:  # no such locks on this system, so none can be held
+    fcntl = None  # type: ignore[assignment]
+
+Status = Literal["finished", "running", "interrupted", "failed"]
+MARKS = ("config.toml", "run.json", "metrics.jsonl")
+LOCK = ".lock"
+
+
+class Best(NamedTuple):
+    """The best value of a curve: its name as in the history, the value, the epoch, its sense."""
+
+    name: str
+    value: float
+    epoch: int
+    higher: bool
+
+    @property
+    def metric(self) -> str:
+        """The metric's own name, without the part that it was measured on."""
+        return self.name.removeprefix("validation_").removeprefix("train_")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run folder's small files, read.
+
+    config: config.toml.  facts: run.json.  proof: check.json, {} without.  history: a record an
+    epoch, in order.  timing: likewise, from the clock.  test: metrics on the test rows.
+    """
+
+    folder: Path
+    status: Status
+    config: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    proof: Mapping[str, Any]
+    history: tuple[Mapping[str, Any], ...]
+    timing: tuple[Mapping[str, Any], ...]
+    test: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.resolve().name
+
+    @property
+    def data(self) -> str:
+        """What the run was trained on: its name, or what the configuration asks for."""
+        spec = str(self.config.get("data", ""))
+        return str(self.facts.get("data") or spec or "?")
+
+    @property
+    def network(self) -> str:
+        """Widths and activation, as "64-256-256-10 relu, batch norm, dropout 0.2"."""
+        hidden = [str(width) for width in _list(self.config.get("hidden"))]
+        widths = [str(width) for width in _list(self.facts.get("widths"))]
+        parts = ["-".join(widths or hidden) or "linear"]
+        parts[0] += f" {self.config.get('activation', '')}".rstrip()
+        if norm := self.config.get("norm"):
+            parts.append(f"{norm} norm")
+        if dropout := number(self.config.get("dropout")):
+            parts.append(f"dropout {dropout:g}")
+        if self.config.get("residual"):
+            parts.append("residual")
+        return ", ".join(parts)
+
+    @property
+    def epochs(self) -> tuple[int, int | None]:
+        """(epochs that ended, epochs asked for)."""
+        asked = self.config.get("epochs")
+        done = max((_whole(record.get("epoch")) or 0 for record in self.history), default=0)
+        return done, _whole(asked)
+
+    @property
+    def metric(self) -> str | None:
+        """The curve that the run is judged by: its monitor, else the first validation metric."""
+        names = list(dict.fromkeys(key for record in self.history for key in record))
+        said = str(self.facts.get("monitor") or next(iter(_list(self.config.get("metrics"))), ""))
+        wanted = [said, f"validation_{said}"]
+        judged = [name for name in names if name.startswith("validation_")]
+        others = [name for name in judged if name != "validation_loss"]
+        for name in (*wanted, *others, *judged, "train_loss"):
+            if name in names:
+                return name
+        return None
+
+    @property
+    def best(self) -> Best | None:
+        """The best epoch by `metric`; None before the first."""
+        name = self.metric
+        if name is None:
+            return None
+        higher = higher_better(name.removeprefix("validation_").removeprefix("train_"))
+        points = [
+            (value, epoch)
+            for index, record in enumerate(self.history, start=1)
+            if (value := number(record.get(name))) is not None
+            for epoch in [_whole(record.get("epoch")) or index]
+        ]
+        if not points:
+            return None
+        value, epoch = (max if higher else min)(points, key=lambda point: point[0])
+        return Best(name, value, epoch, higher)
+
+    @property
+    def started(self) -> datetime | None:
+        """When the run began; without run.json, when its configuration was written."""
+        said = moment(self.facts.get("started"))
+        if said is not None:
+            return said
+        for name in MARKS:
+            path = self.folder / name
+            if path.is_file():
+                return datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+        return None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From start to finish; of a run that never finished, the time its epochs took."""
+        started, finished = moment(self.facts.get("started")), moment(self.facts.get("finished"))
+        if started is not None and finished is not None and finished >= started:
+            return finished - started
+        seconds = [number(record.get("seconds")) for record in self.timing]
+        known = [value for value in seconds if value is not None]
+        return timedelta(seconds=sum(known)) if known else None
+
+    @property
+    def speed(self) -> float | None:
+        """Samples a second: the median over epochs but the first, which compiles."""
+        rates = [number(record.get("samples_per_second")) for record in self.timing]
+        known = sorted(rate for rate in rates[1:] or rates if rate is not None)
+        return known[len(known) // 2] if known else None
+
+
+def read_run(folder: Path) -> RunRecord:
+    """The run in a folder. RunFolderError, in one sentence, for a folder that holds none."""
+    if not folder.exists():
+        raise RunFolderError(f"There is no run {folder}: no such folder.")
+    if not is_run(folder):
+        what = "a folder" if folder.is_dir() else "a file"
+        raise RunFolderError(
+            f"{folder} is {what} but no run: `mlp-jax train` leaves {' and '.join(MARKS[:2])} "
+            "in a run's folder."
+        )
+    config, facts = _toml(folder / "config.toml"), _json(folder / "run.json")
+    proof, test = _json(folder / "check.json"), _json(folder / "test.json")
+    history = _lines(folder / "metrics.jsonl")
+    return RunRecord(
+        folder,
+        _status(folder, facts, proof, history),
+        config,
+        facts,
+        proof,
+        history,
+        _lines(folder / "timing.jsonl"),
+        {key: value for key, item in test.items() if (value := number(item)) is not None},
+    )
+
+
+def find_runs(folder: Path) -> list[RunRecord]:
+    """The runs in a folder, newest first; the folder itself where it is one.
+
+    RunFolderError where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise RunFolderError(f"Cannot list the runs in {folder}: there is no such folder.")
+    try:
+        inside = [path for path in folder.iterdir() if is_run(path)]
+    except OSError as error:
+        raise RunFolderError(f"Cannot list the runs in {folder}: {error.strerror}.") from error
+    found = [read_run(path) for path in ([folder] if is_run(folder) else inside)]
+    return sorted(found, key=lambda run: (-_time(run), run.name))
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has any of the files that only a run leaves."""
+    return any((folder / name).is_file() for name in MARKS)
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process holds the run's lock."""
+    if fcntl is None:
+        return False
+    try:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def higher_better(metric: str) -> bool:
+    """Whether a larger value is better; a metric that this version does not know: no."""
+    try:
+        return higher_is_better(metric)
+    except UnknownNameError:
+        return False
+
+
+def number(value: object) -> float | None:
+    """The value as a finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def moment(text: object) -> datetime | None:
+    """The time that an ISO text says, with its zone; None where it says none."""
+    try:
+        return datetime.fromisoformat(str(text)).astimezone()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _status(
+    folder: Path,
+    facts: Mapping[str, Any],
+    proof: Mapping[str, Any],
+    history: tuple[Mapping[str, Any], ...],
+) -> Status:
+    if is_running(folder):
+        return "running"
+    broken = bool(history) and number(history[-1].get("train_loss")) is None
+    if facts.get("failed") or proof.get("ok") is False or broken:
+        return "failed"
+    finished = facts.get("finished") if facts else (folder / "test.json").is_file()
+    return "finished" if finished else "interrupted"
+
+
+def _time(run: RunRecord) -> float:
+    return run.started.timestamp() if run.started else 0.0
+
+
+def _whole(value: object) -> int | None:
+    found = number(value)
+    return None if found is None else int(found)
+
+
+def _list(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}
+    return {key.replace("-", "_"): value for key, value in content.items()}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _lines(path: Path) -> tuple[Mapping[str, Any], ...]:
+    try:
+        return tuple(read_jsonl(path))
+    except RunFolderError:
+        return ()

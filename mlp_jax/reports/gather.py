@@ -1,0 +1,150 @@
+"""Finds out what a report shows beyond the run's own files: loads its model and its data.
+
+What cannot be had is said in a sentence, and the rest goes on. Letters: N rows, I features,
+C classes or outputs.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlp_jax.backprop import loss_and_tape
+from mlp_jax.backprop.records import OuterProduct, is_record
+from mlp_jax.data.dataset import Dataset, Split
+from mlp_jax.data.encoding import ArrayEncoding
+from mlp_jax.data.prepare import Prepared
+from mlp_jax.data.table import Table
+from mlp_jax.errors import InputError, MlpJaxError, ModelFileError
+from mlp_jax.model.inference import runnable_precision
+from mlp_jax.model.judge import encode_targets
+from mlp_jax.model.saved import Model, load_model
+from mlp_jax.proof.check import layer_label
+from mlp_jax.proof.observe import at
+from mlp_jax.reports.evidence import Evidence, Judged, LayerFlow
+from mlp_jax.reports.features import first_layer
+from mlp_jax.reports.folder import RunRecord
+from mlp_jax.reports.inputs import array_inputs, frame_of_test_rows, table_inputs
+from mlp_jax.reports.mistakes import MOST_PICTURES, MOST_ROWS, Inputs, worst
+from mlp_jax.training.config import read_config
+from mlp_jax.training.run import digest
+from mlp_jax.training.setup import prepared, source
+
+FLOW_ROWS = 256
+
+
+def gather(run: RunRecord, data: str | None = None) -> Evidence:
+    """The evidence of a run; `data` says where its data are now, if not where they were."""
+    try:
+        model = load_model(run.folder)
+    except ModelFileError as error:
+        return Evidence(missing=(f"{error} What needs the trained weights is left out.",))
+    known = Evidence(first_layer=first_layer(model), versions=dict(model.about.get("versions", {})))
+    try:
+        config = read_config(run.folder / "config.toml")
+        if data is not None:
+            config = replace(config, data=data)
+        rows = source(config)
+        parts = prepared(config, (model.inputs, model.target), rows)
+        _check_same(run, parts)
+        return replace(
+            known,
+            judged=judge(model, parts, rows),
+            flow=flow(model, parts.train),
+            flow_rows=len(_evenly(len(parts.train), FLOW_ROWS)),
+        )
+    except MlpJaxError as error:
+        sentence = f"The run's data cannot be loaded, so what needs them is left out: {error}"
+        hint = "" if data is not None else " --data says where they are now."
+        return replace(known, missing=(sentence + hint,))
+
+
+def judge(model: Model, parts: Prepared, table: Dataset | Table) -> Judged:
+    """The network's predictions on the test rows, or the best that there are instead."""
+    part, rows = next(
+        (name, split)
+        for name, split in (
+            ("test rows", parts.test),
+            ("validation rows (there are no test rows)", parts.validation),
+            ("training rows (there are no others)", parts.train),
+        )
+        if split is not None and len(split)
+    )
+    predictions = model.probabilities(model.predictions(network_rows(model, rows.x)))
+    targets = np.asarray(rows.y)
+    if model.target.task != "classification":
+        targets = targets.reshape(predictions.shape)
+    names = tuple(map(str, model.classes))
+    calibrated = model.loss.name != "hinge"
+    judged = Judged(part, model.target.task, names, targets, predictions, calibrated, ())
+    pictures = isinstance(model.inputs, ArrayEncoding) and bool(model.inputs.image_shape)
+    most = MOST_PICTURES if pictures else MOST_ROWS
+    return worst(judged, _inputs(model, parts, rows, table), most)
+
+
+def _inputs(model: Model, parts: Prepared, rows: Split, table: Dataset | Table) -> Inputs:
+    """How the inputs of the judged rows are shown; a table's as they stand in the table."""
+    if isinstance(model.inputs, ArrayEncoding):
+        return partial(array_inputs, rows.x, model.inputs)
+    if not isinstance(table, Table) or rows is not parts.test:
+        return lambda chosen: [{} for _ in chosen]
+    return partial(table_inputs, frame_of_test_rows(table, parts), model.target.names)
+
+
+def network_rows(model: Model, x: np.ndarray) -> np.ndarray:
+    """Rows of a split as the network takes them: arrays are scaled, but pixels on the device."""
+    inputs = model.inputs
+    if not isinstance(inputs, ArrayEncoding) or inputs.pixels or not inputs.scale:
+        return x
+    scaled = x.astype(np.float64) * np.asarray(inputs.scale) + np.asarray(inputs.offset)
+    return scaled.astype(np.float32)
+
+
+def flow(model: Model, train: Split) -> tuple[LayerFlow, ...]:
+    """Norms of the backward pass at every weight matrix, in inference mode, input first."""
+    chosen = _evenly(len(train), FLOW_ROWS)
+    precision = runnable_precision(model.precision)
+    x, y = network_rows(model, train.x[chosen]), np.asarray(train.y)[chosen]
+    if isinstance(model.inputs, ArrayEncoding) and model.inputs.pixels and model.inputs.scale:
+        x = x * np.asarray(model.inputs.scale) + np.asarray(model.inputs.offset)
+    n_outputs = model.n_outputs
+    if model.target.task == "regression":
+        y = y.reshape(len(y), n_outputs)
+        if model.target.scale:
+            y = (y - np.asarray(model.target.offset)) / np.asarray(model.target.scale)
+    y = encode_targets(model.loss, y, n_outputs)
+    y = y.astype(precision.params) if np.issubdtype(y.dtype, np.floating) else y
+    with precision.active():
+        _, grads, tape = loss_and_tape(model.network, model.loss, train=False)(
+            model.params,
+            jnp.asarray(x.astype(precision.params)),
+            jnp.asarray(y),
+            state=model.layer_state,
+        )
+    found = []
+    for keys, record in jax.tree_util.tree_flatten_with_path(tape.records, is_leaf=is_record)[0]:
+        *steps, last = keys
+        if last.key != "W" or not isinstance(record, OuterProduct):
+            continue
+        path = tuple(step.idx for step in steps)
+        delta = np.asarray(record.delta, np.float64)
+        size = float(np.sqrt(np.mean(np.sum(delta**2, axis=tuple(range(1, delta.ndim))))))
+        norms = [float(np.linalg.norm(at(tree, path)["W"])) for tree in (grads, model.params)]
+        found.append(LayerFlow(layer_label(model.network, path, "local"), size, *norms))
+    return tuple(found)
+
+
+def _check_same(run: RunRecord, parts: Prepared) -> None:
+    """InputError where the data are not those that the run was trained on, by their checksum."""
+    said = run.facts.get("digest")
+    if said is not None and said != digest(parts):
+        raise InputError(
+            f"'{parts.name}' is not what this run was trained on: its rows are not the same."
+        )
+
+
+def _evenly(n: int, most: int) -> np.ndarray:
+    """At most so many row numbers, evenly spaced."""
+    return np.unique(np.linspace(0, max(n - 1, 0), min(n, most)).astype(int))

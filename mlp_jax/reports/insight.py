@@ -1,0 +1,81 @@
+"""The sections of a report about the network itself: its first layer, its gradients.
+
+Letters: I features, J units.
+"""
+
+import numpy as np
+
+from mlp_jax.reports.charts import bar_chart, flow_chart
+from mlp_jax.reports.evidence import Evidence, FirstLayer, LayerFlow
+from mlp_jax.reports.html import Markup, figure, joined, png_image, scrolling, table, tag
+from mlp_jax.reports.pictures import png, weight_mosaic
+
+_MOST_UNITS = 72
+_MOST_FEATURES = 20
+
+
+def first_layer_section(first: FirstLayer) -> Markup:
+    """The weights of images as images; of tables, the features that weigh most."""
+    n_units = first.W.shape[1]
+    if first.image_shape:
+        shown = min(n_units, _MOST_UNITS)
+        mosaic = weight_mosaic(first.W, first.image_shape, _MOST_UNITS)
+        which = f"all {n_units}" if shown == n_units else f"the {shown} largest of {n_units}"
+        image = png_image(
+            png(mosaic), f"Weights of {shown} units of the first layer", class_="pixels mosaic"
+        )
+        color = len(first.image_shape) == 3 and first.image_shape[-1] == 3
+        caption = (
+            "The colours that each unit answers to, around grey."
+            if color
+            else "Orange: more of this pixel raises the unit; blue: lowers it."
+        )
+        words = f"The weights into {which} units of the first layer, each as a picture."
+        return joined([tag("p", words), figure(image, caption)])
+    norms = np.linalg.norm(np.nan_to_num(first.W.astype(np.float64)), axis=1)
+    order = np.argsort(-norms, kind="stable")[:_MOST_FEATURES]
+    bars = [(first.features[i], float(norms[i])) for i in order]
+    words = (
+        f"The features whose weights into the {n_units} units of the first layer are largest. "
+        "Inputs are scaled alike, so a long bar is a feature that the network looks at, not one in "
+        "large units. It does not say that the feature matters for the result, and of what few "
+        "rows have, it is mostly the random start."
+    )
+    title = f"Norm of the first layer's weights for {len(bars)} of {len(norms)} features"
+    unit = f"‖W‖ of the feature, {len(bars)} of {len(norms)} features"
+    return joined([tag("p", words), figure(bar_chart(title, bars, unit), "")])
+
+
+def flow_section(evidence: Evidence) -> Markup:
+    """‖∇z‖ and ‖∇W‖ of every layer, and what healthy looks like."""
+    words = (
+        f"One hand-written backward pass over {evidence.flow_rows:,} training rows with the "
+        "trained weights (dropout off). Healthy: both lines stay within a factor of about ten from "
+        "the first layer to the last. A steady fall towards the first layer is a vanishing "
+        "gradient, a steady rise an exploding one, a zero a dead layer."
+    )
+    rows = [(one.layer, one.grad_z, one.grad_W) for one in evidence.flow]
+    numbers = table(
+        ["layer", "‖∇z‖", "‖∇W‖", "‖W‖", "‖∇W‖ / ‖W‖"],
+        [
+            (one.layer, *(f"{v:.3g}" for v in (one.grad_z, one.grad_W, one.W)), _ratio(one))
+            for one in evidence.flow
+        ],
+    )
+    key = tag(
+        "ul",
+        tag("li", "‖∇z‖, root mean square over rows", style="--swatch:var(--train)"),
+        tag("li", "‖∇W‖ of the mean loss", style="--swatch:var(--validation)"),
+        class_="key",
+    )
+    return joined(
+        [
+            tag("p", words),
+            figure(flow_chart(rows), key),
+            scrolling(numbers, "Norms of the gradients by layer"),
+        ]
+    )
+
+
+def _ratio(one: LayerFlow) -> str:
+    return f"{one.grad_W / one.W:.1e}" if one.W else "–"

@@ -1,0 +1,233 @@
+"""The sections of a report about the network's predictions: confusion, calibration, mistakes.
+
+Letters: N rows, C classes or outputs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlp_jax.reports.calibration import reliability
+from mlp_jax.reports.charts import heat_map, reliability_chart, residual_chart, scatter_chart
+from mlp_jax.reports.evidence import Judged, Mistake
+from mlp_jax.reports.html import Markup, details, figure, joined, png_image, scrolling, table, tag
+from mlp_jax.reports.listing import short
+from mlp_jax.reports.pictures import png
+
+MOST_NUMBERS = 20  # classes up to which the confusion matrix is a table of numbers
+_MOST_CLASSES = 100  # beyond, only the table of classes is shown
+_MOST_PAIRS = 12
+_MOST_OUTPUTS = 6
+_WELL = 0.005  # distance of mean confidence and share right that nobody minds
+_DARK = 0.45  # share of a row from which a cell's number is white
+
+
+def confusion_section(judged: Judged) -> Markup:
+    """How often each class was taken for each; of several labels, each one's own figures."""
+    if judged.task == "multilabel":
+        return _label_figures(judged)
+    n = len(judged.names)
+    counts = np.bincount(judged.targets * n + judged.labels, minlength=n * n).reshape(n, n)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    right, total = int(np.trace(counts)), int(counts.sum())
+    parts = [
+        tag("p", f"{right:,} of {total:,} {judged.part} are right ({right / max(total, 1):.1%}). "
+            "Rows are true classes, columns what the network said; the colour is the share of the "
+            "row.")
+    ]  # fmt: skip
+    beside = []
+    if n <= MOST_NUMBERS:
+        beside.append(scrolling(_number_matrix(counts, shares, judged.names), "Confusion matrix"))
+    elif n <= _MOST_CLASSES:
+        beside.append(scrolling(heat_map(shares, counts, judged.names), "Confusion matrix"))
+    pairs = _frequent_pairs(counts, judged.names)
+    if pairs:
+        title = "Most frequent confusions"
+        content = table(["true", "taken for", "times", "of the true class"], pairs, words=2)
+        beside.append(tag("div", tag("h3", title), scrolling(content, title)))
+    parts.append(tag("div", *beside, class_="beside"))
+    parts.append(details("Every class", _class_figures(counts, judged.names)))
+    return joined(parts)
+
+
+def calibration_section(judged: Judged) -> Markup:
+    """Whether a probability of 0.8 is right 8 times of 10."""
+    if not judged.calibrated:
+        return tag("p", "This loss trains scores that only put the classes in order; they are no "
+                   "probabilities, so there is nothing to calibrate.", class_="soft")  # fmt: skip
+    if judged.task == "multilabel":
+        confidence = judged.predictions.ravel()
+        right, what = judged.targets.ravel() > 0.5, "each label"
+        kind = "The share of labels that are there should equal the probability given to them."
+    else:
+        confidence = judged.predictions.max(axis=1)
+        right, what = judged.labels == judged.targets, "the predicted class"
+        kind = "Of the rows predicted with a confidence of 80%, 80% should be right."
+    found = reliability(confidence, right)
+    mean, share = float(np.mean(confidence)), float(np.mean(right))
+    lean = "over-confident" if mean > share else "under-confident"
+    verdict = "well calibrated" if abs(mean - share) < _WELL else lean
+    words = (
+        f"Expected calibration error {found.ece:.1%}. "
+        f"Mean confidence {mean:.1%}, right {share:.1%}: on the whole {verdict}."
+    )
+    caption = (
+        "Bars: the share that is right among predictions of each confidence. Orange: what is "
+        "lacking to the confidence claimed (over-confident); pale: what is right beyond it "
+        "(under-confident). Grey: how many predictions there are."
+    )
+    return joined(
+        [tag("p", kind, " ", tag("strong", words)), figure(reliability_chart(found, what), caption)]
+    )
+
+
+def regression_section(judged: Judged) -> Markup:
+    """Predicted against true values, and the residuals, of each output."""
+    parts = [tag("p", f"All {len(judged.targets):,} {judged.part}; on the dashed line a prediction "
+                 "is exact. Units are those of the target.")]  # fmt: skip
+    for place, name in enumerate(judged.names[:_MOST_OUTPUTS]):
+        true, predicted = judged.targets[:, place], judged.predictions[:, place]
+        residuals = predicted - true
+        spread = f"mean {short(float(residuals.mean()))}, standard deviation " + short(
+            float(residuals.std())
+        )
+        if len(judged.names) > 1:
+            parts.append(tag("h3", name))
+        parts.append(
+            tag(
+                "div",
+                figure(scatter_chart(true, predicted, name), "Predicted against true."),
+                figure(residual_chart(residuals, name), f"Residuals: {spread}."),
+                class_="pair",
+            )
+        )
+    if len(judged.names) > _MOST_OUTPUTS:
+        rest = len(judged.names) - _MOST_OUTPUTS
+        parts.append(tag("p", f"{rest} more outputs are not shown.", class_="soft"))
+    return joined(parts)
+
+
+def mistakes_section(judged: Judged) -> Markup:
+    """The worst rows with their inputs, as pictures or as a table."""
+    shown = judged.mistakes
+    if not shown:
+        return tag("p", f"All {len(judged.targets):,} {judged.part} are right.", class_="soft")
+    measure = "the error" if judged.task == "regression" else "the loss"
+    if judged.n_wrong is None:
+        words = f"The {len(shown)} rows that are furthest off, by {measure}."
+    else:
+        words = (
+            f"{judged.n_wrong:,} of {len(judged.targets):,} {judged.part} are wrong; here are the "
+            f"{len(shown)} worst by {measure}. A row is named by its place among them all."
+        )
+    pictures = all(one.picture is not None for one in shown)
+    return joined([tag("p", words), _picture_list(shown) if pictures else _row_table(shown)])
+
+
+def _number_matrix(counts: np.ndarray, shares: np.ndarray, names: tuple[str, ...]) -> Markup:
+    """A table of counts, the shares of the row as colour."""
+    longest = max(map(len, names))
+    slanted = longest > 3
+    heads = [tag("th", tag("span", name) if slanted else name, scope="col") for name in names]
+    rows = []
+    for row, name in enumerate(names):
+        cells = []
+        for column in range(len(names)):
+            count, share = int(counts[row, column]), float(shares[row, column])
+            if not count:
+                cells.append(tag("td", ""))
+                continue
+            color = "--heat" if row == column else "--heat-bad"
+            opacity = max(0.12, share**0.5)
+            cells.append(
+                tag(
+                    "td",
+                    f"{count:,}",
+                    style=f"background:rgba(var({color}),{opacity:.2f})",
+                    class_="full" if share > _DARK else None,
+                    title=f"{name} taken for {names[column]}: {share:.1%}",
+                )
+            )
+        rows.append(tag("tr", tag("th", name, scope="row"), *cells))
+    tall = f"--tall:{min(0.62 * longest + 0.6, 14):.1f}em" if slanted else "--tall:1.6em"
+    return tag(
+        "table",
+        tag("thead", tag("tr", tag("td", ""), *heads)),
+        tag("tbody", *rows),
+        class_="confusion",
+        style=tall,
+    )
+
+
+def _frequent_pairs(counts: np.ndarray, names: tuple[str, ...]) -> list[Sequence[object]]:
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_PAIRS]
+    found: list[Sequence[object]] = []
+    for row, column in zip(*np.unravel_index(order, wrong.shape), strict=True):
+        times = int(wrong[row, column])
+        if times:
+            share = times / counts[row].sum()
+            found.append((names[row], names[column], f"{times:,}", f"{share:.1%}"))
+    return found
+
+
+def _class_figures(counts: np.ndarray, names: tuple[str, ...]) -> Markup:
+    """Rows, recall and precision of each class."""
+    right, true, said = (
+        sums.tolist() for sums in (np.diag(counts), counts.sum(axis=1), counts.sum(axis=0))
+    )
+    rows = [
+        (name, f"{true[k]:,}", _share(right[k], true[k]), _share(right[k], said[k]))
+        for k, name in enumerate(names)
+    ]
+    heads = ["class", "rows", "found (recall)", "right when said (precision)"]
+    return scrolling(table(heads, rows), "Figures of every class")
+
+
+def _label_figures(judged: Judged) -> Markup:
+    said, true = judged.predictions > 0.5, judged.targets > 0.5
+    counts = [hits.sum(axis=0).tolist() for hits in (said & true, true, said)]
+    rows = [
+        (name, f"{there:,}", _share(both, there), _share(both, called), f"{called - both:,}",
+         f"{there - both:,}")
+        for name, both, there, called in zip(judged.names, *counts, strict=True)
+    ]  # fmt: skip
+    heads = ["label", "rows", "found (recall)", "right when said (precision)", "false", "missed"]
+    words = f"Each label by itself, at the threshold ½, on {len(true):,} {judged.part}."
+    content = scrolling(table(heads, rows), "Figures of every label")
+    return joined([tag("p", words), content])
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "–"
+
+
+def _picture_list(mistakes: tuple[Mistake, ...]) -> Markup:
+    items = []
+    for one in mistakes:
+        assert one.picture is not None
+        alt = f"Input of row {one.row}: {one.true}, taken for {one.predicted}"
+        sure = "" if one.confidence is None else f"{one.confidence:.1%} sure, "
+        caption = joined(
+            [tag("b", one.true), tag("br"), "taken for ", tag("b", one.predicted), tag("br"),
+             f"{sure}row {one.row}"]
+        )  # fmt: skip
+        items.append(tag("li", figure(png_image(png(one.picture), alt, class_="pixels"), caption)))
+    return tag("ul", *items, class_="pictures")
+
+
+def _row_table(mistakes: tuple[Mistake, ...]) -> Markup:
+    columns = list(dict.fromkeys(name for one in mistakes for name in one.values))
+    sure = any(one.confidence is not None for one in mistakes)
+    heads = ["row", "true", "predicted", *(["confidence"] if sure else []), *columns]
+    rows = [
+        (
+            one.row,
+            one.true,
+            one.predicted,
+            *([f"{one.confidence:.1%}"] if one.confidence is not None else []),
+            *(one.values.get(name, "") for name in columns),
+        )
+        for one in mistakes
+    ]
+    return scrolling(table(heads, rows, words=len(heads)), "Worst rows and their inputs")
