@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import polars as pl
 
@@ -69,9 +69,9 @@ def read_delimited(
         raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
 
 
-def open_text(path: Path) -> IO[bytes]:
+def open_text(path: Path) -> Any:
     """The bytes of a file, decompressed if it is named .gz."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
 def _format(path: Path, first: bytes, separator: str | None, header: bool) -> Format:
@@ -122,7 +122,7 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
     return pl.concat([frame.cast(pl.Schema(schema)) for frame in frames])
 
 
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+def _pieces(file: Any) -> Iterator[bytes]:
     """The file in pieces of about PIECE bytes that end where a row ends: outside of quotes."""
     while block := file.read(PIECE):
         lines = [block, file.readline()]
