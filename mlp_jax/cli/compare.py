@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from mlp_jax.cli.options import parse
 from mlp_jax.errors import InputError
 
 
@@ -24,13 +25,12 @@ class CompareOptions:
 
 def compare(words: list[str]) -> int:
     """Prints the table and draws the curves."""
-    from mlp_jax.cli.commands import _parse
 
     about = (
         "What differs between runs, what came of it, and their curves in one picture.\n\n"
         "Example: mlp-jax compare runs/a runs/b --output curves.png"
     )
-    options: CompareOptions = _parse(CompareOptions, "compare", about, words, CompareOptions())
+    options: CompareOptions = parse(CompareOptions, "compare", about, words, CompareOptions())
     if not options.runs:
         raise InputError("Name the runs to compare: mlp-jax compare RUN RUN …")
     from mlp_jax.reports.compare import print_comparison, read_runs

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from mlp_jax.cli.options import parse
+
 
 @dataclass(frozen=True)
 class DatasetsOptions:
@@ -19,14 +21,13 @@ class DatasetsOptions:
 
 def datasets(words: list[str]) -> int:
     """Prints the catalog."""
-    from mlp_jax.cli.commands import _parse
 
     about = (
         "The data sets that --data takes by name: rows, features, classes, size, licence, and\n"
         "whether each is on this machine.\n\n"
         "Example: mlp-jax datasets --data-dir /data"
     )
-    options: DatasetsOptions = _parse(DatasetsOptions, "datasets", about, words, DatasetsOptions())
+    options: DatasetsOptions = parse(DatasetsOptions, "datasets", about, words, DatasetsOptions())
     from mlp_jax.data.sources.listing import list_datasets
 
     is_terminal = sys.stdout.isatty()

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from mlp_jax.cli.options import parse, write_text
+
 
 @dataclass(frozen=True)
 class EvaluateOptions:
@@ -31,7 +33,6 @@ class EvaluateOptions:
 
 def evaluate(words: list[str]) -> int:
     """Prints the metrics beside those of the run's own test rows."""
-    from mlp_jax.cli.commands import _parse, _write
     from mlp_jax.errors import InputError
 
     about = (
@@ -39,7 +40,7 @@ def evaluate(words: list[str]) -> int:
         "where it has some, else all of them.\n\n"
         "Example: mlp-jax evaluate runs/20260101-120000-adult --data more.csv"
     )
-    options: EvaluateOptions = _parse(EvaluateOptions, "evaluate", about, words, EvaluateOptions())
+    options: EvaluateOptions = parse(EvaluateOptions, "evaluate", about, words, EvaluateOptions())
     if not options.run or not options.data:
         raise InputError("Name the run and the data: mlp-jax evaluate RUN --data DATA")
     from mlp_jax.cli.start import use_compilation_cache
@@ -57,5 +58,5 @@ def evaluate(words: list[str]) -> int:
     )
     print(metrics_table(found, model.metrics))
     if options.json is not None:
-        _write(Path(options.json), metrics_json(found))
+        write_text(Path(options.json), metrics_json(found))
     return 0

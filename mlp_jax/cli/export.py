@@ -6,6 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from mlp_jax.cli.options import parse
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -25,7 +27,6 @@ class ExportOptions:
 
 def export(words: list[str]) -> int:
     """Writes the file, and says what goes in and what comes out."""
-    from mlp_jax.cli.commands import _parse
     from mlp_jax.errors import InputError
 
     about = (
@@ -33,7 +34,7 @@ def export(words: list[str]) -> int:
         "model before it gets its name.\n\n"
         "Example: mlp-jax export runs/20260101-120000-adult --format onnx --output adult.onnx"
     )
-    options: ExportOptions = _parse(ExportOptions, "export", about, words, ExportOptions())
+    options: ExportOptions = parse(ExportOptions, "export", about, words, ExportOptions())
     if not options.run or not options.output:
         raise InputError("Name the run and the file: mlp-jax export RUN --output FILE")
     from mlp_jax.model.export import export_model

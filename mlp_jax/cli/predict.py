@@ -6,6 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from mlp_jax.cli.options import parse
+
 
 @dataclass(frozen=True)
 class PredictOptions:
@@ -29,7 +31,6 @@ class PredictOptions:
 
 def predict(words: list[str]) -> int:
     """Writes the predictions, one line a row, in the order of the rows."""
-    from mlp_jax.cli.commands import _parse
     from mlp_jax.errors import InputError
 
     about = (
@@ -37,7 +38,7 @@ def predict(words: list[str]) -> int:
         "it may be larger than memory; columns are found by name, others are left alone.\n\n"
         "Example: mlp-jax predict runs/20260101-120000-adult --input new.csv --output out.csv"
     )
-    options: PredictOptions = _parse(PredictOptions, "predict", about, words, PredictOptions())
+    options: PredictOptions = parse(PredictOptions, "predict", about, words, PredictOptions())
     if not options.run or not options.input:
         raise InputError("Name the run and the rows: mlp-jax predict RUN --input FILE")
     from mlp_jax.cli.start import use_compilation_cache

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from mlp_jax.cli.options import parse
+
 
 @dataclass(frozen=True)
 class ReportOptions:
@@ -23,7 +25,6 @@ class ReportOptions:
 
 def report(words: list[str]) -> int:
     """Writes the page."""
-    from mlp_jax.cli.commands import _parse
     from mlp_jax.errors import InputError
 
     about = (
@@ -32,7 +33,7 @@ def report(words: list[str]) -> int:
         "flow, and how to run it again. It asks for nothing from the network.\n\n"
         "Example: mlp-jax report runs/20260101-120000-digits --output digits.html"
     )
-    options: ReportOptions = _parse(ReportOptions, "report", about, words, ReportOptions())
+    options: ReportOptions = parse(ReportOptions, "report", about, words, ReportOptions())
     if not options.run:
         raise InputError("Name the run to report on: mlp-jax report RUN")
     from mlp_jax.cli.start import use_compilation_cache

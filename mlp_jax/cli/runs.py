@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from mlp_jax.cli.options import parse
 from mlp_jax.reports.listing import Order
 
 DEFAULT = "runs"
@@ -25,13 +26,12 @@ class RunsOptions:
 
 def runs(words: list[str]) -> int:
     """Prints the table."""
-    from mlp_jax.cli.commands import _parse
 
     about = (
         "The runs in a folder: data, network, epochs, best metric, metric on the test rows,\n"
         "status and time.\n\nExample: mlp-jax runs --sort metric"
     )
-    options: RunsOptions = _parse(RunsOptions, "runs", about, words, RunsOptions())
+    options: RunsOptions = parse(RunsOptions, "runs", about, words, RunsOptions())
     from mlp_jax.reports.folder import find_runs
     from mlp_jax.reports.listing import ordered, print_json, print_runs
 

@@ -1,0 +1,33 @@
+"""`mlp-jax explain`: a network's backward pass, equation by equation."""
+
+from dataclasses import dataclass
+
+from mlp_jax.cli.options import parse
+from mlp_jax.errors import InputError
+from mlp_jax.proof.trial import Trial
+
+
+@dataclass(frozen=True)
+class ExplainOptions(Trial):
+    """Everything that `mlp-jax explain` can be told."""
+
+    batch_size: int = 128
+    """examples, for the bytes that are kept"""
+
+
+def explain(words: list[str]) -> int:
+    """`mlp-jax explain`."""
+    about = (
+        "The backward pass of a network, equation by equation, with its own shapes, its cost "
+        "and the agreement measured.\n\n"
+        "Example: mlp-jax explain --inputs 784 --hidden 512 512 --outputs 10"
+    )
+    options: ExplainOptions = parse(ExplainOptions, "explain", about, words, ExplainOptions())
+    if options.batch_size < 1:
+        raise InputError(f"A batch has at least 1 example, not {options.batch_size}.")
+    from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.proof.explain import explain as text
+
+    use_compilation_cache()
+    print(text(options, options.batch_size))
+    return 0
