@@ -13,7 +13,14 @@ import polars as pl
 
 from mlp_jax.data.encoding import CategoricalColumn, DatePart, NumericColumn, TableEncoding
 from mlp_jax.data.table import Kind
-from mlp_jax.data.tables.columns import as_text, check_type, find_kind, shown
+from mlp_jax.data.tables.columns import (
+    as_text,
+    check_type,
+    distinct_text,
+    find_kind,
+    parse_numbers,
+    shown,
+)
 from mlp_jax.data.tables.encode import date_part, missing_text, raw_numbers
 from mlp_jax.data.tables.options import KINDS, ColumnOptions, embedding_width
 from mlp_jax.errors import InputError, UnknownNameError
@@ -21,6 +28,7 @@ from mlp_jax.errors import InputError, UnknownNameError
 _DATE_WAVES: tuple[DatePart, ...] = (
     "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos",
 )  # fmt: skip
+_FEW_WORDS = 50
 _FAR = 5.2  # the score of a quantile of 0 or 1, as scikit-learn's QuantileTransformer has it
 
 
@@ -32,7 +40,7 @@ class Found(NamedTuple):
 
     numeric: tuple[NumericColumn, ...] = ()
     categorical: CategoricalColumn | None = None
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def fit_encoding(
@@ -52,7 +60,8 @@ def fit_encoding(
     known = check_kinds(kinds or {}, frame.columns)
     numeric: list[NumericColumn] = []
     categorical: list[CategoricalColumn] = []
-    unused, notes = list(ignored), []
+    unused: list[str] = list(ignored)
+    notes: list[str] = []
     chosen = None if rows is None else pl.Series(rows)
     for name in frame.columns:
         if name in targets or name in ignored:
@@ -66,8 +75,7 @@ def fit_encoding(
             categorical.append(found.categorical)
         elif not found.numeric:
             unused.append(name)
-        if found.note:
-            notes.append(found.note)
+        notes.extend(found.notes)
     if not numeric and not categorical:
         raise InputError(
             "No column is of use as a feature: each is predicted, constant, missing or an"
@@ -94,18 +102,31 @@ def fit_column(values: pl.Series, kind: Kind | None, options: ColumnOptions) -> 
     check_type(values)
     if values.null_count() == len(values):
         return _ignored(values.name, "every value is missing")
-    kind = kind or find_kind(values)
-    if kind == "categorical":
-        return _fit_categorical(values, options)
-    if kind == "date":
+    found_kind = kind or find_kind(values)
+    if found_kind == "categorical":
+        found = _fit_categorical(values, options)
+        return found if kind else found._replace(notes=_words_among_numbers(values) + found.notes)
+    if found_kind == "date":
         return _fit_date(values, options)
-    column = NumericColumn(values.name, boolean=kind == "boolean")
+    column = NumericColumn(values.name, boolean=found_kind == "boolean")
     v = raw_numbers(column, values)
-    return _usable(column, v, _fit_boolean if kind == "boolean" else _fit_numeric, options)
+    return _usable(column, v, _fit_boolean if column.boolean else _fit_numeric, options)
+
+
+def _words_among_numbers(values: pl.Series) -> tuple[str, ...]:
+    """A note where most of very many different words are numbers, which a few others spoil."""
+    distinct = distinct_text(values)
+    words = distinct.filter(parse_numbers(distinct).is_null())
+    if len(distinct) <= _FEW_WORDS or 2 * len(words) > len(distinct):
+        return ()
+    return (
+        f"Column '{values.name}' holds numbers, but also text like {shown(words[0])}: it is taken"
+        " for categories.",
+    )
 
 
 def _ignored(name: str, why: str) -> Found:
-    return Found(note=f"Column '{name}' is ignored: {why}.")
+    return Found(notes=(f"Column '{name}' is ignored: {why}.",))
 
 
 def _usable(column: NumericColumn, v: np.ndarray, fit: Fit, options: ColumnOptions) -> Found:
@@ -117,7 +138,7 @@ def _usable(column: NumericColumn, v: np.ndarray, fit: Fit, options: ColumnOptio
         return _ignored(column.name, "every value is missing")
     if not n_missing and values.min() == values.max():
         said = str(bool(values[0])).lower() if column.boolean else f"{values[0]:.6g}"
-        return Found(note=f"Column '{column.name}' is ignored: it is {said} in every training row.")
+        return _ignored(column.name, f"it is {said} in every training row")
     return Found((fit(replace(column, indicator=n_missing > 0), values, options),))
 
 
@@ -139,20 +160,17 @@ def _standard(column: NumericColumn, values: np.ndarray) -> NumericColumn:
     """Mean and standard deviation (over N, as scikit-learn's StandardScaler)."""
     with np.errstate(over="ignore", invalid="ignore"):
         center = float(values.mean())
-        spread = float(values.std())
-    if not np.isfinite(spread):
-        raise InputError(
-            f"Column '{column.name}', from {values.min():.6g} to {values.max():.6g}, is too widely"
-            " spread to be standardized: use the scaling quantile."
-        )
-    return replace(column, fill=center, scaling="standard", center=center, scale=_inverse(spread))
+        scale = _inverse(column, values, float(values.std()))
+    return replace(column, fill=center, scaling="standard", center=center, scale=scale)
 
 
 def _robust(column: NumericColumn, values: np.ndarray) -> NumericColumn:
     """Median and interquartile range, half the range where that is 0 (Holzmüller 2024, RealMLP)."""
-    low, center, high = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
-    spread = high - low or float(values.max() - values.min()) / 2
-    return replace(column, fill=center, scaling="robust", center=center, scale=_inverse(spread))
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, center, high = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
+        spread = high - low or float(values.max() / 2 - values.min() / 2)
+        scale = _inverse(column, values, spread)
+    return replace(column, fill=center, scaling="robust", center=center, scale=scale)
 
 
 def _quantile(column: NumericColumn, values: np.ndarray) -> NumericColumn:
@@ -180,8 +198,13 @@ def _quantile(column: NumericColumn, values: np.ndarray) -> NumericColumn:
     )
 
 
-def _inverse(spread: float) -> float:
-    """1/spread; 1 where that is no number."""
+def _inverse(column: NumericColumn, values: np.ndarray, spread: float) -> float:
+    """1/spread; 1 where that is no number. InputError for a spread beyond float64."""
+    if not np.isfinite(spread):
+        raise InputError(
+            f"Column '{column.name}', from {values.min():.6g} to {values.max():.6g}, is too widely"
+            " spread to be scaled."
+        )
     return 1 / spread if spread > 0 and np.isfinite(1 / spread) else 1.0
 
 
@@ -236,11 +259,11 @@ def _fit_categorical(values: pl.Series, options: ColumnOptions) -> Found:
     n_codes = len(categories) + bool(pooled) + bool(n_missing)
     width = 0 if n_codes <= options.one_hot_up_to else embedding_width(n_codes)
     column = CategoricalColumn(name, tuple(categories), rare, missing, n_codes, width)
-    note = ""
+    notes: tuple[str, ...] = ()
     if pooled:
         few = counts.height - len(categories)
-        note = (
+        notes = (
             f"Column '{name}': {few} of {counts.height} categories are rare and share one code"
-            f" ({pooled} training rows)."
+            f" ({pooled} training rows).",
         )
-    return Found(categorical=column, note=note)
+    return Found(categorical=column, notes=notes)

@@ -245,6 +245,21 @@ def test_spans_decimals_and_categoricals_have_their_kind():
         np.testing.assert_allclose(x[:, column], (np.arange(10) - 4.5) / np.std(range(10)), 1e-5)
 
 
+def test_words_that_spoil_a_column_of_numbers_are_told_of():
+    values = [*map(str, range(100)), "n.b."]
+    _, notes = fit_encoding(pl.DataFrame({"v": values, "w": range(101)}))
+    assert notes[0] == (
+        "Column 'v' holds numbers, but also text like 'n.b.': it is taken for categories."
+    )
+    assert "ignored" in notes[1]
+
+
+@pytest.mark.parametrize("scaling", ["standard", "robust"])
+def test_numbers_too_far_apart_for_float64_are_refused(scaling):
+    with pytest.raises(InputError, match=r"'v', from -1e\+308 to 1e\+308, is too widely spread"):
+        encoded([1e308, -1e308] * 5, ColumnOptions(scaling=scaling))
+
+
 def test_kinds_can_be_set():
     values = [1, 2, 3, 1, 2, 3] * 5
     assert encoded(values, v="categorical")[0].categorical[0].categories == ("1", "2", "3")
