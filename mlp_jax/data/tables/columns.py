@@ -20,22 +20,23 @@ MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 TRUE_WORDS = ("true", "yes", "t", "y", "1", "1.0")
 FALSE_WORDS = ("false", "no", "f", "n", "0", "0.0")
 _WORD_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
+_SPELLINGS = 6  # yes, Yes, YES and the same of no
 _ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _SECONDS_A_DAY = 86400.0
 _EXACT = 2.0**53
 
 
-def is_text(dtype: pl.DataType) -> bool:
+def is_text(dtype: Any) -> bool:
     """Whether values of that type are words: String, Categorical, Enum."""
     return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
 
 
-def is_date(dtype: pl.DataType) -> bool:
+def is_date(dtype: Any) -> bool:
     """Whether values of that type are days or moments."""
     return isinstance(dtype, pl.Date | pl.Datetime)
 
 
-def is_number(dtype: pl.DataType) -> bool:
+def is_number(dtype: Any) -> bool:
     """Whether values of that type are numbers, or a span or time of day in seconds."""
     return dtype.is_numeric() or isinstance(dtype, pl.Duration | pl.Time)
 
@@ -61,8 +62,8 @@ def find_kind(values: pl.Series) -> Kind:
     if not is_text(values.dtype):
         return "numeric"
     distinct = distinct_text(values)
-    words = set(distinct.head(3).str.to_lowercase())
-    if len(distinct) <= 2 and any(words <= pair for pair in _WORD_PAIRS):
+    words = set(distinct.head(_SPELLINGS + 1).str.strip_chars().str.to_lowercase())
+    if len(distinct) <= _SPELLINGS and any(words <= pair for pair in _WORD_PAIRS):
         return "boolean"
     if distinct.str.contains(_ISO_DATE).all():
         return "date"
@@ -100,7 +101,7 @@ def is_missing(values: pl.Series) -> pl.Series:
     return missing
 
 
-def as_codes(values: pl.Series, categories: pl.Enum) -> pl.Series:
+def as_codes(values: pl.Series, categories: Any) -> pl.Series:
     """The index of each value's text among the categories, null where it is none of them."""
     words = values if isinstance(values.dtype, pl.Categorical) else as_text(values)
     return words.cast(categories, strict=False).to_physical()

@@ -11,9 +11,9 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import polars as pl
 
@@ -24,7 +24,6 @@ _INFERRED_ROWS = 1000
 _REPEATED = 4  # rows a distinct word from which on words are held as numbers
 _QUOTED = re.compile(rb'"[^"]*"')
 _BOM = b"\xef\xbb\xbf"
-Types = Mapping[str, type[pl.DataType]]
 
 
 class Format(NamedTuple):
@@ -70,9 +69,9 @@ def read_delimited(
         raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
 
 
-def open_text(path: Path) -> IO[bytes]:
+def open_text(path: Path) -> Any:
     """The bytes of a file, decompressed if it is named .gz."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
 def _format(path: Path, first: bytes, separator: str | None, header: bool) -> Format:
@@ -123,7 +122,7 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
     return pl.concat([frame.cast(pl.Schema(schema)) for frame in frames])
 
 
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+def _pieces(file: Any) -> Iterator[bytes]:
     """The file in pieces of about PIECE bytes that end where a row ends: outside of quotes."""
     while block := file.read(PIECE):
         lines = [block, file.readline()]

@@ -6,6 +6,7 @@ Letters: N rows, I features. Rows count from 0.
 import difflib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -69,7 +70,7 @@ def missing_text(missing: Iterable[str], present: Sequence[str]) -> str:
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """The known name most like `name`, upper and lower case alike; None where none is near."""
     lowered = {other.lower(): other for other in reversed(known)}
-    near = difflib.get_close_matches(name.lower(), list(lowered), n=1)
+    near = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.75)
     return lowered[near[0]] if near else None
 
 
@@ -156,7 +157,7 @@ def _codes_by_number(column: CategoricalColumn, text: pl.Series) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def enum_of(categories: tuple[str, ...]) -> pl.Enum:
+def enum_of(categories: tuple[str, ...]) -> Any:
     """The type of words that are one of the categories."""
     return pl.Enum(categories)
 
@@ -169,6 +170,6 @@ def _numbered(categories: tuple[str, ...]) -> dict[float, int]:
     return dict(reversed(pairs))
 
 
-def reading_types(encoding: TableEncoding) -> dict[str, type[pl.String]]:
+def reading_types(encoding: TableEncoding) -> dict[str, Any]:
     """The columns that a reader of text should leave as text, for `schema_overrides`."""
     return {column.name: pl.String for column in encoding.categorical}

@@ -6,7 +6,7 @@ Letters: N rows, I features.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -39,7 +39,7 @@ def fit_encoding(
     frame: pl.DataFrame,
     *,
     targets: Sequence[str] = (),
-    kinds: Mapping[str, Kind] | None = None,
+    kinds: Mapping[str, str] | None = None,
     options: ColumnOptions = ColumnOptions(),  # noqa: B008 - frozen
     rows: np.ndarray | None = None,
     ignored: Sequence[str] = (),
@@ -49,8 +49,7 @@ def fit_encoding(
     rows: which rows of the frame are training rows, as booleans (N,); None for all. ignored:
     columns that are there for something else. Raises InputError where no column is of use.
     """
-    kinds = kinds or {}
-    check_kinds(kinds, frame.columns)
+    known = check_kinds(kinds or {}, frame.columns)
     numeric: list[NumericColumn] = []
     categorical: list[CategoricalColumn] = []
     unused, notes = list(ignored), []
@@ -60,7 +59,7 @@ def fit_encoding(
             continue
         values = frame.get_column(name)
         found = fit_column(
-            values if chosen is None else values.filter(chosen), kinds.get(name), options
+            values if chosen is None else values.filter(chosen), known.get(name), options
         )
         numeric.extend(found.numeric)
         if found.categorical is not None:
@@ -77,8 +76,8 @@ def fit_encoding(
     return TableEncoding(tuple(numeric), tuple(categorical), tuple(unused)), tuple(notes)
 
 
-def check_kinds(kinds: Mapping[str, str], columns: Sequence[str]) -> None:
-    """InputError for a kind that is none, or of a column that is not there."""
+def check_kinds(kinds: Mapping[str, str], columns: Sequence[str]) -> dict[str, Kind]:
+    """The kinds, checked; InputError for a kind that is none, or of a column that is not there."""
     for name, kind in kinds.items():
         if kind not in KINDS:
             raise UnknownNameError("kind of column", kind, KINDS)
@@ -87,6 +86,7 @@ def check_kinds(kinds: Mapping[str, str], columns: Sequence[str]) -> None:
                 f"The kind of {missing_text([name], columns)} was given, but there is no such"
                 " column."
             )
+    return {name: cast(Kind, kind) for name, kind in kinds.items()}
 
 
 def fit_column(values: pl.Series, kind: Kind | None, options: ColumnOptions) -> Found:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from mlp_jax.data.arrays import TASKS
-from mlp_jax.data.table import Kind, Table
+from mlp_jax.data.table import Table
 from mlp_jax.data.tables.delimited import check_names, read_delimited
 from mlp_jax.data.tables.encode import missing_text
 from mlp_jax.data.tables.fit import check_kinds
@@ -23,7 +23,7 @@ def read_table(
     *,
     targets: Sequence[str] = (),
     task: str = "auto",
-    kinds: Mapping[str, Kind] | None = None,
+    kinds: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
     header: bool = True,
 ) -> Table:
@@ -36,10 +36,9 @@ def read_table(
     """
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
-    kinds = dict(kinds or {})
-    written = tuple(name for name, kind in kinds.items() if kind == "categorical")
+    written = tuple(name for name, kind in (kinds or {}).items() if kind == "categorical")
     frame = read_frame(path, header=header, as_text=written)
-    check_kinds(kinds, frame.columns)
+    known = check_kinds(kinds or {}, frame.columns)
     absent = [name for name in drop if name not in frame.columns]
     if absent:
         raise InputError(f"'{path}' has no column {missing_text(absent, frame.columns)} to drop.")
@@ -48,7 +47,7 @@ def read_table(
     both = [name for name in found if name in drop]
     if both:
         raise InputError(f"Column '{both[0]}' is both the target and to be dropped.")
-    kept = {name: kind for name, kind in kinds.items() if name not in drop}
+    kept = {name: kind for name, kind in known.items() if name not in drop}
     name = path.name.removesuffix(".gz")
     return Table(Path(name).stem, frame.drop(drop), found, kinds=kept, task=task)
 
