@@ -28,7 +28,7 @@ FLOORS = {
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = [
     "sklearn", "matplotlib", "tensorboardX", "polars", "tyro", "rich", "orbax", "onnx", "pandas",
-    "torch", "scipy.stats",
+    "torch", "scipy.stats", "safetensors",
 ]  # fmt: skip
 
 
