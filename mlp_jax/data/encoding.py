@@ -18,14 +18,14 @@ SMOOTH_CLIP = 3.0
 class NumericColumn:
     """One number of a column → one feature, and a second that is 1 where it is missing.
 
-    v is the number (booleans are 0 and 1; for a date, `part` of it, from days since 1970-01-01:
-    "days" itself, or sine and cosine of 2π·days/365.2425, /7 or /1); where it is missing or not
-    finite, `fill`. The feature is
+    v is the number (booleans are 0 and 1, so that they become −1 and 1 by center 0.5 and scale 2;
+    for a date, `part` of it, from days since 1970-01-01 UTC: "days" itself, or sine and cosine of
+    2π·days/365.2425, /7 or /1); where it is missing or not finite, `fill`. The feature is
 
     - none: v;  standard: (v − center)·scale, center the mean and scale 1/standard deviation;
     - robust: s = (v − center)·scale, then s/√(1 + (s/3)²), center the median and scale
       1/(q75 − q25), or 2/(max − min) where that is 0 (Holzmüller 2024, RealMLP);
-    - quantile: `scores` interpolated linearly at v between `knots`, constant beyond.
+    - quantile: normal `scores` interpolated linearly at v between `knots`, constant beyond.
 
     indicator: whether the second feature exists (where a training row had the value missing).
     """
@@ -46,6 +46,9 @@ class NumericColumn:
 class CategoricalColumn:
     """A category → its code, one feature: k + 1 for categories[k] (text as it stands in the table).
 
+    A number is looked up by its shortest text (3.0 as "3"), true and false in lower case; text
+    that is no category but a number, by its value among the categories that are numbers ("03" as
+    "3"). Missing are null, NaN and the empty text.
     rare: the code of what is rare or was never seen in training, missing: of a missing value;
     either is 0 where no training row had it, and code 0 reaches the network as a vector of zeros.
     n_codes: the codes besides 0 run from 1 to n_codes. width: of the learned embedding, 0 for

@@ -50,3 +50,11 @@ def test_norms_dropout_and_shortcuts_have_their_lines(mlp_jax):
     assert "∇a (4) = m (4) ⊙ ∇a' (4) / 0.75" in said.out
     assert "∇a = ∇a' + ∇a of the body" in said.out
     assert "f = relu" in said.out
+
+
+def test_a_layer_of_categories_has_its_lines(mlp_jax):
+    said = mlp_jax("explain", "--inputs", "3", "--categories", "5", "40", "--hidden", "6")
+    assert (said.code, said.err) == (0, "")
+    assert "layer 0 Categories(3, 5 40→13): 5 → 21" in said.out
+    assert "∇E1 (40×13) = 1ₖ (40×1) ∇eᵀ (1×13)" in said.out
+    assert "all hold" in said.out
