@@ -122,13 +122,11 @@ def _as_asked(
         if task == "regression" and source.is_classification:
             raise InputError(f"'{source.name}' holds classes, so it cannot be used for regression.")
         return source
-    from mlp_jax.data.tables.read import find_column
-
     known = source.frame.columns
     for column in (*kinds, *drop):
         if column not in known:
             raise UnknownNameError("column", column, known)
-    chosen = tuple(find_column(Path(source.name), target, known) for target in targets)
+    chosen = tuple(_column(source.name, target, known) for target in targets)
     found = chosen or source.targets
     if not found:
         raise InputError(f"'{source.name}' names no target: say which column with --target.")
@@ -143,6 +141,12 @@ def _as_asked(
         kinds={k: v for k, v in {**source.kinds, **kinds}.items() if k not in drop},
         task=own_task if task == "auto" else task,
     )
+
+
+def _column(name: str, target: str, columns: Sequence[str]) -> str:
+    from mlp_jax.data.tables.read import find_column
+
+    return find_column(Path(name), target, columns)
 
 
 def _refuse_columns(

@@ -44,6 +44,6 @@ def test_there_is_no_block_of_python_that_no_test_runs():
     assert len(BLOCKS) == 2
 
 
-@pytest.mark.parametrize("command", ["train", "check", "explain"])
+@pytest.mark.parametrize("command", ["train", "check", "explain", "datasets"])
 def test_every_command_is_in_the_table(command):
     assert f"| `mlp-jax {command}` |" in README.read_text(encoding="utf-8")

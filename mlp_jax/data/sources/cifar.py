@@ -45,7 +45,7 @@ def load_cifar(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dat
     for member in extract(archive, root, bound=_MOST_UNPACKED):
         forget(member)
     if not brought:
-        archive.unlink()
+        archive.unlink(missing_ok=True)
     return _read(name, spec, root / spec.folder)
 
 

@@ -89,6 +89,9 @@ def _from_mirror(url: str, part: Path, file: PublishedFile) -> None:
         resumed = part.exists() and part.stat().st_size > 0
         try:
             _transfer(url, part, file.name)
+        except _UselessError as error:
+            reason = str(error)
+            break
         except _BrokenError as error:
             reason = str(error)
             continue
@@ -98,8 +101,8 @@ def _from_mirror(url: str, part: Path, file: PublishedFile) -> None:
         reason = "what it serves has another checksum"
         if not resumed:
             break
-    if not checked:
-        part.unlink(missing_ok=True)
+    if part.exists() and not (checked and part.stat().st_size):
+        part.unlink()
     raise _UselessError(reason)
 
 

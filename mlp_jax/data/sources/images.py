@@ -91,7 +91,7 @@ def _fetch(spec: IdxSet, index: int, home: Path) -> Path:
     for member in members:
         forget(member)
     if not brought:
-        archive.unlink()
+        archive.unlink(missing_ok=True)
     unpacked = [member for member in members if member.name == file.name]
     if not unpacked:
         raise DataFileError(f"'{archive}' holds no {file.name}.")

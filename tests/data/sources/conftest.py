@@ -90,6 +90,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(download, "TIMEOUT", (2.0, 0.5))
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     httpd.daemon_threads = True
+    httpd.handle_error = lambda *_: None  # who hangs up meets no complaint
     state = Server(f"http://127.0.0.1:{httpd.server_port}")
     httpd.state = state  # type: ignore[attr-defined]
     thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
