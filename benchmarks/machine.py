@@ -17,7 +17,7 @@ def describe() -> dict[str, Any]:
         lines = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = lines[0].partition(":")[2].strip() if lines else model
     versions = {}
-    for name in ("jax", "jaxlib", "optax", "numpy", "torch"):
+    for name in ("jax", "jaxlib", "optax", "numpy", "polars", "torch"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

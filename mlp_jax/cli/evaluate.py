@@ -44,7 +44,7 @@ def evaluate(words: list[str]) -> int:
     if not options.run or not options.data:
         raise InputError("Name the run and the data: mlp-jax evaluate RUN --data DATA")
     from mlp_jax.cli.start import use_compilation_cache
-    from mlp_jax.model.judged import judge, metrics_json, metrics_table
+    from mlp_jax.model.evaluation import judge, metrics_json, metrics_table
     from mlp_jax.model.saved import load_model
 
     use_compilation_cache()

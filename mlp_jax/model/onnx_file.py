@@ -22,7 +22,7 @@ from mlp_jax.data.encoding import (
     TableEncoding,
 )
 from mlp_jax.errors import InputError
-from mlp_jax.model.graph import IR_VERSION, OPSETS, Graph, add_layer, concatenated
+from mlp_jax.model.onnx_graph import IR_VERSION, OPSETS, Graph, add_layer, concatenated
 from mlp_jax.model.saved import Model
 from mlp_jax.model.specimens import agree, feeds, specimens
 
@@ -233,7 +233,7 @@ def _verify(model: Model, data: bytes) -> None:
     except Exception as failure:  # onnxruntime's own kinds of exception are not public
         reason = " ".join(str(failure).split())
         raise InputError(f"onnxruntime cannot run this model: {reason}") from None
-    for name, values in expected_outputs(model, rows).items():
+    for name, values in _expected_outputs(model, rows).items():
         if name == "label":
             agrees = np.array_equal(model.decided(_decisive(model, found)), found["label"])
         else:
@@ -248,7 +248,7 @@ def _decisive(model: Model, found: dict[str, np.ndarray]) -> np.ndarray:
     return p[:, 1:] if model.n_outputs == 1 and p.shape[1] == 2 else p
 
 
-def expected_outputs(model: Model, rows: Any) -> dict[str, np.ndarray]:
+def _expected_outputs(model: Model, rows: Any) -> dict[str, np.ndarray]:
     """The file's outputs as the model itself computes them in float32, whatever its precision."""
     from mlp_jax.model.rows import features
 

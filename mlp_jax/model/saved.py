@@ -83,7 +83,7 @@ class Model:
         from mlp_jax.model.rows import rows_and_targets
 
         if isinstance(rows, str | os.PathLike):
-            from mlp_jax.model.judged import judged_rows
+            from mlp_jax.model.evaluation import judged_rows
 
             rows = judged_rows(self, os.fspath(rows))
         task = self.target.task

@@ -3,25 +3,29 @@
 Rows count from 0, without the header.
 """
 
+import contextlib
 import os
+import queue
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
 
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
+from mlp_jax.data.tables.delimited import read_format, stream_delimited
 from mlp_jax.errors import DataFileError, InputError
 from mlp_jax.model.rows import need_columns
 
 BATCH = 1 << 16
-_DELIMITERS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
+PIECE = 1 << 24  # bytes of text, about BATCH rows of 30 numbers
 _ARRAY_KEYS = ("x", "X", "x_test", "X_test")
-SUFFIXES = (*_DELIMITERS, ".parquet", ".npy", ".npz")
+SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".npy", ".npz")
+Item = TypeVar("Item")
 
 
 class Batch(NamedTuple):
@@ -68,13 +72,11 @@ def _suffix(path: Path) -> str:
     raise InputError(f"'{path}' must be a file whose name ends in {', '.join(SUFFIXES)}.")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _as_data_file_error(path: Path) -> Iterator[None]:
     """Turns what reading a damaged file raises into a DataFileError in one sentence."""
     try:
         yield
-    except pl.exceptions.NoDataError:
-        raise DataFileError(f"'{path}' is empty.") from None
     except (pl.exceptions.PolarsError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         reason = str(error).partition("\n")[0].rstrip(".:")
         raise DataFileError(f"'{path}' is damaged or not what its name says: {reason}.") from None
@@ -85,38 +87,56 @@ def _frames(
 ) -> Iterator[pl.DataFrame]:
     if suffix == ".parquet":
         lazy = pl.scan_parquet(path)
-        yield from _batches_of(lazy.select(_wanted(path, lazy, inputs, keep)))
+        wanted = _wanted(path, lazy.collect_schema().names(), inputs, keep)
+        chunks = lazy.select(wanted).collect_batches(
+            chunk_size=BATCH, maintain_order=True, lazy=True
+        )
+        yield from chunks
         return
-    scan: dict[str, Any] = {"separator": _DELIMITERS[suffix], "infer_schema": False}
-    text = pl.scan_csv(path, **scan)
-    wanted = _wanted(path, text, inputs, keep)
-    numeric = dict.fromkeys(_numeric_columns(inputs, wanted, keep), pl.Float64)
-    done = 0
+    form = read_format(path, "\t" if ".tsv" in suffix else None)
+    wanted = _wanted(path, form.names, inputs, keep)
+    numeric = _numeric_columns(inputs, wanted, keep)
+    types = {name: pl.Float64 if name in numeric else pl.String for name in wanted}
+    yield from ahead(stream_delimited(path, form, types, PIECE))
+
+
+def ahead(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
+    """The same items, made in a thread of their own while the ones before are used."""
+    waiting: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
+    unwanted = threading.Event()
+
+    def hand_over(item: Item | None, error: BaseException | None = None) -> None:
+        while not unwanted.is_set():
+            with contextlib.suppress(queue.Full):
+                return waiting.put((item, error), timeout=0.1)
+
+    def work() -> None:
+        try:
+            for item in items:
+                hand_over(item)
+                if unwanted.is_set():
+                    return
+            hand_over(None)
+        except BaseException as error:
+            hand_over(None, error)
+
+    threading.Thread(target=work, daemon=True).start()
     try:
-        for frame in _batches_of(
-            pl.scan_csv(path, schema_overrides=numeric, **scan).select(wanted)
-        ):
-            yield frame
-            done += len(frame)
-    except pl.exceptions.ComputeError as error:
-        if "could not parse" not in str(error):
-            raise
-        # Numbers with spaces or words for missing ones: as text, which the encoding understands.
-        yield from _batches_of(text.select(wanted).slice(done))
-
-
-def _batches_of(lazy: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    return iter(lazy.collect_batches(chunk_size=BATCH, maintain_order=True, lazy=True))
+        while True:
+            item, error = waiting.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+    finally:
+        unwanted.set()
 
 
 def _wanted(
-    path: Path, lazy: pl.LazyFrame, inputs: InputEncoding, keep: Sequence[str]
+    path: Path, names: Sequence[str], inputs: InputEncoding, keep: Sequence[str]
 ) -> list[str]:
     """The names of the columns to read: the model's, then those that are kept besides."""
-    names = lazy.collect_schema().names()
-    twice = [name for name in names if f"{name}_duplicated_0" in names]
-    if twice:
-        raise InputError(f"'{path}' has two columns named '{twice[0]}'.")
     for name in keep:
         if name not in names:
             raise InputError(f"'{path}' has no column '{name}' to keep; it has {_list(names)}.")

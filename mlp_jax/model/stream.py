@@ -41,7 +41,7 @@ def predict_file(
     frames = _predicted(model, source, names, keep)
     try:
         if output.suffix.lower() == ".parquet":
-            rows = _write_parquet(unfinished, frames)
+            rows = _write_parquet(output, unfinished, frames)
         else:
             with as_run_folder_error("write", output), unfinished.open("xb") as file:
                 rows = _write_csv(file, frames, "\t" if output.suffix.lower() == ".tsv" else ",")
@@ -110,7 +110,7 @@ def _write_csv(file: IO[bytes], frames: Iterator[pl.DataFrame], separator: str) 
     return rows
 
 
-def _write_parquet(path: Path, frames: Iterator[pl.DataFrame]) -> int:
+def _write_parquet(output: Path, unfinished: Path, frames: Iterator[pl.DataFrame]) -> int:
     """Through polars' sink, which writes a row group as soon as it is full."""
     from polars.io.plugins import register_io_source
 
@@ -130,10 +130,10 @@ def _write_parquet(path: Path, frames: Iterator[pl.DataFrame]) -> int:
             raise
 
     try:
-        register_io_source(source, schema=first.schema).sink_parquet(path, maintain_order=True)
+        register_io_source(source, schema=first.schema).sink_parquet(unfinished)
     except (pl.exceptions.PolarsError, OSError) as error:
         if failure:
             raise failure[0] from None
         reason = str(error).partition("\n")[0].rstrip(".")
-        raise RunFolderError(f"Could not write {path}: {reason}.") from None
+        raise RunFolderError(f"Could not write {output}: {reason}.") from None
     return rows

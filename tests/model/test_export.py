@@ -18,7 +18,7 @@ from mlp_jax.backprop import Layer, get_loss, mlp
 from mlp_jax.backprop.activations import ACTIVATIONS
 from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
 from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
-from mlp_jax.model import graph
+from mlp_jax.model import onnx_graph
 from mlp_jax.model.export import export_model
 
 RNG = np.random.default_rng(8)
@@ -108,7 +108,7 @@ def test_onnx_computes_in_float32_whatever_the_run_multiplied_in(precision, tmp_
 
 
 def test_a_file_that_disagrees_never_gets_its_name(tmp_path, monkeypatch):
-    monkeypatch.setitem(graph.ACTIVATIONS, "tanh", lambda g, z: g.add("Sigmoid", z))
+    monkeypatch.setitem(onnx_graph.ACTIVATIONS, "tanh", lambda g, z: g.add("Sigmoid", z))
     with pytest.raises(InputError, match="would not agree with the model in its 'probabilities'"):
         export_model(colour_model(), "onnx", tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []

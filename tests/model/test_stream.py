@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from model_cases import colour_model, multilabel_model, pixel_model, regression_model
-from table_cases import people, people_model, wage_model
+from people_cases import people, people_model, wage_model
 
 from mlp_jax.errors import DataFileError, InputError, RunFolderError
 from mlp_jax.model import sources
@@ -27,6 +27,7 @@ def model():
 @pytest.fixture
 def small_batches(monkeypatch):
     monkeypatch.setattr(sources, "BATCH", 64)
+    monkeypatch.setattr(sources, "PIECE", 4096)
 
 
 def written(model, source, output="out.csv", **options):
@@ -140,9 +141,10 @@ ROW = b"40,10.5,true,2020-02-29T06:00:00.000000,Ulm,2\n"
     [
         (b"", "is empty"),
         (HEADER, "has no rows"),
-        (HEADER + ROW + b"1,2,3,4,5,6,7,8\n", "is damaged or not what its name says"),
-        (HEADER + ROW.replace(b"Ulm", b"\xff\xfe"), "is damaged or not what its name says"),
-        (HEADER.replace(b"grade", b"age") + ROW, "has two columns named 'age'"),
+        (HEADER + ROW + b"1,2,3,4,5,6,7,8\n", "Line 3 of 'in.csv' has 8 fields"),
+        (HEADER + ROW + ROW + b"1,2,3\n", "Line 4 of 'in.csv' has 3 fields"),
+        (HEADER + ROW.replace(b"Ulm", b"\xff\xfe"), "is not UTF-8: line 2 has the byte 0xff"),
+        (HEADER.replace(b"grade", b"age") + ROW, "more than one column called 'age'"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(model, data, words):
@@ -150,6 +152,20 @@ def test_a_file_that_is_no_table_is_refused(model, data, words):
     with pytest.raises((DataFileError, InputError), match=words):
         predict_file(model, Path("in.csv"), Path("out.csv"))
     assert [p.name for p in Path().iterdir()] == ["in.csv"]
+
+
+def test_a_gzip_file_that_is_cut_off_is_refused(model):
+    people().write_csv("in.csv")
+    data = gzip.compress(Path("in.csv").read_bytes())
+    Path("in.csv.gz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataFileError, match="damaged or truncated gzip file"):
+        predict_file(model, Path("in.csv.gz"), Path("out.csv"))
+
+
+def test_a_semicolon_separates_as_in_training(model):
+    people().drop("id").write_csv("in.csv", separator=";")
+    found = written(model, "in.csv")
+    assert found["prediction"].to_list() == model.predict(people()).tolist()
 
 
 def test_half_a_parquet_file_is_refused(model):

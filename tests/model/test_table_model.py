@@ -7,7 +7,7 @@ import onnxruntime
 import polars as pl
 import pytest
 from model_cases import dense_chain, softmax
-from table_cases import people, people_encoding, people_model, wage_model
+from people_cases import people, people_encoding, people_model, wage_model
 
 import mlp_jax
 from mlp_jax.data.table import Table

@@ -12,12 +12,13 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import polars as pl
 
-from mlp_jax.errors import DataFileError, InputError
+from mlp_jax.errors import DataFileError, InputError, MlpJaxError
 
 PIECE = 1 << 22  # bytes
 _INFERRED_ROWS = 1000
@@ -52,7 +53,7 @@ def read_delimited(
     Raises DataFileError for a file that is missing, empty, has rows of another length or broken
     encoding; InputError for duplicate names and a table without rows.
     """
-    try:
+    with _reading(path):
         with open_text(path) as file:
             form = _format(path, file.readline(), separator, header)
         overrides: dict[str, Any] = dict.fromkeys(as_text, pl.String)
@@ -61,10 +62,53 @@ def read_delimited(
                 return _read(path, form, overrides)
             except _TextFoundError as found:
                 overrides |= found.schema
+
+
+def read_format(path: Path, separator: str | None) -> Format:
+    """How a file with a header is written. Raises DataFileError and InputError."""
+    with _reading(path), open_text(path) as file:
+        return _format(path, file.readline(), separator, header=True)
+
+
+def stream_delimited(
+    path: Path, form: Format, types: dict[str, Any], size: int
+) -> Iterator[pl.DataFrame]:
+    """Some columns of a file, about `size` bytes at a time: of these types, or all text.
+
+    They are text from a piece on that does not fit the types. Raises DataFileError as
+    `read_delimited` does.
+    """
+    last = form.names[-1]
+    wanted = [k for k, name in enumerate(form.names) if name in types or name == last]
+    schema = dict.fromkeys(form.names, pl.String) | types
+    line = 2
+    with _reading(path), open_text(path) as file:
+        file.readline()
+        for piece in _pieces(file, size):
+            try:
+                frame = _parse(piece, form, schema=schema, columns=wanted)
+            except pl.exceptions.PolarsError:
+                schema = dict.fromkeys(form.names, pl.String)
+                try:
+                    frame = _parse(piece, form, schema=schema, columns=wanted)
+                except pl.exceptions.PolarsError as error:
+                    _diagnose(path, piece, line, form)
+                    _refuse(path, piece, line, error)
+            if frame.get_column(last).null_count():
+                _check_short_rows(path, piece, line, form, frame.height)
+            line += piece.count(b"\n")
+            yield frame.select(list(types))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns what a file that cannot be read raises into a DataFileError."""
+    try:
+        yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataFileError(f"'{path}' is a damaged or truncated gzip file: {error}.") from None
     except OSError as error:
-        if isinstance(error, DataFileError):
+        if isinstance(error, MlpJaxError):
             raise
         raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
 
@@ -122,9 +166,9 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
     return pl.concat([frame.cast(pl.Schema(schema)) for frame in frames])
 
 
-def _pieces(file: Any) -> Iterator[bytes]:
-    """The file in pieces of about PIECE bytes that end where a row ends: outside of quotes."""
-    while block := file.read(PIECE):
+def _pieces(file: Any, size: int = PIECE) -> Iterator[bytes]:
+    """The file in pieces of about `size` bytes that end where a row ends: outside of quotes."""
+    while block := file.read(size):
         lines = [block, file.readline()]
         inside = (block.count(b'"') + lines[1].count(b'"')) % 2
         while inside and (line := file.readline()):
