@@ -54,14 +54,15 @@ class Judged:
 
 @dataclass(frozen=True, eq=False)
 class FirstLayer:
-    """What the inputs weigh in the first layer.
+    """What the inputs are to the first layer.
 
     W (I, J), a row a feature.  image_shape: (height, width[, channels]) of a row of I pixels.
+    columns: of other inputs, each one's name and how far it moves z, the farthest first.
     """
 
     W: np.ndarray
-    features: tuple[str, ...]
     image_shape: tuple[int, ...] = ()
+    columns: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,60 +1,70 @@
-"""What the first layer's weights belong to: pixels, columns, categories.
+"""What the first layer sees: pixels as its weights, columns as how far each of them moves it.
 
-Letters: I features, J units.
+Letters: N rows, I features, J units.
 """
 
-from typing import Any
+from collections.abc import Iterator
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax.data.encoding import ArrayEncoding, CategoricalColumn, TableEncoding
+from mlp_jax.backprop import Dense
+from mlp_jax.backprop.columns import Categories
+from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
 from mlp_jax.model.saved import Model
+from mlp_jax.proof.observe import at, walk
 from mlp_jax.reports.evidence import FirstLayer
 
 
-def first_layer(model: Model) -> FirstLayer:
-    """The weights of the first matrix, a row a feature; of an embedded category, the rows that its
-    embedding makes of them: E W, one a category."""
-    leaves = _named(model.params)
-    W = np.asarray(next(leaf for name, leaf in leaves.items() if name.endswith(".W")), np.float32)
+def first_weights(model: Model) -> np.ndarray:
+    """W (I, J) of the first dense layer, float64."""
+    path = next(path for path, layer in walk(model.network) if isinstance(layer, Dense))
+    return np.asarray(at(model.params, path)["W"], np.float64)
+
+
+def pictured(model: Model) -> FirstLayer | None:
+    """The weights of a network on images; None for other inputs."""
     inputs = model.inputs
+    if not isinstance(inputs, ArrayEncoding) or not inputs.image_shape:
+        return None
+    return FirstLayer(first_weights(model), inputs.image_shape)
+
+
+def column_sway(model: Model, x: np.ndarray) -> FirstLayer:
+    """How far each column moves z of the first layer over encoded rows x (N, I).
+
+    A column owns the rows W_c of W for its features (its number and indicator, its categories), and
+    moves z by (x_c − mean) W_c: the figure is the root mean square of that vector's length. What
+    few rows have counts little, however large the weight that it started with.
+    """
+    a = x
+    first = model.network.children[0] if model.network.children else model.network
+    if isinstance(first, Categories):
+        a = np.asarray(
+            first.forward(model.params[0], (), jnp.asarray(x), train=False, key=None, mask=None)[0]
+        )
+    W = first_weights(model)
+    moved: dict[str, np.ndarray] = {}
+    for name, place in _columns(model.inputs):
+        part = a[:, place].astype(np.float64)
+        share = (part - part.mean(axis=0)) @ W[place]
+        moved[name] = moved[name] + share if name in moved else share
+    found = {name: float(np.sqrt(np.mean(np.sum(z**2, axis=1)))) for name, z in moved.items()}
+    return FirstLayer(W, columns=tuple(sorted(found.items(), key=lambda item: -item[1])))
+
+
+def _columns(inputs: InputEncoding) -> Iterator[tuple[str, slice]]:
+    """The column that each run of the first dense layer's inputs belongs to."""
     if isinstance(inputs, ArrayEncoding):
-        names = inputs.feature_names or tuple(f"feature {i}" for i in range(len(W)))
-        return FirstLayer(W, names, inputs.image_shape)
-    return _of_table(W, inputs, leaves)
-
-
-def _of_table(W: np.ndarray, inputs: TableEncoding, leaves: dict[str, Any]) -> FirstLayer:
-    names: list[str] = []
-    for column in inputs.numeric:
-        names.append(f"{column.name}, {column.part}" if column.part else column.name)
-        if column.indicator:
-            names.append(f"{column.name} missing")
-    rows = [W[: len(names)]]
-    at = len(names)
-    for place, category in enumerate(inputs.categorical):
+        names = inputs.feature_names or [f"feature {i}" for i in range(inputs.n_features)]
+        for i, name in enumerate(names):
+            yield name, slice(i, i + 1)
+        return
+    start = 0
+    for number in inputs.numeric:
+        yield number.name, slice(start, start + 1 + number.indicator)
+        start += 1 + number.indicator
+    for category in inputs.categorical:
         width = category.width or category.n_codes
-        block = W[at : at + width]
-        at += width
-        if category.width:
-            table = next(v for n, v in leaves.items() if n.endswith(f"embedding_{place}"))
-            block = np.asarray(table, np.float32) @ block
-        rows.append(block)
-        names.extend(_codes(category))
-    return FirstLayer(np.concatenate(rows), tuple(names))
-
-
-def _codes(column: CategoricalColumn) -> list[str]:
-    """What codes 1 to n_codes stand for."""
-    words = dict(enumerate(column.categories, start=1))
-    words |= {column.rare: "rare or unknown", column.missing: "missing"}
-    return [f"{column.name} = {words.get(code, code)}" for code in range(1, column.n_codes + 1)]
-
-
-def _named(params: Any) -> dict[str, Any]:
-    """Every parameter by its path, in the order of the layers."""
-    return {
-        ".".join(str(getattr(step, "idx", getattr(step, "key", step))) for step in path): leaf
-        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
-    }
+        yield category.name, slice(start, start + width)
+        start += width

@@ -24,7 +24,7 @@ from mlp_jax.model.saved import Model, load_model
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import at
 from mlp_jax.reports.evidence import Evidence, Judged, LayerFlow
-from mlp_jax.reports.features import first_layer
+from mlp_jax.reports.features import column_sway, pictured
 from mlp_jax.reports.folder import RunRecord
 from mlp_jax.reports.inputs import array_inputs, frame_of_test_rows, table_inputs
 from mlp_jax.reports.mistakes import MOST_PICTURES, MOST_ROWS, Inputs, worst
@@ -33,6 +33,7 @@ from mlp_jax.training.run import digest
 from mlp_jax.training.setup import prepared, source
 
 FLOW_ROWS = 256
+SWAY_ROWS = 4096
 
 
 def gather(run: RunRecord, data: str | None = None) -> Evidence:
@@ -41,7 +42,7 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
         model = load_model(run.folder)
     except ModelFileError as error:
         return Evidence(missing=(f"{error} What needs the trained weights is left out.",))
-    known = Evidence(first_layer=first_layer(model), versions=dict(model.about.get("versions", {})))
+    known = Evidence(first_layer=pictured(model), versions=dict(model.about.get("versions", {})))
     try:
         config = read_config(run.folder / "config.toml")
         if data is not None:
@@ -51,6 +52,7 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
         _check_same(run, parts)
         return replace(
             known,
+            first_layer=known.first_layer or column_sway(model, _sample(model, parts.train)),
             judged=judge(model, parts, rows),
             flow=flow(model, parts.train),
             flow_rows=len(_evenly(len(parts.train), FLOW_ROWS)),
@@ -134,6 +136,11 @@ def flow(model: Model, train: Split) -> tuple[LayerFlow, ...]:
         norms = [float(np.linalg.norm(at(tree, path)["W"])) for tree in (grads, model.params)]
         found.append(LayerFlow(layer_label(model.network, path, "local"), size, *norms))
     return tuple(found)
+
+
+def _sample(model: Model, train: Split) -> np.ndarray:
+    """Some of the training rows, as the network takes them."""
+    return network_rows(model, train.x[_evenly(len(train), SWAY_ROWS)])
 
 
 def _check_same(run: RunRecord, parts: Prepared) -> None:

@@ -3,19 +3,17 @@
 Letters: I features, J units.
 """
 
-import numpy as np
-
 from mlp_jax.reports.charts import bar_chart, flow_chart
 from mlp_jax.reports.evidence import Evidence, FirstLayer, LayerFlow
 from mlp_jax.reports.html import Markup, figure, joined, png_image, scrolling, table, tag
 from mlp_jax.reports.pictures import png, weight_mosaic
 
 _MOST_UNITS = 72
-_MOST_FEATURES = 20
+_MOST_COLUMNS = 20
 
 
 def first_layer_section(first: FirstLayer) -> Markup:
-    """The weights of images as images; of tables, the features that weigh most."""
+    """The weights of images as images; of other inputs, the columns that move it."""
     n_units = first.W.shape[1]
     if first.image_shape:
         shown = min(n_units, _MOST_UNITS)
@@ -32,17 +30,14 @@ def first_layer_section(first: FirstLayer) -> Markup:
         )
         words = f"The weights into {which} units of the first layer, each as a picture."
         return joined([tag("p", words), figure(image, caption)])
-    norms = np.linalg.norm(np.nan_to_num(first.W.astype(np.float64)), axis=1)
-    order = np.argsort(-norms, kind="stable")[:_MOST_FEATURES]
-    bars = [(first.features[i], float(norms[i])) for i in order]
+    bars = first.columns[:_MOST_COLUMNS]
     words = (
-        f"The features whose weights into the {n_units} units of the first layer are largest. "
-        "Inputs are scaled alike, so a long bar is a feature that the network looks at, not one in "
-        "large units. It does not say that the feature matters for the result, and of what few "
-        "rows have, it is mostly the random start."
+        f"How far each column moves the {n_units} units of the first layer from row to row: the "
+        "root mean square of (x − mean) W over the column's features. A long bar is a column that "
+        "the network listens to; it does not say that the result depends on it."
     )
-    title = f"Norm of the first layer's weights for {len(bars)} of {len(norms)} features"
-    unit = f"‖W‖ of the feature, {len(bars)} of {len(norms)} features"
+    title = f"How far {len(bars)} of {len(first.columns)} columns move the first layer"
+    unit = f"root mean square of ‖Δz‖, {len(bars)} of {len(first.columns)} columns"
     return joined([tag("p", words), figure(bar_chart(title, bars, unit), "")])
 
 

@@ -1,7 +1,9 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mlp_jax.backprop import get_loss, mlp
+from mlp_jax.backprop import Dense, Sequential, get_loss, mlp
+from mlp_jax.backprop.columns import Categories
 from mlp_jax.data.encoding import (
     ArrayEncoding,
     CategoricalColumn,
@@ -10,17 +12,17 @@ from mlp_jax.data.encoding import (
     TargetEncoding,
 )
 from mlp_jax.model.saved import Model
-from mlp_jax.reports.features import first_layer
+from mlp_jax.reports.features import column_sway, pictured
 
 TARGET = TargetEncoding("classification", ("y",), ("no", "yes"))
+RNG = np.random.default_rng(0)
 
 
-def model_of(inputs, params):
-    loss = get_loss("softmax_cross_entropy")
-    return Model(mlp([3], 2), loss, params, (), inputs, TARGET)
+def model_of(network, params, inputs):
+    return Model(network, get_loss("softmax_cross_entropy"), params, (), inputs, TARGET)
 
 
-def test_every_category_has_the_weights_that_its_embedding_makes():
+def test_a_column_moves_z_by_all_of_its_features_together():
     inputs = TableEncoding(
         (NumericColumn("age", indicator=True), NumericColumn("day", part="year_sin")),
         (
@@ -28,21 +30,36 @@ def test_every_category_has_the_weights_that_its_embedding_makes():
             CategoricalColumn("town", ("Rome", "Ulm"), rare=3, missing=0, n_codes=3, width=2),
         ),
     )
-    W = np.arange(8 * 3, dtype=np.float32).reshape(8, 3)
-    embedding = np.array([[1, 0], [0, 1], [2, 3]], np.float32)
-    found = first_layer(model_of(inputs, ({"embedding_1": embedding}, {"W": W, "b": W[0]})))
-    assert found.features == (
-        "age", "age missing", "day, year_sin", "sex = f", "sex = m", "sex = missing",
-        "town = Rome", "town = Ulm", "town = rare or unknown",
-    )  # fmt: skip
-    assert found.W[:6] == pytest.approx(W[:6])
-    assert found.W[6:] == pytest.approx(np.stack([W[6], W[7], 2 * W[6] + 3 * W[7]]))
-    assert found.image_shape == ()
+    network = Sequential((Categories(3, (3, 3), (0, 2)), Dense(4), Dense(2)))
+    embedding, W = RNG.standard_normal((3, 2)), RNG.standard_normal((8, 4))
+    params = (
+        {"embedding_1": jnp.asarray(embedding, jnp.float32)},
+        {"W": jnp.asarray(W, jnp.float32)},
+        {"W": jnp.ones((4, 2))},
+    )
+    x = np.column_stack([RNG.standard_normal((50, 3)), RNG.integers(0, 4, (50, 2))])
+    found = column_sway(model_of(network, params, inputs), x.astype(np.float32)).columns
+
+    onehot = np.eye(4)[x[:, 3].astype(int)][:, 1:]
+    looked_up = np.vstack([np.zeros(2), embedding])[x[:, 4].astype(int)]
+    z = {
+        "age": x[:, :2] @ W[:2], "day": x[:, 2:3] @ W[2:3], "sex": onehot @ W[3:6],
+        "town": looked_up @ W[6:],
+    }  # fmt: skip
+    expected = {k: np.sqrt(np.mean(np.sum((v - v.mean(0)) ** 2, axis=1))) for k, v in z.items()}
+    assert dict(found) == pytest.approx(expected, rel=1e-5)
+    assert [name for name, _ in found] == sorted(expected, key=lambda name: -expected[name])
 
 
-def test_features_of_arrays_have_their_names_or_numbers():
-    W = np.ones((4, 3), np.float32)
-    found = first_layer(model_of(ArrayEncoding(4, image_shape=(2, 2)), ({"W": W},)))
-    assert (found.features[-1], found.image_shape) == ("feature 3", (2, 2))
-    named = ArrayEncoding(4, feature_names=("a", "b", "c", "d"))
-    assert first_layer(model_of(named, ({"W": W},))).features == ("a", "b", "c", "d")
+def test_arrays_have_their_names_or_numbers_and_images_their_weights():
+    W = np.arange(12.0).reshape(4, 3)
+    network, params = mlp([3], 2), ({"W": W, "b": W[0]}, {"W": W[:3], "b": W[0]})
+    x = RNG.standard_normal((30, 4))
+    named = model_of(network, params, ArrayEncoding(4, feature_names=("a", "b", "c", "d")))
+    assert [name for name, _ in column_sway(named, x).columns][-1] == "a"
+    plain = model_of(network, params, ArrayEncoding(4))
+    assert {name for name, _ in column_sway(plain, x).columns} == {f"feature {i}" for i in range(4)}
+    assert pictured(plain) is None
+    images = pictured(model_of(network, params, ArrayEncoding(4, image_shape=(2, 2))))
+    assert images.image_shape == (2, 2)
+    assert pytest.approx(W) == images.W

@@ -57,9 +57,9 @@ def classified(n, n_rows=300, picture=False, names=None):
 
 
 FLOW = (LayerFlow("0 Dense(8, relu)", 0.1, 0.2, 3.0), LayerFlow("1 Dense(2)", 0.0, 0.0, 0.0))
-TABLE = FirstLayer(RNG.normal(size=(5, 3)), ("a", "b", EVIL, "d", "e"))
-PICTURES = FirstLayer(RNG.normal(size=(16, 3)), tuple(map(str, range(16))), (4, 4))
-COLORS = FirstLayer(RNG.normal(size=(48, 3)), tuple(map(str, range(48))), (4, 4, 3))
+TABLE = FirstLayer(RNG.normal(size=(5, 3)), columns=(("a", 2.5), (EVIL, 1.0), ("d", 0.0)))
+PICTURES = FirstLayer(RNG.normal(size=(16, 3)), (4, 4))
+COLORS = FirstLayer(RNG.normal(size=(48, 3)), (4, 4, 3))
 
 
 def regression(outputs):
