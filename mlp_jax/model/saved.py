@@ -93,6 +93,11 @@ class Model:
         found = self._outputs(x)
         coded = y
         if task == "regression":
+            if y.size != len(y) * self.n_outputs:
+                raise InputError(
+                    f"The model predicts {self.n_outputs} values a row, but the targets have shape"
+                    f" {y.shape}."
+                )
             y = y.reshape(len(y), self.n_outputs)
             coded = self._standardized(y)
         each = losses(

@@ -188,6 +188,11 @@ def test_regression_is_judged_in_its_own_units_and_its_loss_in_the_networks():
     assert found["loss"] == pytest.approx(np.mean((error / 20) ** 2), rel=1e-3)
 
 
+def test_targets_of_another_width_are_refused():
+    with pytest.raises(InputError, match=r"predicts 2 values a row, but the targets have shape"):
+        regression_model(2).evaluate((np.zeros((3, 3)), np.zeros((3, 1))))
+
+
 def test_several_labels_are_judged_one_by_one():
     model = multilabel_model()
     x = rows_for(model, 30)
