@@ -5,10 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mlp_jax.data.dataset import Dataset
-from mlp_jax.data.load import load
-from mlp_jax.data.table import Table
 from mlp_jax.files import plain
+from mlp_jax.model.rows import load_for
 from mlp_jax.model.saved import Model
 
 
@@ -21,15 +19,7 @@ def judge(
     data_dir: Path | None = None,
 ) -> dict[str, float]:
     """`Model.evaluate` of data as `load` takes them; targets: the model's own unless given."""
-    return model.evaluate(judged_rows(model, data, targets=targets, data_dir=data_dir), names)
-
-
-def judged_rows(
-    model: Model, data: str, *, targets: Sequence[str] = (), data_dir: Path | None = None
-) -> Dataset | Table:
-    """The rows by name or file, their targets read as the model's task has them."""
-    task = "auto" if model.target.task == "multilabel" else model.target.task
-    return load(data, task=task, targets=targets or model.target.names, data_dir=data_dir)
+    return model.evaluate(load_for(model.target, data, targets, data_dir), names)
 
 
 def metrics_table(found: Mapping[str, float], before: Mapping[str, float | None]) -> str:

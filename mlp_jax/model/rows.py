@@ -6,6 +6,7 @@ Letters: N rows, I features, C classes or outputs. polars is imported only where
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,24 @@ from numpy.typing import DTypeLike
 
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding, TargetEncoding
+from mlp_jax.data.load import load
 from mlp_jax.data.scaling import Scaling, apply
 from mlp_jax.data.table import Table
-from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+def load_for(
+    target: TargetEncoding,
+    data: str,
+    targets: Sequence[str] = (),
+    data_dir: Path | None = None,
+) -> Dataset | Table:
+    """Rows by name or file; their targets, else the model's own, read as its task has them."""
+    task = "auto" if target.task == "multilabel" else target.task
+    return load(data, task=task, targets=targets or target.names, data_dir=data_dir)
 
 
 def features(
@@ -86,14 +99,6 @@ def as_frame(rows: Any) -> "pl.DataFrame | None":
     return None
 
 
-def need_columns(names: Sequence[str], found: Sequence[str], where: str) -> None:
-    """InputError that names the first column that is missing, and the nearest one there is."""
-    for name in names:
-        if name not in found:
-            hint = str(UnknownNameError("column", name, found)).partition(".")[2]
-            raise InputError(f"{where} has no column '{name}', which the model needs.{hint}")
-
-
 def _frame_of_columns(columns: dict[str, Any]) -> "pl.DataFrame":
     import polars as pl
 
@@ -116,6 +121,8 @@ def _pandas_column(column: Any) -> Any:
 def _matrix(inputs: ArrayEncoding, frame: "pl.DataFrame") -> np.ndarray:
     """The columns of a frame as rows (N, I): by name where the features have names."""
     import polars as pl
+
+    from mlp_jax.model.sources import need_columns
 
     if inputs.feature_names:
         need_columns(inputs.feature_names, frame.columns, "The table")

@@ -80,12 +80,10 @@ class Model:
         Of a Table or a Dataset the test rows are judged where it has some, else all. The loss is
         in the network's own terms: of standardized targets where they were.
         """
-        from mlp_jax.model.rows import rows_and_targets
+        from mlp_jax.model.rows import load_for, rows_and_targets
 
         if isinstance(rows, str | os.PathLike):
-            from mlp_jax.model.evaluation import judged_rows
-
-            rows = judged_rows(self, os.fspath(rows))
+            rows = load_for(self.target, os.fspath(rows))
         task = self.target.task
         names = names or TEST_METRICS[task]
         check_metrics(task, names)

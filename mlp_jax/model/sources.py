@@ -18,8 +18,7 @@ import polars as pl
 
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
 from mlp_jax.data.tables.delimited import read_format, stream_delimited
-from mlp_jax.errors import DataFileError, InputError
-from mlp_jax.model.rows import need_columns
+from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 BATCH = 1 << 16
 PIECE = 1 << 24  # bytes of text, about BATCH rows of 30 numbers
@@ -131,6 +130,14 @@ def ahead(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
             yield item
     finally:
         unwanted.set()
+
+
+def need_columns(names: Sequence[str], found: Sequence[str], where: str) -> None:
+    """InputError that names the first column that is missing, and the nearest one there is."""
+    for name in names:
+        if name not in found:
+            hint = str(UnknownNameError("column", name, found)).partition(".")[2]
+            raise InputError(f"{where} has no column '{name}', which the model needs.{hint}")
 
 
 def _wanted(
