@@ -1,6 +1,7 @@
 """Devices and precision: where a run computes, and in which arithmetic."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from mlp_jax.errors import DeviceError, InputError, UnknownNameError
 
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 DEVICES = ("cpu", "gpu")
 
 
@@ -50,6 +52,16 @@ PRECISIONS = {
     "bf16": Precision("bf16", jnp.float32, jnp.bfloat16, "highest"),
     "float64": Precision("float64", jnp.float64, jnp.float64, "highest"),
 }
+
+
+def ask_for_determinism() -> None:
+    """Lets XLA use only GPU operations that give the same bits each time; a CPU's always do.
+
+    XLA reads the wish when JAX first computes in the process, so this comes before.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if DETERMINISTIC not in flags.split():
+        os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}".strip()
 
 
 def has_tf32(device: jax.Device) -> bool:

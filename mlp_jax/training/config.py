@@ -97,6 +97,8 @@ class TrainConfig:
     """float32, tf32, bf16 or float64"""
     device: Word = None
     """cpu or gpu"""
+    deterministic: Switch = False
+    """the same bits each time on a GPU too, if slower"""
     histograms: Switch = False
     """of weights and gradients, for TensorBoard"""
     out: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None

@@ -13,6 +13,7 @@ from mlp_jax.data.encoding import TableEncoding
 from mlp_jax.data.prepare import Prepared
 from mlp_jax.errors import DivergedError, InputError, UnknownNameError
 from mlp_jax.files import write_text_atomic
+from mlp_jax.model.precision import ask_for_determinism
 from mlp_jax.model.saved import load_model, save_model
 from mlp_jax.proof import Report
 from mlp_jax.training import folder as run_folder
@@ -59,6 +60,8 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     The folder is made once the data and the options are known to be good and the proof has passed.
     SIGTERM and Ctrl-C end the run after the compiled call under way, saved (StoppedError).
     """
+    if config.deterministic:
+        ask_for_determinism()
     check_folder(config.out)
     Saving.parse(config.checkpoint_every, config.keep)
     start = None if config.init_from is None else load_model(Path(config.init_from))
@@ -80,6 +83,8 @@ def resume(
     """
     saved, facts = run_config(folder), run_folder.read_facts(folder)
     config = resumed_config(saved, config, str(folder))
+    if config.deterministic:
+        ask_for_determinism()
     Saving.parse(config.checkpoint_every, config.keep)
     if facts.get("finished") and config.epochs <= saved.epochs:
         raise InputError(

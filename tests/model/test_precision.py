@@ -1,4 +1,7 @@
 import inspect
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import jax
@@ -76,3 +79,17 @@ def test_the_proof_runs_in_the_type_of_the_products():
     assert {name: policy.proof_dtype for name, policy in PRECISIONS.items()} == {
         "float32": "float32", "tf32": "float32", "bf16": "bfloat16", "float64": "float64",
     }  # fmt: skip
+
+
+def test_determinism_is_asked_for_once_beside_what_the_user_asked_for():
+    """In a process of its own: XLA reads its flags when it first computes."""
+    code = (
+        "import os; from mlp_jax.model.precision import ask_for_determinism as ask; ask(); ask()\n"
+        "import jax; jax.numpy.ones(2).sum(); print(os.environ['XLA_FLAGS'])"
+    )
+    flags = "--xla_cpu_multi_thread_eigen=true"
+    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"{flags} --xla_gpu_deterministic_ops=true"
