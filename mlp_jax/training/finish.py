@@ -15,7 +15,7 @@ from mlp_jax.model.saved import Model, save_model
 from mlp_jax.training import plots
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.fitted import Fitted
-from mlp_jax.training.folder import TEST_FILE, versions
+from mlp_jax.training.folder import TEST_FILE
 from mlp_jax.training.setup import Parts
 
 MODEL = "model"
@@ -47,7 +47,6 @@ def trained_model(
     about = {
         "data": parts.data.name,
         "epoch": fitted.best_epoch,
-        "versions": versions(),
         "config": {name: value for name, value in asdict(config).items() if value is not None},
     }
     return Model(

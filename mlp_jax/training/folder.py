@@ -4,17 +4,11 @@ import contextlib
 import itertools
 import json
 import os
-import platform
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import jax
-import numpy as np
 
 from mlp_jax.errors import RunFolderError
 from mlp_jax.files import write_json_atomic
@@ -95,17 +89,6 @@ def held(folder: Path) -> Iterator[None]:
 def now() -> str:
     """The time as ISO 8601 with its zone, to the second."""
     return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """The versions that a run's numbers depend on."""
-    return {
-        "mlp_jax": metadata.version("mlp-jax"),
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "system": f"{sys.platform} {platform.machine()}",
-    }
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:

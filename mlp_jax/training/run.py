@@ -15,6 +15,7 @@ from mlp_jax.errors import DivergedError, InputError, UnknownNameError
 from mlp_jax.files import write_text_atomic
 from mlp_jax.model.precision import ask_for_determinism
 from mlp_jax.model.saved import load_model, save_model
+from mlp_jax.model.store import versions
 from mlp_jax.proof import Report
 from mlp_jax.training import folder as run_folder
 from mlp_jax.training.checkpoints import Checkpoints, Saving
@@ -285,5 +286,5 @@ def _facts(config: TrainConfig, parts: Parts) -> dict[str, Any]:
                 ("train", data.train), ("validation", data.validation), ("test", data.test)
             )
         },
-        "versions": run_folder.versions(),
+        "versions": versions(),
     }  # fmt: skip
