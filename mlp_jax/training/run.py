@@ -87,6 +87,11 @@ def resume(
     if config.deterministic:
         ask_for_determinism()
     Saving.parse(config.checkpoint_every, config.keep)
+    if facts.get("finished") and facts.get("epochs", saved.epochs) < saved.epochs:
+        raise InputError(
+            f"The run in {folder} was ended by its patience after {facts['epochs']} of"
+            f" {saved.epochs} epochs; to train on from its model: --init-from {folder}."
+        )
     if facts.get("finished") and config.epochs <= saved.epochs:
         raise InputError(
             f"The run in {folder} has finished its {saved.epochs} epochs; to go on, ask for more:"

@@ -55,6 +55,14 @@ def test_more_epochs_are_added_to_a_finished_run(quiet, config):
         assert (first.folder / name).read_bytes() == (longer.folder / name).read_bytes()
 
 
+def test_a_run_that_patience_ended_says_so(quiet, config):
+    first = quiet(replace(config, epochs=40, patience=1, select="best"), "a")
+    ended = len(first.fitted.history)
+    assert ended < 40
+    with pytest.raises(InputError, match=f"its patience after {ended} of 40 epochs"):
+        resume(first.folder, replace(config, epochs=40, patience=1, select="best"), epochs=80)
+
+
 def test_data_that_have_changed_are_refused(quiet, config, tmp_path):
     first = quiet(config, "a")
     rows_file(tmp_path / "first.npz", seed=1)
