@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: train test lint format clean
+.PHONY: train test lint format gpu clean
 
 train: $(VENV)/.run
 	$(BIN)/mlp-jax train $(ARGS)
@@ -16,6 +16,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# On a machine with an NVIDIA GPU: the proof, the GPU tests and the benchmarks, into benchmarks/results.
+gpu: $(VENV)/.gpu
+	$(BIN)/python scripts/gpu.py $(ARGS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -32,6 +36,10 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.gpu: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,bench,cuda]'
 	@touch $@ $(VENV)/.run
 
 clean:

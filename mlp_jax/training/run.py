@@ -257,7 +257,8 @@ def _headline(config: TrainConfig, parts: Parts) -> str:
     shape = "-".join(map(str, widths(parts.network, data.inputs.n_features)))
     columns = ""
     if isinstance(data.inputs, TableEncoding):
-        columns = f", {len(data.inputs.column_names)} columns"
+        count = len(data.inputs.column_names)
+        columns = f", {count} column{'s' * (count != 1)}"
     return (
         f"{data.name}: {len(data.train)} training rows{columns};"
         f" {shape} {config.activation}, {parts.loss}"

@@ -262,8 +262,10 @@ def _fit_categorical(values: pl.Series, options: ColumnOptions) -> Found:
     notes: tuple[str, ...] = ()
     if pooled:
         few = counts.height - len(categories)
+        verb = "is rare and shares" if few == 1 else "are rare and share"
+        rows = f"{pooled} training row{'s' * (pooled != 1)}"
         notes = (
-            f"Column '{name}': {few} of {counts.height} categories are rare and share one code"
-            f" ({pooled} training rows).",
+            f"Column '{name}': {few} of {counts.height} categories {verb} the code of what is not"
+            f" known ({rows}).",
         )
     return Found(categorical=column, notes=notes)

@@ -106,7 +106,8 @@ def test_rare_categories_share_a_code_that_unseen_ones_take():
     assert (column.categories, column.rare, column.missing, column.n_codes) == (("a", "b"), 3, 4, 4)
     assert x[:, 0].tolist() == [1] * 9 + [2] * 6 + [3] * 3 + [4] * 3
     assert notes == (
-        "Column 'v': 2 of 4 categories are rare and share one code (3 training rows).",
+        "Column 'v': 2 of 4 categories are rare and share the code of what is not known"
+        " (3 training rows).",
     )
     later = encode(encoding, pl.DataFrame({"v": ["z", None, "b"]}))
     assert later[:, 0].tolist() == [3, 4, 2]
