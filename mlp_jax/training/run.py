@@ -246,7 +246,8 @@ def _start(parts: Parts) -> Any:
     if parts.start is None:
         return None
     model = parts.start
-    if same_head(model, parts.data):
+    width = parts.network.width_out(parts.data.inputs.n_features)
+    if same_head(model, parts.data, width):
         return model.params, model.layer_state
     return (*model.params[:-1], None), (*model.layer_state[:-1], None)
 

@@ -176,15 +176,17 @@ def _continued(config: TrainConfig, start: Model, loss: Loss, data: Prepared) ->
     network, width = start.network, output_width(loss, data)
     if not isinstance(network, Sequential) or not isinstance(network.layers[-1], Dense):
         raise InputError("--init-from needs a network whose last layer is dense.")
-    if same_head(start, data) and network.width_out(start.inputs.n_features) == width:
+    if same_head(start, data, width):
         return network
     return Sequential((*network.layers[:-1], replace(network.layers[-1], n_out=width)))
 
 
-def same_head(start: Model, data: Prepared) -> bool:
-    """Whether the saved model's outputs mean what this data's targets mean."""
+def same_head(start: Model, data: Prepared, width: int) -> bool:
+    """Whether the saved model's outputs are as many, and mean what this data's targets mean."""
     ours, theirs = data.target, start.target
-    return (ours.task, ours.classes, ours.names) == (theirs.task, theirs.classes, theirs.names)
+    return start.n_outputs == width and (
+        (ours.task, ours.classes, ours.names) == (theirs.task, theirs.classes, theirs.names)
+    )
 
 
 def widths(network: Layer, n_in: int) -> tuple[int, ...]:

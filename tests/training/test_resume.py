@@ -106,6 +106,19 @@ def test_where_the_classes_differ_the_last_layer_is_new(quiet, config, tmp_path)
     ]
 
 
+def test_where_the_loss_needs_another_width_the_last_layer_is_new(quiet, config, tmp_path):
+    two = rows_file(tmp_path / "two.npz", classes=2)
+    first = quiet(replace(config, data=two), "a")
+    binary = TrainConfig(
+        data=two, loss="sigmoid_cross_entropy", optimizer="sgd", learning_rate=1e-30, epochs=1,
+        batch_size=8, init_from=str(first.folder), select="last",
+    )  # fmt: skip
+    second = quiet(binary, "b")
+    assert first.fitted.params[-1]["W"].shape == (5, 2)
+    assert second.fitted.params[-1]["W"].shape == (5, 1)
+    assert leaves_equal(second.fitted.params[:-1], first.fitted.params[:-1])
+
+
 def test_a_run_that_starts_from_a_model_takes_its_network(quiet, config):
     first = quiet(config, "a")
     asked = replace(config, init_from=str(first.folder), dropout=0.5)
