@@ -210,6 +210,7 @@ def test_the_usual_target_needs_no_naming(tmp_path, name):
         ("income,age,sex", ["incom"], "no column 'incom' (the nearest is 'income'); its columns: "),
         ("income,age,sex", ["Income"], "no column 'Income' (the nearest is 'income')"),
         ("income,age,sex", ["3"], "no column 3: its 3 columns are 0 to 2, or −3 to −1"),
+        ("income,age,sex", ["--1"], "has no column '--1'"),
         ("1,age,0", ["0"], "'0' is ambiguous in"),
         ("income,age,sex", [], "Which column of"),
         ("income,y,class", [], "(y, class could each be it)? Name the target; the columns: income"),
