@@ -95,7 +95,7 @@ def fit(
         batch_size = len(rows)
     if batch_size is None:
         batch_size = min(BATCH_SIZE, len(rows))
-    check_numbers(epochs, batch_size, patience, average, seed, len(rows))
+    check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, len(rows))
     names, watch = _judges(loss, rows, n_classes, metrics, monitor)
     if select not in ("best", "last"):
         raise UnknownNameError("selection of weights", select, ("best", "last"))

@@ -105,11 +105,19 @@ def _check_target_range(loss: Loss, y: np.ndarray) -> None:
 
 
 def check_numbers(
-    epochs: int, batch_size: int, patience: int | None, average: float | None, seed: int, n: int
+    epochs: int,
+    schedule_epochs: int | None,
+    batch_size: int,
+    patience: int | None,
+    average: float | None,
+    seed: int,
+    n: int,
 ) -> None:
     """InputError for a number that no training can use."""
     if epochs < 1:
         raise InputError(f"Training needs at least 1 epoch, not {epochs}.")
+    if schedule_epochs is not None and schedule_epochs < 1:
+        raise InputError(f"A schedule is stretched over at least 1 epoch, not {schedule_epochs}.")
     if not 1 <= batch_size <= n:
         raise InputError(
             f"A batch size lies between 1 and the {n} training rows, so {batch_size} cannot be."

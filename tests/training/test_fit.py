@@ -504,6 +504,7 @@ def nan_in_row_three(x, y):
         (None, {"epochs": 0}, InputError, "at least 1 epoch"),
         (None, {"seed": -1}, InputError, "seed"),
         (None, {"seed": 2**70}, InputError, "seed"),
+        (None, {"schedule_epochs": 0}, InputError, "stretched over at least 1 epoch, not 0"),
         (None, {"patience": 2}, InputError, "needs validation rows"),
         (None, {"patience": 0, "validation": 0.2}, InputError, "Patience is at least 1"),
         (None, {"average": 1.0}, InputError, "between 0 and 1"),

@@ -12,7 +12,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -125,7 +125,11 @@ def _format(path: Path, first: bytes, separator: str | None, header: bool) -> Fo
         raise DataFileError(f"'{path}' is empty{'' if not first else ' in its first line'}.")
     if separator is None:
         separator = next((mark for mark in ",;\t|" if mark in line), ",")
-    names = next(csv.reader([line], delimiter=separator))
+    try:
+        names = next(csv.reader([line], delimiter=separator))
+    except csv.Error as error:
+        ends = " (lines must end in a line feed)" if "\r" in line else ""
+        raise DataFileError(f"The first line of '{path}' is no row: {error}{ends}.") from None
     if not header:
         return Format(separator, [str(k) for k in range(len(names))], False)
     check_names(path, names)
@@ -291,9 +295,10 @@ def _check_lengths(path: Path, piece: bytes, line: int, form: Format) -> None:
         io.StringIO(piece.decode(errors="replace"), newline=""), delimiter=form.separator
     )
     before, wanted = 0, len(form.names)
-    for row in rows:
-        if row and len(row) != wanted:
-            first = f"the {'header' if form.header else 'first row'} has {wanted}"
-            fields = f"{len(row)} field{'s' * (len(row) != 1)}"
-            raise DataFileError(f"Line {line + before} of '{path}' has {fields}, but {first}.")
-        before = rows.line_num
+    with suppress(csv.Error):  # a field without end: polars' own words say more
+        for row in rows:
+            if row and len(row) != wanted:
+                first = f"the {'header' if form.header else 'first row'} has {wanted}"
+                fields = f"{len(row)} field{'s' * (len(row) != 1)}"
+                raise DataFileError(f"Line {line + before} of '{path}' has {fields}, but {first}.")
+            before = rows.line_num

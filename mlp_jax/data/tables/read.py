@@ -122,7 +122,7 @@ def _column(values: np.ndarray) -> np.ndarray:
 
 def find_column(path: Path, name: str, columns: Sequence[str]) -> str:
     """The column of that name or index; InputError for none, or for two that it could be."""
-    index = int(name) if name.lstrip("-").isdecimal() else None
+    index = int(name) if name.removeprefix("-").isdecimal() else None
     inside = index is not None and -len(columns) <= index < len(columns)
     by_index = columns[index] if index is not None and inside else None
     if name in columns:

@@ -122,6 +122,9 @@ BROKEN = [
     (b"a,y\xe9\n1,2\n", "is not UTF-8: line 1 has the byte 0xe9"),
     ("a,y\n1,2\n".encode("utf-16"), "it looks like UTF-16"),
     (b"y,y\n1,2\n", "'t.csv' has more than one column called 'y'."),
+    (b"a,y\r1,2\r3,4\r", "The first line of 't.csv' is no row"),
+    (b"a," + b"b" * 200_000 + b",y\n1,2,3\n", "field larger than field limit"),
+    (b'a,y\n1,"x\n' + b"2,3\n" * 50_000, "perhaps for a quote that is never closed"),
     (b'a,y\n1,"x\n2,3\n', "perhaps for a quote that is never closed"),
 ]
 
@@ -210,6 +213,7 @@ def test_the_usual_target_needs_no_naming(tmp_path, name):
         ("income,age,sex", ["incom"], "no column 'incom' (the nearest is 'income'); its columns: "),
         ("income,age,sex", ["Income"], "no column 'Income' (the nearest is 'income')"),
         ("income,age,sex", ["3"], "no column 3: its 3 columns are 0 to 2, or −3 to −1"),
+        ("income,age,sex", ["--1"], "has no column '--1'"),
         ("1,age,0", ["0"], "'0' is ambiguous in"),
         ("income,age,sex", [], "Which column of"),
         ("income,y,class", [], "(y, class could each be it)? Name the target; the columns: income"),
