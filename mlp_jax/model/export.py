@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax.data.encoding import ArrayEncoding
+from mlp_jax.data.encoding import ArrayEncoding, TableEncoding
 from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
 from mlp_jax.files import write_bytes_atomic
 from mlp_jax.model.inference import infer, runnable_precision
@@ -45,6 +45,8 @@ def export_model(model: Model, format: str, output: Path, *, overwrite: bool = F
             f"x (N, {model.inputs.n_features}) -> predictions (N, {model.n_outputs}): "
             f'jax.export.deserialize(open("{output.name}", "rb").read()).call(x)'
         )
+        if isinstance(model.inputs, TableEncoding):
+            said += "\nx: the table's rows as mlp_jax.load(RUN).features(rows) encodes them"
     write_bytes_atomic(output, data)
     return said
 

@@ -196,7 +196,7 @@ def _weights(best: Best | None) -> Any:
 
 
 def _with_weights(best: Best | None, weights: Any) -> Best | None:
-    return None if best is None else Best(best.score, best.epoch, *weights)
+    return None if best is None else best._replace(params=weights[0], layer_state=weights[1])
 
 
 def _open(run: Path, keep: int, tell: Callable[[str], None]) -> Any:
@@ -227,7 +227,7 @@ def _arguments(snapshot: Snapshot) -> Any:
     best = snapshot.best
     record = {
         "position": snapshot.position._asdict(),
-        "best": None if best is None else {"score": best.score, "epoch": best.epoch},
+        "best": None if best is None else [best.score, best.loss, best.epoch],
         "leaves": {
             name: {"shape": leaf.shape, "dtype": str(leaf.dtype)} for name, leaf in leaves.items()
         },
@@ -263,6 +263,4 @@ def _read(manager: Any, step: int, like: TrainState) -> Snapshot:
     state, weights = jax.tree.unflatten(jax.tree.structure(expected), owned)
     at = record["position"]
     position = Position(**{**at, "history": tuple(at["history"])})
-    return Snapshot(
-        state, position, None if best is None else Best(best["score"], best["epoch"], *weights)
-    )
+    return Snapshot(state, position, None if best is None else Best(*best, *weights))

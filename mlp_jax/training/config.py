@@ -40,7 +40,7 @@ class TrainConfig:
     no_header: Switch = False
     """the file's first line is a row"""
     scaling: str = "standard"
-    """of a table's numbers; or robust, quantile"""
+    """a table's numbers: standard, robust or quantile"""
     data_dir: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
     """where named sets are; else $MLP_JAX_DATA"""
     hidden: Widths = (256, 256)
@@ -62,7 +62,7 @@ class TrainConfig:
     learning_rate: Number = None
     """else a usual one for the optimizer"""
     schedule: str = "constant"
-    """or cosine one-cycle linear step warm-up"""
+    """or cosine, one-cycle, linear, step, warm-up"""
     warm_up: float = 0.0
     """share of the run in which the rate rises"""
     weight_decay: Number = None

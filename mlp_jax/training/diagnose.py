@@ -84,9 +84,8 @@ def scalars(state: TrainState, seen: StepLook) -> dict[str, float]:
     for keys, grad in jax.tree_util.tree_leaves_with_path(grads):
         path = tuple(key.idx for key in keys[:-1])
         name = f"{path_name(path)}.{keys[-1].key}"
-        weight = float(np.linalg.norm(at(params, path)[keys[-1].key]))
-        moved = float(np.linalg.norm(at(updates, path)[keys[-1].key]))
-        found[f"gradient_norm/{name}"] = float(np.linalg.norm(grad))
+        weight, moved = (_norm(at(tree, path)[keys[-1].key]) for tree in (params, updates))
+        found[f"gradient_norm/{name}"] = _norm(grad)
         found[f"weight_norm/{name}"] = weight
         found[f"update_norm/{name}"] = moved
         if weight > 0:
@@ -94,6 +93,11 @@ def scalars(state: TrainState, seen: StepLook) -> dict[str, float]:
     for path, share in dead.items():
         found[f"dead_units/{path_name(path)}"] = float(share)
     return found
+
+
+def _norm(values: np.ndarray) -> float:
+    """‖values‖ in float64, where the squares of float32 do not overflow."""
+    return float(np.linalg.norm(np.asarray(values, np.float64)))
 
 
 def histograms(state: TrainState, seen: StepLook) -> dict[str, np.ndarray]:

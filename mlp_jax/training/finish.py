@@ -8,7 +8,6 @@ import numpy as np
 
 from mlp_jax.data import Split
 from mlp_jax.data.encoding import ArrayEncoding
-from mlp_jax.data.names import first_layer_names
 from mlp_jax.files import write_json_atomic
 from mlp_jax.model.metrics import TEST_METRICS
 from mlp_jax.model.saved import Model, save_model
@@ -66,15 +65,16 @@ def draw(folder: Path, parts: Parts, fitted: Fitted, found: np.ndarray) -> None:
     """The pictures of a run, under report/."""
     report, data = folder / "report", parts.data
     report.mkdir(exist_ok=True)
-    plots.learning_curve(fitted.history, report / "learning_curve.png")
+    plots.learning_curve(fitted.history, report / "learning_curve.png", best=fitted.best_epoch)
     arrays = data.inputs if isinstance(data.inputs, ArrayEncoding) else None
-    first = next(p["W"] for p in fitted.params if "W" in p)
-    plots.first_layer(
-        np.asarray(first, np.float32),
-        arrays.image_shape if arrays is not None and arrays.image_shape else None,
-        report / "first_layer.png",
-        feature_names=first_layer_names(data.inputs),
-    )
+    if arrays is not None:
+        first = next(p["W"] for p in fitted.params if "W" in p)
+        plots.first_layer(
+            np.asarray(first, np.float32),
+            arrays.image_shape or None,
+            report / "first_layer.png",
+            feature_names=arrays.feature_names,
+        )
     if data.test is None:
         return
     if parts.task == "classification":

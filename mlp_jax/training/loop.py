@@ -163,10 +163,13 @@ def _best(
     best = snapshot.best
     value = record.get(f"validation_{plan.monitor}", math.nan)
     score = value if higher_is_better(plan.monitor) else -value
-    if not _takes_best(plan) or math.isnan(score) or (best is not None and score <= best.score):
+    loss = record.get("validation_loss", math.nan)
+    if not _takes_best(plan) or math.isnan(score):
+        return best
+    if best is not None and (score, -loss) <= (best.score, -best.loss):
         return best
     weights = (weights_of(program, snapshot.state), snapshot.state.layer_state)
-    return Best(score, snapshot.position.epoch, *jax.tree.map(jnp.copy, weights))
+    return Best(score, loss, snapshot.position.epoch, *jax.tree.map(jnp.copy, weights))
 
 
 def _takes_best(plan: Plan) -> bool:

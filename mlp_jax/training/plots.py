@@ -224,7 +224,7 @@ def _mark_best(axes: "Axes", epochs: np.ndarray, values: np.ndarray, best: int |
     if best is None or not at.size or not np.isfinite(values[at[0]]):
         return
     value = values[at[0]]
-    label = f"best epoch {best}: {value:.4g}"
+    label = f"taken: epoch {best}, {value:.4g}"
     axes.axvline(best, color=PALE, linewidth=1, zorder=0)
     axes.plot(
         [best], [value], "o", markersize=8, color=FRAME, fillstyle="none", label=label, zorder=4

@@ -68,7 +68,7 @@ class EpochProgress:
         elif self._bar is None:
             self._metric = ""
         speed, left = f"{_short(samples_per_second)} samples/s", self._time_left(done)
-        parts = (f"loss {_number(loss)}", self._metric, speed, left)
+        parts = (f"train loss {_number(loss)}", self._metric, speed, left)
         details = "  ".join(part for part in parts if part)
         title = f"epoch {epoch:{len(str(self._total))}d}/{self._total}"
         if self._bar is not None:

@@ -184,9 +184,10 @@ class _Session:
         """Writes the epoch's records and moves the bar."""
         assert self._logs is not None
         self._logs.write(end)
-        metric = self.parts.metrics[0]
-        value = end.metrics.get(f"validation_{metric}")
-        self._progress.update(end.epoch, 1.0, end.metrics["train_loss"], metric, value, self._speed)
+        name = self.parts.metrics[0]
+        value, loss = end.metrics.get(f"validation_{name}"), end.metrics["train_loss"]
+        metric = f"validation {name}"
+        self._progress.update(end.epoch, 1.0, loss, metric, value, self._speed)
 
     def finished(self, fitted: Fitted) -> Run:
         """Judges the test rows, saves the model, and closes the facts."""
@@ -197,7 +198,15 @@ class _Session:
                 f" {self.parts.metrics[0]}"
             )
         found = finish(self.folder, self.config, self.parts, fitted)
-        self._facts |= {"finished": run_folder.now(), "epochs": len(fitted.history)}
+        self._facts |= {
+            "finished": run_folder.now(),
+            "epochs": len(fitted.history),
+            "batch_size": fitted.program.batch_size,
+            "learning_rate": self.parts.optimizer.peak,
+            "weight_decay": self.parts.optimizer.decay,
+            "precision": fitted.precision.name,
+            "device": fitted.device.device_kind,
+        }
         run_folder.write_facts(self.folder, self._facts)
         return Run(self.folder, fitted, found)
 

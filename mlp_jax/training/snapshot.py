@@ -6,9 +6,13 @@ from mlp_jax.training.epoch import TrainState
 
 
 class Best(NamedTuple):
-    """The weights of the epoch whose monitored metric was best so far (score: larger is better)."""
+    """The weights of the epoch whose monitored metric was best so far (score: larger is better).
+
+    loss: its validation loss, by which epochs of equal score are told apart.
+    """
 
     score: float
+    loss: float
     epoch: int
     params: Any
     layer_state: Any

@@ -41,7 +41,9 @@ def test_a_run_tells_its_data_its_proof_and_its_epochs(digits_run):
     assert any(line.startswith("proved: all") for line in lines)
     epochs = [line for line in lines if line.startswith("epoch ")]
     assert len(epochs) == 12
-    assert re.match(r"epoch +1/12  loss \d\.\d{4}  accuracy 0\.\d{4}  \S+ samples/s", epochs[0])
+    assert re.match(
+        r"epoch +1/12  train loss \d\.\d{4}  validation accuracy 0\.\d{4}  \S+ samples/s", epochs[0]
+    )
 
 
 def test_compiled_programs_are_kept_in_the_users_cache(digits_run):

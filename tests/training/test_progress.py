@@ -44,9 +44,9 @@ def test_a_file_gets_one_plain_line_an_epoch(file):
     run(file)
     # 10 s for each half epoch: after epoch 1 four halves are left, after epoch 2 two.
     assert file.getvalue() == (
-        "epoch 1/3  loss 0.1250  accuracy 0.9000  41.2k samples/s  0:40 left\n"
-        "epoch 2/3  loss 0.1250  accuracy 0.9000  41.2k samples/s  0:20 left\n"
-        "epoch 3/3  loss 0.1250  accuracy 0.9000  41.2k samples/s\n"
+        "epoch 1/3  train loss 0.1250  accuracy 0.9000  41.2k samples/s  0:40 left\n"
+        "epoch 2/3  train loss 0.1250  accuracy 0.9000  41.2k samples/s  0:20 left\n"
+        "epoch 3/3  train loss 0.1250  accuracy 0.9000  41.2k samples/s\n"
     )
 
 
@@ -56,8 +56,8 @@ def test_the_time_of_epochs_before_a_resume_is_not_counted(file):
         progress.update(8, 1.0, 1.0, None, None, 987.0)
         progress.update(9, 1.0, 1.0, None, None, 1_300_000.0)
     assert file.getvalue() == (
-        "epoch  8/10  loss 1.0000  987 samples/s\n"
-        "epoch  9/10  loss 1.0000  1.30M samples/s  0:03 left\n"
+        "epoch  8/10  train loss 1.0000  987 samples/s\n"
+        "epoch  9/10  train loss 1.0000  1.30M samples/s  0:03 left\n"
     )
 
 
@@ -82,7 +82,7 @@ def test_an_epoch_that_is_said_to_end_twice_has_one_line(file):
 def test_losses_of_any_size_are_readable(loss, text, file):
     with redirect_stdout(file), EpochProgress(1) as progress:
         progress.update(1, 1.0, loss, None, None, 1.0)
-    assert f"loss {text}  " in file.getvalue()
+    assert f"train loss {text}  " in file.getvalue()
 
 
 def test_long_runs_show_hours(file):

@@ -145,3 +145,27 @@ def test_the_best_epoch_by_validation_is_taken_unless_asked_otherwise(quiet, con
     assert best.fitted.history == last.fitted.history
     with pytest.raises(InputError, match=r"Unknown selection of weights 'worst'"):
         quiet(replace(config, select="worst"), "c")
+
+
+def test_of_epochs_with_equal_metrics_the_one_of_least_loss_is_taken(quiet, config):
+    easy = replace(config, epochs=12, learning_rate=0.1, select="best", metrics=("top3",))
+    found = quiet(easy, "a")
+    losses = [record["validation_loss"] for record in found.fitted.history]
+    assert {record["validation_top3"] for record in found.fitted.history} == {1.0}
+    assert found.fitted.best_epoch == 1 + int(np.argmin(losses))
+    assert found.fitted.best_epoch > 1
+
+
+def test_several_columns_of_0_and_1_are_several_labels_a_row(quiet, tmp_path):
+    x, _ = labelled(90)
+    lines = [f"{a},{b},{int(a > 0)},{int(b > 0)}" for a, b in x[:, :2]]
+    (tmp_path / "labels.csv").write_text("\n".join(["a,b,l1,l2", *lines]) + "\n")
+    config = TrainConfig(
+        data=str(tmp_path / "labels.csv"), target=("l1", "l2"), hidden=(8,), epochs=30,
+        optimizer="momentum", batch_size=8, learning_rate=0.1,
+    )  # fmt: skip
+    found = quiet(config, "a")
+    assert found.test["accuracy"] > 0.9
+    model = load_model(found.folder)
+    assert (model.target.task, model.target.names) == ("multilabel", ("l1", "l2"))
+    assert model.predict({"a": [3.0, -3.0], "b": [-3.0, 3.0]}).tolist() == [[1, 0], [0, 1]]

@@ -90,6 +90,8 @@ def target_columns(frame: pl.DataFrame, targets: Sequence[str]) -> list[pl.Serie
 
 def find_task(columns: Sequence[pl.Series], task: str) -> FoundTask:
     """What is predicted, by `Table.task`, from the target's values."""
+    if task == "multilabel":  # found already, on all of the rows
+        return FoundTask("multilabel")
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
     if task == "regression":
