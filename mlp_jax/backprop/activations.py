@@ -2,8 +2,9 @@
 
 f acts on each element of z (N, J); a = f(z). The slope f' is written in whichever of `a` or `z`
 needs less memory, as `docs/residuals.md` measures it: where f' can be had from a, nothing is kept
-for the backward pass that the next layer does not keep anyway. At a kink the slope is the one that `jax.grad` gives for the function
-of that name in `jax.nn` (relu, relu6 and hard_sigmoid 0; leaky_relu and hard_tanh 1).
+for the backward pass that the next layer does not keep anyway. At a kink the slope is the one that
+`jax.grad` gives for the function of that name in `jax.nn` (relu, relu6 and hard_sigmoid 0;
+leaky_relu and hard_tanh 1).
 """
 
 import math
