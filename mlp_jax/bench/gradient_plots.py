@@ -72,14 +72,15 @@ def _ratio_marks(
 def draw_memory(points: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Temporary memory over depth, by hand (solid) and by jax.grad (dashed), an activation each.
 
-    Drawn are the activations that were measured at more than one depth.
+    Where some activations were measured at more than one depth, only those are drawn.
     """
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for point in sorted(points, key=lambda p: p["depth"]):
         by_name.setdefault(point["activation"], []).append(point)
-    lines = {name: found for name, found in by_name.items() if len(found) > 1}
-    figure = new_figure(4.3 * max(len(lines), 1), 3.9)
-    top = max((max(p["temporary_bytes"].values()) for v in lines.values() for p in v), default=1)
+    over_depth = {name: found for name, found in by_name.items() if len(found) > 1}
+    lines = over_depth or by_name
+    figure = new_figure(4.3 * len(lines), 3.9)
+    top = max(max(p["temporary_bytes"].values()) for v in lines.values() for p in v)
     for axes, (name, found) in zip(row_of_axes(figure, len(lines)), lines.items(), strict=True):
         depths = [p["depth"] for p in found]
         for who, style, color in ((BY_JAX, "s--", COLORS[1]), (BY_HAND, "o-", COLORS[0])):
@@ -89,9 +90,8 @@ def draw_memory(points: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.grid(axis="y", color=PALE, linewidth=0.6)
         plain_frame(axes)
         axes.legend(frameon=False, fontsize=9, loc="upper left")
-    if lines:
-        first = next(iter(lines.values()))[0]
-        figure.axes[0].set_ylabel("temporary memory of the gradient (MB)")
-        what = f"Width {first['width']}, batch {first['batch_size']}, {first['precision']}"
-        figure.suptitle(f"{what}: what the compiled program keeps beside its results", fontsize=9)
+    first = points[0]
+    figure.axes[0].set_ylabel("temporary memory of the gradient (MB)")
+    what = f"Width {first['width']}, batch {first['batch_size']}, {first['precision']}"
+    figure.suptitle(f"{what}: what the compiled program keeps beside its results", fontsize=9)
     save(figure, path)
