@@ -13,9 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import describe, median_and_quartiles
-
 from mlp_jax.backprop import mlp
+from mlp_jax.bench.machine import describe, median_and_quartiles
 from mlp_jax.data import fit_scaling, load
 from mlp_jax.proof import Report
 from mlp_jax.training import fit

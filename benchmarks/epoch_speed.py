@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import describe, median_and_quartiles
+
+from mlp_jax.bench.machine import describe, median_and_quartiles
 
 HIDDEN, BATCH, RATE = (512, 512), 128, 1e-3
 

@@ -20,8 +20,9 @@ import time
 import tomllib
 from pathlib import Path
 
-from machine import describe
 from safetensors.numpy import load_file
+
+from mlp_jax.bench.machine import describe
 
 COMMAND = [sys.executable, "-m", "mlp_jax", "train"]
 

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import polars as pl
-from machine import describe, median_and_quartiles
 
 from mlp_jax.backprop import get_loss, mlp
+from mlp_jax.bench.machine import describe, median_and_quartiles
 from mlp_jax.data.encoding import NumericColumn, TableEncoding, TargetEncoding
 from mlp_jax.model.saved import Model, save_model
 

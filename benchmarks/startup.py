@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import describe, median_and_quartiles
+from mlp_jax.bench.machine import describe, median_and_quartiles
 
 IMPORT = "import jax, optax"
 TRAIN = """

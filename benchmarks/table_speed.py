@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from machine import describe, median_and_quartiles
+
+from mlp_jax.bench.machine import describe, median_and_quartiles
 
 MEASURE = """
 import sys, time

@@ -1,9 +1,10 @@
 """Activation functions f and their derivatives f', by hand, in a table.
 
 f acts on each element of z (N, J); a = f(z). The slope f' is written in whichever of `a` or `z`
-needs less memory: where f' can be had from a, nothing is kept for the backward pass that the next
-layer does not keep anyway. At a kink the slope is the one that `jax.grad` gives for the function
-of that name in `jax.nn` (relu, relu6 and hard_sigmoid 0; leaky_relu and hard_tanh 1).
+needs less memory, as `docs/residuals.md` measures it: where f' can be had from a, nothing is kept
+for the backward pass that the next layer does not keep anyway. At a kink the slope is the one that
+`jax.grad` gives for the function of that name in `jax.nn` (relu, relu6 and hard_sigmoid 0;
+leaky_relu and hard_tanh 1).
 """
 
 import math
@@ -72,6 +73,11 @@ def _mish_slope(z: Array) -> Array:
     return t + z * (1 - t) * (1 + t) * jax.nn.sigmoid(z)
 
 
+def _selu_slope(z: Array) -> Array:
+    """λ for z > 0, λ α eᶻ elsewhere."""
+    return SELU_SCALE * _where(z > 0, 1, SELU_ALPHA * jnp.exp(jnp.minimum(z, 0)), z)
+
+
 def _hard_tanh_slope(z: Array) -> Array:
     """1 for −1 ≤ z ≤ 1, 0 elsewhere."""
     return _where((z > 1) | (z < -1), 0, 1, z)
@@ -95,8 +101,8 @@ ACTIVATIONS: dict[str, ActivationFunction] = {
     ),
     "selu": ActivationFunction(
         jax.nn.selu,
-        lambda a: jnp.where(a > 0, jnp.full_like(a, SELU_SCALE), a + SELU_SCALE * SELU_ALPHA),
-        "a",
+        _selu_slope,
+        "z",
         "lecun_normal",
     ),
     "celu": ActivationFunction(
@@ -121,7 +127,7 @@ ACTIVATIONS: dict[str, ActivationFunction] = {
         jax.nn.soft_sign, lambda a: (1 - jnp.abs(a)) ** 2, "a", "glorot_uniform"
     ),
     "log_sigmoid": ActivationFunction(
-        jax.nn.log_sigmoid, lambda a: -jnp.expm1(a), "a", "glorot_uniform"
+        jax.nn.log_sigmoid, lambda z: jax.nn.sigmoid(-z), "z", "glorot_uniform"
     ),
 }
 

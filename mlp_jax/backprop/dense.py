@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.activations import get_activation
@@ -22,10 +23,14 @@ def activate(name: str, z: Float[Array, "N J"], dtype: Any) -> tuple[Array, Arra
 
 
 def slope_times(name: str, kept: Array | None, grad_a_next: Float[Array, "N J"]) -> Array:
-    """Equation 1 for the activation of that name: ∇z = ∇a' ⊙ f'(z)."""
+    """Equation 1 for the activation of that name: ∇z = ∇a' ⊙ f'(z).
+
+    The barrier lets the compiler see two computations where f and f' share a part, such as the
+    tanh of GELU: it would else keep that part from the forward pass, an array beside z.
+    """
     if kept is None:
         return grad_a_next
-    slope = get_activation(name).slope(kept.astype(grad_a_next.dtype))
+    slope = get_activation(name).slope(lax.optimization_barrier(kept).astype(grad_a_next.dtype))
     return grad_pre_activation(grad_a_next, slope)
 
 

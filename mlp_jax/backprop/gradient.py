@@ -1,9 +1,10 @@
 """The gradient of a network's loss: forward, loss, backward, contraction.
 
-E = Σₙ cₙ Eₙ with cₙ = wₙ/Σw. Backward carries each example's own ∇Eₙ; c enters once, where
-equation 3 sums the examples. Batch norm in training mode is the exception: its backward mixes the
-examples, so c does not commute with it; there the backward pass starts from cₙ∇Eₙ and equation 3
-sums with ones.
+E = Σₙ cₙ Eₙ with cₙ = wₙ/Σw, and c enters once. Where the tape is asked for, backward carries each
+example's own ∇Eₙ, and c enters where equation 3 sums the examples. Where only the gradient is,
+backward starts from cₙ∇Eₙ and equation 3 sums with ones: backward is linear in what it starts
+from, so the sum is the same, and no layer needs c ⊙ ∇Z beside ∇Z. Batch norm in training mode
+leaves no choice: its backward mixes the examples, so c must come before it.
 """
 
 from collections.abc import Callable
@@ -48,18 +49,24 @@ def forward_backward(
     c: Float[Array, " N"],
     mask: Bool[Array, " N"] | None,
     key: Array | None,
+    *,
+    per_example: bool = True,
 ) -> tuple[Array, Any, Any, Tape]:
-    """(E, new state, ∇E, tape) of E = Σₙ cₙ Eₙ: the whole backward pass on one page."""
+    """(E, new state, ∇E, tape) of E = Σₙ cₙ Eₙ: the whole backward pass on one page.
+
+    per_example: whether the tape is to hold each example's own gradient, as far as the network has
+    one; without, c enters first and the pass needs less memory and time.
+    """
     output, new_state, residual = network.forward(params, state, x, train=train, key=key, mask=mask)
     output = output.astype(c.dtype)
     value = weighted_sum(c, loss.value(output, y))
     grad_output = loss.gradient(output, y)
-    coupled = train and network.couples_examples
-    if coupled:
+    c_comes_first = not per_example or (train and network.couples_examples)
+    if c_comes_first:
         grad_output = c[:, None] * grad_output
     _, records = network.backward(params, residual, grad_output, need_grad_a=False)
-    grads = contract(records, None if coupled else c)
-    return value, new_state, grads, Tape(records, coupled)
+    grads = contract(records, None if c_comes_first else c)
+    return value, new_state, grads, Tape(records, c_comes_first)
 
 
 _with_tape = partial(jax.jit, static_argnums=(0, 1, 2))(forward_backward)
@@ -67,8 +74,8 @@ _with_tape = partial(jax.jit, static_argnums=(0, 1, 2))(forward_backward)
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _without_tape(*arguments: Any) -> tuple[Array, Any, Any]:
-    """The same program with the tape left inside it, where the compiler need not keep it."""
-    return forward_backward(*arguments)[:3]
+    """The gradient alone: no tape leaves the program, so none need hold an example's own."""
+    return forward_backward(*arguments, per_example=False)[:3]
 
 
 def _check_key(network: Layer, train: bool, key: Array | None) -> None:

@@ -65,19 +65,17 @@ def is_record(node: Any) -> bool:
     return isinstance(node, (OuterProduct, PerExample, LookUp))
 
 
-@partial(
-    jax.tree_util.register_dataclass, data_fields=["records"], meta_fields=["couples_examples"]
-)
+@partial(jax.tree_util.register_dataclass, data_fields=["records"], meta_fields=["weighted"])
 @dataclass(frozen=True)
 class Tape:
     """The records of one backward pass, in the shape of the parameter tree.
 
-    couples_examples: batch norm in training mode mixed the examples, so the records carry the
-    weights c already and hold no example's own gradient.
+    weighted: the records carry the weights c already and hold no example's own gradient, be it
+    that batch norm in training mode mixed the examples or that nobody asked for it.
     """
 
     records: Any
-    couples_examples: bool = False
+    weighted: bool = False
 
 
 def contract(records: Any, c: Float[Array, " N"] | None) -> Any:

@@ -98,6 +98,11 @@ def _witnesses(
             output = network.forward(candidate, state, x, train=train, key=key, mask=mask)[0]
             return c @ loss.value(output.astype(c.dtype), y)
 
+        alone = None
+        if differentiate is forward_backward and not coupled:
+            alone = forward_backward(
+                network, loss, train, weights, state, x, y, c, mask, key, per_example=False
+            )[2]
         slopes = None
         if directions is not None:
             steps = jnp.asarray(STEPS, c.dtype)
@@ -105,6 +110,7 @@ def _witnesses(
         return {
             "value": value,
             "grads": grads,
+            "alone": alone,
             "records": tape.records,
             "seen": {path: _arrays(log[path]) for path, _ in layers},
             "local": oracles.local_gradients(layers, log, None if coupled else c),
@@ -150,8 +156,10 @@ def _comparisons(
     yield "local", Comparison((), oracles.SEED, np.asarray(log[()].grad_a_next), seed)
     for row in compare.local_comparisons(layers, log, found["local"], grads, used):
         yield "local", row
-    for row in compare.whole_comparisons(found["whole"], grads, found["records"], used):
-        yield "whole", row
+    for gradient in (grads, found["alone"]):
+        if gradient is not None:
+            for row in compare.whole_comparisons(found["whole"], gradient, found["records"], used):
+                yield "whole", row
     if directions is not None:
         for row in compare.difference_comparisons(found["slopes"], grads, directions):
             yield "differences", row

@@ -50,6 +50,7 @@ def _observed_pass(
         c,
         mask,
         jax.random.fold_in(stream(seed, DROPOUT), state.step),
+        per_example=False,
     )
     return grads, log, value
 

@@ -181,7 +181,17 @@ def step(
     def objective(params: Any) -> tuple[Array, Any, Any]:
         weights = cast_weights(params, program.products)
         value, layer_state, grads, _ = forward_backward(
-            program.network, program.loss, True, weights, state.layer_state, x, y, c, mask, draw
+            program.network,
+            program.loss,
+            True,
+            weights,
+            state.layer_state,
+            x,
+            y,
+            c,
+            mask,
+            draw,
+            per_example=False,
         )
         return value, layer_state, grads
 

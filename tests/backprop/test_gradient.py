@@ -176,7 +176,7 @@ def per_example_gradients(record):
 def test_the_tape_holds_every_examples_own_gradient(x64):
     params, state, x, y = drawn(DEEP)
     value, grads, tape = loss_and_tape(DEEP, LOSS)(params, x, y, key=KEY)
-    assert not tape.couples_examples
+    assert not tape.weighted
     assert_agree((value, grads), value_and_grad(DEEP, LOSS)(params, x, y, key=KEY))
     assert_agree(contract(tape.records, jnp.full(N, 1 / N)), grads)
     # The dropout mask is drawn for the batch, so an example alone is the batch weighted 1-hot.
@@ -206,11 +206,11 @@ def test_the_tape_of_batch_norm_says_that_it_holds_no_examples_own_gradient(x64)
     params, state, x, y = drawn(BATCH_NORM)
     f = loss_and_tape(BATCH_NORM, LOSS)
     (_, moved), grads, tape = f(params, x, y, state=state, key=KEY)
-    assert tape.couples_examples
+    assert tape.weighted
     assert_agree(contract(tape.records, None), grads, size=1e-2)
     assert jax.tree.structure(moved) == jax.tree.structure(state)
     tape = loss_and_tape(BATCH_NORM, LOSS, train=False)(params, x, y, state=state)[2]
-    assert not tape.couples_examples
+    assert not tape.weighted
 
 
 @dataclass(frozen=True)

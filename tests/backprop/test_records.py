@@ -31,9 +31,9 @@ def test_contraction_is_the_weighted_sum_of_each_examples_gradient(c, x64):
 
 
 def test_a_tape_is_a_tree_whose_kind_is_static():
-    tape = Tape({"b": PerExample(jnp.ones((2, 3)))}, couples_examples=True)
+    tape = Tape({"b": PerExample(jnp.ones((2, 3)))}, weighted=True)
     doubled = jax.jit(lambda tape: jax.tree.map(lambda leaf: 2 * leaf, tape))(tape)
-    assert doubled.couples_examples is True
+    assert doubled.weighted is True
     np.testing.assert_array_equal(doubled.records["b"].g, 2 * np.ones((2, 3)))
     assert is_record(doubled.records["b"])
     assert not is_record(doubled.records)

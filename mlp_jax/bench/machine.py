@@ -2,35 +2,50 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+PACKAGES = ("jax", "jaxlib", "optax", "numpy", "polars", "torch")
 
-def describe() -> dict[str, Any]:
-    """Processor, cores, and the versions that matter."""
+
+def describe(device: Any = None, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """Processor, cores, the versions of those packages that are installed; the GPU, if one it is.
+
+    device: the `jax.Device` that computed.
+    """
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = lines[0].partition(":")[2].strip() if lines else model
     versions = {}
-    for name in ("jax", "jaxlib", "optax", "numpy", "polars", "torch"):
+    for name in packages:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return {
+    found = {
         "processor": model,
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": versions,
     }
+    if device is not None and device.platform != "cpu":
+        found["accelerator"] = device.device_kind
+    return found
 
 
-def median_and_quartiles(values: list[float]) -> dict[str, float]:
+def machine_title(machine: dict[str, Any]) -> str:
+    """One line for below a table or a picture."""
+    where = machine.get("accelerator") or f"{machine['cores']} cores of {machine['processor']}"
+    return f"{where}, JAX {machine['versions'].get('jax')}, Python {machine['python']}"
+
+
+def median_and_quartiles(values: Sequence[float]) -> dict[str, float]:
     """The median and the quartiles of measured values."""
     low, middle, high = np.percentile(values, [25, 50, 75])
     return {"median": float(middle), "quartile_1": float(low), "quartile_3": float(high)}

@@ -1,0 +1,1 @@
+"""Measurements: the gradient by hand against `jax.grad`, and what they were measured on."""

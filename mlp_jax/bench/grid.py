@@ -1,0 +1,70 @@
+"""Which points are measured: lines through the grid, all of it, or what was asked for."""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlp_jax.backprop import ACTIVATIONS
+from mlp_jax.bench.contenders import Point
+
+BASE = Point(256, 2, 128)
+DEEP = Point(256, 8, 4096, n_in=256)  # where the memory of the residuals is looked at
+DEEP_ACTIVATIONS = ("relu", "elu", "gelu")
+DEPTHS = (2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The values of each axis; its points are their product."""
+
+    widths: tuple[int, ...] = (64, 256, 1024)
+    depths: tuple[int, ...] = (1, 2, 4, 8)
+    batch_sizes: tuple[int, ...] = (32, 256, 2048)
+    activations: tuple[str, ...] = ("relu", "tanh", "softplus", "elu", "gelu")
+    precisions: tuple[str, ...] = ("float32", "bf16", "float64")
+
+    def points(self) -> list[Point]:
+        """The product of the axes, 784 inputs each, the small ones first."""
+        product = itertools.product(
+            self.precisions, self.widths, self.depths, self.batch_sizes, self.activations
+        )
+        return [Point(w, d, b, a, p) for p, w, d, b, a in product]
+
+
+def preset_points() -> list[Point]:
+    """Lines through 784-256×2-10 at batch 128: width, batch size, depth, activation, precision."""
+    return [
+        BASE,
+        *(Point(width, 2, 128) for width in (64, 1024)),
+        *(Point(256, 2, size) for size in (32, 1024)),
+        *(Point(256, depth, 512, "gelu") for depth in (1, 4, 8)),
+        *(Point(256, 2, 128, activation) for activation in ("tanh", "softplus", "elu", "gelu")),
+        *(Point(256, 2, 128, precision=precision) for precision in ("bf16", "float64")),
+    ]
+
+
+def memory_points() -> list[Point]:
+    """Every activation at 8×256 and batch 4096, and three of them over the depth."""
+    deep = [(DEEP.depth, name) for name in sorted(ACTIVATIONS)]
+    over_depth = [(d, name) for d in DEPTHS for name in DEEP_ACTIVATIONS if d != DEEP.depth]
+    return [
+        Point(DEEP.width, depth, DEEP.batch_size, name, n_in=DEEP.n_in)
+        for depth, name in [*deep, *over_depth]
+    ]
+
+
+def asked_points(
+    widths: Iterable[int],
+    depths: Iterable[int],
+    batch_sizes: Iterable[int],
+    activations: Iterable[str],
+    precisions: Iterable[str],
+) -> list[Point]:
+    """The product of what was asked for; an axis of which nothing was said stays at `BASE`."""
+    return Grid(
+        tuple(widths) or (BASE.width,),
+        tuple(depths) or (BASE.depth,),
+        tuple(batch_sizes) or (BASE.batch_size,),
+        tuple(activations) or (BASE.activation,),
+        tuple(precisions) or (BASE.precision,),
+    ).points()
