@@ -156,11 +156,12 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
                 piece = piece.removeprefix(_BOM)
             if not schema:
                 schema = _first_schema(path, piece, line, form, overrides)
-            try:
-                frame = _parse(piece, form, schema=schema)
-            except pl.exceptions.PolarsError as error:
-                schema = _wider(path, piece, line, form, schema, error)
-                frame = _parse(piece, form, schema=schema)
+            frame = None
+            while frame is None:
+                try:
+                    frame = _parse(piece, form, schema=schema)
+                except pl.exceptions.PolarsError as error:
+                    schema = _wider(path, piece, line, form, schema, error)
             frames.append(frame.rechunk())  # polars leaves room behind what it parsed
             if frame.get_column(form.names[-1]).null_count():
                 _check_short_rows(path, piece, line, form, frame.height)
@@ -234,6 +235,8 @@ def _wider(
     _diagnose(path, piece, line, form)
     found = _inferred(path, piece, line, form, None)
     wider = {name: _common(dtype, found[name]) for name, dtype in schema.items()}
+    if wider == schema:  # what looks like a whole number may have more digits than Int128 holds
+        wider = {n: pl.Float64 if t == pl.Int128 else t for n, t in wider.items()}
     if wider == schema:
         _refuse(path, piece, line, error)
     text = {n: pl.String for n, t in wider.items() if t == pl.String and schema[n] != pl.String}

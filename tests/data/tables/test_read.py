@@ -73,6 +73,13 @@ def test_a_number_that_comes_late_widens_its_column(tmp_path, pieces):
     assert frame["d"].cast(pl.Int128)[[0, -1]].to_list() == [7, 99999999999999999999999]
 
 
+@pytest.mark.parametrize("before", [0, 1500])
+def test_whole_numbers_beyond_every_integer_are_floats(tmp_path, pieces, before):
+    text = "a,y\n" + "1,0\n" * before + f"{10**60},1\n2,0\n"
+    frame = read_table(written(tmp_path, text)).frame
+    assert frame["a"][-2:].to_list() == [1e60, 2.0]
+
+
 def test_categories_keep_the_digits_that_are_written(tmp_path):
     path = written(tmp_path, "zip,y\n01234,1\n99999,2\n")
     frame = read_table(path, kinds={"zip": "categorical"}).frame
