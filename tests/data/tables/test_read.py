@@ -53,6 +53,15 @@ def test_quotes_separators_and_newlines_inside_fields_are_pandas(tmp_path, piece
     assert frame["b"].to_list() == peer["b"].replace({np.nan: None}).to_list()
 
 
+def test_a_quoted_name_may_have_a_line_end_in_it(tmp_path, pieces, monkeypatch):
+    frame = read_table(written(tmp_path, 'y,"size\n(m)",b\n1,2,3\n4,5,6\n')).frame
+    assert frame.to_dict(as_series=False) == {"y": [1, 4], "size\n(m)": [2, 5], "b": [3, 6]}
+    inches = read_table(written(tmp_path, '5",y\n1,2\n')).frame
+    assert inches.to_dict(as_series=False) == {'5"': [1], "y": [2]}
+    with pytest.raises(DataFileError, match=r"Line 4 of .* has 2 fields, but the header has 3"):
+        read_table(written(tmp_path, 'y,"size\n(m)",b\n1,2,3\n4,5\n'))
+
+
 def test_windows_line_ends_and_a_byte_order_mark_are_left_out(tmp_path):
     frame = read_table(written(tmp_path, b"\xef\xbb\xbfy,b\r\n1,x\r\n2,\r\n")).frame
     assert frame.to_dict(as_series=False) == {"y": [1, 2], "b": ["x", None]}
