@@ -65,13 +65,13 @@ def find_kind(values: pl.Series) -> Kind:
     words = set(distinct.head(_SPELLINGS + 1).str.strip_chars().str.to_lowercase())
     if len(distinct) <= _SPELLINGS and any(words <= pair for pair in _WORD_PAIRS):
         return "boolean"
-    if distinct.str.contains(_ISO_DATE).all():
+    missing = distinct.str.strip_chars().str.to_lowercase().is_in(MISSING_WORDS)
+    spelled = distinct.filter(~missing)
+    if not len(spelled):
+        return "categorical"
+    if spelled.str.strip_chars().str.contains(_ISO_DATE).all():
         return "date"
-    found = parse_numbers(distinct)
-    spelled = ~distinct.str.strip_chars().str.to_lowercase().is_in(MISSING_WORDS)
-    if spelled.any() and found.filter(spelled).is_not_null().all():
-        return "numeric"
-    return "categorical"
+    return "numeric" if parse_numbers(spelled).is_not_null().all() else "categorical"
 
 
 def as_text(values: pl.Series) -> pl.Series:

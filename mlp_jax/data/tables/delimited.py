@@ -24,6 +24,8 @@ PIECE = 1 << 22  # bytes
 _INFERRED_ROWS = 1000
 _REPEATED = 4  # rows a distinct word from which on words are held as numbers
 _QUOTED = re.compile(rb'"[^"]*"')
+_OPENED = re.compile(rb'(^|[,;\t|])"')
+_HEADER_LINES = 100  # a quote still open then is never closed
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -55,7 +57,7 @@ def read_delimited(
     """
     with _reading(path):
         with open_text(path) as file:
-            form = _format(path, file.readline(), separator, header)
+            form = _format(path, _first_row(file), separator, header)
         overrides: dict[str, Any] = dict.fromkeys(as_text, pl.String)
         while True:
             try:
@@ -67,7 +69,7 @@ def read_delimited(
 def read_format(path: Path, separator: str | None) -> Format:
     """How a file with a header is written. Raises DataFileError and InputError."""
     with _reading(path), open_text(path) as file:
-        return _format(path, file.readline(), separator, header=True)
+        return _format(path, _first_row(file), separator, header=True)
 
 
 def stream_delimited(
@@ -81,9 +83,8 @@ def stream_delimited(
     last = form.names[-1]
     wanted = [k for k, name in enumerate(form.names) if name in types or name == last]
     schema = dict.fromkeys(form.names, pl.String) | types
-    line = 2
     with _reading(path), open_text(path) as file:
-        file.readline()
+        line = 1 + _first_row(file).count(b"\n")
         for piece in _pieces(file, size):
             try:
                 frame = _parse(piece, form, schema=schema, columns=wanted)
@@ -149,18 +150,18 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
     line = 1
     with open_text(path) as file:
         if form.header:
-            file.readline()
-            line = 2
+            line += _first_row(file).count(b"\n")
         for piece in _pieces(file):
             if not form.header and line == 1:
                 piece = piece.removeprefix(_BOM)
             if not schema:
                 schema = _first_schema(path, piece, line, form, overrides)
-            try:
-                frame = _parse(piece, form, schema=schema)
-            except pl.exceptions.PolarsError as error:
-                schema = _wider(path, piece, line, form, schema, error)
-                frame = _parse(piece, form, schema=schema)
+            frame = None
+            while frame is None:
+                try:
+                    frame = _parse(piece, form, schema=schema)
+                except pl.exceptions.PolarsError as error:
+                    schema = _wider(path, piece, line, form, schema, error)
             frames.append(frame.rechunk())  # polars leaves room behind what it parsed
             if frame.get_column(form.names[-1]).null_count():
                 _check_short_rows(path, piece, line, form, frame.height)
@@ -168,6 +169,18 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
     if not frames or not any(frame.height for frame in frames):
         raise InputError(f"'{path}' has no rows{' below its header' if form.header else ''}.")
     return pl.concat([frame.cast(pl.Schema(schema)) for frame in frames])
+
+
+def _first_row(file: Any) -> bytes:
+    """The first row with its end, on several lines where a quoted name has line ends in it."""
+    lines = [file.readline()]
+    while (
+        len(lines) < _HEADER_LINES
+        and _OPENED.search(_QUOTED.sub(b"", b"".join(lines)))
+        and (line := file.readline())
+    ):
+        lines.append(line)
+    return b"".join(lines)
 
 
 def _pieces(file: Any, size: int = PIECE) -> Iterator[bytes]:
@@ -234,6 +247,8 @@ def _wider(
     _diagnose(path, piece, line, form)
     found = _inferred(path, piece, line, form, None)
     wider = {name: _common(dtype, found[name]) for name, dtype in schema.items()}
+    if wider == schema:  # what looks like a whole number may have more digits than Int128 holds
+        wider = {n: pl.Float64 if t == pl.Int128 else t for n, t in wider.items()}
     if wider == schema:
         _refuse(path, piece, line, error)
     text = {n: pl.String for n, t in wider.items() if t == pl.String and schema[n] != pl.String}

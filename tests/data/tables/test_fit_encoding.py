@@ -216,6 +216,13 @@ def test_dates_in_iso_text_are_found_and_are_the_same_dates():
     assert (x[2] == [0, 1, 0, 0, 0, 0, 0, 0]).all()
 
 
+def test_words_for_nothing_and_spaces_leave_dates_dates():
+    encoding, x, _ = encoded(["2020-02-29", "NA", " 2021-07-01", None, "?"])
+    other, y, _ = encoded([datetime.date(2020, 2, 29), None, datetime.date(2021, 7, 1), None, None])
+    assert encoding == other
+    np.testing.assert_array_equal(x, y)
+
+
 def test_whole_days_have_no_wave_of_the_day():
     encoding, _, _ = encoded(["2020-01-01", "2020-05-05", "2021-07-07"])
     assert not any(column.part.startswith("day_") for column in encoding.numeric)

@@ -53,6 +53,15 @@ def test_quotes_separators_and_newlines_inside_fields_are_pandas(tmp_path, piece
     assert frame["b"].to_list() == peer["b"].replace({np.nan: None}).to_list()
 
 
+def test_a_quoted_name_may_have_a_line_end_in_it(tmp_path, pieces, monkeypatch):
+    frame = read_table(written(tmp_path, 'y,"size\n(m)",b\n1,2,3\n4,5,6\n')).frame
+    assert frame.to_dict(as_series=False) == {"y": [1, 4], "size\n(m)": [2, 5], "b": [3, 6]}
+    inches = read_table(written(tmp_path, '5",y\n1,2\n')).frame
+    assert inches.to_dict(as_series=False) == {'5"': [1], "y": [2]}
+    with pytest.raises(DataFileError, match=r"Line 4 of .* has 2 fields, but the header has 3"):
+        read_table(written(tmp_path, 'y,"size\n(m)",b\n1,2,3\n4,5\n'))
+
+
 def test_windows_line_ends_and_a_byte_order_mark_are_left_out(tmp_path):
     frame = read_table(written(tmp_path, b"\xef\xbb\xbfy,b\r\n1,x\r\n2,\r\n")).frame
     assert frame.to_dict(as_series=False) == {"y": [1, 2], "b": ["x", None]}
@@ -71,6 +80,13 @@ def test_a_number_that_comes_late_widens_its_column(tmp_path, pieces):
     assert frame["b"].cast(pl.String)[[0, -1]].to_list() == ["1.50", "word"]
     assert frame["c"].cast(pl.String).cast(pl.Float64)[[0, -1]].to_list() == [None, 3.5]
     assert frame["d"].cast(pl.Int128)[[0, -1]].to_list() == [7, 99999999999999999999999]
+
+
+@pytest.mark.parametrize("before", [0, 1500])
+def test_whole_numbers_beyond_every_integer_are_floats(tmp_path, pieces, before):
+    text = "a,y\n" + "1,0\n" * before + f"{10**60},1\n2,0\n"
+    frame = read_table(written(tmp_path, text)).frame
+    assert frame["a"][-2:].to_list() == [1e60, 2.0]
 
 
 def test_categories_keep_the_digits_that_are_written(tmp_path):
