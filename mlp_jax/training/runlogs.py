@@ -20,13 +20,13 @@ class RunLogs:
     def __init__(self, folder: Path, position: Position, histograms: bool) -> None:
         self._histograms = histograms
         self._stack = contextlib.ExitStack()
-        resumed = position != Position()
-        if (folder / METRICS_FILE).exists():
+        again = (folder / METRICS_FILE).exists()  # even where nothing was saved to go on from
+        if again:
             write_text_atomic(folder / METRICS_FILE, "".join(map(jsonl, position.history)))
             cut_back(folder / TIMING_FILE, "epoch", position.epoch - 1)
         last = int(position.history[-1]["step"]) if position.history else 0
         self._log = self._stack.enter_context(MetricsLog(folder))
-        board = TensorBoardLog(folder / "tensorboard", resumed_at=last + 1 if resumed else None)
+        board = TensorBoardLog(folder / "tensorboard", resumed_at=last + 1 if again else None)
         self._board = self._stack.enter_context(board)
 
     def write(self, end: EpochEnd) -> None:

@@ -9,6 +9,8 @@ from tensorboardX.proto.event_pb2 import Event
 from mlp_jax.errors import RunFolderError
 from mlp_jax.files import cut_back, read_jsonl, write_json_atomic, write_text_atomic
 from mlp_jax.training.logs import MetricsLog, TensorBoardLog
+from mlp_jax.training.runlogs import RunLogs
+from mlp_jax.training.snapshot import Position
 
 
 def test_records_come_back_in_order(tmp_path):
@@ -150,3 +152,13 @@ def test_a_resumed_tensorboard_log_hides_what_came_after_the_checkpoint(tmp_path
     with TensorBoardLog(tmp_path, resumed_at=7) as log:
         log.scalars(7, {"loss": 0.5})
     assert [e.step for e in read_events(tmp_path) if e.HasField("session_log")] == [7]
+
+
+def test_a_run_begun_again_before_its_first_checkpoint_hides_the_epochs_it_lost(tmp_path):
+    board = tmp_path / "tensorboard"
+    with RunLogs(tmp_path, Position(), histograms=False):
+        pass
+    assert not [e for e in read_events(board) if e.HasField("session_log")]
+    with RunLogs(tmp_path, Position(), histograms=False):
+        pass
+    assert [e.step for e in read_events(board) if e.HasField("session_log")] == [1]
