@@ -206,7 +206,7 @@ def test_numbers_are_not_classes(mlp_jax):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("trian", "Unknown command 'trian'. Did you mean 'train'? Known: check, "),
+        ("trian", "Unknown command 'trian'. Did you mean 'train'? Known: "),
         ("check --inputs 0", "at least 1 input, not 0"),
         ("check --outputs 0", "a width of at least 1, not 0"),
         ("check --hidden 8 0", "a width of at least 1, not 0"),
