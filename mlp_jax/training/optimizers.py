@@ -87,7 +87,20 @@ class Optimizer:
         """The Optax transformation for a run of that many steps, the same one for equal ones."""
         return _built(self, steps)
 
-    def _build(self, steps: int) -> optax.GradientTransformationExtraArgs:
+    def build_traced(
+        self, steps: int, factor: Any = None, decay: Any = None
+    ) -> optax.GradientTransformationExtraArgs:
+        """The same with its learning rate times `factor` and with another weight decay.
+
+        Both may be traced, None leaves them: every schedule is proportional to its peak, and the
+        rate is the last factor of every update.
+        """
+        built = self._build(steps, decay)
+        return built if factor is None else optax.chain(built, optax.scale(factor))
+
+    def _build(self, steps: int, decay: Any = None) -> optax.GradientTransformationExtraArgs:
+        decays = decay is not None or self.decay > 0
+        decay = self.decay if decay is None else decay
         rate = make_schedule(self.schedule, self.peak, steps, self.warm_up)
         if self.name == "lbfgs":
             chosen = (self.learning_rate, self.weight_decay, self.clip_norm)
@@ -99,11 +112,11 @@ class Optimizer:
             return optax.lbfgs()
         parts = [] if self.clip_norm is None else [optax.clip_by_global_norm(self.clip_norm)]
         if self.name == "muon":
-            muon = optax.contrib.muon(rate, weight_decay=self.decay, weight_decay_mask=is_matrix)
+            muon = optax.contrib.muon(rate, weight_decay=decay, weight_decay_mask=is_matrix)
             return optax.with_extra_args_support(optax.chain(*parts, muon))
         parts.append(_DIRECTIONS[self.name]())
-        if self.decay:
-            parts.append(optax.add_decayed_weights(self.decay, is_matrix))
+        if decays:
+            parts.append(optax.add_decayed_weights(decay, is_matrix))
         if self.name == "lamb":
             parts.append(optax.scale_by_trust_ratio())
         parts.append(optax.scale_by_learning_rate(rate))

@@ -41,7 +41,7 @@ def optax_promotes() -> Iterator[None]:
 @pytest.fixture
 def unproved(monkeypatch: pytest.MonkeyPatch) -> None:
     """`fit` without its proof, which has tests of its own and takes most of a small fit's time."""
-    module = importlib.import_module("mlp_jax.training.fit")
+    module = importlib.import_module("mlp_jax.training.settle")
     monkeypatch.setattr(module, "check_gradients", lambda *_, **__: Report(()))
 
 
