@@ -27,21 +27,21 @@ def evaluate(
     metrics are in the units of y, the loss in the network's.
     """
     output, losses = outputs_and_losses(program, params, layer_state, data)
-    return judged(program, output, losses, y, names, n_classes, target_scaling)
+    one_by_one = task_of(program.loss, y, n_classes) == "multilabel"
+    predictions = np.asarray(jax.device_get(program.loss.predict(output, one_by_one=one_by_one)))
+    return judged(program, predictions, losses, y, names, n_classes, target_scaling)
 
 
 def judged(
     program: Program,
-    output: Any,
+    predictions: np.ndarray,
     losses: Any,
     y: np.ndarray,
     names: Sequence[str],
     n_classes: int,
     target_scaling: Scaling | None,
 ) -> tuple[dict[str, float], np.ndarray]:
-    """`evaluate` of outputs (N, C) and losses (N,) that are there already."""
-    one_by_one = task_of(program.loss, y, n_classes) == "multilabel"
-    predictions = np.asarray(jax.device_get(program.loss.predict(output, one_by_one=one_by_one)))
+    """`evaluate` of what the loss predicts (N, C) and losses (N,) that are there already."""
     if target_scaling is not None:
         predictions = unscaled(target_scaling, predictions)
     found = {"loss": float(np.mean(np.asarray(losses, np.float64)))}

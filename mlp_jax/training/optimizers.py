@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from mlp_jax.errors import InputError, UnknownNameError
@@ -101,7 +102,7 @@ class Optimizer:
     def _build(self, steps: int, decay: Any = None) -> optax.GradientTransformationExtraArgs:
         decays = decay is not None or self.decay > 0
         decay = self.decay if decay is None else decay
-        rate = make_schedule(self.schedule, self.peak, steps, self.warm_up)
+        rate = _in_full_width(make_schedule(self.schedule, self.peak, steps, self.warm_up))
         if self.name == "lbfgs":
             chosen = (self.learning_rate, self.weight_decay, self.clip_norm)
             if any(chosen) or self.warm_up or self.schedule != "constant":
@@ -121,6 +122,13 @@ class Optimizer:
             parts.append(optax.scale_by_trust_ratio())
         parts.append(optax.scale_by_learning_rate(rate))
         return optax.with_extra_args_support(optax.chain(*parts))
+
+
+def _in_full_width(schedule: optax.Schedule) -> optax.Schedule:
+    """The schedule in float64 where JAX allows it: over a whole number of steps JAX divides in
+    float32.
+    """
+    return lambda count: schedule(jnp.asarray(count, jnp.result_type(float)))
 
 
 @functools.lru_cache(maxsize=128)

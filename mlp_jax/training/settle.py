@@ -1,6 +1,7 @@
 """From the options of a training to what it runs on: rows, program, judges; and the proof of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -43,6 +44,10 @@ class Settled(NamedTuple):
     steps: int
     precision: Precision
     device: jax.Device
+
+    def without_branches(self) -> "Settled":
+        """The same with updates left out by choice of every element, as `vmap` would make it."""
+        return self._replace(program=replace(self.program, branches=False))
 
     def place(self) -> tuple[DeviceData, Watched | None]:
         """The rows on the device, and those to judge by."""

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from mlp_jax.training.many.together import Numbers, first_states
-from mlp_jax.training.many.vary import Recipe
+from mlp_jax.training.many.together import first_states
+from mlp_jax.training.many.vary import Numbers, Recipe
 
 SHARE = 0.5  # of the memory that is free on the device
 UNKNOWN = 2 << 30  # bytes, where the device does not say

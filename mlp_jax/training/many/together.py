@@ -17,7 +17,6 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from mlp_jax.training.epoch import (
     DROPOUT,
-    INIT,
     DeviceData,
     TrainState,
     epoch_order,
@@ -67,12 +66,14 @@ def first_states(
 
     def one(seed: Array, own: Numbers) -> TrainState:
         program = bind(recipe, own)
-        params, layer_state = program.network.init(stream(seed, INIT), n_in)
-        params = jax.tree.map(lambda p: p.astype(program.dtype), params)
-        if own.initial_scale is not None:
-            scale = own.initial_scale
-            params = jax.tree.map(lambda p: p * scale if p.ndim > 1 else p, params)
-        return first_state(program, seed, n_in, (params, layer_state))
+        state = first_state(program, seed, n_in, None)
+        if own.initial_scale is None:
+            return state
+        scale = own.initial_scale
+        params = jax.tree.map(lambda p: p * scale if p.ndim > 1 else p, state.params)
+        average = () if program.average_decay is None else jax.tree.map(jnp.copy, params)
+        opt_state = program.optimizer.init(params)
+        return state._replace(params=params, opt_state=opt_state, average=average)
 
     members = jax.vmap(one)(seeds, own)
     count, dtype = seeds.shape[0], recipe.program.dtype
@@ -140,14 +141,15 @@ def _finite(loss: Array, params: Any) -> Array:
     return jnp.isfinite(loss) & jnp.all(jnp.isfinite(jnp.stack(sums)))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def judge_members(
-    recipe: Recipe, params: Any, layer_state: Any, data: DeviceData, own: Numbers
+    recipe: Recipe, one_by_one: bool, params: Any, layer_state: Any, data: DeviceData, own: Numbers
 ) -> tuple[Float[Array, "K N C"], Float[Array, "K N"]]:
-    """Every member's output and loss of every row, in inference."""
+    """What every member predicts of every row, in inference, and its loss."""
 
     def one(params: Any, layer_state: Any, own: Numbers) -> tuple[Array, Array]:
-        return judge_rows(bind(recipe, own), params, layer_state, data)
+        output, losses = judge_rows(bind(recipe, own), params, layer_state, data)
+        return recipe.program.loss.predict(output, one_by_one=one_by_one), losses
 
     return jax.vmap(one)(params, layer_state, own)
 

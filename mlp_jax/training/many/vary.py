@@ -57,6 +57,7 @@ class Recipe:
 class TracedDropout(Dropout):
     """Dropout whose rate is an argument of the program. It lives as long as a trace does."""
 
+    rate: Any
     threshold: Any
 
     def __post_init__(self) -> None:
@@ -147,7 +148,9 @@ def member_program(recipe: Recipe, vary: Vary, k: int) -> Program:
         network = _with_dropout(network, Dropout(own["dropout"]))
     if "label_smoothing" in own:
         loss = get_loss(loss.name, label_smoothing=own["label_smoothing"])
-    rates = {name: own[name] for name in ("learning_rate", "weight_decay") if name in own}
+    rates: dict[str, Any] = {
+        name: own[name] for name in ("learning_rate", "weight_decay") if name in own
+    }
     if rates:
         assert isinstance(recipe.optimizer, Optimizer)
         optimizer = replace(recipe.optimizer, **rates).build(recipe.steps)
