@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlp_jax.backprop import Ensemble
 from mlp_jax.data import Split
 from mlp_jax.data.encoding import ArrayEncoding
 from mlp_jax.data.names import first_layer_names
@@ -50,7 +51,7 @@ def trained_model(
         "config": {name: value for name, value in asdict(config).items() if value is not None},
     }
     return Model(
-        parts.network,
+        fitted.network,
         parts.loss,
         fitted.params,
         fitted.layer_state,
@@ -68,7 +69,8 @@ def draw(folder: Path, parts: Parts, fitted: Fitted, found: np.ndarray) -> None:
     report.mkdir(exist_ok=True)
     plots.learning_curve(fitted.history, report / "learning_curve.png")
     arrays = data.inputs if isinstance(data.inputs, ArrayEncoding) else None
-    first = next(p["W"] for p in fitted.params if "W" in p)
+    params = fitted.params[0] if isinstance(fitted.network, Ensemble) else fitted.params
+    first = next(p["W"] for p in params if "W" in p)
     plots.first_layer(
         np.asarray(first, np.float32),
         arrays.image_shape if arrays is not None and arrays.image_shape else None,

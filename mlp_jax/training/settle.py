@@ -49,6 +49,10 @@ class Settled(NamedTuple):
         """The same with updates left out by choice of every element, as `vmap` would make it."""
         return self._replace(program=replace(self.program, branches=False))
 
+    def with_network(self, network: Layer) -> "Settled":
+        """The same for another network of the same width in and out."""
+        return self._replace(program=replace(self.program, network=network))
+
     def place(self) -> tuple[DeviceData, Watched | None]:
         """The rows on the device, and those to judge by."""
         dtype = self.program.dtype

@@ -16,7 +16,7 @@ import numpy as np
 from mlp_jax.model.judge import scores, task_of
 from mlp_jax.model.metrics import higher_is_better
 from mlp_jax.training.calls import steps_a_call
-from mlp_jax.training.epoch import DeviceData
+from mlp_jax.training.epoch import DeviceData, Program
 from mlp_jax.training.evaluate import judged
 from mlp_jax.training.loop import Keeper, Watched
 from mlp_jax.training.many.records import Record, flat, mean
@@ -38,7 +38,8 @@ class ManyEpochEnd(NamedTuple):
 
     metrics: a flat record (`records.flat`): train_loss and validation_loss are means over the
     members, other validation metrics those of the mean of their predictions.  state: of all of
-    them; copy what you keep, the next epoch reuses its memory.
+    them; copy what you keep, the next epoch reuses its memory.  program: of one by itself.
+    data: the rows on the device.
     """
 
     epoch: int
@@ -46,6 +47,8 @@ class ManyEpochEnd(NamedTuple):
     state: ManyState
     seconds: float
     samples_per_second: float
+    program: Program
+    data: DeviceData
     first: int = 0
 
 
@@ -159,6 +162,7 @@ def _of_the_mean(
 def _end_epoch(
     recipe: Recipe,
     snapshot: Snapshot,
+    data: DeviceData,
     watched: Watched | None,
     own: Members,
     plan: ManyPlan,
@@ -185,7 +189,7 @@ def _end_epoch(
             stop &= np.asarray(state.members.alive)
     dtype = state.best.score.dtype if isinstance(state.best, BestWeights) else np.float32
     state = end_epoch(recipe, state, jnp.asarray(score, dtype), better, stop, np.int32(at.epoch))
-    end = ManyEpochEnd(at.epoch, record, state, *timing, plan.first)
+    end = ManyEpochEnd(at.epoch, record, state, *timing, recipe.program, data, plan.first)
     asked = [callback(end) for callback in plan.callbacks]
     stopped = any(asked) or not np.asarray(state.members.alive).any()
     position = Position(at.epoch + 1, history=(*at.history, record), stopped=stopped)
@@ -203,7 +207,7 @@ def run_members_epochs(
     """All epochs that are left, or as many as patience, the callbacks and divergence allow."""
     while snapshot.position.epoch <= plan.epochs and not snapshot.position.stopped:
         snapshot, *timing = _run_epoch(recipe, snapshot, data, own, plan)
-        snapshot = _end_epoch(recipe, snapshot, watched, own, plan, (timing[0], timing[1]))
+        snapshot = _end_epoch(recipe, snapshot, data, watched, own, plan, (timing[0], timing[1]))
         if plan.keep is not None:
             plan.keep(snapshot, last=False)
     if plan.keep is not None:
