@@ -1,13 +1,11 @@
 """What a finished training leaves behind: test metrics, the saved model, pictures."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from mlp_jax.backprop import Ensemble
-from mlp_jax.data import Split
 from mlp_jax.data.encoding import ArrayEncoding
 from mlp_jax.data.names import first_layer_names
 from mlp_jax.files import write_json_atomic
@@ -24,21 +22,19 @@ MODEL = "model"
 
 def finish(folder: Path, config: TrainConfig, parts: Parts, fitted: Fitted) -> dict[str, float]:
     """Judges the test rows and writes test.json, model/ and report/; the metrics."""
-    names = tuple(dict.fromkeys((*TEST_METRICS[parts.task], *parts.metrics)))
-    found, predictions = _tested(fitted, parts.data.test, names)
+    found, predictions = tested(fitted, parts)
     write_json_atomic(folder / TEST_FILE, found)
     save_model(folder / MODEL, trained_model(config, parts, fitted, found))
     draw(folder, parts, fitted, predictions)
     return found
 
 
-def _tested(
-    fitted: Fitted, test: Split | None, names: Sequence[str]
-) -> tuple[dict[str, float], np.ndarray]:
+def tested(fitted: Fitted, parts: Parts) -> tuple[dict[str, float], np.ndarray]:
     """(metrics, predictions) of the test rows, if there are any."""
-    if test is None:
+    if parts.data.test is None:
         return {}, np.zeros((0, 1))
-    return fitted.evaluate(test, names)
+    names = tuple(dict.fromkeys((*TEST_METRICS[parts.task], *parts.metrics)))
+    return fitted.evaluate(parts.data.test, names)
 
 
 def trained_model(
