@@ -7,7 +7,7 @@ ensemble: the loss, the export, the metrics.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,6 @@ from mlp_jax.backprop.network import child_key
 from mlp_jax.backprop.specification import Layer
 from mlp_jax.errors import InputError, UnknownNameError
 
-Link = Literal["identity", "exp", "softmax", "sigmoid"]
 LINKS = ("identity", "exp", "softmax", "sigmoid")
 
 
@@ -65,7 +64,7 @@ class Ensemble(Layer):
     """
 
     members: tuple[Layer, ...]
-    link: Link
+    link: str
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
