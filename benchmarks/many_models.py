@@ -1,16 +1,19 @@
 """Samples a second of 16 models at once, against one after another and scikit-learn.
 
-784-32-32-10 with ReLU, batch 128, Adam at 1e-3, float32, synthetic images (N, 784) uint8. What is
-compared, interleaved A B C D, an epoch of each a round: 16 models that share their batches in one
-program, 16 with batches of their own, one model by itself, and scikit-learn's MLPClassifier (its
-inputs scaled to float32 ahead of time). The rate of a single model is the rate of 16 of them one
-after another.
+784-32-32-10 with ReLU, batch 128, Adam at 1e-3, float32, synthetic images (N, 784) uint8. Each
+contender is a process of its own and trains an epoch when it is told to, so that they interleave:
+16 models that share their batches in one program, 16 with batches of their own, one model by
+itself, and scikit-learn's MLPClassifier with all threads and with one (inputs scaled to float32
+ahead of time). The rate of a single model is the rate of 16 of them one after another.
 
     python benchmarks/many_models.py --rounds 9 --json benchmarks/results/many_models.json
 """
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -30,6 +33,7 @@ from mlp_jax.training.fitted import place
 from mlp_jax.training.many.together import first_states, orders, run_members
 from mlp_jax.training.many.vary import Numbers, Recipe
 
+SINGLE_THREAD = "scikit-learn, one by one, one thread"
 HIDDEN, BATCH, ROWS, MEMBERS = (32, 32), 128, 12_800, 16
 STEPS = ROWS // BATCH
 
@@ -111,23 +115,62 @@ CONTENDERS: dict[str, Callable[[], Callable[[], int]]] = {
     f"{MEMBERS} at once, batches of their own": lambda: together(False),
     "mlp-jax, one by one": alone,
     "scikit-learn, one by one": scikit_learn,
+    SINGLE_THREAD: scikit_learn,
 }
+
+
+def serve(name: str) -> None:
+    """The process of one contender: an epoch a line of input; samples a second out."""
+    epoch = CONTENDERS[name]()
+    epoch()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        samples = epoch()
+        print(samples / (time.perf_counter() - started), flush=True)
+
+
+def start(name: str) -> "subprocess.Popen[str]":
+    """The process of one contender, ready."""
+    environment = os.environ | ({"OPENBLAS_NUM_THREADS": "1"} if name == SINGLE_THREAD else {})
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--serve", name],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def ask(process: "subprocess.Popen[str]") -> float:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("epoch\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--serve", choices=list(CONTENDERS))
     options = parser.parse_args()
-    epochs = {name: make() for name, make in CONTENDERS.items()}
-    for epoch in epochs.values():
-        epoch()
-    rates: dict[str, list[float]] = {name: [] for name in epochs}
+    if options.serve:
+        serve(options.serve)
+        return
+    load = os.getloadavg()[0]
+    processes = {name: start(name) for name in CONTENDERS}
+    rates: dict[str, list[float]] = {name: [] for name in processes}
     for _ in range(options.rounds):
-        for name, epoch in epochs.items():
-            started = time.perf_counter()
-            samples = epoch()
-            rates[name].append(samples / (time.perf_counter() - started))
+        for name, process in processes.items():
+            rates[name].append(ask(process))
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
     ours = rates[next(iter(rates))]
     ratios = {
         name: median_and_quartiles([a / b for a, b in zip(ours, values, strict=True)])
@@ -143,6 +186,7 @@ def main() -> None:
             "what": f"784-{HIDDEN[0]}-{HIDDEN[1]}-10, batch {BATCH}, Adam, float32, {ROWS} rows",
             "members": MEMBERS,
             "rounds": options.rounds,
+            "load_before": load,
             "samples_per_second": {k: median_and_quartiles(v) for k, v in rates.items()},
             "shared_batches_against": ratios,
         }
