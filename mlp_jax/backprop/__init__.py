@@ -3,6 +3,7 @@
 from mlp_jax.backprop.activations import ACTIVATIONS
 from mlp_jax.backprop.columns import Categories
 from mlp_jax.backprop.dense import Activation, Dense
+from mlp_jax.backprop.ensemble import Ensemble
 from mlp_jax.backprop.gradient import (
     apply,
     loss_and_tape,
@@ -27,6 +28,7 @@ __all__ = [
     "Categories",
     "Dense",
     "Dropout",
+    "Ensemble",
     "Layer",
     "LayerNorm",
     "LookUp",

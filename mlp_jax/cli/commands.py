@@ -12,10 +12,12 @@ from mlp_jax.cli.export import export
 from mlp_jax.cli.predict import predict
 from mlp_jax.cli.report import report
 from mlp_jax.cli.runs import runs
+from mlp_jax.cli.sweep import sweep
 from mlp_jax.cli.train import train
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
+    "sweep": sweep,
     "check": check,
     "explain": explain,
     "runs": runs,

@@ -10,6 +10,7 @@ USAGE = """\
 usage: mlp-jax COMMAND [OPTIONS]
 
   train     train a network on data, after proving its gradient
+  sweep     train many networks at once, and rank them
   check     prove the hand-written gradient of a network, layer by layer
   explain   the backward pass of a network, equation by equation, with its shapes
   runs      the runs in a folder: data, network, best metric, when

@@ -23,6 +23,8 @@ class PredictOptions:
     """predictions: .csv, .tsv, .parquet; - or nothing prints CSV"""
     probabilities: bool = False
     """a column probability_CLASS for each class besides"""
+    disagreement: bool = False
+    """a column that says how much an ensemble's members disagree"""
     keep: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="COLUMN …")] = ()
     """columns of the input that go along, as an identifier"""
     overwrite: bool = False
@@ -52,6 +54,7 @@ def predict(words: list[str]) -> int:
         Path(options.input),
         output,
         probabilities=options.probabilities,
+        disagreement=options.disagreement,
         keep=options.keep,
         overwrite=options.overwrite,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from mlp_jax.backprop import Categories, Layer, Loss
+from mlp_jax.backprop import Categories, Ensemble, Layer, Loss
 from mlp_jax.data.encoding import (
     ArrayEncoding,
     CategoricalColumn,
@@ -74,6 +74,10 @@ def _check_table(inputs: TableEncoding) -> None:
 
 def _check_first_layer(network: Layer, inputs: TableEncoding) -> None:
     """The layer of categories, where there is one, has a row for every code."""
+    if isinstance(network, Ensemble):
+        for member in network.members:
+            _check_first_layer(member, inputs)
+        return
     layers = [layer for layer in network.children if isinstance(layer, Categories)]
     codes = tuple(column.n_codes for column in inputs.categorical)
     if layers and (layers[0].n_numeric, layers[0].codes) != (inputs.n_numeric, codes):

@@ -16,6 +16,7 @@ from mlp_jax.backprop import (
     Categories,
     Dense,
     Dropout,
+    Ensemble,
     Layer,
     LayerNorm,
     Residual,
@@ -188,12 +189,36 @@ def _residual(graph: Graph, layer: Residual, params: Any, state: Any, a: str) ->
     return graph.add("Add", outputs[0], outputs[1] if len(outputs) > 1 else a)
 
 
+def _ensemble(graph: Graph, layer: Ensemble, params: Any, state: Any, a: str) -> str:
+    """The output that predicts the mean, by logarithms: log (1/K) Σ e^t = LSE(t) − log K."""
+    axis = graph.constant([1], np.int64)
+    stacked = [
+        graph.add("Unsqueeze", add_layer(graph, child, own, kept, a), axis)
+        for child, own, kept in zip(layer.members, params, state, strict=True)
+    ]
+    s = graph.add("Concat", *stacked, axis=1)
+    if layer.link == "identity":
+        return graph.add("ReduceMean", s, axes=[1], keepdims=0)
+
+    def log_mean_exp(t: str) -> str:
+        total = graph.add("ReduceLogSumExp", t, axes=[1], keepdims=0)
+        return graph.add("Sub", total, graph.constant(math.log(len(layer.members))))
+
+    if layer.link == "exp":
+        return log_mean_exp(s)
+    if layer.link == "softmax":
+        return log_mean_exp(graph.add("LogSoftmax", s, axis=2))
+    on, off = _log_sigmoid(graph, s), _log_sigmoid(graph, graph.add("Neg", s))
+    return graph.add("Sub", log_mean_exp(on), log_mean_exp(off))
+
+
 _LAYERS: dict[type[Layer], Callable[[Graph, Any, Any, Any, str], str]] = {
     Activation: lambda graph, layer, params, state, a: _activate(graph, layer.name, a),
     BatchNorm: _batch_norm,
     Categories: _categories,
     Dense: _dense,
     Dropout: lambda graph, layer, params, state, a: a,
+    Ensemble: _ensemble,
     LayerNorm: _layer_norm,
     RMSNorm: _rms_norm,
     Residual: _residual,

@@ -6,7 +6,7 @@ classes told apart by one logit, C else).
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from mlp_jax.backprop import Layer, Loss
+from mlp_jax.backprop import Ensemble, Layer, Loss
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TargetEncoding
 from mlp_jax.errors import InputError, ModelFileError
 from mlp_jax.model import store
 from mlp_jax.model.consistent import check_consistent, expected_shapes
+from mlp_jax.model.disagreement import between_classes, between_labels, between_values
 from mlp_jax.model.inference import Outputs, losses, outputs, runnable_precision
 from mlp_jax.model.judge import encode_targets, scores
 from mlp_jax.model.metrics import TEST_METRICS, check_metrics
@@ -107,6 +108,32 @@ class Model:
         n_classes = len(self.target.classes) if task == "classification" else 0
         judged = scores(self.loss, self._in_units(found.predicted), y, names, n_classes)
         return {"loss": float(np.mean(each.astype(np.float64))), **judged}
+
+    def disagreement(self, rows: Any) -> Float[np.ndarray, " N"]:
+        """How much the members of an ensemble disagree about each row.
+
+        Of classes the entropy of the mean less the mean entropy (nats, 0 where all agree), of
+        values the standard deviation. InputError for a network by itself.
+        """
+        return self.disagreements(self.features(rows))
+
+    def disagreements(self, x: Shaped[np.ndarray, "N I"]) -> Float[np.ndarray, " N"]:
+        """`disagreement` of encoded rows x."""
+        if not isinstance(self.network, Ensemble):
+            raise InputError(
+                "Only an ensemble has members that can disagree; this model is one network."
+                " Train one with mlp-jax train --ensemble 8."
+            )
+        members = zip(self.network.members, self.params, self.layer_state, strict=True)
+        each = [
+            replace(self, network=network, params=params, layer_state=state).predictions(x)
+            for network, params, state in members
+        ]
+        if self.target.task == "regression":
+            return between_values(np.stack(each))
+        if self.target.task == "multilabel":
+            return between_labels(np.stack(each))
+        return between_classes(np.stack([self.probabilities(found) for found in each]))
 
     def predictions(self, x: Shaped[np.ndarray, "N I"]) -> Float[np.ndarray, "N K"]:
         """Of encoded rows x: probabilities, of class 1 alone for a single logit; or values."""

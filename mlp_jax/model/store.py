@@ -26,6 +26,7 @@ from mlp_jax.backprop import (
     Categories,
     Dense,
     Dropout,
+    Ensemble,
     Layer,
     LayerNorm,
     Loss,
@@ -48,7 +49,8 @@ from mlp_jax.files import as_run_folder_error, write_bytes_atomic, write_json_at
 FORMAT, VERSION = "mlp-jax model", 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 LAYERS = (
-    Activation, BatchNorm, Categories, Dense, Dropout, LayerNorm, RMSNorm, Residual, Sequential,
+    Activation, BatchNorm, Categories, Dense, Dropout, Ensemble, LayerNorm, RMSNorm, Residual,
+    Sequential,
 )  # fmt: skip
 CLASSES = registry(
     (*LAYERS, Loss, ArrayEncoding, TableEncoding, NumericColumn, CategoricalColumn, TargetEncoding)

@@ -23,6 +23,7 @@ def predict_file(
     output: Path | None = None,
     *,
     probabilities: bool = False,
+    disagreement: bool = False,
     keep: Sequence[str] = (),
     overwrite: bool = False,
 ) -> int:
@@ -30,10 +31,11 @@ def predict_file(
 
     output: a CSV, TSV or Parquet file by its suffix, whole or absent; None prints CSV. Its columns
     are those to `keep`, then "prediction" ("prediction_NAME" of several outputs), then with
-    `probabilities` one "probability_CLASS" a class.
+    `probabilities` one "probability_CLASS" a class, with `disagreement` of an ensemble's members
+    "disagreement".
     Raises InputError, DataFileError, and RunFolderError where the output cannot be written.
     """
-    names = _column_names(model, probabilities, keep)
+    names = _column_names(model, probabilities, disagreement, keep)
     if output is None:
         return _write_csv(sys.stdout.buffer, _predicted(model, source, names, keep), ",")
     _check_output(output, overwrite)
@@ -62,7 +64,9 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise RunFolderError(f"'{output}' exists already; --overwrite replaces it.")
 
 
-def _column_names(model: Model, probabilities: bool, keep: Sequence[str]) -> list[str]:
+def _column_names(
+    model: Model, probabilities: bool, disagreement: bool, keep: Sequence[str]
+) -> list[str]:
     """The names of the columns that the model gives; InputError where one is to be kept too."""
     one = model.target.task == "classification" or model.n_outputs == 1
     names = ["prediction"] if one else [f"prediction_{name}" for name in model.classes]
@@ -70,6 +74,9 @@ def _column_names(model: Model, probabilities: bool, keep: Sequence[str]) -> lis
         if model.target.task == "regression":
             raise InputError("A regression predicts values; it has no probabilities.")
         names += [f"probability_{name}" for name in model.classes]
+    if disagreement:
+        model.disagreements(np.zeros((0, model.inputs.n_features)))
+        names.append("disagreement")
     for place, name in enumerate(keep):
         if name in names or name in keep[:place]:
             raise InputError(f"The column '{name}' cannot be kept: the output would have it twice.")
@@ -82,14 +89,18 @@ def _predicted(
     """The output's rows, a frame a batch."""
     labels = pl.Series(model.target.classes, dtype=pl.String)
     for batch in batches(source, model.inputs, keep):
-        found = model.predictions(_features(model, batch, keep))
+        x = _features(model, batch, keep)
+        found = model.predictions(x)
         if model.target.task == "classification":
             columns = [labels.gather(label_indices(found))]
         else:
             decided = model.decided(found)
             columns = [pl.Series(values) for values in decided.reshape(len(found), -1).T]
-        if len(names) > len(columns):
+        disagreement = names[-1] == "disagreement"
+        if len(names) - disagreement > len(columns):
             columns += [pl.Series(values) for values in model.probabilities(found).T]
+        if disagreement:
+            columns.append(pl.Series(model.disagreements(x)))
         frame = pl.DataFrame([c.alias(name) for c, name in zip(columns, names, strict=True)])
         yield batch.rows.select(keep).hstack(frame) if keep else frame
 

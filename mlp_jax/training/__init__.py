@@ -3,7 +3,17 @@
 from mlp_jax.training.fit import fit
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.many import FittedMany, fit_many
 from mlp_jax.training.optimizers import OPTIMIZERS, Optimizer
 from mlp_jax.training.schedules import SCHEDULES
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "EpochEnd", "Fitted", "Optimizer", "fit"]
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "EpochEnd",
+    "Fitted",
+    "FittedMany",
+    "Optimizer",
+    "fit",
+    "fit_many",
+]

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
-from mlp_jax.training.epoch import TrainState
 from mlp_jax.training.snapshot import Best, Position, Snapshot
 from mlp_jax.training.wholeness import FOLDER, put_damage_aside, seal
 
@@ -98,7 +97,7 @@ class Checkpoints:
         if number is not None and not last:
             raise StoppedError(number, _stopped(number, step, self._run))
 
-    def restore(self, like: TrainState) -> Snapshot | None:
+    def restore(self, like: Any) -> Snapshot | None:
         """The newest snapshot that is whole, None where none was saved.
 
         like: the state of step 0, for the shapes. Raises RunFolderError where every checkpoint is
@@ -237,7 +236,7 @@ def _arguments(snapshot: Snapshot) -> Any:
     )
 
 
-def _read(manager: Any, step: int, like: TrainState) -> Snapshot:
+def _read(manager: Any, step: int, like: Any) -> Snapshot:
     """The snapshot of a step; RunFolderError where its arrays are not the run's."""
     import orbax.checkpoint as ocp
 

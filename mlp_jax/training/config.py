@@ -77,6 +77,8 @@ class TrainConfig:
     """stop after so many epochs without a better one"""
     select: str = "best"
     """weights of the best epoch on validation rows, or last"""
+    ensemble: int = 1
+    """networks trained at once that predict with their mean"""
     average: Number = None
     """decay of a moving average of the weights"""
     class_weight: Word = None

@@ -92,7 +92,7 @@ def initial_state(
     start: parameters and state to begin with instead, None at a child that is drawn all the same.
     One program, for drawing the weights one by one compiles each draw by itself.
     """
-    return jit_once(lambda seed, start: _first_state(program, seed, n_in, start))(seed, start)
+    return jit_once(lambda seed, start: first_state(program, seed, n_in, start))(seed, start)
 
 
 def _instead(drawn: tuple[Any, ...], given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -100,9 +100,10 @@ def _instead(drawn: tuple[Any, ...], given: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(new if old is None else old for new, old in zip(drawn, given, strict=True))
 
 
-def _first_state(
+def first_state(
     program: Program, seed: Seed, n_in: int, start: tuple[Any, Any] | None
 ) -> TrainState:
+    """`initial_state` as a plain function, to be part of a larger program."""
     drawn = program.network.init(stream(seed, INIT), n_in)
     params, layer_state = (
         jax.tree.map(lambda leaf: leaf.astype(program.dtype), tree)
@@ -250,8 +251,7 @@ def run_steps(
     return state._replace(alive=alive), totals
 
 
-@partial(jax.jit, static_argnums=0)
-def outputs_and_losses(
+def judge_rows(
     program: Program, params: Any, layer_state: Any, data: DeviceData
 ) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
     """The network's output and loss of every row, in inference, batch by batch."""
@@ -278,3 +278,6 @@ def outputs_and_losses(
         output = jnp.concatenate([output, last_output[rest:]])
         losses = jnp.concatenate([losses, last_losses[rest:]])
     return output, losses
+
+
+outputs_and_losses = partial(jax.jit, static_argnums=0)(judge_rows)

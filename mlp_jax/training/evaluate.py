@@ -29,6 +29,19 @@ def evaluate(
     output, losses = outputs_and_losses(program, params, layer_state, data)
     one_by_one = task_of(program.loss, y, n_classes) == "multilabel"
     predictions = np.asarray(jax.device_get(program.loss.predict(output, one_by_one=one_by_one)))
+    return judged(program, predictions, losses, y, names, n_classes, target_scaling)
+
+
+def judged(
+    program: Program,
+    predictions: np.ndarray,
+    losses: Any,
+    y: np.ndarray,
+    names: Sequence[str],
+    n_classes: int,
+    target_scaling: Scaling | None,
+) -> tuple[dict[str, float], np.ndarray]:
+    """`evaluate` of what the loss predicts (N, C) and losses (N,) that are there already."""
     if target_scaling is not None:
         predictions = unscaled(target_scaling, predictions)
     found = {"loss": float(np.mean(np.asarray(losses, np.float64)))}

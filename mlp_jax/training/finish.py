@@ -1,12 +1,11 @@
 """What a finished training leaves behind: test metrics, the saved model, pictures."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from mlp_jax.data import Split
+from mlp_jax.backprop import Ensemble
 from mlp_jax.data.encoding import ArrayEncoding
 from mlp_jax.files import write_json_atomic
 from mlp_jax.model.metrics import TEST_METRICS
@@ -22,21 +21,19 @@ MODEL = "model"
 
 def finish(folder: Path, config: TrainConfig, parts: Parts, fitted: Fitted) -> dict[str, float]:
     """Judges the test rows and writes test.json, model/ and report/; the metrics."""
-    names = tuple(dict.fromkeys((*TEST_METRICS[parts.task], *parts.metrics)))
-    found, predictions = _tested(fitted, parts.data.test, names)
+    found, predictions = tested(fitted, parts)
     write_json_atomic(folder / TEST_FILE, found)
     save_model(folder / MODEL, trained_model(config, parts, fitted, found))
     draw(folder, parts, fitted, predictions)
     return found
 
 
-def _tested(
-    fitted: Fitted, test: Split | None, names: Sequence[str]
-) -> tuple[dict[str, float], np.ndarray]:
+def tested(fitted: Fitted, parts: Parts) -> tuple[dict[str, float], np.ndarray]:
     """(metrics, predictions) of the test rows, if there are any."""
-    if test is None:
+    if parts.data.test is None:
         return {}, np.zeros((0, 1))
-    return fitted.evaluate(test, names)
+    names = tuple(dict.fromkeys((*TEST_METRICS[parts.task], *parts.metrics)))
+    return fitted.evaluate(parts.data.test, names)
 
 
 def trained_model(
@@ -49,7 +46,7 @@ def trained_model(
         "config": {name: value for name, value in asdict(config).items() if value is not None},
     }
     return Model(
-        parts.network,
+        fitted.network,
         parts.loss,
         fitted.params,
         fitted.layer_state,
@@ -68,7 +65,8 @@ def draw(folder: Path, parts: Parts, fitted: Fitted, found: np.ndarray) -> None:
     plots.learning_curve(fitted.history, report / "learning_curve.png", best=fitted.best_epoch)
     arrays = data.inputs if isinstance(data.inputs, ArrayEncoding) else None
     if arrays is not None:
-        first = next(p["W"] for p in fitted.params if "W" in p)
+        params = fitted.params[0] if isinstance(fitted.network, Ensemble) else fitted.params
+        first = next(p["W"] for p in params if "W" in p)
         plots.first_layer(
             np.asarray(first, np.float32),
             arrays.image_shape or None,

@@ -7,27 +7,18 @@ import jax
 import numpy as np
 import optax
 
-from mlp_jax.backprop import Layer, Loss, get_loss
-from mlp_jax.data import (
-    Scaling,
-    Split,
-    apply,
-    fit_scaling,
-)
-from mlp_jax.errors import InputError, ProofError, UnknownNameError
-from mlp_jax.model.judge import task_of
-from mlp_jax.model.metrics import check_metrics, default_metrics
-from mlp_jax.model.precision import Precision, choose_device, choose_precision
-from mlp_jax.proof import Report, check_gradients
+from mlp_jax.backprop import Layer, Loss
+from mlp_jax.data import Scaling
+from mlp_jax.errors import ProofError
+from mlp_jax.proof import Report
 from mlp_jax.training.checkpoints import Checkpoints
-from mlp_jax.training.epoch import Program, TrainState, initial_state
-from mlp_jax.training.fitted import Fitted, place
-from mlp_jax.training.loop import EpochEnd, Plan, Select, Watched, run_epochs
+from mlp_jax.training.epoch import initial_state
+from mlp_jax.training.fitted import Fitted
+from mlp_jax.training.loop import EpochEnd, Plan, Select, run_epochs
 from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
+from mlp_jax.training.rows import Rows
+from mlp_jax.training.settle import prove, settle
 from mlp_jax.training.snapshot import Position, Snapshot
-
-BATCH_SIZE = 64
 
 
 def fit(
@@ -83,65 +74,49 @@ def fit(
     Raises InputError for data or options that do not fit, ProofError where the gradient fails the
     proof, DivergedError where a step is not finite, DeviceError where the device is missing.
     """
-    loss = get_loss(loss) if isinstance(loss, str) else loss
-    chosen = choose_device(device)
-    policy = choose_precision(precision, chosen)
-    rows, watched, n_classes, weights = checked_rows(
-        network, loss, data, validation, seed, sample_weight
-    )
-    if isinstance(optimizer, str):
-        optimizer = Optimizer(optimizer)
-    if isinstance(optimizer, Optimizer) and optimizer.full_batch:
-        batch_size = len(rows)
-    if batch_size is None:
-        batch_size = min(BATCH_SIZE, len(rows))
-    check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, len(rows))
-    names, watch = _judges(loss, rows, n_classes, metrics, monitor)
-    if select not in ("best", "last"):
-        raise UnknownNameError("selection of weights", select, ("best", "last"))
-    if patience is not None and watched is None:
-        raise InputError("Early stopping (patience) needs validation rows.")
-    weights = row_weights(rows, weights, class_weight, n_classes)
-    if scaling is None and rows.x.dtype == np.uint8:
-        scaling = fit_scaling(rows.x)
-    steps = (schedule_epochs or epochs) * -(-len(rows) // batch_size)
-    build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
-    build = optax.with_extra_args_support(build)
-    program = Program(
+    settled = settle(
         network,
         loss,
-        build,
-        batch_size,
-        policy.params,
-        policy.products,
-        average,
-        doubt_updates=not isinstance(optimizer, Optimizer),
-        branches=chosen.platform == "cpu",
+        optimizer,
+        data,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        validation=validation,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
+        scaling=scaling,
+        target_scaling=target_scaling,
+        metrics=metrics,
+        patience=patience,
+        select=select,
+        monitor=monitor,
+        average=average,
+        precision=precision,
+        device=device,
+        schedule_epochs=schedule_epochs,
     )
+    program, rows, policy = settled.program, settled.rows, settled.precision
     plan = Plan(
         epochs,
         np.uint32(seed),
-        names,
-        n_classes,
-        watch,
+        settled.metrics,
+        settled.n_classes,
+        settled.monitor,
         patience,
         tuple(callbacks),
         tick,
         target_scaling=target_scaling,
         select=select,
     )
-    with policy.active(), jax.default_device(chosen):
+    with policy.active(), jax.default_device(settled.device):
         state = initial_state(program, plan.seed, rows.x.shape[1], start)
-        report = _prove(program, state, rows, scaling, target_scaling, policy)
+        report = prove(settled, state)
         if proved is not None:
             proved(report)
         if not report.ok:
             raise ProofError(f"The gradient fails the proof at {report.fault}.")
-        placed = place(rows, weights, scaling, policy.params, target_scaling)
-        judged = None
-        if watched is not None:
-            there = place(watched, None, scaling, policy.params, target_scaling)
-            judged = Watched(there, watched.y)
+        placed, judged = settled.place()
         snapshot = Snapshot(state)
         if checkpoints is not None:
             keeper = checkpoints()
@@ -150,57 +125,4 @@ def fit(
         if started is not None:
             started(snapshot.position)
         outcome = run_epochs(program, snapshot, placed, judged, plan)
-    return Fitted(
-        network,
-        loss,
-        outcome.params,
-        outcome.layer_state,
-        scaling,
-        target_scaling,
-        outcome.history,
-        report,
-        outcome.best_epoch,
-        rows.x.shape[1],
-        network.width_out(rows.x.shape[1]),
-        n_classes,
-        program,
-        policy,
-        chosen,
-    )
-
-
-def _judges(
-    loss: Loss, rows: Split, n_classes: int, metrics: Sequence[str] | None, monitor: str | None
-) -> tuple[tuple[str, ...], str]:
-    """The metrics of each epoch, and the one that chooses the best epoch."""
-    task = task_of(loss, rows.y, n_classes)
-    names = default_metrics(task) if metrics is None else tuple(metrics)
-    check_metrics(task, names)
-    watch = monitor or (names[0] if names else "loss")
-    if watch not in ("loss", *names):
-        raise InputError(f"The monitor '{watch}' is not among the metrics: {', '.join(names)}.")
-    return names, watch
-
-
-def _prove(
-    program: Program,
-    state: TrainState,
-    rows: Split,
-    scaling: Scaling | None,
-    target_scaling: Scaling | None,
-    policy: Precision,
-) -> Report:
-    """The proof on a few of the rows: float64, and the run's own type."""
-    few = np.linspace(0, len(rows) - 1, min(len(rows), 8)).astype(int)
-    x = rows.x[few] if scaling is None else apply(scaling, rows.x[few], np.float64)
-    y = rows.y[few]
-    if target_scaling is not None:
-        y = apply(target_scaling, y.reshape(len(y), -1), np.float64)
-    return check_gradients(
-        program.network,
-        program.loss,
-        state.params,
-        (x, y),
-        state=state.layer_state,
-        dtypes=tuple(dict.fromkeys(("float64", policy.proof_dtype))),
-    )
+    return settled.fitted(outcome, report)

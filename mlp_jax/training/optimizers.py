@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from mlp_jax.errors import InputError, UnknownNameError
@@ -87,8 +88,21 @@ class Optimizer:
         """The Optax transformation for a run of that many steps, the same one for equal ones."""
         return _built(self, steps)
 
-    def _build(self, steps: int) -> optax.GradientTransformationExtraArgs:
-        rate = make_schedule(self.schedule, self.peak, steps, self.warm_up)
+    def build_traced(
+        self, steps: int, factor: Any = None, decay: Any = None
+    ) -> optax.GradientTransformationExtraArgs:
+        """The same with its learning rate times `factor` and with another weight decay.
+
+        Both may be traced, None leaves them: every schedule is proportional to its peak, and the
+        rate is the last factor of every update.
+        """
+        built = self._build(steps, decay)
+        return built if factor is None else optax.chain(built, optax.scale(factor))
+
+    def _build(self, steps: int, decay: Any = None) -> optax.GradientTransformationExtraArgs:
+        decays = decay is not None or self.decay > 0
+        decay = self.decay if decay is None else decay
+        rate = _in_full_width(make_schedule(self.schedule, self.peak, steps, self.warm_up))
         if self.name == "lbfgs":
             chosen = (self.learning_rate, self.weight_decay, self.clip_norm)
             if any(chosen) or self.warm_up or self.schedule != "constant":
@@ -99,15 +113,22 @@ class Optimizer:
             return optax.lbfgs()
         parts = [] if self.clip_norm is None else [optax.clip_by_global_norm(self.clip_norm)]
         if self.name == "muon":
-            muon = optax.contrib.muon(rate, weight_decay=self.decay, weight_decay_mask=is_matrix)
+            muon = optax.contrib.muon(rate, weight_decay=decay, weight_decay_mask=is_matrix)
             return optax.with_extra_args_support(optax.chain(*parts, muon))
         parts.append(_DIRECTIONS[self.name]())
-        if self.decay:
-            parts.append(optax.add_decayed_weights(self.decay, is_matrix))
+        if decays:
+            parts.append(optax.add_decayed_weights(decay, is_matrix))
         if self.name == "lamb":
             parts.append(optax.scale_by_trust_ratio())
         parts.append(optax.scale_by_learning_rate(rate))
         return optax.with_extra_args_support(optax.chain(*parts))
+
+
+def _in_full_width(schedule: optax.Schedule) -> optax.Schedule:
+    """The schedule in float64 where JAX allows it: over a whole number of steps JAX divides in
+    float32.
+    """
+    return lambda count: schedule(jnp.asarray(count, jnp.result_type(float)))
 
 
 @functools.lru_cache(maxsize=128)

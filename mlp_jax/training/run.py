@@ -31,6 +31,7 @@ from mlp_jax.training.fit import fit
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.folder import CHECK_FILE, check_folder, held, new_folder
 from mlp_jax.training.loop import EpochEnd, Select
+from mlp_jax.training.many.ensemble import fit_ensemble
 from mlp_jax.training.progress import EpochProgress
 from mlp_jax.training.runlogs import RunLogs
 from mlp_jax.training.setup import (
@@ -118,7 +119,7 @@ class _Session:
         facts: dict[str, Any] | None = None,
     ) -> None:
         self.config, self.parts, self.folder = config, parts, folder
-        self._say, self._stack = say, stack
+        self.say, self._stack = say, stack
         self._facts = facts or {"started": run_folder.now()}
         self._progress = stack.enter_context(EpochProgress(config.epochs, enabled=bar))
         self._logs: RunLogs | None = None
@@ -135,7 +136,7 @@ class _Session:
 
     def proved(self, report: Report) -> None:
         """Shows the proof; if it holds, the run gets its folder."""
-        self._say(f"\n{report}\n")
+        self.say(f"\n{report}\n")
         if not report.ok:
             return
         if self.folder is None:
@@ -153,7 +154,7 @@ class _Session:
         assert self.folder is not None
         saving = Saving.parse(self.config.checkpoint_every, self.config.keep)
         stop = self._stack.enter_context(stop_requests())
-        made = Checkpoints(self.folder, saving, stop, self._say)
+        made = Checkpoints(self.folder, saving, stop, self.say)
         return self._stack.enter_context(made)
 
     def started(self, position: Position) -> None:
@@ -163,7 +164,7 @@ class _Session:
         self._stack.enter_context(self._logs)
         if position != Position():
             where = f"epoch {position.epoch}" + (f", step {position.done}" if position.done else "")
-            self._say(f"going on from {where}")
+            self.say(f"going on from {where}")
 
     @contextlib.contextmanager
     def naming_the_folder(self) -> Iterator[None]:
@@ -193,7 +194,7 @@ class _Session:
         """Judges the test rows, saves the model, and closes the facts."""
         assert self.folder is not None
         if self.parts.data.validation is not None and fitted.best_epoch < len(fitted.history):
-            self._say(
+            self.say(
                 f"taken: the weights of epoch {fitted.best_epoch}, the best by validation"
                 f" {self.parts.metrics[0]}"
             )
@@ -215,32 +216,32 @@ def _run(session: _Session) -> Run:
     """The training of a session."""
     config, parts = session.config, session.parts
     with session.naming_the_folder():
-        fitted = fit(
-            parts.network,
-            parts.loss,
-            parts.optimizer,
-            parts.data.train,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            validation=parts.data.validation,
-            class_weight=config.class_weight,
-            scaling=input_scaling(parts.data.inputs),
-            target_scaling=target_scaling(parts.data.target),
-            metrics=parts.metrics,
-            patience=config.patience,
-            select=_selection(config),
-            average=config.average,
-            precision=config.precision,
-            device=config.device,
-            callbacks=[session.after_epoch],
-            tick=session.tick,
-            proved=session.proved,
-            schedule_epochs=config.schedule_epochs,
-            checkpoints=session.checkpoints,
-            started=session.started,
-            start=_start(parts),
-        )
+        options: dict[str, Any] = {
+            "epochs": config.epochs,
+            "batch_size": config.batch_size,
+            "seed": config.seed,
+            "validation": parts.data.validation,
+            "class_weight": config.class_weight,
+            "scaling": input_scaling(parts.data.inputs),
+            "target_scaling": target_scaling(parts.data.target),
+            "metrics": parts.metrics,
+            "patience": config.patience,
+            "select": _selection(config),
+            "average": config.average,
+            "precision": config.precision,
+            "device": config.device,
+            "callbacks": [session.after_epoch],
+            "tick": session.tick,
+            "proved": session.proved,
+            "schedule_epochs": config.schedule_epochs,
+            "checkpoints": session.checkpoints,
+            "started": session.started,
+        }
+        what = (parts.network, parts.loss, parts.optimizer, parts.data.train)
+        if config.ensemble == 1:
+            fitted = fit(*what, start=_start(parts), **options)
+        else:
+            fitted = fit_ensemble(*what, members=config.ensemble, say=session.say, **options)
     return session.finished(fitted)
 
 

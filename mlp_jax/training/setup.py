@@ -24,6 +24,7 @@ from mlp_jax.errors import InputError
 from mlp_jax.model.metrics import Task, check_metrics, default_metrics
 from mlp_jax.model.saved import Model
 from mlp_jax.training.config import TrainConfig
+from mlp_jax.training.many.ensemble import ensemble_seeds
 from mlp_jax.training.optimizers import Optimizer
 
 ARCHITECTURE = ("hidden", "activation", "norm", "residual", "dropout")
@@ -86,6 +87,13 @@ def build(config: TrainConfig, start: Model | None = None) -> Parts:
     start: a saved model to go on from: its network, with a new last layer where the targets
     differ, and its encoding of the inputs.
     """
+    if config.ensemble != 1:
+        ensemble_seeds(config.seed, config.ensemble)
+        if start is not None:
+            raise InputError(
+                "The members of an ensemble start from weights of their own: --init-from goes"
+                " without --ensemble."
+            )
     data = prepared(config, None if start is None else (start.inputs, None))
     loss = build_loss(config, data)
     data = replace(data, target=fitting_target(loss, data.target))

@@ -2,8 +2,6 @@
 
 from typing import Any, NamedTuple
 
-from mlp_jax.training.epoch import TrainState
-
 
 class Best(NamedTuple):
     """The weights of the epoch whose monitored metric was best so far (score: larger is better).
@@ -35,8 +33,11 @@ class Position(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """State on the device, position on the host, and the best weights where they are tracked."""
+    """State on the device, position on the host, and the best weights where they are tracked.
 
-    state: TrainState
+    state: a `TrainState`, or the `ManyState` of networks that train together.
+    """
+
+    state: Any
     position: Position = Position()
     best: Best | None = None

@@ -32,16 +32,9 @@ def _quick_compiler(_compiled: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def optax_promotes() -> Iterator[None]:
-    """Lets Optax mix dtypes: Adam's bias correction raises a float to an int32 count."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
-
-
-@pytest.fixture
 def unproved(monkeypatch: pytest.MonkeyPatch) -> None:
     """`fit` without its proof, which has tests of its own and takes most of a small fit's time."""
-    module = importlib.import_module("mlp_jax.training.fit")
+    module = importlib.import_module("mlp_jax.training.settle")
     monkeypatch.setattr(module, "check_gradients", lambda *_, **__: Report(()))
 
 

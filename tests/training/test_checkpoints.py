@@ -22,7 +22,7 @@ STEPS = 8  # 60 rows, 8 a batch
 @pytest.fixture(autouse=True, scope="module")
 def _calls_of_three_steps():
     """Three calls an epoch; Optax may promote; the proof has tests of its own."""
-    module = importlib.import_module("mlp_jax.training.fit")
+    module = importlib.import_module("mlp_jax.training.settle")
     with (
         pytest.MonkeyPatch.context() as patch,
         jax.numpy_dtype_promotion("standard"),

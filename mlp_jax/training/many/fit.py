@@ -1,0 +1,279 @@
+"""`fit_many`: many networks of one shape trained as one compiled program."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from mlp_jax.backprop import Layer, Loss
+from mlp_jax.data import Scaling
+from mlp_jax.errors import InputError, ProofError
+from mlp_jax.proof import Report
+from mlp_jax.training.checkpoints import Checkpoints
+from mlp_jax.training.loop import Select, Watched
+from mlp_jax.training.many.fitted import FittedMany
+from mlp_jax.training.many.loop import (
+    ManyEpochEnd,
+    ManyPlan,
+    Members,
+    run_members_epochs,
+)
+from mlp_jax.training.many.memory import SHARE, bytes_a_member, chunk_size, free_memory
+from mlp_jax.training.many.records import flat, histories
+from mlp_jax.training.many.together import BestWeights, ManyState, first_states
+from mlp_jax.training.many.vary import Recipe, Vary, check_vary, numbers
+from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.rows import Rows
+from mlp_jax.training.settle import Settled, prove, settle
+from mlp_jax.training.snapshot import Position, Snapshot
+
+
+def fit_many(
+    network: Layer,
+    loss: Loss | str,
+    optimizer: Optimizer | str | optax.GradientTransformation,
+    data: Rows,
+    *,
+    seeds: Sequence[int],
+    vary: Vary | None = None,
+    member_weight: np.ndarray | None = None,
+    shared_order: bool = False,
+    memory: int | None = None,
+    epochs: int = 10,
+    batch_size: int | None = None,
+    seed: int = 0,
+    validation: Rows | float | None = None,
+    sample_weight: np.ndarray | None = None,
+    class_weight: str | Sequence[float] | None = None,
+    scaling: Scaling | None = None,
+    target_scaling: Scaling | None = None,
+    metrics: Sequence[str] | None = None,
+    patience: int | None = None,
+    select: Select = "last",
+    monitor: str | None = None,
+    average: float | None = None,
+    precision: str | None = None,
+    device: str | None = None,
+    callbacks: Sequence[Callable[[ManyEpochEnd], bool | None]] = (),
+    tick: Callable[[int, float, float, float], None] | None = None,
+    proved: Callable[[Report], None] | None = None,
+    schedule_epochs: int | None = None,
+    checkpoints: Callable[[], Checkpoints] | None = None,
+    started: Callable[[Position], None] | None = None,
+) -> FittedMany:
+    """Trains K = len(seeds) networks at once, after one proof; each as `fit` would by itself.
+
+    seeds: each member's seed, of its weights, the order of its batches, and its dropout.
+    vary: numbers that differ, one a member: learning_rate, weight_decay, dropout (of every Dropout
+    layer), label_smoothing, initial_scale (a factor on the initial weight matrices).
+    member_weight (K, N): how much each training row counts for each member, besides the other
+    weights (`bootstrap_weights`).  shared_order: all members see the same batches, in the order
+    of `seed`; the first layer of all is then one product, and on a CPU this is much faster.
+    memory: bytes that the members may take together, else half of what is free; where they need
+    more, they train one chunk after another.  seed: of the rows held out, where validation is a
+    fraction. All other arguments are those of `fit`.
+
+    A member that diverges is masked and named in `failures`; the others go on. Raises what `fit`
+    raises for bad input, and InputError for what cannot vary.
+    """
+    vary = {} if vary is None else vary
+    _check_seeds(seeds)
+    settled = settle(
+        network, loss, optimizer, data, epochs=epochs, batch_size=batch_size, seed=seed,
+        validation=validation, sample_weight=sample_weight, class_weight=class_weight,
+        scaling=scaling, target_scaling=target_scaling, metrics=metrics, patience=patience,
+        select=select, monitor=monitor, average=average, precision=precision, device=device,
+        schedule_epochs=schedule_epochs,
+    )  # fmt: skip
+    check_vary(vary, len(seeds), settled.program, settled.optimizer)
+    settled = settled.without_branches()
+    recipe = Recipe(settled.program, settled.optimizer, settled.steps, shared_order)
+    plan = ManyPlan(settled, epochs, patience, np.uint32(seed), tuple(callbacks), tick)
+    keeps_best = patience is not None or select == "best"
+    weights = _member_weights(settled, member_weight, len(seeds))
+    with settled.precision.active(), jax.default_device(settled.device):
+        report = _proved(settled, recipe, vary, seeds, proved)
+        placed, watched = settled.place()
+        size = _chunk(recipe, settled, keeps_best, len(seeds), memory)
+        if checkpoints is not None and size < len(seeds):
+            raise InputError(
+                f"{len(seeds)} networks do not fit into memory at once, and only networks that"
+                " train at once can be saved; train fewer of them."
+            )
+        parts = []
+        for first in range(0, len(seeds), size):
+            # A last chunk that is short repeats its last member: nothing is compiled anew.
+            chosen = np.minimum(np.arange(first, first + size), len(seeds) - 1)
+            own = _members(recipe, vary, seeds, chosen)
+            data_of = placed
+            if weights is not None:
+                data_of = placed._replace(
+                    weights=jnp.asarray(weights[chosen], settled.program.dtype)
+                )
+            snapshot = Snapshot(first_states(recipe, settled.rows.x.shape[1], keeps_best, *own))
+            plan = plan._replace(first=first)
+            if checkpoints is not None:
+                keeper = checkpoints()
+                snapshot = keeper.restore(snapshot.state) or snapshot
+                plan = plan._replace(keep=keeper)
+            if started is not None:
+                started(snapshot.position)
+            parts.append(_train(recipe, snapshot, data_of, watched, own, plan))
+        return _joined(parts, seeds, vary, report, recipe, settled, patience)
+
+
+def _train(
+    recipe: Recipe,
+    snapshot: Snapshot,
+    data: Any,
+    watched: Watched | None,
+    own: Members,
+    plan: ManyPlan,
+) -> Snapshot:
+    """A chunk, trained; its state on the host."""
+    done = run_members_epochs(recipe, snapshot, data, watched, own, plan)
+    return Snapshot(jax.tree.map(np.asarray, done.state), done.position)
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not len(seeds):
+        raise InputError("Training needs at least 1 member: give a seed for each.")
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise InputError(f"A seed lies between 0 and 2^32 - 1, so {seed} cannot be one.")
+
+
+def _member_weights(settled: Settled, given: Any, count: int) -> np.ndarray | None:
+    """(K, N): each member's own weights times those of the rows."""
+    if given is None:
+        return None
+    weights = np.asarray(given, np.float64)
+    if weights.shape != (count, len(settled.rows)):
+        raise InputError(
+            f"{count} members and {len(settled.rows)} training rows need member weights of shape"
+            f" {(count, len(settled.rows))}, not {weights.shape}."
+        )
+    usable = np.isfinite(weights).all() and (weights >= 0).all() and (weights > 0).any(1).all()
+    if not usable:
+        raise InputError("Member weights are finite, not negative, and not all 0 for a member.")
+    return weights if settled.weights is None else weights * settled.weights[None, :]
+
+
+def _members(recipe: Recipe, vary: Vary, seeds: Sequence[int], chosen: np.ndarray) -> Members:
+    """The seeds and numbers of some of the members."""
+    all_numbers = numbers(vary, recipe)
+    picked = jax.tree.map(lambda values: values[chosen], all_numbers)
+    return Members(jnp.asarray(np.asarray(seeds, np.uint32)[chosen]), picked)
+
+
+def _proved(
+    settled: Settled,
+    recipe: Recipe,
+    vary: Vary,
+    seeds: Sequence[int],
+    tell: Callable[[Report], None] | None,
+) -> Report:
+    """The proof, at the first member's parameters."""
+    own = _members(recipe, vary, seeds, np.zeros(1, np.int64))
+    first = first_states(recipe, settled.rows.x.shape[1], False, *own).members
+    report = prove(settled, jax.tree.map(lambda leaf: leaf[0], first))
+    if tell is not None:
+        tell(report)
+    if not report.ok:
+        raise ProofError(f"The gradient fails the proof at {report.fault}.")
+    return report
+
+
+def _chunk(
+    recipe: Recipe, settled: Settled, keeps_best: bool, count: int, memory: int | None
+) -> int:
+    judged = 0 if settled.watched is None else len(settled.watched)
+    each = bytes_a_member(recipe, settled.rows.x.shape[1], keeps_best, judged)
+    bound = int(SHARE * free_memory(settled.device)) if memory is None else memory
+    return chunk_size(count, each, bound)
+
+
+def _joined(
+    parts: Sequence[Snapshot],
+    seeds: Sequence[int],
+    vary: Vary,
+    report: Report,
+    recipe: Recipe,
+    settled: Settled,
+    patience: int | None,
+) -> FittedMany:
+    """The chunks as one result, without the copies that filled up the last."""
+    count = len(seeds)
+
+    def whole(*leaves: Any) -> np.ndarray:
+        return np.concatenate(leaves)[:count]
+
+    state: ManyState = jax.tree.map(whole, *(part.state for part in parts))
+    own: list[tuple[dict[str, float], ...]] = []
+    for part in parts:
+        own += histories(part.position.history, len(part.state.members.alive))
+    own = own[:count]
+    averaged = recipe.program.average_decay is not None
+    weights = (
+        state.members.average if averaged else state.members.params,
+        state.members.layer_state,
+    )
+    epochs = np.array([len(history) for history in own])
+    if isinstance(state.best, BestWeights):
+        found = state.best.epoch > 0
+
+        def choose(best: np.ndarray, last: np.ndarray) -> np.ndarray:
+            return np.where(found.reshape(-1, *[1] * (best.ndim - 1)), best, last)
+
+        weights = jax.tree.map(choose, (state.best.params, state.best.layer_state), weights)
+        epochs = np.where(found, state.best.epoch, epochs)
+    return FittedMany(
+        tuple(seeds),
+        vary,
+        *weights,
+        _history(parts, own),
+        tuple(own),
+        tuple(int(epoch) for epoch in epochs),
+        _failures(state, vary, settled, patience),
+        report,
+        recipe,
+        settled,
+    )
+
+
+def _history(parts: Sequence[Snapshot], own: Sequence[Any]) -> tuple[dict[str, float], ...]:
+    """The flat records; of several chunks, the members' own beside the epoch's number."""
+    if len(parts) == 1:
+        return parts[0].position.history
+    longest = max(len(part.position.history) for part in parts)
+    return tuple(
+        flat(
+            {"epoch": epoch + 1},
+            {k: history[epoch] for k, history in enumerate(own) if epoch < len(history)},
+        )
+        for epoch in range(longest)
+    )
+
+
+def _failures(
+    state: ManyState, vary: Vary, settled: Settled, patience: int | None
+) -> dict[int, str]:
+    """The members that have no weights to use, in words."""
+    found: dict[int, str] = {}
+    for k in np.flatnonzero(~state.members.alive & ~state.stopped):
+        said = "".join(f", {name} {values[int(k)]:g}" for name, values in vary.items())
+        found[int(k)] = (
+            f"Member {k}{said} diverged at step {int(state.members.step[k]) + 1}: the loss, a"
+            " gradient or a weight is not finite."
+        )
+    if patience is not None and isinstance(state.best, BestWeights):
+        for k in np.flatnonzero(state.best.epoch == 0):
+            found.setdefault(
+                int(k),
+                f"Member {k} has no best epoch: its {settled.monitor} on the validation rows was"
+                " not a number in any epoch.",
+            )
+    return found

@@ -1,0 +1,49 @@
+"""How many networks train at once within the device's memory."""
+
+import math
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from mlp_jax.training.many.together import first_states
+from mlp_jax.training.many.vary import Numbers, Recipe
+
+SHARE = 0.5  # of the memory that is free on the device
+UNKNOWN = 2 << 30  # bytes, where the device does not say
+
+
+def free_memory(device: jax.Device) -> int:
+    """The bytes that are free on a device, as far as it says."""
+    stats = device.memory_stats()
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return UNKNOWN
+
+
+def bytes_a_member(recipe: Recipe, n_in: int, keeps_best: bool, n_judged: int) -> int:
+    """An upper estimate from sizes: the state twice over, for an update is made beside it; the
+    activations of a batch, forward and backward; the outputs of the rows it is judged by.
+    """
+    program = recipe.program
+    seeds = jax.ShapeDtypeStruct((1,), np.uint32)
+    shapes: Any = jax.eval_shape(
+        lambda seeds: first_states(recipe, n_in, keeps_best, seeds, Numbers()), seeds
+    )
+    state = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    item = np.dtype(program.dtype).itemsize
+    neurons = n_in + sum(
+        leaf.shape[-1] for leaf in jax.tree.leaves(shapes.members.params) if leaf.ndim == 3
+    )
+    judged = min(n_judged, 4096) * neurons + n_judged * program.network.width_out(n_in)
+    return 2 * state + item * (6 * program.batch_size * neurons + judged)
+
+
+def chunk_size(count: int, each: int, bound: int) -> int:
+    """Members a chunk: all, or equal parts that fit into `bound` bytes, at least one."""
+    most = max(int(bound // each), 1)
+    return math.ceil(count / math.ceil(count / most))

@@ -1,0 +1,187 @@
+"""The compiled epoch of many networks: `epoch.step` of each member, by `vmap`, in one program.
+
+Where all members see the same batch, `vmap` leaves it without a member axis, and the first layer
+of all of them is one product (B, I) @ (I, K·J), and so is its ∇W: XLA puts the member axis of W
+beside J. With batches of their own the members' products stay K small ones.
+
+K members, B examples in a batch, I inputs, J outputs of a layer, N rows, C outputs.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt32
+
+from mlp_jax.training.epoch import (
+    DROPOUT,
+    DeviceData,
+    TrainState,
+    epoch_order,
+    first_state,
+    judge_rows,
+    step,
+    stream,
+)
+from mlp_jax.training.many.vary import Numbers, Recipe, bind
+
+Seeds = UInt32[Array, " K"]
+
+
+class BestWeights(NamedTuple):
+    """Each member's weights of its best epoch so far. score: larger is better; epoch 0: none."""
+
+    score: Float[Array, " K"]
+    epoch: Int[Array, " K"]
+    params: Any
+    layer_state: Any
+
+
+class ManyState(NamedTuple):
+    """All that training changes, for K members, one pytree; every leaf leads with K.
+
+    members.alive: False from the first update not finite on, and once a member is stopped.
+    loss, weight: what the epoch under way has added up.  best: () where none is kept.
+    """
+
+    members: TrainState
+    loss: Float[Array, " K"]
+    weight: Float[Array, " K"]
+    stopped: Bool[Array, " K"]
+    best: BestWeights | tuple[()]
+
+    @property
+    def step(self) -> Array:
+        """The steps of the member that took most."""
+        return jnp.max(self.members.step)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def first_states(
+    recipe: Recipe, n_in: int, keeps_best: bool, seeds: Seeds, own: Numbers
+) -> ManyState:
+    """Step 0 of every member, drawn from its seed."""
+
+    def one(seed: Array, own: Numbers) -> TrainState:
+        program = bind(recipe, own)
+        state = first_state(program, seed, n_in, None)
+        if own.initial_scale is None:
+            return state
+        scale = own.initial_scale
+        params = jax.tree.map(lambda p: p * scale if p.ndim > 1 else p, state.params)
+        average = () if program.average_decay is None else jax.tree.map(jnp.copy, params)
+        opt_state = program.optimizer.init(params)
+        return state._replace(params=params, opt_state=opt_state, average=average)
+
+    members = jax.vmap(one)(seeds, own)
+    count, dtype = seeds.shape[0], recipe.program.dtype
+    best: BestWeights | tuple[()] = ()
+    if keeps_best:
+        best = BestWeights(
+            jnp.full((count,), -jnp.inf, jnp.float32),
+            jnp.zeros((count,), jnp.int32),
+            *jax.tree.map(jnp.copy, (members.params, members.layer_state)),
+        )
+    zeros = jnp.zeros((count,), dtype)
+    return ManyState(members, zeros, jnp.copy(zeros), jnp.zeros((count,), bool), best)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def orders(recipe: Recipe, n: int, seeds: Seeds, seed: Array, epoch: Any) -> Int[Array, "..."]:
+    """The rows of an epoch in order: (M,) for all members, or each one's own (K, M)."""
+    size = recipe.program.batch_size
+    if recipe.shared_order:
+        return epoch_order(seed, epoch, n, size)
+    return jax.vmap(lambda own: epoch_order(own, epoch, n, size))(seeds)
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
+def run_members(
+    recipe: Recipe,
+    length: int,
+    state: ManyState,
+    data: DeviceData,
+    order: Int[Array, "..."],
+    seeds: Seeds,
+    own: Numbers,
+    first: Any,
+) -> ManyState:
+    """`length` steps of an epoch for every member, from batch `first` on."""
+    weighted = data.weights is not None and data.weights.ndim == 2
+    axes = (
+        0,
+        DeviceData(None, None, 0 if weighted else None, None, None),  # type: ignore[arg-type]
+        None if recipe.shared_order else 0,
+        0,
+        0,
+    )
+
+    def body(members: TrainState, index: Array) -> tuple[TrainState, Any]:
+        def one(
+            member: TrainState, data: DeviceData, order: Array, seed: Array, own: Numbers
+        ) -> Any:
+            dropout = stream(seed, DROPOUT)
+            return step(bind(recipe, own), member, data, order, index, dropout)
+
+        return jax.vmap(one, in_axes=axes)(members, data, order, seeds, own)
+
+    indices = first + jnp.arange(length, dtype=jnp.int32)
+    members, totals = jax.lax.scan(body, state.members, indices)
+    loss, weight = (jnp.sum(total, axis=0) for total in totals)
+    # No step follows the last one to notice that a member's weights overflowed.
+    finite = jax.vmap(_finite)(loss, members.params)
+    members = members._replace(alive=members.alive & finite)
+    return state._replace(members=members, loss=state.loss + loss, weight=state.weight + weight)
+
+
+def _finite(loss: Array, params: Any) -> Array:
+    sums = [jnp.sum(leaf, dtype=leaf.dtype) for leaf in jax.tree.leaves(params)]
+    return jnp.isfinite(loss) & jnp.all(jnp.isfinite(jnp.stack(sums)))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def judge_members(
+    recipe: Recipe, one_by_one: bool, params: Any, layer_state: Any, data: DeviceData, own: Numbers
+) -> tuple[Float[Array, "K N C"], Float[Array, "K N"]]:
+    """What every member predicts of every row, in inference, and its loss."""
+
+    def one(params: Any, layer_state: Any, own: Numbers) -> tuple[Array, Array]:
+        output, losses = judge_rows(bind(recipe, own), params, layer_state, data)
+        return recipe.program.loss.predict(output, one_by_one=one_by_one), losses
+
+    return jax.vmap(one)(params, layer_state, own)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=(1,))
+def end_epoch(
+    recipe: Recipe, state: ManyState, score: Array, better: Array, stop: Array, epoch: Any
+) -> ManyState:
+    """The state after an epoch: better weights kept, stopped members masked, sums at 0."""
+    members, best = state.members, state.best
+    if isinstance(best, BestWeights):
+        weights = members.params if recipe.program.average_decay is None else members.average
+
+        def choose(new: Array, old: Array) -> Array:
+            return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        best = BestWeights(
+            jnp.where(better, score, best.score),
+            jnp.where(better, epoch, best.epoch),
+            jax.tree.map(choose, weights, best.params),
+            jax.tree.map(choose, members.layer_state, best.layer_state),
+        )
+    members = members._replace(alive=members.alive & ~stop)
+    return ManyState(
+        members,
+        jnp.zeros_like(state.loss),
+        jnp.zeros_like(state.weight),
+        state.stopped | stop,
+        best,
+    )
+
+
+def member_of(tree: Any, k: int) -> Any:
+    """Member k of a tree whose leaves lead with K, on the host."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf[k]), tree)

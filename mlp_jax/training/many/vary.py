@@ -1,0 +1,211 @@
+"""What may differ between networks that train together, and how it becomes traced numbers.
+
+K members. A number that differs is an argument of the compiled program, one a member, never part
+of a specification; the specification's own number stands for it outside.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool
+
+from mlp_jax.backprop import Dropout, Layer, Loss, get_loss
+from mlp_jax.backprop.losses import class_probabilities
+from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.training.epoch import Program
+from mlp_jax.training.optimizers import Optimizer
+
+VARIES = ("learning_rate", "weight_decay", "dropout", "label_smoothing", "initial_scale")
+Vary = Mapping[str, Sequence[float]]
+
+
+class Numbers(NamedTuple):
+    """The numbers of each member, (K,), or of one; None where all have the program's own.
+
+    rate: the learning rate over the optimizer's.  dropout: the rate; threshold: what a 16-bit draw
+    is held against.
+    """
+
+    rate: Array | None = None
+    weight_decay: Array | None = None
+    dropout: Array | None = None
+    threshold: Array | None = None
+    label_smoothing: Array | None = None
+    initial_scale: Array | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The static half of many trainings: equal recipes compile once.
+
+    program: as one member by itself would run it.  optimizer, steps: what its optimizer is built
+    from.  shared_order: all members see the same batches.
+    """
+
+    program: Program
+    optimizer: Optimizer | optax.GradientTransformation
+    steps: int
+    shared_order: bool
+
+
+@dataclass(frozen=True)
+class TracedDropout(Dropout):
+    """Dropout whose rate is an argument of the program. It lives as long as a trace does."""
+
+    rate: Any
+    threshold: Any
+
+    def __post_init__(self) -> None:
+        """A traced rate was checked before it was traced."""
+
+    def forward(
+        self,
+        params: Any,
+        state: Any,
+        a: Array,
+        *,
+        train: bool,
+        key: Array | None,
+        mask: Bool[Array, " N"] | None,
+    ) -> tuple[Array, Any, Array | None]:
+        """As `Dropout`, its draws held against a traced threshold."""
+        if not train:
+            return a, state, None
+        assert key is not None, "the program gives a key in training"
+        keep = jax.random.bits(key, a.shape, jnp.uint16) >= self.threshold
+        return self._scaled(keep, a), state, keep
+
+
+@dataclass(frozen=True)
+class SmoothedLoss(Loss):
+    """A cross-entropy whose label smoothing is an argument of the program."""
+
+    smoothing: Any = 0.0
+
+    def value(self, output: Array, y: Array) -> Array:
+        """Eₙ at the smoothed targets."""
+        return super().value(output, self._smoothed(output, y))
+
+    def gradient(self, output: Array, y: Array) -> Array:
+        """∂Eₙ/∂s at the smoothed targets."""
+        return super().gradient(output, self._smoothed(output, y))
+
+    def _smoothed(self, output: Array, y: Array) -> Array:
+        """y ← (1 − ε) y + ε/C, with 2 for C where each output is yes or no."""
+        if self.name == "softmax_cross_entropy":
+            target, n = class_probabilities(output, y, 0.0), output.shape[1]
+        else:
+            target, n = y.reshape(output.shape).astype(output.dtype), 2
+        return (1 - self.smoothing) * target + self.smoothing / n
+
+
+def numbers(vary: Vary, recipe: Recipe) -> Numbers:
+    """The numbers as arrays (K,) in the type of the parameters."""
+    dtype = recipe.program.dtype
+
+    def array(name: str, over: float = 1.0) -> Array | None:
+        return jnp.asarray(np.asarray(vary[name]) / over, dtype) if name in vary else None
+
+    threshold = None
+    if "dropout" in vary:
+        draws = [min(round(rate * 2**16), 2**16 - 1) for rate in vary["dropout"]]
+        threshold = jnp.asarray(draws, jnp.uint16)
+    peak = recipe.optimizer.peak if isinstance(recipe.optimizer, Optimizer) else 1.0
+    return Numbers(
+        array("learning_rate", peak),
+        array("weight_decay"),
+        array("dropout"),
+        threshold,
+        array("label_smoothing"),
+        array("initial_scale"),
+    )
+
+
+def bind(recipe: Recipe, own: Numbers) -> Program:
+    """The program of one member inside a trace, with its traced numbers in place."""
+    program = recipe.program
+    network, loss, optimizer = program.network, program.loss, program.optimizer
+    if own.dropout is not None:
+        network = _with_dropout(network, TracedDropout(own.dropout, own.threshold))
+    if own.label_smoothing is not None:
+        loss = SmoothedLoss(loss.name, (), own.label_smoothing)
+    if own.rate is not None or own.weight_decay is not None:
+        assert isinstance(recipe.optimizer, Optimizer)
+        optimizer = recipe.optimizer.build_traced(recipe.steps, own.rate, own.weight_decay)
+    return replace(program, network=network, loss=loss, optimizer=optimizer)
+
+
+def member_program(recipe: Recipe, vary: Vary, k: int) -> Program:
+    """The program of member k by itself, with its numbers written into the specifications."""
+    program, own = recipe.program, {name: float(values[k]) for name, values in vary.items()}
+    network, loss, optimizer = program.network, program.loss, program.optimizer
+    if "dropout" in own:
+        network = _with_dropout(network, Dropout(own["dropout"]))
+    if "label_smoothing" in own:
+        loss = get_loss(loss.name, label_smoothing=own["label_smoothing"])
+    rates: dict[str, Any] = {
+        name: own[name] for name in ("learning_rate", "weight_decay") if name in own
+    }
+    if rates:
+        assert isinstance(recipe.optimizer, Optimizer)
+        optimizer = replace(recipe.optimizer, **rates).build(recipe.steps)
+    return replace(program, network=network, loss=loss, optimizer=optimizer)
+
+
+def _with_dropout(layer: Layer, dropout: Dropout) -> Layer:
+    """The layer with this dropout wherever it has one."""
+    if isinstance(layer, Dropout):
+        return dropout
+    return layer.with_children(tuple(_with_dropout(child, dropout) for child in layer.children))
+
+
+def _has_dropout(layer: Layer) -> bool:
+    return isinstance(layer, Dropout) or any(map(_has_dropout, layer.children))
+
+
+def check_vary(
+    vary: Vary, count: int, program: Program, optimizer: Optimizer | optax.GradientTransformation
+) -> None:
+    """InputError for what cannot differ between members, or a value that no member can have."""
+    for name, values in vary.items():
+        if name not in VARIES:
+            raise UnknownNameError("hyperparameter that can vary", name, VARIES)
+        if len(values) != count:
+            raise InputError(
+                f"There are {count} members, but {len(values)} values of {name}: give one a member."
+            )
+    if "dropout" in vary and not _has_dropout(program.network):
+        raise InputError(
+            "The dropout can vary where the network has a Dropout layer; this one has none."
+        )
+    cross_entropies = ("softmax_cross_entropy", "sigmoid_cross_entropy")
+    if "label_smoothing" in vary and program.loss.name not in cross_entropies:
+        raise InputError(f"Label smoothing is for the cross-entropies, not for {program.loss}.")
+    if vary.keys() & {"learning_rate", "weight_decay"}:
+        if not isinstance(optimizer, Optimizer) or optimizer.full_batch:
+            raise InputError(
+                "The learning rate and the weight decay can vary for an optimizer by name that has"
+                " them, not for lbfgs or an Optax transformation."
+            )
+        for rate in vary.get("learning_rate", ()):
+            replace(optimizer, learning_rate=float(rate))
+        for decay in vary.get("weight_decay", ()):
+            replace(optimizer, weight_decay=float(decay))
+    for rate in vary.get("dropout", ()):
+        Dropout(float(rate))
+    for smoothing in vary.get("label_smoothing", ()):
+        get_loss(program.loss.name, label_smoothing=float(smoothing))
+    for scale in vary.get("initial_scale", ()):
+        if not 0 < scale < np.inf:
+            raise InputError(f"An initial scale is a positive number, not {scale}.")
+
+
+def bootstrap_weights(seeds: Sequence[int], n: int) -> np.ndarray:
+    """(K, n): how often each of n rows is in a sample of n drawn with replacement, one a seed."""
+    each = [np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n)) for seed in seeds]
+    return np.stack(each).astype(np.float64)

@@ -1,0 +1,192 @@
+"""From the options of a training to what it runs on: rows, program, judges; and the proof of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from mlp_jax.backprop import Layer, Loss, get_loss
+from mlp_jax.data import Scaling, Split, apply, fit_scaling
+from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.model.judge import task_of
+from mlp_jax.model.metrics import check_metrics, default_metrics
+from mlp_jax.model.precision import Precision, choose_device, choose_precision
+from mlp_jax.proof import Report, check_gradients
+from mlp_jax.training.epoch import DeviceData, Program, TrainState
+from mlp_jax.training.fitted import Fitted, place
+from mlp_jax.training.loop import Outcome, Select, Watched
+from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
+
+BATCH_SIZE = 64
+
+
+class Settled(NamedTuple):
+    """What the options of a fit come to, checked; nothing is on the device yet.
+
+    rows, watched: to train on and to judge by, in the loss's terms.  weights (N,): of the rows.
+    steps: what the schedule is stretched over.  monitor: the metric that chooses the best epoch.
+    """
+
+    program: Program
+    optimizer: Optimizer | optax.GradientTransformation
+    rows: Split
+    watched: Split | None
+    weights: np.ndarray | None
+    scaling: Scaling | None
+    target_scaling: Scaling | None
+    metrics: tuple[str, ...]
+    monitor: str
+    n_classes: int
+    steps: int
+    precision: Precision
+    device: jax.Device
+
+    def without_branches(self) -> "Settled":
+        """The same with updates left out by choice of every element, as `vmap` would make it."""
+        return self._replace(program=replace(self.program, branches=False))
+
+    def with_network(self, network: Layer) -> "Settled":
+        """The same for another network of the same width in and out."""
+        return self._replace(program=replace(self.program, network=network))
+
+    def place(self) -> tuple[DeviceData, Watched | None]:
+        """The rows on the device, and those to judge by."""
+        dtype = self.program.dtype
+        placed = place(self.rows, self.weights, self.scaling, dtype, self.target_scaling)
+        if self.watched is None:
+            return placed, None
+        there = place(self.watched, None, self.scaling, dtype, self.target_scaling)
+        return placed, Watched(there, self.watched.y)
+
+    def fitted(self, outcome: Outcome, report: Report) -> Fitted:
+        """What a training left behind, with all that it needs to be used."""
+        n_in, network = self.rows.x.shape[1], self.program.network
+        return Fitted(
+            network,
+            self.program.loss,
+            outcome.params,
+            outcome.layer_state,
+            self.scaling,
+            self.target_scaling,
+            outcome.history,
+            report,
+            outcome.best_epoch,
+            n_in,
+            network.width_out(n_in),
+            self.n_classes,
+            self.program,
+            self.precision,
+            self.device,
+        )
+
+
+def settle(
+    network: Layer,
+    loss: Loss | str,
+    optimizer: Optimizer | str | optax.GradientTransformation,
+    data: Rows,
+    *,
+    epochs: int,
+    batch_size: int | None,
+    seed: int,
+    validation: Rows | float | None,
+    sample_weight: np.ndarray | None,
+    class_weight: str | Sequence[float] | None,
+    scaling: Scaling | None,
+    target_scaling: Scaling | None,
+    metrics: Sequence[str] | None,
+    patience: int | None,
+    select: Select,
+    monitor: str | None,
+    average: float | None,
+    precision: str | None,
+    device: str | None,
+    schedule_epochs: int | None,
+) -> Settled:
+    """The options of `fit`, checked and put together. Raises InputError."""
+    loss = get_loss(loss) if isinstance(loss, str) else loss
+    chosen = choose_device(device)
+    policy = choose_precision(precision, chosen)
+    rows, watched, n_classes, weights = checked_rows(
+        network, loss, data, validation, seed, sample_weight
+    )
+    if isinstance(optimizer, str):
+        optimizer = Optimizer(optimizer)
+    if isinstance(optimizer, Optimizer) and optimizer.full_batch:
+        batch_size = len(rows)
+    if batch_size is None:
+        batch_size = min(BATCH_SIZE, len(rows))
+    check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, len(rows))
+    names, watch = _judges(loss, rows, n_classes, metrics, monitor)
+    if select not in ("best", "last"):
+        raise UnknownNameError("selection of weights", select, ("best", "last"))
+    if patience is not None and watched is None:
+        raise InputError("Early stopping (patience) needs validation rows.")
+    weights = row_weights(rows, weights, class_weight, n_classes)
+    if scaling is None and rows.x.dtype == np.uint8:
+        scaling = fit_scaling(rows.x)
+    steps = (schedule_epochs or epochs) * -(-len(rows) // batch_size)
+    build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
+    build = optax.with_extra_args_support(build)
+    program = Program(
+        network,
+        loss,
+        build,
+        batch_size,
+        policy.params,
+        policy.products,
+        average,
+        doubt_updates=not isinstance(optimizer, Optimizer),
+        branches=chosen.platform == "cpu",
+    )
+    return Settled(
+        program,
+        optimizer,
+        rows,
+        watched,
+        weights,
+        scaling,
+        target_scaling,
+        names,
+        watch,
+        n_classes,
+        steps,
+        policy,
+        chosen,
+    )
+
+
+def _judges(
+    loss: Loss, rows: Split, n_classes: int, metrics: Sequence[str] | None, monitor: str | None
+) -> tuple[tuple[str, ...], str]:
+    """The metrics of each epoch, and the one that chooses the best epoch."""
+    task = task_of(loss, rows.y, n_classes)
+    names = default_metrics(task) if metrics is None else tuple(metrics)
+    check_metrics(task, names)
+    watch = monitor or (names[0] if names else "loss")
+    if watch not in ("loss", *names):
+        raise InputError(f"The monitor '{watch}' is not among the metrics: {', '.join(names)}.")
+    return names, watch
+
+
+def prove(settled: Settled, state: TrainState) -> Report:
+    """The proof on a few of the rows: float64, and the run's own type."""
+    program, rows = settled.program, settled.rows
+    scaling, target_scaling = settled.scaling, settled.target_scaling
+    few = np.linspace(0, len(rows) - 1, min(len(rows), 8)).astype(int)
+    x = rows.x[few] if scaling is None else apply(scaling, rows.x[few], np.float64)
+    y = rows.y[few]
+    if target_scaling is not None:
+        y = apply(target_scaling, y.reshape(len(y), -1), np.float64)
+    return check_gradients(
+        program.network,
+        program.loss,
+        state.params,
+        (x, y),
+        state=state.layer_state,
+        dtypes=tuple(dict.fromkeys(("float64", settled.precision.proof_dtype))),
+    )
