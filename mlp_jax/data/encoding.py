@@ -69,12 +69,14 @@ class TableEncoding:
     it where it has one, then one code a categorical column.
 
     ignored: columns of the training table that carry nothing (constant, all missing) or were
-    dropped; they may be absent at prediction.
+    dropped; they may be absent at prediction. header: whether the first line of a text file of such
+    rows names its columns; else they are "0", "1", ….
     """
 
     numeric: tuple[NumericColumn, ...]
     categorical: tuple[CategoricalColumn, ...]
     ignored: tuple[str, ...] = ()
+    header: bool = True
 
     @property
     def n_numeric(self) -> int:

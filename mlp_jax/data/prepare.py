@@ -4,7 +4,7 @@ rows alone.
 Letters: N rows, I features, C classes or outputs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -166,6 +166,7 @@ def _prepare_table(
             rows=chosen,
             ignored=parts.columns,
         )
+        inputs = replace(inputs, header=source.header)
         notes.extend(found)
     else:
         if not isinstance(known[0], TableEncoding):

@@ -16,7 +16,8 @@ class Table:
 
     kinds: what is known about columns beforehand; the others' kinds are found from the training
     rows. task: "classification", "regression" or "auto" (text, booleans and whole numbers are
-    labels where a single column is predicted, other numbers are targets).
+    labels where a single column is predicted, other numbers are targets). header: whether the
+    file that it came from names its columns; else they are "0", "1", ….
     """
 
     name: str
@@ -25,3 +26,4 @@ class Table:
     test: "pl.DataFrame | None" = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     task: str = "auto"
+    header: bool = True

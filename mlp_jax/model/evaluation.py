@@ -19,7 +19,7 @@ def judge(
     data_dir: Path | None = None,
 ) -> dict[str, float]:
     """`Model.evaluate` of data as `load` takes them; targets: the model's own unless given."""
-    return model.evaluate(load_for(model.target, data, targets, data_dir), names)
+    return model.evaluate(load_for(model.target, data, targets, data_dir, model.header), names)
 
 
 def metrics_table(found: Mapping[str, float], before: Mapping[str, float | None]) -> str:

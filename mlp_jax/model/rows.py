@@ -28,10 +28,11 @@ def load_for(
     data: str,
     targets: Sequence[str] = (),
     data_dir: Path | None = None,
+    header: bool = True,
 ) -> Dataset | Table:
     """Rows by name or file; their targets, else the model's own, read as its task has them."""
     task = "auto" if target.task == "multilabel" else target.task
-    return load(data, task=task, targets=targets or target.names, data_dir=data_dir)
+    return load(data, task=task, targets=targets or target.names, data_dir=data_dir, header=header)
 
 
 def features(

@@ -92,7 +92,8 @@ def _frames(
         )
         yield from chunks
         return
-    form = read_format(path, "\t" if ".tsv" in suffix else None)
+    header = isinstance(inputs, ArrayEncoding) or inputs.header
+    form = read_format(path, "\t" if ".tsv" in suffix else None, header)
     wanted = _wanted(path, form.names, inputs, keep)
     numeric = _numeric_columns(inputs, wanted, keep)
     types = {name: pl.Float64 if name in numeric else pl.String for name in wanted}

@@ -169,3 +169,23 @@ def test_several_columns_of_0_and_1_are_several_labels_a_row(quiet, tmp_path):
     model = load_model(found.folder)
     assert (model.target.task, model.target.names) == ("multilabel", ("l1", "l2"))
     assert model.predict({"a": [3.0, -3.0], "b": [-3.0, 3.0]}).tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_table_without_a_header_is_predicted_row_for_row(quiet, tmp_path):
+    x, y = labelled(90)
+    lines = [f"{a},{b},{'abc'[label]}" for (a, b), label in zip(x[:, :2], y, strict=True)]
+    path = tmp_path / "bare.csv"
+    path.write_text("\n".join(lines) + "\n")
+    found = quiet(
+        TrainConfig(
+            data=str(path), target=("-1",), no_header=True, hidden=(8,), epochs=2,
+            optimizer="momentum", batch_size=8,
+        ),
+        "a",
+    )  # fmt: skip
+    model = load_model(found.folder)
+    assert len(model.predict(str(path))) == 90
+    frame = {"0": x[:, 0], "1": x[:, 1]}
+    assert np.array_equal(model.predict(str(path)), model.predict(frame))
+    right = model.predict(frame) == np.array(list("abc"))[y]
+    assert model.evaluate(str(path), ["accuracy"])["accuracy"] == pytest.approx(right.mean())

@@ -66,10 +66,10 @@ def read_delimited(
                 overrides |= found.schema
 
 
-def read_format(path: Path, separator: str | None) -> Format:
-    """How a file with a header is written. Raises DataFileError and InputError."""
+def read_format(path: Path, separator: str | None, header: bool = True) -> Format:
+    """How a file is written. Raises DataFileError and InputError."""
     with _reading(path), open_text(path) as file:
-        return _format(path, _first_row(file), separator, header=True)
+        return _format(path, _first_row(file), separator, header)
 
 
 def stream_delimited(
@@ -84,8 +84,10 @@ def stream_delimited(
     wanted = [k for k, name in enumerate(form.names) if name in types or name == last]
     schema = dict.fromkeys(form.names, pl.String) | types
     with _reading(path), open_text(path) as file:
-        line = 1 + _first_row(file).count(b"\n")
+        line = 1 + (_first_row(file).count(b"\n") if form.header else 0)
         for piece in _pieces(file, size):
+            if not form.header and line == 1:
+                piece = piece.removeprefix(_BOM)
             try:
                 frame = _parse(piece, form, schema=schema, columns=wanted)
             except pl.exceptions.PolarsError:

@@ -49,7 +49,7 @@ def read_table(
         raise InputError(f"Column '{both[0]}' is both the target and to be dropped.")
     kept = {name: kind for name, kind in known.items() if name not in drop}
     name = path.name.removesuffix(".gz")
-    return Table(Path(name).stem, frame.drop(drop), found, kinds=kept, task=task)
+    return Table(Path(name).stem, frame.drop(drop), found, kinds=kept, task=task, header=header)
 
 
 def read_frame(path: Path, *, header: bool = True, as_text: tuple[str, ...] = ()) -> pl.DataFrame:

@@ -183,7 +183,13 @@ def _end_epoch(
     better = np.zeros(count, bool)
     if isinstance(state.best, BestWeights):
         before, epochs = jax.device_get((state.best.score, state.best.epoch))
-        better = score.astype(before.dtype) > before
+        now = score.astype(before.dtype)
+        better = now > before
+        for k in map(int, np.flatnonzero((now == before) & (epochs > 0))):
+            # Of equal scores the smaller loss, as in `fit`.
+            name = "validation_loss"
+            kept = at.history[epochs[k] - 1].get(f"member_{k}_{name}", math.nan)
+            better[k] = members.get(k, {}).get(name, math.nan) < kept
         if plan.patience is not None:
             stop = at.epoch - np.where(better, at.epoch, epochs) >= plan.patience
             stop &= np.asarray(state.members.alive)
