@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from mlp_jax.cli.bench import bench
 from mlp_jax.cli.check import check
 from mlp_jax.cli.compare import compare
 from mlp_jax.cli.datasets import datasets
@@ -24,4 +25,5 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
+    "bench": bench,
 }

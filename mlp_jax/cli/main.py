@@ -19,6 +19,7 @@ usage: mlp-jax COMMAND [OPTIONS]
   evaluate  a saved model on rows whose targets are known
   predict   a saved model on a file of rows, of any size
   export    a saved model as one file that other programs run
+  bench     what is fast: this trainer against others (bench trainers)
 
 mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits --hidden 256 256
 """

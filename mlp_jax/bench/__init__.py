@@ -1,0 +1,1 @@
+"""Measurements: manual against automatic gradients, and the trainer against other trainers."""
