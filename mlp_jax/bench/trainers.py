@@ -123,9 +123,8 @@ class _Measured:
         save_problem(problem, self.folder)
         self.results.update(absent)
         judge = _Judge(problem, self.folder)
-        agreeing = [
-            e for e in self.entrants if e.name in running and self._agrees(e, running, judge)
-        ]
+        taking_part = [entrant for entrant in self.entrants if entrant.name in running]
+        agreeing = [e for e in taking_part if self._agrees(e, running[e.name], judge)]
         running[YARDSTICK].ask("load", folder=str(self.folder))
         times: dict[str, list[float]] = {entrant.name: [] for entrant in agreeing}
         rates: list[dict[str, float]] = []

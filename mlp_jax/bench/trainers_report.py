@@ -119,8 +119,7 @@ def _panel(axes: "Axes", result: dict[str, Any], point: dict[str, Any]) -> None:
     most = max(r["samples_per_second"]["quartile_3"] for r in timed.values()) / 1e3
     if floor < 2 * most:
         axes.axvline(floor, color=INK, linestyle="--", linewidth=1)
-        place = {"xytext": (3, 0), "textcoords": "offset points"}
-        axes.annotate("floor", (floor, len(timed) - 0.6), fontsize=8, **place)
+        axes.text(floor, len(timed) - 0.6, " floor", fontsize=8)
     axes.set_yticks(range(len(timed)), [result["contenders"][name]["title"] for name in timed])
     axes.invert_yaxis()
     axes.set_ylim(len(timed) - 0.4, -0.8)

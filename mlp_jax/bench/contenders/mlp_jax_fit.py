@@ -1,4 +1,7 @@
-"""mlp-jax: the compiled epoch as `fit` runs it. It draws its epoch's order in the time measured."""
+"""mlp-jax: the compiled epoch as `fit` runs it. It draws an epoch's order in the time measured.
+
+The order is the next epoch's, drawn beside this one's steps, as in the loop of `fit`.
+"""
 
 import time
 
@@ -14,6 +17,7 @@ from mlp_jax.training.calls import compile_calls
 from mlp_jax.training.epoch import DeviceData, Program, epoch_order, initial_state, run_steps
 from mlp_jax.training.fitted import place
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.orders import Orders
 
 SEED = np.uint32(0)
 
@@ -44,7 +48,7 @@ class Trainer(Contender):
             branches=jax.default_backend() == "cpu",
         )
         self.data = self._placed(np.arange(point.rows))
-        self.epochs = 0
+        self.drawn = Orders(SEED, point.rows, point.batch)
         self.start()
         with self.policy.active():
             self.calls = compile_calls(self.program, self.state, self.data, SEED)
@@ -83,10 +87,11 @@ class Trainer(Contender):
         """The epoch of that number."""
         point, length = self.problem.point, next(iter(self.calls))
         with self.policy.active():
-            rows = epoch_order(SEED, np.int32(order), point.rows, point.batch)
+            rows = self.drawn.of(order)
             for first in range(0, point.steps, length):
                 call = self.calls[min(length, point.steps - first)]
                 self.state, totals = call(self.state, self.data, rows, SEED, np.int32(first))
+                self.drawn.prepare((order + 1) % len(self.orders))
                 jax.device_get((totals, self.state.alive))
 
     def weights(self) -> Weights:

@@ -1,0 +1,22 @@
+"""`mlp-jax bench trainers` from the command line: bad input is told before anything is measured."""
+
+import pytest
+
+from mlp_jax.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--points", "1-2@3"], "Unknown point '1-2@3'"),
+        (["--rounds", "-1"], "at least 1, not -1"),
+        (["--json", "figures.txt"], "ends with .json"),
+        (["--plots", "picture.jpg"], "ends with .png"),
+        (["--plots", "no/such/folder/a.png"], "there is no folder"),
+    ],
+)
+def test_bad_options_exit_with_2_and_one_sentence(words, said, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", "trainers", *words])
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
