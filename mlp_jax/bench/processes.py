@@ -34,7 +34,7 @@ class Entrant:
     module: str
     library: str
     scan: bool = False
-    tolerance: float = 1e-4
+    tolerance: float = 5e-3
 
 
 def threads() -> int:

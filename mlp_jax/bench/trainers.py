@@ -28,9 +28,11 @@ from mlp_jax.bench.processes import AbsentError, ContenderProcess, Entrant, thre
 OURS = "mlp-jax"
 YARDSTICK = "yardstick"
 _HERE = "mlp_jax.bench.contenders"
-# scikit-learn adds Adam's ε to √v before the correction of the bias, and so takes other steps
-# where gradients are tiny; all others run the same arithmetic in another order of summing.
-_SCIKIT_LEARN_TOLERANCE = 1e-3
+# In float64 two libraries agree to six digits after the first steps. In float32 rounding grows: on
+# 12,800 images 784-512-512-10 ends at 0.6021 in JAX, and at 0.6035 in PyTorch and in float64. Hence
+# 5e-3. scikit-learn adds Adam's ε to √v before the correction of the bias, the others after it;
+# in NumPy's float64 that alone makes it 0.5943 for 0.5918 on 60,000 images. Hence 1e-2 there.
+_SCIKIT_LEARN_TOLERANCE = 1e-2
 ENTRANTS = (
     Entrant(OURS, "mlp-jax", f"{_HERE}.mlp_jax_fit", "mlp-jax", scan=True),
     Entrant(
