@@ -11,6 +11,7 @@ from mlp_jax.errors import InputError, UnknownNameError
 _FLOAT32 = 4
 _ADAM_PASSES = 7  # reads gradient, parameter and two moments; writes parameter and two moments
 QUICK_STEPS = 100
+QUICK_FLOPS = 2e11
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,9 @@ class Point:
         return self.flops / product_rate + self.optimizer_bytes / copy_rate
 
     def quick(self) -> "Point":
-        """The same on at most QUICK_STEPS batches."""
-        return replace(self, rows=min(self.rows, QUICK_STEPS * self.batch))
+        """The same on at most QUICK_STEPS batches and QUICK_FLOPS, but at least one batch."""
+        steps = min(QUICK_STEPS, int(QUICK_FLOPS * self.rows / self.flops / self.batch))
+        return replace(self, rows=min(self.rows, max(steps, 1) * self.batch))
 
 
 IMAGES = 60_000
