@@ -2,6 +2,8 @@
 
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -10,12 +12,15 @@ from typing import Any
 import numpy as np
 
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "polars", "torch")
+TRAINERS = ("jax", "jaxlib", "optax", "numpy", "scikit-learn", "torch", "flax", "equinox")
 
 
-def describe(device: Any = None, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+def describe(
+    device: Any = None, packages: Sequence[str] = PACKAGES, gpu: str | None = None
+) -> dict[str, Any]:
     """Processor, cores, the versions of those packages that are installed; the GPU, if one it is.
 
-    device: the `jax.Device` that computed.
+    device: the `jax.Device` that computed; or gpu: its name, where this process does not hold it.
     """
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
@@ -35,7 +40,9 @@ def describe(device: Any = None, packages: Sequence[str] = PACKAGES) -> dict[str
         "versions": versions,
     }
     if device is not None and device.platform != "cpu":
-        found["accelerator"] = device.device_kind
+        gpu = device.device_kind
+    if gpu is not None:
+        found["accelerator"] = gpu
     return found
 
 
@@ -49,3 +56,11 @@ def median_and_quartiles(values: Sequence[float]) -> dict[str, float]:
     """The median and the quartiles of measured values."""
     low, middle, high = np.percentile(values, [25, 50, 75])
     return {"median": float(middle), "quartile_1": float(low), "quartile_3": float(high)}
+
+
+def seen_gpu() -> str | None:
+    """The GPU that JAX computes on here, by name; asked in a process of its own, which lets go."""
+    code = "import jax; d = jax.devices()[0]; print(d.platform, d.device_kind, sep=':')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    kind, _, name = done.stdout.strip().rpartition("\n")[2].partition(":")
+    return name if kind == "gpu" else None

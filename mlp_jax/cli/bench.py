@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from mlp_jax.cli.bench_trainers import trainers
 from mlp_jax.cli.options import parse
 from mlp_jax.errors import InputError, UnknownNameError
 
@@ -15,6 +16,7 @@ USAGE = """\
 usage: mlp-jax bench WHAT [OPTIONS]
 
   gradients  the hand-written gradient against jax.grad: time, memory, compiling, accuracy
+  trainers   a whole epoch against scikit-learn, PyTorch, Flax and Equinox
 
 mlp-jax bench WHAT --help shows the options.  Example: mlp-jax bench gradients --json FILE.json
 """
@@ -56,9 +58,9 @@ def gradients(words: list[str]) -> int:
     options: GradientOptions = parse(
         GradientOptions, "bench gradients", about, words, GradientOptions()
     )
-    from mlp_jax.bench.gradient_run import run
-    from mlp_jax.bench.gradients import LEAST_REPEATS, Effort
-    from mlp_jax.bench.grid import Grid, asked_points, memory_points, preset_points
+    from mlp_jax.bench.gradients.grid import Grid, asked_points, memory_points, preset_points
+    from mlp_jax.bench.gradients.measure import LEAST_REPEATS, Effort
+    from mlp_jax.bench.gradients.run import run
 
     if options.repeats < LEAST_REPEATS:
         raise InputError(
@@ -85,7 +87,7 @@ def gradients(words: list[str]) -> int:
     return 0
 
 
-BENCHMARKS: dict[str, Callable[[list[str]], int]] = {"gradients": gradients}
+BENCHMARKS: dict[str, Callable[[list[str]], int]] = {"gradients": gradients, "trainers": trainers}
 
 
 def bench(words: list[str]) -> int:

@@ -20,7 +20,7 @@ usage: mlp-jax COMMAND [OPTIONS]
   evaluate  a saved model on rows whose targets are known
   predict   a saved model on a file of rows, of any size
   export    a saved model as one file that other programs run
-  bench     measure: the hand-written gradient against jax.grad
+  bench     measure: the gradient against jax.grad, the epoch against other trainers
 
 mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits --hidden 256 256
 """

@@ -14,8 +14,9 @@ from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.metrics import higher_is_better
 from mlp_jax.training import diagnose
 from mlp_jax.training.calls import Calls, compile_calls
-from mlp_jax.training.epoch import DeviceData, Program, Seed, TrainState, epoch_order
+from mlp_jax.training.epoch import DeviceData, Program, Seed, TrainState
 from mlp_jax.training.evaluate import evaluate
+from mlp_jax.training.orders import Orders
 from mlp_jax.training.snapshot import Best, Position, Snapshot
 
 Select = Literal["best", "last"]
@@ -87,17 +88,24 @@ def weights_of(program: Program, state: TrainState) -> Any:
 
 
 def _run_epoch(
-    program: Program, snapshot: Snapshot, data: DeviceData, plan: Plan, calls: Calls
+    program: Program,
+    snapshot: Snapshot,
+    data: DeviceData,
+    plan: Plan,
+    calls: Calls,
+    orders: Orders,
 ) -> tuple[Snapshot, float, float]:
     """The rest of an epoch as compiled calls: the snapshot, the seconds, samples a second."""
     state, at, best = snapshot
     length, size = next(iter(calls)), program.batch_size
     n, steps = data.x.shape[0], -(-data.x.shape[0] // size)
     started, before = time.perf_counter(), at.done
-    order = epoch_order(plan.seed, np.int32(at.epoch), n, size)
+    order = orders.of(at.epoch)
     while at.done < steps:
         count = min(length, steps - at.done)
         state, totals = calls[count](state, data, order, plan.seed, np.int32(at.done))
+        if at.epoch < plan.epochs:
+            orders.prepare(at.epoch + 1)
         alive, totals = jax.device_get((state.alive, totals))
         if not alive:
             raise DivergedError(_diverged(program, state, data, plan, at.epoch))
@@ -215,8 +223,9 @@ def run_epochs(
     """All epochs that are left, or as many as patience and the callbacks allow."""
     done = snapshot.position.done
     calls = compile_calls(program, snapshot.state, data, plan.seed, done)
+    orders = Orders(plan.seed, data.x.shape[0], program.batch_size)
     while snapshot.position.epoch <= plan.epochs and not snapshot.position.stopped:
-        snapshot, seconds, speed = _run_epoch(program, snapshot, data, plan, calls)
+        snapshot, seconds, speed = _run_epoch(program, snapshot, data, plan, calls, orders)
         snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed)
         if plan.keep is not None:
             plan.keep(snapshot, last=False)

@@ -4,12 +4,19 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax.bench import gradients
-from mlp_jax.bench.contenders import BY_HAND, BY_JAX, CONTENDERS, CUSTOM_VJP, Point, by_hand
-from mlp_jax.bench.gradient_run import draw, run
-from mlp_jax.bench.gradient_tables import gradient_table, memory_table
-from mlp_jax.bench.gradients import BOUNDS, Effort, distance, kept_for_backward, measure
-from mlp_jax.bench.grid import Grid, asked_points, memory_points, preset_points
+from mlp_jax.bench.gradients import measure as gradients
+from mlp_jax.bench.gradients.contenders import (
+    BY_HAND,
+    BY_JAX,
+    CONTENDERS,
+    CUSTOM_VJP,
+    Point,
+    by_hand,
+)
+from mlp_jax.bench.gradients.grid import Grid, asked_points, memory_points, preset_points
+from mlp_jax.bench.gradients.measure import BOUNDS, Effort, distance, kept_for_backward, measure
+from mlp_jax.bench.gradients.run import draw, run
+from mlp_jax.bench.gradients.tables import gradient_table, memory_table
 from mlp_jax.errors import InputError, ProofError, RunFolderError, UnknownNameError
 from mlp_jax.model.precision import PRECISIONS
 
@@ -137,7 +144,7 @@ def test_the_tables_have_a_row_a_point(measured, kept):
 
 
 def test_a_run_prints_writes_and_draws(tmp_path, capsys, measured, kept, monkeypatch):
-    monkeypatch.setattr("mlp_jax.bench.gradient_run.measure", lambda *_, **__: measured[0])
+    monkeypatch.setattr("mlp_jax.bench.gradients.run.measure", lambda *_, **__: measured[0])
     path = tmp_path / "found.json"
     run([TINY], [TINY], "mlp-jax bench gradients", effort=QUICK, json=path, plots=tmp_path)
     record = json.loads(path.read_text())

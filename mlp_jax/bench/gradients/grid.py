@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlp_jax.backprop import ACTIVATIONS
-from mlp_jax.bench.contenders import Point
+from mlp_jax.bench.gradients.contenders import Point
 
 BASE = Point(256, 2, 128)
 DEEP = Point(256, 8, 4096, n_in=256)  # where the memory of the residuals is looked at

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlp_jax.bench.contenders import BY_HAND, BY_JAX, CUSTOM_VJP
+from mlp_jax.bench.gradients.contenders import BY_HAND, BY_JAX, CUSTOM_VJP
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 
-from mlp_jax.bench.contenders import Point
-from mlp_jax.bench.gradient_tables import gradient_table, memory_table
-from mlp_jax.bench.gradients import Effort, kept_for_backward, measure
+from mlp_jax.bench.gradients.contenders import Point
+from mlp_jax.bench.gradients.measure import Effort, kept_for_backward, measure
+from mlp_jax.bench.gradients.tables import gradient_table, memory_table
 from mlp_jax.bench.machine import machine_title
 from mlp_jax.bench.results import check_places, result, write_result
 from mlp_jax.model.precision import choose_device, choose_precision
@@ -59,7 +59,7 @@ def run(
 
 def draw(record: dict[str, Any], folder: Path) -> list[Path]:
     """The pictures that a record gives, in the folder."""
-    from mlp_jax.bench.gradient_plots import MEMORY, RATIOS, draw_memory, draw_ratios
+    from mlp_jax.bench.gradients.plots import MEMORY, RATIOS, draw_memory, draw_ratios
 
     drawn = []
     if record["points"]:

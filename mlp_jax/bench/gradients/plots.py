@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlp_jax.bench.contenders import BY_HAND, BY_JAX
+from mlp_jax.bench.gradients.contenders import BY_HAND, BY_JAX
 from mlp_jax.training.canvas import FRAME, PALE, new_figure, plain_frame, row_of_axes, save
 
 if TYPE_CHECKING:

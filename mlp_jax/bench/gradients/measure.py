@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax.bench.contenders import (
+from mlp_jax.bench.gradients.contenders import (
     BY_HAND,
     BY_JAX,
     CONTENDERS,

@@ -1,0 +1,1 @@
+"""The gradient by hand against `jax.grad`: time, memory, compiling, accuracy."""
