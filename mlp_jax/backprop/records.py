@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from mlp_jax.backprop.layer import accumulator, grad_bias, grad_weight
+from mlp_jax.backprop.layer import accumulator, grad_bias, grad_weight, grad_weight_transposed
 
 
 class OuterProduct(NamedTuple):
@@ -81,3 +81,19 @@ class Tape:
 def contract(records: Any, c: Float[Array, " N"] | None) -> Any:
     """The gradient Σₙ cₙ ∇Eₙ, in the shape of the parameter tree (c=None: all ones)."""
     return jax.tree.map(lambda record: record.contract(c), records, is_leaf=is_record)
+
+
+def contract_transposed(records: Any, c: Float[Array, " N"] | None) -> Any:
+    """The gradient as `contract` gives it, with every matrix transposed, (J, I)."""
+
+    def one(record: Record) -> Array:
+        if isinstance(record, OuterProduct):
+            return grad_weight_transposed(record.a, record.delta, c)
+        return transposed(record.contract(c))
+
+    return jax.tree.map(one, records, is_leaf=is_record)
+
+
+def transposed(tree: Any) -> Any:
+    """Every matrix of a tree transposed, whatever else it holds as it is."""
+    return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, tree)

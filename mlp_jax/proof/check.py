@@ -21,6 +21,7 @@ from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.backprop.records import contract_transposed, transposed
 from mlp_jax.errors import InputError
 from mlp_jax.proof import compare, oracles
 from mlp_jax.proof.compare import Comparison
@@ -98,11 +99,13 @@ def _witnesses(
             output = network.forward(candidate, state, x, train=train, key=key, mask=mask)[0]
             return c @ loss.value(output.astype(c.dtype), y)
 
-        alone = None
-        if differentiate is forward_backward and not coupled:
-            alone = forward_backward(
+        as_trained: list[Any] = []
+        if differentiate is forward_backward:
+            *_, alone, trained = forward_backward(
                 network, loss, train, weights, state, x, y, c, mask, key, per_example=False
-            )[2]
+            )
+            turned = contract_transposed(trained.records, None)
+            as_trained = [alone, transposed(turned)]
         slopes = None
         if directions is not None:
             steps = jnp.asarray(STEPS, c.dtype)
@@ -110,7 +113,7 @@ def _witnesses(
         return {
             "value": value,
             "grads": grads,
-            "alone": alone,
+            "as_trained": as_trained,
             "records": tape.records,
             "seen": {path: _arrays(log[path]) for path, _ in layers},
             "local": oracles.local_gradients(layers, log, None if coupled else c),
@@ -156,10 +159,9 @@ def _comparisons(
     yield "local", Comparison((), oracles.SEED, np.asarray(log[()].grad_a_next), seed)
     for row in compare.local_comparisons(layers, log, found["local"], grads, used):
         yield "local", row
-    for gradient in (grads, found["alone"]):
-        if gradient is not None:
-            for row in compare.whole_comparisons(found["whole"], gradient, found["records"], used):
-                yield "whole", row
+    for gradient in (grads, *found["as_trained"]):
+        for row in compare.whole_comparisons(found["whole"], gradient, found["records"], used):
+            yield "whole", row
     if directions is not None:
         for row in compare.difference_comparisons(found["slopes"], grads, directions):
             yield "differences", row

@@ -15,7 +15,6 @@ from mlp_jax.training.epoch import (
     Seed,
     Totals,
     TrainState,
-    epoch_order,
     run_steps,
 )
 
@@ -46,12 +45,7 @@ def compile_calls(
     """
     steps = -(-data.x.shape[0] // program.batch_size)
     length = steps_a_call(program, state.params, steps)
-    order = jax.eval_shape(
-        functools.partial(epoch_order, n=data.x.shape[0], batch_size=program.batch_size),
-        seed,
-        np.int32(0),
-    )
-    leaves, structure = jax.tree.flatten((state, data, order, seed, np.int32(0)))
+    leaves, structure = jax.tree.flatten((state, data, seed, np.int32(0), np.int32(0)))
     shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
     settings = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_device")
     how = tuple(getattr(jax.config, name, None) for name in settings)
@@ -72,4 +66,4 @@ def _compiled(
     how: the settings of JAX that the program depends on besides its arguments.
     """
     arguments = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
-    return run_steps.lower(program, count, *arguments).compile()
+    return run_steps(program).lower(program, count, *arguments).compile()

@@ -19,7 +19,7 @@ from mlp_jax.training.epoch import (
     Program,
     Seed,
     TrainState,
-    epoch_order,
+    rows_at,
     stream,
 )
 from mlp_jax.training.epoch import take_batch as batch_of
@@ -36,8 +36,8 @@ class StepLook(NamedTuple):
 def _observed_pass(
     program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: Any, index: Any
 ) -> tuple[Any, dict[Path, Seen], Array]:
-    order = epoch_order(seed, epoch, data.x.shape[0], program.batch_size)
-    x, y, c, _, mask = batch_of(program, data, order, index)
+    (rows,) = rows_at(seed, epoch, data.x.shape[0], program.batch_size, index, 1)
+    x, y, c, _, mask = batch_of(program, data, rows, index)
     log: dict[Path, Seen] = {}
     value, _, grads, _ = forward_backward(
         observe(program.network, log),

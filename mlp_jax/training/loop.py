@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
@@ -14,9 +15,8 @@ from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.metrics import higher_is_better
 from mlp_jax.training import diagnose
 from mlp_jax.training.calls import Calls, compile_calls
-from mlp_jax.training.epoch import DeviceData, Program, Seed, TrainState
+from mlp_jax.training.epoch import DeviceData, Program, Seed, TrainState, run_steps
 from mlp_jax.training.evaluate import evaluate
-from mlp_jax.training.orders import Orders
 from mlp_jax.training.snapshot import Best, Position, Snapshot
 
 Select = Literal["best", "last"]
@@ -93,20 +93,22 @@ def _run_epoch(
     data: DeviceData,
     plan: Plan,
     calls: Calls,
-    orders: Orders,
 ) -> tuple[Snapshot, float, float]:
     """The rest of an epoch as compiled calls: the snapshot, the seconds, samples a second."""
     state, at, best = snapshot
     length, size = next(iter(calls)), program.batch_size
     n, steps = data.x.shape[0], -(-data.x.shape[0] // size)
     started, before = time.perf_counter(), at.done
-    order = orders.of(at.epoch)
     while at.done < steps:
         count = min(length, steps - at.done)
-        state, totals = calls[count](state, data, order, plan.seed, np.int32(at.done))
-        if at.epoch < plan.epochs:
-            orders.prepare(at.epoch + 1)
-        alive, totals = jax.device_get((state.alive, totals))
+        where = (data, plan.seed, np.int32(at.epoch), np.int32(at.done))
+        new, totals = calls[count](state, *where)
+        alive, totals = jax.device_get((new.alive, totals))
+        if not alive and not program.guarded:
+            guarded = replace(program, guarded=True, transposed=False)
+            new, totals = run_steps(guarded)(guarded, count, state, *where)
+            alive, totals = jax.device_get((new.alive, totals))
+        state = new
         if not alive:
             raise DivergedError(_diverged(program, state, data, plan, at.epoch))
         at = at._replace(
@@ -223,9 +225,8 @@ def run_epochs(
     """All epochs that are left, or as many as patience and the callbacks allow."""
     done = snapshot.position.done
     calls = compile_calls(program, snapshot.state, data, plan.seed, done)
-    orders = Orders(plan.seed, data.x.shape[0], program.batch_size)
     while snapshot.position.epoch <= plan.epochs and not snapshot.position.stopped:
-        snapshot, seconds, speed = _run_epoch(program, snapshot, data, plan, calls, orders)
+        snapshot, seconds, speed = _run_epoch(program, snapshot, data, plan, calls)
         snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed)
         if plan.keep is not None:
             plan.keep(snapshot, last=False)

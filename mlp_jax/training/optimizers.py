@@ -84,6 +84,11 @@ class Optimizer:
         """Whether each step must see the whole training set (L-BFGS)."""
         return self.name == "lbfgs"
 
+    @property
+    def knows_matrices(self) -> bool:
+        """Whether it treats a matrix otherwise than its transpose or its elements."""
+        return self.name in ("muon", "lbfgs")
+
     def build(self, steps: int) -> optax.GradientTransformationExtraArgs:
         """The Optax transformation for a run of that many steps, the same one for equal ones."""
         return _built(self, steps)

@@ -45,9 +45,9 @@ class Settled(NamedTuple):
     precision: Precision
     device: jax.Device
 
-    def without_branches(self) -> "Settled":
-        """The same with updates left out by choice of every element, as `vmap` would make it."""
-        return self._replace(program=replace(self.program, branches=False))
+    def guarded(self) -> "Settled":
+        """The same with every step guarded, so that a member of many can stop by itself."""
+        return self._replace(program=replace(self.program, guarded=True, transposed=False))
 
     def with_network(self, network: Layer) -> "Settled":
         """The same for another network of the same width in and out."""
@@ -132,6 +132,7 @@ def settle(
     steps = (schedule_epochs or epochs) * -(-len(rows) // batch_size)
     build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
     build = optax.with_extra_args_support(build)
+    named = isinstance(optimizer, Optimizer) and not optimizer.full_batch
     program = Program(
         network,
         loss,
@@ -141,7 +142,8 @@ def settle(
         policy.products,
         average,
         doubt_updates=not isinstance(optimizer, Optimizer),
-        branches=chosen.platform == "cpu",
+        guarded=not named,
+        transposed=chosen.platform == "cpu" and named and not optimizer.knows_matrices,
     )
     return Settled(
         program,

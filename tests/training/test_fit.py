@@ -350,7 +350,7 @@ def test_the_validation_fraction_has_its_share_of_every_class():
 def test_labels_train_by_losses_of_other_kinds(loss):
     rows = digits(120)
     optimizer = Optimizer("rmsprop", 0.01)
-    fitted = fit(mlp([16], 10), loss, optimizer, rows, epochs=6, batch_size=32, validation=0.2)
+    fitted = fit(mlp([16], 10), loss, optimizer, rows, epochs=20, batch_size=32, validation=0.2)
     assert fitted.history[-1]["train_loss"] < fitted.history[0]["train_loss"]
     assert fitted.history[-1]["validation_accuracy"] > 0.2
     found, predictions = fitted.evaluate(rows, ("accuracy",))

@@ -36,7 +36,7 @@ def initial_params(network: Layer, seed: int, n_in: int) -> Any:
 
 def batches(n: int, size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """The rows of each batch of an epoch; the last is as short as it comes."""
-    order = np.asarray(epoch_order(np.uint32(seed), np.int32(epoch), n, size))[:n]
+    order = np.asarray(epoch_order(np.uint32(seed), np.int32(epoch), n, size)).reshape(-1)[:n]
     return [order[start : start + size] for start in range(0, n, size)]
 
 

@@ -89,7 +89,7 @@ def fit_many(
         schedule_epochs=schedule_epochs,
     )  # fmt: skip
     check_vary(vary, len(seeds), settled.program, settled.optimizer)
-    settled = settled.without_branches()
+    settled = settled.guarded()
     recipe = Recipe(settled.program, settled.optimizer, settled.steps, shared_order)
     plan = ManyPlan(settled, epochs, patience, np.uint32(seed), tuple(callbacks), tick)
     keeps_best = patience is not None or select == "best"

@@ -89,8 +89,8 @@ def first_states(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def orders(recipe: Recipe, n: int, seeds: Seeds, seed: Array, epoch: Any) -> Int[Array, "..."]:
-    """The rows of an epoch in order: (M,) for all members, or each one's own (K, M)."""
+def orders(recipe: Recipe, n: int, seeds: Seeds, seed: Array, epoch: Any) -> Int[Array, "... S B"]:
+    """The rows of an epoch's batches: (S, B) for all members, or each one's own (K, S, B)."""
     size = recipe.program.batch_size
     if recipe.shared_order:
         return epoch_order(seed, epoch, n, size)
@@ -103,7 +103,7 @@ def run_members(
     length: int,
     state: ManyState,
     data: DeviceData,
-    order: Int[Array, "..."],
+    order: Int[Array, "... S B"],
     seeds: Seeds,
     own: Numbers,
     first: Any,
@@ -123,7 +123,8 @@ def run_members(
             member: TrainState, data: DeviceData, order: Array, seed: Array, own: Numbers
         ) -> Any:
             dropout = stream(seed, DROPOUT)
-            return step(bind(recipe, own), member, data, order, index, dropout)
+            rows = jax.lax.dynamic_index_in_dim(order, index, keepdims=False)
+            return step(bind(recipe, own), member, data, rows, index, dropout)
 
         return jax.vmap(one, in_axes=axes)(members, data, order, seeds, own)
 

@@ -1,7 +1,4 @@
-"""mlp-jax: the compiled epoch as `fit` runs it. It draws an epoch's order in the time measured.
-
-The order is the next epoch's, drawn beside this one's steps, as in the loop of `fit`.
-"""
+"""mlp-jax: the compiled epoch as `fit` runs it; its order is drawn in the time measured."""
 
 import time
 
@@ -14,10 +11,9 @@ from mlp_jax.bench.trainers.problem import LEARNING_RATE, Problem, Weights
 from mlp_jax.data import Split
 from mlp_jax.model.precision import PRECISIONS
 from mlp_jax.training.calls import compile_calls
-from mlp_jax.training.epoch import DeviceData, Program, epoch_order, initial_state, run_steps
+from mlp_jax.training.epoch import DeviceData, Program, epoch_order, initial_state, walk
 from mlp_jax.training.fitted import place
 from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.orders import Orders
 
 SEED = np.uint32(0)
 
@@ -26,7 +22,7 @@ def epoch_orders(problem: Problem, epochs: int) -> np.ndarray:
     """The rows in the order that mlp-jax draws for its epochs from 0 on, (epochs, N)."""
     point = problem.point
     drawn = [epoch_order(SEED, np.int32(k), point.rows, point.batch) for k in range(epochs)]
-    return np.stack([np.asarray(order)[: point.rows] for order in drawn])
+    return np.stack([np.asarray(order).reshape(-1)[: point.rows] for order in drawn])
 
 
 class Trainer(Contender):
@@ -45,10 +41,10 @@ class Trainer(Contender):
             self.policy.params,
             self.policy.products,
             doubt_updates=False,
-            branches=jax.default_backend() == "cpu",
+            guarded=False,
+            transposed=jax.default_backend() == "cpu",
         )
         self.data = self._placed(np.arange(point.rows))
-        self.drawn = Orders(SEED, point.rows, point.batch)
         self.start()
         with self.policy.active():
             self.calls = compile_calls(self.program, self.state, self.data, SEED)
@@ -72,8 +68,13 @@ class Trainer(Contender):
         order = np.concatenate([order, order[: -len(rows) % self.program.batch_size]])
         steps = len(order) // self.program.batch_size
         with self.policy.active():
-            self.state, _ = run_steps(
-                self.program, steps, self.state, self._placed(rows), order, SEED, np.int32(0)
+            self.state, _ = jax.jit(walk, static_argnums=0)(
+                self.program,
+                self.state,
+                self._placed(rows),
+                order.reshape(steps, -1),
+                np.int32(0),
+                SEED,
             )
 
     def epoch(self, number: int) -> dict[str, float]:
@@ -86,13 +87,11 @@ class Trainer(Contender):
         """The epoch of that number."""
         point, length = self.problem.point, next(iter(self.calls))
         with self.policy.active():
-            rows = self.drawn.of(order)
             for first in range(0, point.steps, length):
                 call = self.calls[min(length, point.steps - first)]
-                self.state, totals = call(self.state, self.data, rows, SEED, np.int32(first))
-                self.drawn.prepare((order + 1) % len(self.orders))
+                where = (SEED, np.int32(order), np.int32(first))
+                self.state, totals = call(self.state, self.data, *where)
                 jax.device_get((totals, self.state.alive))
-            self.drawn.wait()
 
     def weights(self) -> Weights:
         """From the state's parameters."""
