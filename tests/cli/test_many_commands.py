@@ -42,7 +42,7 @@ def test_several_shapes_run_by_successive_halving(mlp_jax, flowers, tmp_path):
         "--label-smoothing", "0,0.1", "--trials", "3", *SMALL, "--out", "s",
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert "4: 3 trials of 1 seed, 3 networks at once, 1 epochs" in done.out
+    assert "4: 3 trials of 1 seed, 3 networks at once, 1 epoch\n" in done.out
     epochs = [
         row["epochs"] for row in csv.DictReader((tmp_path / "s/sweep.csv").read_text().splitlines())
     ]

@@ -4,20 +4,19 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mlp_jax.files import write_json_atomic, write_text_atomic
-from mlp_jax.model.saved import save_model
+from mlp_jax.files import jsonl, write_text_atomic
 from mlp_jax.training.canvas import grid_of_axes, new_figure, plain_frame, save
 from mlp_jax.training.config import CONFIG_FILE, to_toml
-from mlp_jax.training.finish import MODEL, tested, trained_model
-from mlp_jax.training.folder import CHECK_FILE, TEST_FILE
+from mlp_jax.training.finish import finish
+from mlp_jax.training.folder import CHECK_FILE
+from mlp_jax.training.logs import METRICS_FILE
 from mlp_jax.training.many.sweep import Found, Scored
 from mlp_jax.training.setup import Parts
 
-SWEEP_CSV, SWEEP_PLOT, SWEEP_FILE = "sweep.csv", "sweep.png", "sweep.json"
+SWEEP_CSV, SWEEP_PLOT = "sweep.csv", "sweep.png"
 _SHOWN = 10  # rows of the table
 
 
@@ -104,20 +103,14 @@ def sweep_plot(ranked: list[Scored], columns: Columns, path: Path) -> None:
     save(figure, path)
 
 
-def leave_behind(
-    folder: Path, found: Found, parts: Parts, columns: Columns, asked: dict[str, Any]
-) -> dict[str, float]:
-    """Writes everything into the folder of the sweep; the best model's metrics on the test rows.
+def leave_behind(folder: Path, found: Found, parts: Parts, columns: Columns) -> dict[str, float]:
+    """Writes the ranking, and the best network as a run leaves it; its metrics on the test rows.
 
-    config.toml trains the best trial again by itself, sweep.json says what was searched.
+    parts: those of the best network.
     """
-    parts = parts._replace(loss=found.best.loss)
-    metrics, _ = tested(found.best, parts)
-    write_json_atomic(folder / SWEEP_FILE, asked)
     write_text_atomic(folder / CONFIG_FILE, to_toml(found.config))
     write_text_atomic(folder / CHECK_FILE, found.best.report.to_json())
+    write_text_atomic(folder / METRICS_FILE, "".join(map(jsonl, found.best.history)))
     write_text_atomic(folder / SWEEP_CSV, ranked_csv(found.ranked, columns))
     sweep_plot(found.ranked, columns, folder / SWEEP_PLOT)
-    write_json_atomic(folder / TEST_FILE, metrics)
-    save_model(folder / MODEL, trained_model(found.config, parts, found.best, metrics))
-    return metrics
+    return finish(folder, found.config, parts, found.best)
