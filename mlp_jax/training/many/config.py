@@ -1,5 +1,6 @@
 """The options of a sweep: those of a run, with ranges where a run has a number."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -7,13 +8,18 @@ from typing import Annotated
 
 import tyro
 
-from mlp_jax.errors import RunFolderError
+from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.training.config import TrainConfig, read_options, refuse_changes
 from mlp_jax.training.many.ranges import Range, parse_shapes
 from mlp_jax.training.options import SharedOptions, Words
 
 SWEEP_FILE = "sweep.toml"
-RANGED = ("learning_rate", "weight_decay", "dropout", "label_smoothing")
+RANGED = {  # what a number lies in: [low, high)
+    "learning_rate": (0.0, math.inf),
+    "weight_decay": (0.0, math.inf),
+    "dropout": (0.0, 1.0),
+    "label_smoothing": (0.0, 1.0),
+}
 MAY_CHANGE = ("checkpoint_every", "keep", "device", "data_dir")
 
 Text = Annotated[str, tyro.conf.arg(metavar="RANGE")]
@@ -48,12 +54,17 @@ class SweepConfig(SharedOptions):
     """networks a trial, for the spread"""
 
     def ranges(self) -> dict[str, Range]:
-        """What is drawn from, by name; InputError for what is no range."""
-        return {
-            name: Range.parse(f"--{name.replace('_', '-')}", text)
-            for name in RANGED
-            if (text := getattr(self, name)) is not None
-        }
+        """What is drawn from, by name; InputError for what is no range, or goes too far."""
+        found = {}
+        for name, (low, high) in RANGED.items():
+            text, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if text is None:
+                continue
+            found[name] = Range.parse(option, text)
+            if not all(low <= end < high for end in found[name].ends):
+                where = f"lies in [{low:g}, {high:g})"
+                raise InputError(f"The range {option} {text} goes too far: each number {where}.")
+        return found
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The widths of each shape; InputError for what is no width."""

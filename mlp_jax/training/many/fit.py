@@ -26,7 +26,7 @@ from mlp_jax.training.many.records import flat, histories
 from mlp_jax.training.many.together import BestWeights, ManyState, first_states
 from mlp_jax.training.many.vary import Recipe, Vary, check_vary, numbers
 from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.rows import Rows
+from mlp_jax.training.rows import Rows, check_seed
 from mlp_jax.training.settle import Settled, prove, settle
 from mlp_jax.training.snapshot import Position, Snapshot
 
@@ -138,8 +138,7 @@ def _check_seeds(seeds: Sequence[int]) -> None:
     if not len(seeds):
         raise InputError("Training needs at least 1 member: give a seed for each.")
     for seed in seeds:
-        if not 0 <= seed < 2**32:
-            raise InputError(f"A seed lies between 0 and 2^32 - 1, so {seed} cannot be one.")
+        check_seed(seed)
 
 
 def _member_weights(settled: Settled, given: Any, count: int) -> np.ndarray | None:

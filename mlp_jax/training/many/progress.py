@@ -68,7 +68,7 @@ class LegProgress:
         assert self._bar is not None
         self._best.note(end.metrics)
         training = int(np.asarray(end.state.members.alive)[: self._count].sum())
-        name = f"{training} of {self._count} train  best {self._best.metric}"
+        name = f"{training} of {self._count} training  best {self._best.metric.replace('_', ' ')}"
         loss = end.metrics["train_loss"]
         self._bar.update(end.epoch, 1.0, loss, name, self._best.value, self._speed)
 

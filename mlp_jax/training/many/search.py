@@ -23,8 +23,9 @@ from mlp_jax.training.many.config import (
     sweep_config,
 )
 from mlp_jax.training.many.memory import SHARE, free_memory
+from mlp_jax.training.many.picture import Columns
 from mlp_jax.training.many.progress import BestSoFar, LegProgress, counted
-from mlp_jax.training.many.results import SWEEP_CSV, Columns, leave_behind, ranked_table
+from mlp_jax.training.many.results import SWEEP_CSV, leave_behind, ranked_table
 from mlp_jax.training.many.sweep import Found, Leg, Search, draw_trials, sweep, trial_config
 from mlp_jax.training.run import digest, facts_at_the_end, facts_of
 from mlp_jax.training.setup import build, build_optimizer
@@ -85,7 +86,9 @@ class _Session:
         first = draw_trials(self._search, config.seed)[0]
         self._first = trial_config(self._base, first)
         self._parts = build(self._first)
-        self._columns = Columns(named_numbers(ranges), self._parts.metrics[0])
+        numbers = named_numbers(ranges)
+        logarithmic = tuple(name for name in numbers if ranges[name].log)
+        self._columns = Columns(numbers, logarithmic, self._parts.metrics[0], config.seeds)
         self._best = BestSoFar(self._columns.metric)
         self._stop: Callable[[], int | None] | None = None
         self._proofs = 0
@@ -196,4 +199,4 @@ def headline(leg: Leg) -> str:
     """What trains, in a line."""
     trials, seeds = counted(len(leg.trials), "trial"), counted(leg.seeds, "seed")
     networks, epochs = counted(leg.networks, "network"), counted(leg.epochs, "epoch")
-    return f"{leg.name}: {trials} of {seeds}, {networks} at once, {epochs}"
+    return f"{leg.name}: {trials} of {seeds}, {networks}, {epochs}"

@@ -21,6 +21,7 @@ from mlp_jax.training.many.config import named_numbers
 from mlp_jax.training.many.fit import fit_many
 from mlp_jax.training.many.fitted import FittedMany
 from mlp_jax.training.many.ranges import Range
+from mlp_jax.training.rows import check_seed
 from mlp_jax.training.setup import (
     Parts,
     build_loss,
@@ -102,7 +103,8 @@ class Found(NamedTuple):
 
 
 def draw_trials(search: Search, seed: int) -> list[Trial]:
-    """Random trials; every shape meets the same numbers."""
+    """Random trials; every shape meets the same numbers. InputError for what is no seed."""
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     drawn = {name: span.draw(rng, search.trials) for name, span in search.ranges.items()}
     return [
