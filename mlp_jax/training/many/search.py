@@ -90,7 +90,7 @@ class _Session:
         logarithmic = tuple(name for name in numbers if ranges[name].log)
         self._columns = Columns(numbers, logarithmic, self._parts.metrics[0], config.seeds)
         self._best = BestSoFar(self._columns.metric)
-        self._stop: Callable[[], int | None] | None = None
+        self._stop: Callable[[], int | None] = lambda: None
         self._proofs = 0
         self._facts = facts or {
             "started": run_folder.now(),
@@ -138,8 +138,6 @@ class _Session:
     def _checkpoints(self, leg: Leg, first: int) -> Checkpoints:
         """Where the networks of a leg from `first` on are saved, and read back from."""
         assert self.folder is not None
-        if self._stop is None:
-            self._stop = self._stack.enter_context(stop_requests())
         folder = self.folder / LEGS / f"{leg.rung}-{leg.name.replace(' ', '-')}-{first}"
         with as_run_folder_error("make the folder", folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -153,6 +151,7 @@ class _Session:
         self._proofs += 1
         if not report.ok or self._proofs > 1:
             return
+        self._stop = self._stack.enter_context(stop_requests())
         if self.folder is None:
             self.folder = new_folder(self.config.out, f"{Path(self.config.data).stem}-sweep")
             self._stack.enter_context(held(self.folder))
