@@ -67,7 +67,8 @@ class Checkpoints:
     Saves when `saving` says so, at the end, and when `stop` gives a signal, after which it raises
     StoppedError. The newest few stay, each with the best weights so far. Saving costs the
     training a copy of the state; a thread of its own checks and writes it. Raises RunFolderError
-    where it cannot be written, at the next call. `tell` is told of a damaged checkpoint.
+    where it cannot be written, at the next call. `tell` is told of a damaged checkpoint; `again`
+    is the command to go on with, else that of a run.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Checkpoints:
         saving: Saving,
         stop: Callable[[], int | None] = lambda: None,
         tell: Callable[[str], None] = warnings.warn,
+        again: str | None = None,
     ) -> None:
         self._run, self._saving, self._stop = run, saving, stop
+        self._again = again or f"mlp-jax train --resume {run}"
         self._worker = ThreadPoolExecutor(1, "checkpoints")
         self._manager = self._worker.submit(_open, run, saving.keep, tell)
         self._pending: Future[None] | None = None
@@ -95,7 +98,7 @@ class Checkpoints:
         if ends:
             self._settle()
         if number is not None and not last:
-            raise StoppedError(number, _stopped(number, step, self._run))
+            raise StoppedError(number, self._stopped(number, step))
 
     def restore(self, like: Any) -> Snapshot | None:
         """The newest snapshot that is whole, None where none was saved.
@@ -161,6 +164,10 @@ class Checkpoints:
         manager.save(step, args=_arguments(snapshot), force=True)
         seal(self._run / FOLDER / str(step))
 
+    def _stopped(self, number: int, step: int) -> str:
+        name = signal.Signals(number).name
+        return f"Stopped by {name} after step {step}, which is saved; go on with: {self._again}"
+
     def _settle(self) -> None:
         """Waits for the save under way, and raises what went wrong in it."""
         pending, self._pending = self._pending, None
@@ -180,14 +187,6 @@ def _reason(error: Exception) -> str:
     if "No space left" in text or getattr(error, "errno", None) == 28:
         return "the disk is full"
     return " ".join(text.split())[:200].rstrip(".") or type(error).__name__
-
-
-def _stopped(number: int, step: int, run: Path) -> str:
-    name = signal.Signals(number).name
-    return (
-        f"Stopped by {name} after step {step}, which is saved; go on with:"
-        f" mlp-jax train --resume {run}"
-    )
 
 
 def _weights(best: Best | None) -> Any:

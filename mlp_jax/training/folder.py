@@ -27,7 +27,8 @@ def check_folder(out: str | None) -> None:
         return
     if folder.is_dir() and all(path.name == LOCK_FILE for path in folder.iterdir()):
         return
-    content = "a run" if (folder / CONFIG_FILE).exists() else "something else"
+    marks = (CONFIG_FILE, FACTS_FILE)
+    content = "a run" if any((folder / name).exists() for name in marks) else "something else"
     raise RunFolderError(
         f"{folder} already holds {content}; "
         "give another --out, or none for a new folder under runs/."

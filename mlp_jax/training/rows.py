@@ -122,8 +122,7 @@ def check_numbers(
         raise InputError(
             f"A batch size lies between 1 and the {n} training rows, so {batch_size} cannot be."
         )
-    if not 0 <= seed < 2**32:
-        raise InputError(f"A seed lies between 0 and 2^32 - 1, so {seed} cannot be one.")
+    check_seed(seed)
     if patience is not None and patience < 1:
         raise InputError(f"Patience is at least 1 epoch, not {patience}.")
     if average is not None and not 0 < average < 1:
@@ -151,3 +150,9 @@ def row_weights(
         if each.shape != (n_classes,) or not np.all(np.isfinite(each)) or np.any(each < 0):
             raise InputError(f"Class weights are {n_classes} finite numbers, none negative.")
     return each[labels] if weights is None else weights * each[labels]
+
+
+def check_seed(seed: int) -> None:
+    """InputError for what is no seed."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"A seed lies between 0 and 2^32 - 1, so {seed} cannot be one.")

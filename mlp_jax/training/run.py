@@ -84,6 +84,11 @@ def resume(
     RunFolderError where the folder holds no run or another process is writing to it.
     """
     saved, facts = run_config(folder), run_folder.read_facts(folder)
+    if "sweep" in facts:
+        raise InputError(
+            f"{folder} holds a sweep; its best trial trains as a run by --config"
+            f" {folder / CONFIG_FILE}."
+        )
     config = resumed_config(saved, config, str(folder))
     if config.deterministic:
         ask_for_determinism()
@@ -146,7 +151,7 @@ class _Session:
                 save_model(self.folder / START, self.parts.start)
         write_text_atomic(self.folder / CONFIG_FILE, to_toml(self.config))
         write_text_atomic(self.folder / CHECK_FILE, report.to_json())
-        self._facts |= _facts(self.config, self.parts) | {"finished": None, "failed": None}
+        self._facts |= facts_of(self.config, self.parts) | {"finished": None, "failed": None}
         run_folder.write_facts(self.folder, self._facts)
 
     def checkpoints(self) -> Checkpoints:
@@ -199,15 +204,7 @@ class _Session:
                 f" {self.parts.metrics[0]}"
             )
         found = finish(self.folder, self.config, self.parts, fitted)
-        self._facts |= {
-            "finished": run_folder.now(),
-            "epochs": len(fitted.history),
-            "batch_size": fitted.program.batch_size,
-            "learning_rate": self.parts.optimizer.peak,
-            "weight_decay": self.parts.optimizer.decay,
-            "precision": fitted.precision.name,
-            "device": fitted.device.device_kind,
-        }
+        self._facts |= facts_at_the_end(self.parts, fitted)
         run_folder.write_facts(self.folder, self._facts)
         return Run(self.folder, fitted, found)
 
@@ -285,7 +282,7 @@ def digest(data: Prepared) -> str:
     return f"crc32:{total:08x}"
 
 
-def _facts(config: TrainConfig, parts: Parts) -> dict[str, Any]:
+def facts_of(config: TrainConfig, parts: Parts) -> dict[str, Any]:
     """What there is to know of a run before it trains."""
     data, n_in = parts.data, parts.data.inputs.n_features
     shapes = jax.eval_shape(lambda key: parts.network.init(key, n_in)[0], jax.random.key(0))
@@ -305,3 +302,16 @@ def _facts(config: TrainConfig, parts: Parts) -> dict[str, Any]:
         },
         "versions": versions(),
     }  # fmt: skip
+
+
+def facts_at_the_end(parts: Parts, fitted: Fitted) -> dict[str, Any]:
+    """What is known of a run once it has ended: above all what was chosen where no option said."""
+    return {
+        "finished": run_folder.now(),
+        "epochs": len(fitted.history),
+        "batch_size": fitted.program.batch_size,
+        "learning_rate": parts.optimizer.peak,
+        "weight_decay": parts.optimizer.decay,
+        "precision": fitted.precision.name,
+        "device": fitted.device.device_kind,
+    }

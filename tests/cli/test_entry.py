@@ -9,6 +9,7 @@ import mlp_jax as package
 from mlp_jax.cli import commands
 from mlp_jax.cli.start import use_compilation_cache
 from mlp_jax.training.config import TrainConfig
+from mlp_jax.training.many.config import SweepConfig
 
 
 def test_without_a_command_the_usage_is_shown(mlp_jax):
@@ -32,13 +33,15 @@ def test_help_has_an_example_and_fits_on_a_screen(mlp_jax, monkeypatch, command)
     assert (said.code, said.err) == (0, "")
     assert f"Example: mlp-jax {command} " in said.out
     lines = said.out.splitlines()
-    assert len(lines) <= (67 if command == "train" else 45)  # 49 options, a line each
+    most = {"train": 67, "sweep": 67}  # 49 options, a line each
+    assert len(lines) <= most.get(command, 45)
     assert all(len(line) <= 80 for line in lines if line.startswith("│"))
 
 
-def test_the_help_of_train_names_every_option(mlp_jax):
-    said = mlp_jax("train", "--help")
-    for name in TrainConfig.__dataclass_fields__:
+@pytest.mark.parametrize(("command", "record"), [("train", TrainConfig), ("sweep", SweepConfig)])
+def test_the_help_of_a_training_names_every_option(mlp_jax, command, record):
+    said = mlp_jax(command, "--help")
+    for name in record.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in said.out
     assert "--config" in said.out
 

@@ -10,6 +10,7 @@ from mlp_jax.backprop import Ensemble, Layer, Loss
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.judge import task_of
 from mlp_jax.training import diagnose
+from mlp_jax.training.checkpoints import Checkpoints
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import EpochEnd, Outcome
 from mlp_jax.training.many.fit import fit_many
@@ -34,6 +35,7 @@ def fit_ensemble(
     *,
     members: int,
     seed: int = 0,
+    checkpoints: Callable[[], Checkpoints] | None = None,
     callbacks: Sequence[Callable[[EpochEnd], bool | None]] = (),
     say: Callable[[str], None] = print,
     **options: Any,
@@ -41,12 +43,21 @@ def fit_ensemble(
     """`fit` of `members` networks with seeds of their own, as one network: an `Ensemble`.
 
     Callbacks see the figures of all (`ManyEpochEnd`) with the state and the last step of the first
-    member. A member that diverges is left out, and said; DivergedError where all do. options: as
-    `fit` takes them.
+    member. A member that diverges is left out, and said; DivergedError where all do. checkpoints
+    and options: as `fit` takes them; saved members train at once or not at all (InputError).
     """
 
     def told(callback: Callable[[EpochEnd], bool | None]) -> Callable[[ManyEpochEnd], bool | None]:
         return lambda end: callback(_of_first_member(end, seed))
+
+    def keeper(first: int, size: int) -> Checkpoints:
+        if size < members:
+            raise InputError(
+                f"{members} networks do not fit into memory at once, as the members of an ensemble"
+                " do; train fewer of them."
+            )
+        assert checkpoints is not None
+        return checkpoints()
 
     many = fit_many(
         network,
@@ -56,6 +67,7 @@ def fit_ensemble(
         seeds=ensemble_seeds(seed, members),
         seed=seed,
         callbacks=[told(callback) for callback in callbacks],
+        checkpoints=None if checkpoints is None else keeper,
         **options,
     )
     for sentence in many.failures.values():

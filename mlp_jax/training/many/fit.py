@@ -26,7 +26,7 @@ from mlp_jax.training.many.records import flat, histories
 from mlp_jax.training.many.together import BestWeights, ManyState, first_states
 from mlp_jax.training.many.vary import Recipe, Vary, check_vary, numbers
 from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.rows import Rows
+from mlp_jax.training.rows import Rows, check_seed
 from mlp_jax.training.settle import Settled, prove, settle
 from mlp_jax.training.snapshot import Position, Snapshot
 
@@ -61,7 +61,7 @@ def fit_many(
     tick: Callable[[int, float, float, float], None] | None = None,
     proved: Callable[[Report], None] | None = None,
     schedule_epochs: int | None = None,
-    checkpoints: Callable[[], Checkpoints] | None = None,
+    checkpoints: Callable[[int, int], Checkpoints] | None = None,
     started: Callable[[Position], None] | None = None,
 ) -> FittedMany:
     """Trains K = len(seeds) networks at once, after one proof; each as `fit` would by itself.
@@ -74,7 +74,8 @@ def fit_many(
     of `seed`; the first layer of all is then one product, and on a CPU this is much faster.
     memory: bytes that the members may take together, else half of what is free; where they need
     more, they train one chunk after another.  seed: of the rows held out, where validation is a
-    fraction. All other arguments are those of `fit`.
+    fraction.  checkpoints: given the number of a chunk's first member and how many train at once,
+    says where to save that chunk. All other arguments are those of `fit`.
 
     A member that diverges is masked and named in `failures`; the others go on. Raises what `fit`
     raises for bad input, and InputError for what cannot vary.
@@ -98,11 +99,6 @@ def fit_many(
         report = _proved(settled, recipe, vary, seeds, proved)
         placed, watched = settled.place()
         size = _chunk(recipe, settled, keeps_best, len(seeds), memory)
-        if checkpoints is not None and size < len(seeds):
-            raise InputError(
-                f"{len(seeds)} networks do not fit into memory at once, and only networks that"
-                " train at once can be saved; train fewer of them."
-            )
         parts = []
         for first in range(0, len(seeds), size):
             # A last chunk that is short repeats its last member: nothing is compiled anew.
@@ -116,7 +112,7 @@ def fit_many(
             snapshot = Snapshot(first_states(recipe, settled.rows.x.shape[1], keeps_best, *own))
             plan = plan._replace(first=first)
             if checkpoints is not None:
-                keeper = checkpoints()
+                keeper = checkpoints(first, size)
                 snapshot = keeper.restore(snapshot.state) or snapshot
                 plan = plan._replace(keep=keeper)
             if started is not None:
@@ -142,8 +138,7 @@ def _check_seeds(seeds: Sequence[int]) -> None:
     if not len(seeds):
         raise InputError("Training needs at least 1 member: give a seed for each.")
     for seed in seeds:
-        if not 0 <= seed < 2**32:
-            raise InputError(f"A seed lies between 0 and 2^32 - 1, so {seed} cannot be one.")
+        check_seed(seed)
 
 
 def _member_weights(settled: Settled, given: Any, count: int) -> np.ndarray | None:

@@ -42,6 +42,11 @@ class Range:
         """Whether there is one number to draw."""
         return len(self.choices) == 1
 
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The numbers between which all that are drawn lie, or the choices."""
+        return self.choices or (self.low, self.high)
+
     def draw(self, rng: np.random.Generator, n: int) -> list[float]:
         """n numbers."""
         if self.choices:

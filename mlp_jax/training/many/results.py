@@ -2,31 +2,19 @@
 
 import csv
 import io
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from mlp_jax.files import write_json_atomic, write_text_atomic
-from mlp_jax.model.saved import save_model
-from mlp_jax.training.canvas import grid_of_axes, new_figure, plain_frame, save
+from mlp_jax.files import jsonl, write_text_atomic
 from mlp_jax.training.config import CONFIG_FILE, to_toml
-from mlp_jax.training.finish import MODEL, tested, trained_model
-from mlp_jax.training.folder import CHECK_FILE, TEST_FILE
+from mlp_jax.training.finish import finish
+from mlp_jax.training.folder import CHECK_FILE
+from mlp_jax.training.logs import METRICS_FILE
+from mlp_jax.training.many.picture import Columns, sweep_plot
 from mlp_jax.training.many.sweep import Found, Scored
 from mlp_jax.training.setup import Parts
 
-SWEEP_CSV, SWEEP_PLOT, SWEEP_FILE = "sweep.csv", "sweep.png", "sweep.json"
+SWEEP_CSV, SWEEP_PLOT = "sweep.csv", "sweep.png"
 _SHOWN = 10  # rows of the table
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The names of a sweep's columns: the numbers that were drawn, then the metric."""
-
-    numbers: tuple[str, ...]
-    metric: str
 
 
 def ranked_csv(ranked: list[Scored], columns: Columns) -> str:
@@ -54,7 +42,8 @@ def ranked_table(ranked: list[Scored], columns: Columns) -> str:
     from rich.table import Table
 
     grid = Table(box=SIMPLE_HEAD, show_edge=False)
-    for name in ("rank", "hidden", *columns.numbers, "epochs", columns.metric, "±"):
+    spread = ("±",) if columns.seeds > 1 else ()
+    for name in ("rank", "hidden", *columns.numbers, "epochs", columns.metric, *spread):
         grid.add_column(name.replace("_", " "), justify="right")
     for rank, one in enumerate(ranked[:_SHOWN], start=1):
         failed = f" ({one.diverged} diverged)" if one.diverged else ""
@@ -64,7 +53,7 @@ def ranked_table(ranked: list[Scored], columns: Columns) -> str:
             *(f"{one.trial.values[name]:.3g}" for name in columns.numbers),
             str(one.epochs),
             f"{one.mean:.4f}{failed}",
-            f"{one.spread:.4f}",
+            *(f"{one.spread:.4f}" for _ in spread),
         )
     text = io.StringIO()
     Console(file=text, width=100).print(grid)
@@ -73,51 +62,14 @@ def ranked_table(ranked: list[Scored], columns: Columns) -> str:
     return "\n".join([*lines, f"and {rest} more in {SWEEP_CSV}"] if rest > 0 else lines)
 
 
-def sweep_plot(ranked: list[Scored], columns: Columns, path: Path) -> None:
-    """The metric over each number that was drawn, a mark a trial with its spread over the seeds."""
-    names = columns.numbers or ("rank",)
-    figure = new_figure(4.2 * min(len(names), 2), 3.2 * -(-len(names) // 2))
-    shapes = sorted({one.trial.hidden for one in ranked})
-    for axes, name in zip(grid_of_axes(figure, len(names), min(len(names), 2)), names, strict=True):
-        values: list[float] = []
-        for shape in shapes:
-            own = [(k, o) for k, o in enumerate(ranked, 1) if o.trial.hidden == shape]
-            known = [(k, one) for k, one in own if np.isfinite(one.mean)]
-            xs = [one.trial.values.get(name, k) for k, one in known]
-            label = "-".join(map(str, shape)) if len(shapes) > 1 else None
-            axes.errorbar(
-                xs,
-                [one.mean for _, one in known],
-                [one.spread for _, one in known],
-                fmt="o",
-                markersize=4,
-                linewidth=0.8,
-                label=label,
-            )
-            values += xs
-        if values and min(values) > 0 and max(values) / min(values) >= 30:
-            axes.set_xscale("log")
-        axes.set(xlabel=name.replace("_", " "), ylabel=f"validation {columns.metric}")
-        if len(shapes) > 1:
-            axes.legend(frameon=False, fontsize=9)
-        plain_frame(axes)
-    save(figure, path)
+def leave_behind(folder: Path, found: Found, parts: Parts, columns: Columns) -> dict[str, float]:
+    """Writes the ranking, and the best network as a run leaves it; its metrics on the test rows.
 
-
-def leave_behind(
-    folder: Path, found: Found, parts: Parts, columns: Columns, asked: dict[str, Any]
-) -> dict[str, float]:
-    """Writes everything into the folder of the sweep; the best model's metrics on the test rows.
-
-    config.toml trains the best trial again by itself, sweep.json says what was searched.
+    parts: those of the best network.
     """
-    parts = parts._replace(loss=found.best.loss)
-    metrics, _ = tested(found.best, parts)
-    write_json_atomic(folder / SWEEP_FILE, asked)
     write_text_atomic(folder / CONFIG_FILE, to_toml(found.config))
     write_text_atomic(folder / CHECK_FILE, found.best.report.to_json())
+    write_text_atomic(folder / METRICS_FILE, "".join(map(jsonl, found.best.history)))
     write_text_atomic(folder / SWEEP_CSV, ranked_csv(found.ranked, columns))
     sweep_plot(found.ranked, columns, folder / SWEEP_PLOT)
-    write_json_atomic(folder / TEST_FILE, metrics)
-    save_model(folder / MODEL, trained_model(found.config, parts, found.best, metrics))
-    return metrics
+    return finish(folder, found.config, parts, found.best)

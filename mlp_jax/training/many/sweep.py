@@ -6,20 +6,22 @@ third of all shapes together goes on.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.metrics import higher_is_better
-from mlp_jax.proof import Report
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.fitted import Fitted
+from mlp_jax.training.many.config import named_numbers
 from mlp_jax.training.many.fit import fit_many
 from mlp_jax.training.many.fitted import FittedMany
 from mlp_jax.training.many.ranges import Range
+from mlp_jax.training.rows import check_seed
 from mlp_jax.training.setup import (
     Parts,
     build_loss,
@@ -55,6 +57,29 @@ class Trial(NamedTuple):
     values: dict[str, float]
 
 
+class Leg(NamedTuple):
+    """What trains together: the trials of one shape that are left at a rung (from 1)."""
+
+    rung: int
+    shape: Shape
+    trials: tuple[Trial, ...]
+    seeds: int
+    epochs: int
+
+    @property
+    def networks(self) -> int:
+        """How many networks that is."""
+        return len(self.trials) * self.seeds
+
+    @property
+    def name(self) -> str:
+        """The shape in words."""
+        return "-".join(map(str, self.shape)) or "no hidden layer"
+
+
+Watch = Callable[[Leg], AbstractContextManager[Mapping[str, Any]]]
+
+
 class Scored(NamedTuple):
     """How a trial did: the metric's mean and spread over the seeds that did not diverge.
 
@@ -78,7 +103,8 @@ class Found(NamedTuple):
 
 
 def draw_trials(search: Search, seed: int) -> list[Trial]:
-    """Random trials; every shape meets the same numbers."""
+    """Random trials; every shape meets the same numbers. InputError for what is no seed."""
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     drawn = {name: span.draw(rng, search.trials) for name, span in search.ranges.items()}
     return [
@@ -100,26 +126,28 @@ def sweep(
     search: Search,
     config: TrainConfig,
     parts: Parts,
-    say: Callable[[str], None] = print,
-    proved: Callable[[Report], None] | None = None,
+    watch: Watch = lambda _: nullcontext({}),
 ) -> Found:
     """Trains and ranks the trials by the first metric on the validation rows.
 
+    watch: surrounds each leg, and gives what `fit_many` is told besides: checkpoints, callbacks.
     DivergedError where every trial diverges, InputError where there are no validation rows.
     """
     if parts.data.validation is None:
         raise InputError("A sweep chooses by validation rows: give --validation 0.1, say.")
     left, done = draw_trials(search, config.seed), dict[int, Scored]()
     best: tuple[Scored, FittedMany, int] | None = None
-    for epochs in (lengths := rungs(config.epochs, len(search.shapes), len(left))):
+    lengths = rungs(config.epochs, len(search.shapes), len(left))
+    for number, epochs in enumerate(lengths, start=1):
         best = None
         rung: list[Scored] = []
         for shape in search.shapes:
-            own = [trial for trial in left if trial.hidden == shape]
+            own = tuple(trial for trial in left if trial.hidden == shape)
             if not own:
                 continue
-            say(_headline(shape, own, search.seeds, epochs))
-            many = _train(search, replace(config, epochs=epochs), parts, own, proved)
+            leg = Leg(number, shape, own, search.seeds, epochs)
+            with watch(leg) as told:
+                many = _train(search, replace(config, epochs=epochs), parts, leg, told)
             for place, trial in enumerate(own):
                 scored, member = _scored(search, trial, epochs, many, place, parts.metrics[0])
                 rung.append(scored)
@@ -127,7 +155,7 @@ def sweep(
                     best = (scored, many, member)
         rung.sort(key=lambda scored: -scored.score)
         done |= {scored.trial.number: scored for scored in rung}
-        if epochs != lengths[-1]:
+        if number < len(lengths):
             left = [scored.trial for scored in rung[: max(len(rung) // KEPT, 1)]]
     assert best is not None
     scored, many, member = best
@@ -142,24 +170,16 @@ def trial_config(config: TrainConfig, trial: Trial) -> TrainConfig:
     return replace(config, hidden=trial.hidden, **trial.values)  # type: ignore[arg-type]
 
 
-def _headline(shape: Shape, trials: Sequence[Trial], seeds: int, epochs: int) -> str:
-    widths = "-".join(map(str, shape)) or "no hidden layer"
-    return (
-        f"{widths}: {len(trials)} trials of {seeds} seed{'s' if seeds > 1 else ''},"
-        f" {len(trials) * seeds} networks at once, {epochs} epochs"
-    )
-
-
 def _train(
     search: Search,
     config: TrainConfig,
     parts: Parts,
-    trials: Sequence[Trial],
-    proved: Callable[[Report], None] | None,
+    leg: Leg,
+    told: Mapping[str, Any],
 ) -> FittedMany:
-    """The trials of one shape, each seed of each a member, in the order of the trials."""
-    varied = {name for name, span in search.ranges.items() if not span.fixed}
-    start = trial_config(config, trials[0])
+    """The trials of a leg, each seed of each a member, in the order of the trials."""
+    varied = named_numbers(search.ranges)
+    start = trial_config(config, leg.trials[0])
     network = build_network(
         replace(start, dropout=start.dropout or (0.5 if "dropout" in varied else 0.0)),
         parts.loss,
@@ -176,9 +196,9 @@ def _train(
         loss,
         optimizer,
         parts.data.train,
-        seeds=[(config.seed + k) % 2**32 for _ in trials for k in range(search.seeds)],
+        seeds=[(config.seed + k) % 2**32 for _ in leg.trials for k in range(search.seeds)],
         vary={
-            name: [trial.values[name] for trial in trials for _ in range(search.seeds)]
+            name: [trial.values[name] for trial in leg.trials for _ in range(search.seeds)]
             for name in sorted(varied)
         },
         shared_order=True,
@@ -195,7 +215,7 @@ def _train(
         average=config.average,
         precision=config.precision,
         device=config.device,
-        proved=proved,
+        **told,
     )
 
 
