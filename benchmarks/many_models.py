@@ -28,7 +28,7 @@ from mlp_jax.backprop import get_loss, mlp
 from mlp_jax.data import Split, fit_scaling
 from mlp_jax.training import Optimizer
 from mlp_jax.training.calls import compile_calls
-from mlp_jax.training.epoch import Program, epoch_order, initial_state
+from mlp_jax.training.epoch import Program, initial_state
 from mlp_jax.training.fitted import place
 from mlp_jax.training.many.together import first_states, orders, run_members
 from mlp_jax.training.many.vary import Numbers, Recipe
@@ -44,11 +44,11 @@ def images() -> tuple[np.ndarray, np.ndarray]:
     return x, rng.integers(0, 10, ROWS).astype(np.int32)
 
 
-def program(branches: bool) -> Program:
+def program(alone: bool) -> Program:
     optimizer = Optimizer("adam", 1e-3).build(STEPS)
     loss = get_loss("softmax_cross_entropy")
-    how = {"doubt_updates": False, "branches": branches}
-    return Program(mlp(HIDDEN, 10), loss, optimizer, BATCH, **how)
+    by_itself = {"guarded": False, "transposed": True} if alone else {}
+    return Program(mlp(HIDDEN, 10), loss, optimizer, BATCH, doubt_updates=False, **by_itself)
 
 
 def rows() -> Any:
@@ -83,10 +83,9 @@ def alone() -> Callable[[], int]:
     box = {"state": state}
 
     def epoch() -> int:
-        order = epoch_order(seed, np.int32(1), ROWS, BATCH)
         for first in range(0, STEPS, length):
             call = calls[min(length, STEPS - first)]
-            box["state"], _ = call(box["state"], data, order, seed, np.int32(first))
+            box["state"], _ = call(box["state"], data, seed, np.int32(1), np.int32(first))
         jax.block_until_ready(box["state"])
         return ROWS
 
