@@ -22,6 +22,7 @@ from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
 
 BATCH_SIZE = 64
+HELD_TWICE = 1 << 26  # parameters above which a call must reuse the memory of the state before it
 
 
 class Settled(NamedTuple):
@@ -132,7 +133,10 @@ def settle(
     steps = (schedule_epochs or epochs) * -(-len(rows) // batch_size)
     build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
     build = optax.with_extra_args_support(build)
-    named = isinstance(optimizer, Optimizer) and not optimizer.full_batch
+    named = optimizer if isinstance(optimizer, Optimizer) else None
+    guarded = named is None or named.full_batch
+    guarded = guarded or _parameters(network, rows.x.shape[1]) > HELD_TWICE
+    elementwise = named is not None and not named.knows_matrices
     program = Program(
         network,
         loss,
@@ -141,9 +145,9 @@ def settle(
         policy.params,
         policy.products,
         average,
-        doubt_updates=not isinstance(optimizer, Optimizer),
-        guarded=not named,
-        transposed=chosen.platform == "cpu" and named and not optimizer.knows_matrices,
+        doubt_updates=named is None,
+        guarded=guarded,
+        transposed=chosen.platform == "cpu" and elementwise and not guarded,
     )
     return Settled(
         program,
@@ -160,6 +164,12 @@ def settle(
         policy,
         chosen,
     )
+
+
+def _parameters(network: Layer, n_in: int) -> int:
+    """P, counted without drawing any."""
+    params, _ = jax.eval_shape(lambda key: network.init(key, n_in), jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def _judges(

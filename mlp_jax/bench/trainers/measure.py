@@ -20,6 +20,7 @@ from mlp_jax.bench.trainers.grid import Point
 from mlp_jax.bench.trainers.judge import LENGTHS, Judge
 from mlp_jax.bench.trainers.problem import TRIAL_STEPS, Problem, make_problem, save_problem
 from mlp_jax.bench.trainers.processes import AbsentError, ContenderProcess, threads
+from mlp_jax.bench.trainers.serve import SAMPLE
 
 Say = Callable[[str], None]
 
@@ -59,6 +60,7 @@ def bench_trainers(
         "machine": describe(packages=TRAINERS, gpu=gpu),
         "threads": threads(),
         "rounds": rounds,
+        "seconds_a_sample_at_least": SAMPLE,
         "trial_steps": TRIAL_STEPS,
         "contenders": {entrant.name: asdict(entrant) for entrant in entrants},
         "points": found,

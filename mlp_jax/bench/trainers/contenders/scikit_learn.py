@@ -48,14 +48,19 @@ class Trainer(Contender):
 
     def start(self) -> None:
         """A new `fit` over all rows, waiting for its first order."""
-        self._begin(np.arange(self.problem.point.rows))
+        self._make()
+        self.thread = threading.Thread(target=self._fit, daemon=True)
+        self.thread.start()
+        self._wait()
 
     def trial(self, rows: np.ndarray) -> None:
-        """A `fit` over the rows of the trial."""
-        self._begin(rows)
-        self.train(np.arange(len(rows)))
+        """A `partial_fit` a batch: a batch need not have all classes, as a `fit` would ask for."""
+        self._make()
+        for batch in self.batches(rows):
+            self._partial_fit(batch)
 
-    def _begin(self, rows: np.ndarray) -> None:
+    def _make(self) -> None:
+        """The model at the problem's weights."""
         self._stop()
         problem, point = self.problem, self.problem.point
         self.order = _GivenOrder()
@@ -72,30 +77,25 @@ class Trainer(Contender):
             n_iter_no_change=10**9,
             random_state=self.order,
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._allocate()
+        _, one_of_each = np.unique(self.y, return_index=True)
+        self._partial_fit(one_of_each)  # makes the arrays
+        del self.model._optimizer
         for layer, (W, b) in enumerate(problem.weights):
             self.model.coefs_[layer][...] = W
             self.model.intercepts_[layer][...] = b
-        self.thread = threading.Thread(target=self._fit, args=(rows,), daemon=True)
-        self.thread.start()
-        self._wait()
 
-    def _allocate(self) -> None:
-        """A single epoch on two rows of each class makes the arrays; `fit` makes a new Adam."""
-        classes = np.unique(self.y)
-        rows = np.array([np.flatnonzero(self.y == c)[0] for c in classes])
+    def _partial_fit(self, rows: np.ndarray) -> None:
         self.order.orders.put(np.arange(len(rows)))
-        self.model.partial_fit(self.x[rows], self.y[rows], classes=classes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.model.partial_fit(self.x[rows], self.y[rows], classes=np.unique(self.y))
         self.order.ended.get()
 
-    def _fit(self, rows: np.ndarray) -> None:
+    def _fit(self) -> None:
         try:
-            whole = len(rows) == len(self.x) and rows[0] == 0
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self.model.fit(*((self.x, self.y) if whole else (self.x[rows], self.y[rows])))
+                self.model.fit(self.x, self.y)
         except BaseException as error:  # handed to the thread that waits
             self.order.ended.put(error)
 
@@ -118,3 +118,4 @@ class Trainer(Contender):
         if self.thread is not None:
             self.order.orders.put(_END)
             self.thread.join()
+            self.thread = None
