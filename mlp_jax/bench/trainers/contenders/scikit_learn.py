@@ -56,6 +56,7 @@ class Trainer(Contender):
     def trial(self, rows: np.ndarray) -> None:
         """A `partial_fit` a batch: a batch need not have all classes, as a `fit` would ask for."""
         self._make()
+        self.model.warm_start = False
         for batch in self.batches(rows):
             self._partial_fit(batch)
 
