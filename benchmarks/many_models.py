@@ -22,9 +22,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from machine import describe, median_and_quartiles
 
 from mlp_jax.backprop import get_loss, mlp
+from mlp_jax.bench.machine import describe, median_and_quartiles
 from mlp_jax.data import Split, fit_scaling
 from mlp_jax.training import Optimizer
 from mlp_jax.training.calls import compile_calls

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from mlp_jax.bench.machine import machine_title
 from mlp_jax.training.canvas import INK, PALE, PathLike, grid_of_axes, new_figure, plain_frame, save
 
 if TYPE_CHECKING:
@@ -97,6 +98,12 @@ def draw_result(result: dict[str, Any], path: PathLike) -> None:
     figure = new_figure(4.6 * columns + 1.2, 3.4 * rows)
     for axes, point in zip(grid_of_axes(figure, len(points), columns), points, strict=True):
         _panel(axes, result, point)
+    figure.supxlabel(
+        f"an epoch of training with Adam, median and quartiles of {result['rounds']} rounds; "
+        f"squares: a JAX scan, circles: not.  {machine_title(result['machine'])}",
+        fontsize=9,
+        color=INK,
+    )
     save(figure, path)
 
 
