@@ -10,13 +10,31 @@ from mlp_jax.backprop.gradient import (
     loss_with_manual_gradient,
     value_and_grad,
 )
+from mlp_jax.backprop.gram import gram_matrix, tangent_kernel, tape_of_outputs
 from mlp_jax.backprop.initializers import INITIALIZERS
 from mlp_jax.backprop.losses import LOSSES, Loss, get_loss
+from mlp_jax.backprop.moments import (
+    GradientNoise,
+    NoiseAverage,
+    gradient_noise,
+    second_moment,
+    signal_to_noise,
+    variance,
+)
 from mlp_jax.backprop.network import NORMS, Residual, Sequential, mlp
 from mlp_jax.backprop.normalization import BatchNorm, LayerNorm, RMSNorm
 from mlp_jax.backprop.records import LookUp, OuterProduct, PerExample, Tape, contract
 from mlp_jax.backprop.regularizers import Dropout
 from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.statistics import (
+    Clipped,
+    clip_per_example,
+    per_example_gradient,
+    per_example_gradients,
+    squared_norms,
+    squared_norms_by_layer,
+    squared_norms_by_parameter,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -26,13 +44,16 @@ __all__ = [
     "Activation",
     "BatchNorm",
     "Categories",
+    "Clipped",
     "Dense",
     "Dropout",
     "Ensemble",
+    "GradientNoise",
     "Layer",
     "LayerNorm",
     "LookUp",
     "Loss",
+    "NoiseAverage",
     "OuterProduct",
     "PerExample",
     "RMSNorm",
@@ -40,10 +61,23 @@ __all__ = [
     "Sequential",
     "Tape",
     "apply",
+    "clip_per_example",
     "contract",
     "get_loss",
+    "gradient_noise",
+    "gram_matrix",
     "loss_and_tape",
     "loss_with_manual_gradient",
     "mlp",
+    "per_example_gradient",
+    "per_example_gradients",
+    "second_moment",
+    "signal_to_noise",
+    "squared_norms",
+    "squared_norms_by_layer",
+    "squared_norms_by_parameter",
+    "tangent_kernel",
+    "tape_of_outputs",
     "value_and_grad",
+    "variance",
 ]

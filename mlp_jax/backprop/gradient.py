@@ -169,6 +169,15 @@ def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callabl
     return f
 
 
+def known_state(network: Layer, state: Any) -> Any:
+    """The state, or that of a network that keeps none; InputError where one is missing."""
+    if state is not None:
+        return state
+    if network.has_state:
+        raise InputError("This network keeps running figures: pass the state=… of its training.")
+    return network.without_state()
+
+
 def apply(
     network: Layer,
     params: Any,
@@ -180,12 +189,7 @@ def apply(
     mask: Bool[Array, " N"] | None = None,
 ) -> Float[Array, "N C"]:
     """The network's output, in inference unless `train`. JAX itself can differentiate it."""
-    if state is None:
-        if network.has_state:
-            raise InputError(
-                "This network keeps running figures: pass the state=… of its training."
-            )
-        state = network.without_state()
+    state = known_state(network, state)
     _check_key(network, train, key)
     return network.forward(params, state, x, train=train, key=key, mask=mask)[0]
 

@@ -1,7 +1,18 @@
 """The tape: what the backward pass leaves behind for every parameter, before it is summed.
 
 A record says what one example's gradient is without forming it. The tree of records has the shape
-of the parameter tree, and the gradient is one of the things that it gives.
+of the parameter tree, and the gradient is one of the things that it gives. The others, of one
+parameter with N examples' gradients gₙ (`statistics.py` puts the parameters together):
+
+    ============== ===================== ============ ========================
+    \\              OuterProduct          PerExample   LookUp
+    ============== ===================== ============ ========================
+    gₙ             aₙ ⊗ δₙ               gₙ           1ₖ ⊗ δₙ, k = indexₙ
+    Σ cₙgₙ         Aᵀ(c ⊙ Δ)             Gᵀc          rows of c ⊙ Δ summed
+    ‖gₙ‖²          ‖aₙ‖²‖δₙ‖²            ‖gₙ‖²        ‖δₙ‖² where a row is taken
+    Σ cₙgₙ²        (A∘A)ᵀ(c ⊙ Δ∘Δ)       (G∘G)ᵀc      rows of c ⊙ Δ∘Δ summed
+    ⟨gₙ, gₘ⟩       AAᵀ ∘ ΔΔᵀ             GGᵀ          [kₙ = kₘ] ∘ ΔΔᵀ
+    ============== ===================== ============ ========================
 """
 
 from dataclasses import dataclass
@@ -9,9 +20,32 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.layer import accumulator, grad_bias, grad_weight, grad_weight_transposed
+
+
+def wide(values: Float[Array, "N J"]) -> Float[Array, "N J"]:
+    """The values in the type in which they are summed."""
+    return values.astype(accumulator(values))
+
+
+def squared_lengths(rows: Float[Array, "N J"]) -> Float[Array, " N"]:
+    """‖rowₙ‖² of every row, in float32 or wider.
+
+    The sum is a product with ones: on a CPU, XLA's own sum along a row adds one number at a time.
+    """
+    squares = wide(rows) ** 2
+    ones = jnp.ones(rows.shape[1], squares.dtype)
+    return jnp.matmul(squares, ones, precision=lax.Precision.HIGHEST)
+
+
+def products(rows: Float[Array, "N J"], others: Float[Array, "M J"]) -> Float[Array, "N M"]:
+    """⟨rowₙ, otherₘ⟩ of every pair, rows · othersᵀ."""
+    over_features = (((1,), (1,)), ((), ()))
+    return lax.dot_general(rows, others, over_features, preferred_element_type=accumulator(rows))
 
 
 class OuterProduct(NamedTuple):
@@ -24,6 +58,22 @@ class OuterProduct(NamedTuple):
         """Σₙ cₙ aₙ ⊗ δₙ = Aᵀ(c ⊙ Δ), equation 3."""
         return grad_weight(self.a, self.delta, c)
 
+    def gradients(self) -> Float[Array, "N I J"]:
+        """aₙ ⊗ δₙ, formed."""
+        return wide(self.a)[:, :, None] * wide(self.delta)[:, None, :]
+
+    def squared_norms(self) -> Float[Array, " N"]:
+        """‖aₙ ⊗ δₙ‖² = ‖aₙ‖²‖δₙ‖² (Goodfellow 2015, §4)."""
+        return squared_lengths(self.a) * squared_lengths(self.delta)
+
+    def second_moment(self, c: Float[Array, " N"] | None) -> Float[Array, "I J"]:
+        """Σₙ cₙ (aₙ ⊗ δₙ)² = (A∘A)ᵀ(c ⊙ Δ∘Δ) (Dangel 2020, appendix A.1)."""
+        return grad_weight(wide(self.a) ** 2, wide(self.delta) ** 2, c)
+
+    def gram(self, other: "OuterProduct") -> Float[Array, "N M"]:
+        """⟨aₙ ⊗ δₙ, aₘ ⊗ δₘ⟩ = ⟨aₙ, aₘ⟩⟨δₙ, δₘ⟩: AAᵀ ∘ ΔΔᵀ."""
+        return products(self.a, other.a) * products(self.delta, other.delta)
+
 
 class PerExample(NamedTuple):
     """A small parameter, bias, scale or shift: one example's gradient is gₙ. g (N, J)."""
@@ -33,6 +83,22 @@ class PerExample(NamedTuple):
     def contract(self, c: Float[Array, " N"] | None) -> Float[Array, " J"]:
         """Σₙ cₙ gₙ = Gᵀc."""
         return grad_bias(self.g, c)
+
+    def gradients(self) -> Float[Array, "N J"]:
+        """gₙ."""
+        return wide(self.g)
+
+    def squared_norms(self) -> Float[Array, " N"]:
+        """‖gₙ‖²."""
+        return squared_lengths(self.g)
+
+    def second_moment(self, c: Float[Array, " N"] | None) -> Float[Array, " J"]:
+        """Σₙ cₙ gₙ² = (G∘G)ᵀc."""
+        return grad_bias(wide(self.g) ** 2, c)
+
+    def gram(self, other: "PerExample") -> Float[Array, "N M"]:
+        """⟨gₙ, gₘ⟩: GGᵀ."""
+        return products(self.g, other.g)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["index", "delta"], meta_fields=["n_rows"])
@@ -50,11 +116,40 @@ class LookUp:
 
     def contract(self, c: Float[Array, " N"] | None) -> Float[Array, "K D"]:
         """Σₙ cₙ 1ₖ ⊗ δₙ: row k is the sum of cₙ δₙ over the examples that took it, equation 3."""
-        total = accumulator(self.delta)
-        weighted = self.delta.astype(total)
+        return self._gathered(wide(self.delta), c)
+
+    def gradients(self) -> Float[Array, "N K D"]:
+        """1ₖ ⊗ δₙ, formed."""
+        rows = jnp.arange(1, self.n_rows + 1, dtype=self.index.dtype)
+        hot = (self.index[:, None] == rows[None, :]).astype(accumulator(self.delta))
+        return hot[:, :, None] * wide(self.delta)[:, None, :]
+
+    def squared_norms(self) -> Float[Array, " N"]:
+        """‖1ₖ ⊗ δₙ‖² = ‖δₙ‖², and 0 for an example that took no row."""
+        lengths = squared_lengths(self.delta)
+        return jnp.where(self._took(), lengths, jnp.zeros_like(lengths))
+
+    def second_moment(self, c: Float[Array, " N"] | None) -> Float[Array, "K D"]:
+        """Σₙ cₙ (1ₖ ⊗ δₙ)²: row k is the sum of cₙ δₙ² over the examples that took it."""
+        return self._gathered(wide(self.delta) ** 2, c)
+
+    def gram(self, other: "LookUp") -> Float[Array, "N M"]:
+        """⟨1ₖ ⊗ δₙ, 1ₗ ⊗ δₘ⟩ = [k = l]⟨δₙ, δₘ⟩: examples that took different rows share nothing."""
+        same = (self.index[:, None] == other.index[None, :]) & self._took()[:, None]
+        inner = products(self.delta, other.delta)
+        return jnp.where(same, inner, jnp.zeros_like(inner))
+
+    def _took(self) -> Bool[Array, " N"]:
+        """Which examples took a row."""
+        return (self.index >= 1) & (self.index <= self.n_rows)
+
+    def _gathered(
+        self, values: Float[Array, "N D"], c: Float[Array, " N"] | None
+    ) -> Float[Array, "K D"]:
+        """Row k: the sum of cₙ valuesₙ over the examples that took it."""
         if c is not None:
-            weighted = c[:, None].astype(total) * weighted
-        return jax.ops.segment_sum(weighted, self.index, self.n_rows + 1)[1:]
+            values = c[:, None].astype(values.dtype) * values
+        return jax.ops.segment_sum(values, self.index, self.n_rows + 1)[1:]
 
 
 Record = OuterProduct | PerExample | LookUp

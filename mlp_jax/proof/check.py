@@ -1,7 +1,8 @@
 """`check_gradients`: four independent witnesses against the hand-written backward pass.
 
 1. local: every equation of every layer against `jax.vjp` of that layer, at its own inputs.
-2. whole: the full gradient against `jax.grad`, per parameter.
+2. whole: the full gradient against `jax.grad`, per parameter; where the network does not couple
+   the examples, their norms and second moment from the tape against `jax.vmap(jax.grad)` as well.
 3. differences: central differences along random directions, in float64.
 4. loops: sampled entries against the scalar index equations, in float64 without JAX.
 
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from mlp_jax.backprop import Layer, Loss
+from mlp_jax.backprop import Layer, Loss, second_moment, squared_norms_by_parameter
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.backprop.records import contract_transposed, transposed
 from mlp_jax.errors import InputError
@@ -95,9 +96,12 @@ def _witnesses(
             observe(network, log), loss, train, weights, state, x, y, c, mask, key
         )
 
-        def objective(candidate: Any) -> Array:
+        def each(candidate: Any) -> Array:
             output = network.forward(candidate, state, x, train=train, key=key, mask=mask)[0]
-            return c @ loss.value(output.astype(c.dtype), y)
+            return loss.value(output.astype(c.dtype), y)
+
+        def objective(candidate: Any) -> Array:
+            return c @ each(candidate)
 
         as_trained: list[Any] = []
         if differentiate is forward_backward:
@@ -106,6 +110,10 @@ def _witnesses(
             )
             turned = contract_transposed(trained.records, None)
             as_trained = [alone, transposed(turned)]
+        statistics: tuple[Any, ...] = ()
+        if dtype == "float64" and not tape.weighted:
+            ours = squared_norms_by_parameter(tape), second_moment(tape, c)
+            statistics = (ours, oracles.example_statistics(each, params, c))
         slopes = None
         if directions is not None:
             steps = jnp.asarray(STEPS, c.dtype)
@@ -115,6 +123,7 @@ def _witnesses(
             "grads": grads,
             "as_trained": as_trained,
             "records": tape.records,
+            "statistics": statistics,
             "seen": {path: _arrays(log[path]) for path, _ in layers},
             "local": oracles.local_gradients(layers, log, None if coupled else c),
             "loss": oracles.loss_gradient(loss, log[()], y, c, coupled),
@@ -161,6 +170,9 @@ def _comparisons(
         yield "local", row
     for gradient in (grads, *found["as_trained"]):
         for row in compare.whole_comparisons(found["whole"], gradient, found["records"], used):
+            yield "whole", row
+    if found["statistics"]:
+        for row in compare.statistic_comparisons(layers, *found["statistics"]):
             yield "whole", row
     if directions is not None:
         for row in compare.difference_comparisons(found["slopes"], grads, directions):

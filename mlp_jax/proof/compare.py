@@ -156,6 +156,23 @@ def whole_comparisons(
         yield Comparison(path, oracles.parameter_equation(keys[-1].key), ours, value, size)
 
 
+def statistic_comparisons(
+    layers: list[tuple[Path, Layer]], ours: tuple[Any, Any], expected: tuple[Any, Any]
+) -> Iterator[Comparison]:
+    """The statistics of single examples, a layer's parameters side by side, from the loss down."""
+    simple = [path for path, layer in reversed(layers) if not layer.children]
+    for equation, mine, theirs in zip(
+        (oracles.EXAMPLE_NORMS, oracles.SECOND_MOMENT), ours, expected, strict=True
+    ):
+        for path in simple:
+            if jax.tree.leaves(at(theirs, path)):
+                yield Comparison(path, equation, _flat(at(mine, path)), _flat(at(theirs, path)))
+
+
+def _flat(tree: Any) -> np.ndarray:
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
 def difference_comparisons(slopes: np.ndarray, grads: Any, directions: Any) -> Iterator[Comparison]:
     """Witness 3: slopes (D, H) against ⟨∇E, v⟩ over ‖∇E‖‖v‖, ‖v‖ = 1.
 

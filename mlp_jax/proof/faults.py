@@ -39,6 +39,7 @@ from mlp_jax.proof.oracles import (
     EQUATION_1,
     EQUATION_2,
     EQUATION_3,
+    EXAMPLE_NORMS,
     FORWARD,
     INPUT,
     NORM,
@@ -109,6 +110,17 @@ class _BiasAveraged(Dense):
     def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = _backward(super(), params, residual, grad_a_next, need)
         return grad_a, records | {"b": PerExample(records["b"].g / grad_a_next.shape[0])}
+
+
+class _BiasNormForgotten(Dense):
+    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+        grad_a, records = _backward(super(), params, residual, grad_a_next, need)
+        return grad_a, records | {"b": _WithoutNorm(records["b"].g)}
+
+
+class _WithoutNorm(PerExample):
+    def squared_norms(self) -> Array:
+        return jnp.zeros_like(super().squared_norms())
 
 
 class _BiasNotAdded(Dense):
@@ -285,6 +297,9 @@ FAULTS: dict[str, Fault] = {
         "the bias gradient averaged once more", Dense, _BiasAveraged, "Dense", BIAS),
     "bias_not_added": Fault(
         "the forward pass without its bias", Dense, _BiasNotAdded, "Dense", FORWARD),
+    "bias_norm_forgotten": Fault(
+        "the norm of each example's gradient without the bias",
+        Dense, _BiasNormForgotten, "Dense", EXAMPLE_NORMS),
     "mean_twice": Fault("1/N in the loss gradient as well", Loss, _MeanTwice, "loss", SEED),
     "mean_forgotten": Fault(
         "equation 3 without the weights c", None, _mean_forgotten, "Dense", EQUATION_3),

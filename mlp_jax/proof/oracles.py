@@ -27,6 +27,8 @@ INPUT = "∇a"
 CHAIN = "chain rule"
 VALUE = "E = Σ c E"
 SEED = "∇s"
+EXAMPLE_NORMS = "‖gₙ‖²"
+SECOND_MOMENT = "Σ cₙ gₙ²"
 
 
 def parameter_equation(name: str) -> str:
@@ -105,6 +107,21 @@ def loss_gradient(
     output = root.a_next.astype(c.dtype)
     each, pull_back = jax.vjp(lambda s: loss.value(s, y), output)
     return each, pull_back(c if coupled else jnp.ones_like(c))[0]
+
+
+def example_statistics(each: Callable[[Any], Array], params: Any, c: Float[Array, " N"]) -> Any:
+    """(‖gₙ‖² (N,), Σ cₙgₙ²) of each parameter, from every gₙ formed: `jax.vmap` of `jax.grad`.
+
+    each: params -> Eₙ (N,), the whole batch's, so that what a batch draws once stays the same;
+    Eₙ is then picked by a unit vector.
+    """
+
+    def one(hot: Float[Array, " N"]) -> Any:
+        return jax.grad(lambda candidate: hot @ each(candidate))(params)
+
+    gradients = jax.vmap(one)(jnp.eye(c.shape[0], dtype=c.dtype))
+    norms = jax.tree.map(lambda g: jnp.sum(g**2, axis=tuple(range(1, g.ndim))), gradients)
+    return norms, jax.tree.map(lambda g: jnp.tensordot(c, g**2, 1), gradients)
 
 
 def central_differences(

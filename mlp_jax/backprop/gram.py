@@ -1,0 +1,116 @@
+"""Inner products of examples' gradients: Gram matrix, influence, the neural tangent kernel.
+
+⟨gₙ, gₘ⟩ is the sum over the layers of ⟨aₙ, aₘ⟩⟨δₙ, δₘ⟩, one more ⟨δₙ, δₘ⟩ for the bias: products of
+N rows with N rows of width I and of width J, where the gradients themselves have width IJ.
+
+Letters: N and M examples, C outputs, gₙ the gradient of example n over all parameters.
+"""
+
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mlp_jax.backprop.gradient import known_state
+from mlp_jax.backprop.records import Tape, is_record
+from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.statistics import count, own_records, summed
+from mlp_jax.errors import InputError
+
+_BANDS = 4
+
+
+def gram_matrix(tape: Tape, other: Tape | None = None) -> Float[Array, "N M"]:
+    """K = Σ_layers (AAᵀ + 1) ∘ (ΔΔᵀ), K[n, m] = ⟨gₙ, gₘ⟩; of two tapes, gₙ of the first.
+
+    Between a training and a test tape it is the influence of one training example on the loss of
+    one test example, to first order, by a step of gradient descent at rate 1 (Pruthi 2020,
+    "TracIn", who sum it over checkpoints, each times its learning rate). Within one tape it is
+    symmetric to the last bit, and little more than half of it is computed.
+
+    InputError where the tapes are of different networks.
+    """
+    if other is None:
+        return _within(tape)
+    if _shapes(tape) != _shapes(other):
+        raise InputError("The two tapes are of different networks: their parameters do not match.")
+    return _between_tapes(tape, other)
+
+
+def _shapes(tape: Tape) -> tuple[Any, list[Any]]:
+    leaves, structure = jax.tree.flatten(own_records(tape))
+    return structure, [leaf.shape[1:] for leaf in leaves]
+
+
+def _between(records: Any, others: Any) -> Float[Array, "N M"]:
+    return summed(jax.tree.map(lambda r, o: r.gram(o), records, others, is_leaf=is_record))
+
+
+@jax.jit
+def _between_tapes(tape: Tape, other: Tape) -> Float[Array, "N M"]:
+    return _between(own_records(tape), own_records(other))
+
+
+@jax.jit
+def _within(tape: Tape) -> Float[Array, "N N"]:
+    """The upper triangle in bands of rows, each from its diagonal on, then mirrored."""
+    records = own_records(tape)
+    n = count(records)
+    edges = [n * band // _BANDS for band in range(_BANDS + 1)]
+    bands = []
+    for first, end in pairwise(edges):
+        rows = jax.tree.map(lambda leaf, first=first, end=end: leaf[first:end], records)
+        onwards = jax.tree.map(lambda leaf, first=first: leaf[first:], records)
+        bands.append(jnp.pad(_between(rows, onwards), ((0, 0), (first, 0))))
+    upper = jnp.triu(jnp.concatenate(bands))
+    return upper + jnp.triu(upper, 1).T
+
+
+def tape_of_outputs(
+    network: Layer, params: Any, x: Float[Array, "N I"], *, state: Any = None
+) -> Tape:
+    """The tape of the outputs themselves, in inference: N·C rows, row nC + c is ∂s_c(xₙ)/∂θ.
+
+    One forward pass, and a backward pass seeded by the c-th unit vector for each output c. What
+    statistics takes a tape takes this one: its squared norms are those of the Jacobian's rows.
+    """
+    return _tape_of_outputs(network, params, known_state(network, state), x)
+
+
+@partial(jax.jit, static_argnums=0)
+def _tape_of_outputs(network: Layer, params: Any, state: Any, x: Float[Array, "N I"]) -> Tape:
+    output, _, residual = network.forward(params, state, x, train=False, key=None, mask=None)
+    n, n_outputs = output.shape
+
+    def records_of(seed: Float[Array, " C"]) -> Any:
+        seeds = jnp.broadcast_to(seed[None, :], output.shape)
+        return network.backward(params, residual, seeds, need_grad_a=False)[1]
+
+    records = jax.vmap(records_of, out_axes=1)(jnp.eye(n_outputs, dtype=output.dtype))
+    flat = jax.tree.map(lambda v: v.reshape(n * n_outputs, *v.shape[2:]), records)
+    return Tape(flat)
+
+
+def tangent_kernel(
+    network: Layer,
+    params: Any,
+    x: Float[Array, "N I"],
+    other: Float[Array, "M I"] | None = None,
+    *,
+    state: Any = None,
+) -> Float[Array, "N M C C"]:
+    """The empirical neural tangent kernel K[n, m, c, d] = ⟨∂s_c(xₙ)/∂θ, ∂s_d(xₘ)/∂θ⟩, in inference.
+
+    Jacot 2018, between x and `other`, or x and itself: the Gram form for each pair of
+    outputs, Σ_layers (AAᵀ + 1) ∘ (Δ_cΔ_dᵀ), where Δ_c comes of the backward pass seeded by output
+    c. No Jacobian (N, C, P) is formed; the inputs of each layer are held C times.
+    """
+    tape = tape_of_outputs(network, params, x, state=state)
+    beside = None if other is None else tape_of_outputs(network, params, other, state=state)
+    n_outputs = network.width_out(x.shape[1])
+    flat = gram_matrix(tape, beside)
+    n, m = flat.shape[0] // n_outputs, flat.shape[1] // n_outputs
+    return flat.reshape(n, n_outputs, m, n_outputs).transpose(0, 2, 1, 3)
