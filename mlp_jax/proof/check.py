@@ -92,9 +92,8 @@ def _witnesses(
         key = jax.random.key(seed)
         log: dict[Path, Seen] = {}
         weights = cast_weights(params, jnp.bfloat16) if dtype == "bfloat16" else params
-        value, _, grads, tape = differentiate(
-            observe(network, log), loss, train, weights, state, x, y, c, mask, key
-        )
+        arguments = (loss, train, weights, state, x, y, c, mask, key)
+        value, _, grads, tape = differentiate(observe(network, log), *arguments)
 
         def each(candidate: Any) -> Array:
             output = network.forward(candidate, state, x, train=train, key=key, mask=mask)[0]
@@ -103,13 +102,7 @@ def _witnesses(
         def objective(candidate: Any) -> Array:
             return c @ each(candidate)
 
-        as_trained: list[Any] = []
-        if differentiate is forward_backward:
-            *_, alone, trained = forward_backward(
-                network, loss, train, weights, state, x, y, c, mask, key, per_example=False
-            )
-            turned = contract_transposed(trained.records, None)
-            as_trained = [alone, transposed(turned)]
+        trained = differentiate is forward_backward
         statistics: tuple[Any, ...] = ()
         if dtype == "float64" and not tape.weighted:
             ours = squared_norms_by_parameter(tape), second_moment(tape, c)
@@ -121,7 +114,7 @@ def _witnesses(
         return {
             "value": value,
             "grads": grads,
-            "as_trained": as_trained,
+            "as_trained": _as_trained(network, *arguments) if trained else [],
             "records": tape.records,
             "statistics": statistics,
             "seen": {path: _arrays(log[path]) for path, _ in layers},
@@ -132,6 +125,12 @@ def _witnesses(
         }
 
     return run
+
+
+def _as_trained(*arguments: Any) -> list[Any]:
+    """The gradient of the pass that holds no tape, and by the transposed form of equation 3."""
+    *_, grads, tape = forward_backward(*arguments, per_example=False)
+    return [grads, transposed(contract_transposed(tape.records, None))]
 
 
 def _arrays(seen: Seen) -> tuple[Any, ...]:
