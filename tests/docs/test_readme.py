@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 README = Path(__file__).parents[2] / "README.md"
@@ -41,9 +42,32 @@ def test_fit_reaches_a_good_accuracy_on_digits():
 
 
 def test_there_is_no_block_of_python_that_no_test_runs():
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
 
 
 @pytest.mark.parametrize("command", ["train", "check", "explain", "datasets"])
 def test_every_command_is_in_the_table(command):
     assert f"| `mlp-jax {command}` |" in README.read_text(encoding="utf-8")
+
+
+def test_the_tape_gives_norms_and_a_clipped_sum_that_jax_confirms():
+    scope, said = run(BLOCKS[2])
+    assert re.fullmatch(r"longest [0-9.]+, noise scale [0-9]+\n", said)
+    network, loss_of, params = (scope[name] for name in ("network", "loss_of", "params"))
+
+    def one(x, y):
+        def objective(candidate):
+            output = network.forward(
+                candidate, network.without_state(), x[None], train=False, key=None, mask=None
+            )[0]
+            return loss_of.value(output, y[None])[0]
+
+        return jax.grad(objective)(params)
+
+    each = jax.tree.leaves(jax.vmap(one)(scope["x"], scope["y"]))
+    norms = sum((leaf**2).reshape(256, -1).sum(axis=1) for leaf in each) ** 0.5
+    assert np.asarray(scope["norms"]) == pytest.approx(np.asarray(norms), rel=1e-5)
+    factors = 1 / norms.clip(1.0)
+    for ours, leaf in zip(jax.tree.leaves(scope["clipped"].grads), each, strict=True):
+        expected = (factors.reshape(-1, *[1] * (leaf.ndim - 1)) * leaf).sum(axis=0)
+        assert np.asarray(ours) == pytest.approx(np.asarray(expected), rel=1e-4, abs=1e-4)
