@@ -2,6 +2,11 @@
 
 from mlp_jax.backprop.activations import ACTIVATIONS
 from mlp_jax.backprop.columns import Categories
+from mlp_jax.backprop.curvature import (
+    gauss_newton_diagonal,
+    gauss_newton_product,
+    hessian_product,
+)
 from mlp_jax.backprop.dense import Activation, Dense
 from mlp_jax.backprop.ensemble import Ensemble
 from mlp_jax.backprop.gradient import (
@@ -11,6 +16,7 @@ from mlp_jax.backprop.gradient import (
     value_and_grad,
 )
 from mlp_jax.backprop.gram import gram_matrix, tangent_kernel, tape_of_outputs
+from mlp_jax.backprop.hessians import hessian_root
 from mlp_jax.backprop.initializers import INITIALIZERS
 from mlp_jax.backprop.losses import LOSSES, Loss, get_loss
 from mlp_jax.backprop.moments import (
@@ -63,9 +69,13 @@ __all__ = [
     "apply",
     "clip_per_example",
     "contract",
+    "gauss_newton_diagonal",
+    "gauss_newton_product",
     "get_loss",
     "gradient_noise",
     "gram_matrix",
+    "hessian_product",
+    "hessian_root",
     "loss_and_tape",
     "loss_with_manual_gradient",
     "mlp",

@@ -83,7 +83,7 @@ def _check_key(network: Layer, train: bool, key: Array | None) -> None:
         raise InputError("Dropout in training mode needs a random key: pass key=….")
 
 
-def _arguments(
+def checked_arguments(
     network: Layer,
     loss: Loss,
     train: bool,
@@ -136,7 +136,7 @@ def loss_and_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable
         mask: Bool[Given, " N"] | None = None,
         key: Array | None = None,
     ) -> Any:
-        arguments = _arguments(network, loss, train, params, x, y, state, weights, mask, key)
+        arguments = checked_arguments(network, loss, train, params, x, y, state, weights, mask, key)
         value, new_state, grads, tape = _with_tape(*arguments)
         return ((value, new_state) if network.has_state else value), grads, tape
 
@@ -162,7 +162,7 @@ def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callabl
         mask: Bool[Given, " N"] | None = None,
         key: Array | None = None,
     ) -> Any:
-        arguments = _arguments(network, loss, train, params, x, y, state, weights, mask, key)
+        arguments = checked_arguments(network, loss, train, params, x, y, state, weights, mask, key)
         value, new_state, grads = _without_tape(*arguments)
         return ((value, new_state) if network.has_state else value), grads
 
