@@ -2,6 +2,7 @@
 
 from mlp_jax.backprop.activations import ACTIVATIONS
 from mlp_jax.backprop.columns import Categories
+from mlp_jax.backprop.curvature_tape import expected_tape, loss_and_sampled_tape
 from mlp_jax.backprop.dense import Activation, Dense
 from mlp_jax.backprop.ensemble import Ensemble
 from mlp_jax.backprop.gradient import (
@@ -12,6 +13,7 @@ from mlp_jax.backprop.gradient import (
 )
 from mlp_jax.backprop.gram import gram_matrix, tangent_kernel, tape_of_outputs
 from mlp_jax.backprop.initializers import INITIALIZERS
+from mlp_jax.backprop.kronecker import KroneckerFactors, kronecker_factors
 from mlp_jax.backprop.losses import LOSSES, Loss, get_loss
 from mlp_jax.backprop.moments import (
     GradientNoise,
@@ -50,6 +52,7 @@ __all__ = [
     "Dropout",
     "Ensemble",
     "GradientNoise",
+    "KroneckerFactors",
     "Layer",
     "LayerNorm",
     "LookUp",
@@ -66,9 +69,12 @@ __all__ = [
     "contract",
     "curvature_root",
     "drawn_gradient",
+    "expected_tape",
     "get_loss",
     "gradient_noise",
     "gram_matrix",
+    "kronecker_factors",
+    "loss_and_sampled_tape",
     "loss_and_tape",
     "loss_with_manual_gradient",
     "mlp",
