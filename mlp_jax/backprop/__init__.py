@@ -6,6 +6,7 @@ from mlp_jax.backprop.curvature import (
     gauss_newton_diagonal,
     gauss_newton_product,
     hessian_product,
+    sampled_gauss_newton_diagonal,
 )
 from mlp_jax.backprop.curvature_tape import expected_tape, loss_and_sampled_tape
 from mlp_jax.backprop.dense import Activation, Dense
@@ -90,6 +91,7 @@ __all__ = [
     "mlp",
     "per_example_gradient",
     "per_example_gradients",
+    "sampled_gauss_newton_diagonal",
     "second_moment",
     "signal_to_noise",
     "squared_norms",

@@ -9,6 +9,7 @@ Jacobian of the output of example n and ∇²Eₙ (C, C) the Hessian of its loss
 has no negative eigenvalue where the loss is convex. Neither matrix is formed.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,7 @@ from mlp_jax.backprop.gradient import Given, checked_arguments, forward_backward
 from mlp_jax.backprop.hessians import check_convex, hessian_root
 from mlp_jax.backprop.losses import Loss
 from mlp_jax.backprop.records import PerExample, Record, contract, is_record, wide
+from mlp_jax.backprop.sampling import distribution, drawn_gradient
 from mlp_jax.backprop.specification import Layer
 from mlp_jax.backprop.statistics import by_parameter
 from mlp_jax.errors import InputError
@@ -120,11 +122,7 @@ def gauss_newton_diagonal(network: Layer, loss: Loss, *, train: bool = True) -> 
     training mode, where no example's gradient is its own, and for a loss without curvature.
     """
     check_convex(loss)
-    if train and network.couples_examples:
-        raise InputError(
-            "Batch norm in training mode mixes the examples, so the Gauss-Newton matrix is no sum"
-            " over them: take train=False, or a network without batch norm."
-        )
+    _check_apart(network, train)
 
     def f(
         params: Any,
@@ -135,15 +133,54 @@ def gauss_newton_diagonal(network: Layer, loss: Loss, *, train: bool = True) -> 
         weights: Float[Given, " N"] | None = None,
         key: Array | None = None,
     ) -> Any:
-        return _diagonal(
-            *checked_arguments(network, loss, train, params, x, y, state, weights, None, key)
-        )
+        arguments = checked_arguments(network, loss, train, params, x, y, state, weights, None, key)
+        return _diagonal(None, *arguments)
 
     return f
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+def sampled_gauss_newton_diagonal(
+    network: Layer, loss: Loss, *, samples: int = 1, train: bool = True
+) -> Callable[..., Any]:
+    """f(params, x, y, draw, *, state, weights, key) -> an estimate of the diagonal, without bias.
+
+    Dangel 2020, DiagGGN-MC: each backward pass starts from ∇s at targets that the random key `draw`
+    takes from the model's own distribution, whose second moment is ∇²Eₙ (`sampling.py`); `samples`
+    of them are averaged. One sample costs one backward pass whatever C is. Otherwise as
+    `gauss_newton_diagonal`. InputError for a loss that is no −log likelihood.
+    """
+    distribution(loss)
+    _check_apart(network, train)
+    if samples < 1:
+        raise InputError(f"The diagonal is estimated from at least 1 sample, not {samples}.")
+
+    def f(
+        params: Any,
+        x: Float[Given, "N I"],
+        y: Given,
+        draw: Array,
+        *,
+        state: Any = None,
+        weights: Float[Given, " N"] | None = None,
+        key: Array | None = None,
+    ) -> Any:
+        arguments = checked_arguments(network, loss, train, params, x, y, state, weights, None, key)
+        return _diagonal(jax.random.split(draw, samples), *arguments)
+
+    return f
+
+
+def _check_apart(network: Layer, train: bool) -> None:
+    if train and network.couples_examples:
+        raise InputError(
+            "Batch norm in training mode mixes the examples, so the Gauss-Newton matrix is no sum"
+            " over them: take train=False, or a network without batch norm."
+        )
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
 def _diagonal(
+    draws: Array | None,
     network: Layer,
     loss: Loss,
     train: bool,
@@ -156,7 +193,12 @@ def _diagonal(
     key: Array | None,
 ) -> Any:
     output, _, residual = network.forward(params, state, x, train=train, key=key, mask=mask)
-    seeds = hessian_root(loss, output.astype(c.dtype), y)
+    output = output.astype(c.dtype)
+    if draws is None:
+        seeds = hessian_root(loss, output, y)
+    else:
+        drawn = jax.vmap(lambda draw: drawn_gradient(loss, output, draw))(draws)
+        seeds = drawn / math.sqrt(len(draws))
     return summed_second_moment(network, params, residual, seeds, c)
 
 

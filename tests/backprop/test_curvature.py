@@ -21,6 +21,7 @@ from mlp_jax.backprop import (
     get_loss,
     hessian_product,
     mlp,
+    sampled_gauss_newton_diagonal,
 )
 from mlp_jax.errors import InputError
 
@@ -137,6 +138,39 @@ def test_float32_agrees_with_float64_to_its_rounding():
         assert_agree(found, (*expected, wide.times(wide.hessian())), "float32")
 
 
+@pytest.mark.parametrize("loss", LOSSES[:-1])
+@pytest.mark.usefixtures("x64")
+def test_sampled_diagonals_tend_to_the_exact_one(loss):
+    """Within five standard errors of the mean of 40 independent estimates, every entry."""
+    case = Case(loss=loss)
+    f = sampled_gauss_newton_diagonal(case.network, case.loss, samples=25)
+    draws = jax.random.split(jax.random.key(7), 40)
+    sample = jax.vmap(lambda draw: f(case.params, case.x, case.y, draw, weights=case.weights))
+    found, expected = (jax.tree.leaves(tree) for tree in (sample(draws), case.diagonal()))
+    for each, exact in zip(found, expected, strict=True):
+        spread = np.std(each, axis=0, ddof=1) / np.sqrt(len(draws))
+        assert (np.abs(np.mean(each, axis=0) - exact) <= 5 * spread).all()
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_mean_over_all_targets_is_the_exact_diagonal():
+    """Σ_k p_k (Jᵀ∇s(k))², the gradient at each label k in turn."""
+    case = Case(n=1)
+    p = jax.nn.softmax(case.output(case.flat)[0])
+    terms = []
+    for label in range(C):
+        case.y = jnp.full(1, label)
+        terms.append(p[label] * jax.grad(case.value)(case.flat) ** 2)
+    assert_agree(case.diagonal(), case.unravel(sum(terms)))
+
+
+def test_sampling_is_refused_where_it_means_nothing():
+    with pytest.raises(InputError, match="no distribution to draw targets from"):
+        sampled_gauss_newton_diagonal(NETWORKS["dense"], get_loss("huber"))
+    with pytest.raises(InputError, match="at least 1 sample, not 0"):
+        sampled_gauss_newton_diagonal(NETWORKS["dense"], get_loss("squared_error"), samples=0)
+
+
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "hinge", "focal"])
 def test_losses_without_curvature_are_refused_before_anything_is_computed(loss):
     for kind in (gauss_newton_diagonal, gauss_newton_product):
@@ -151,8 +185,9 @@ def test_the_hessian_of_a_loss_that_is_not_convex_is_its_hessian():
 
 
 def test_the_diagonal_refuses_batch_norm_in_training_mode():
-    with pytest.raises(InputError, match="Batch norm in training mode mixes the examples"):
-        gauss_newton_diagonal(NETWORKS["batch norm"], get_loss("squared_error"))
+    for kind in (gauss_newton_diagonal, sampled_gauss_newton_diagonal):
+        with pytest.raises(InputError, match="Batch norm in training mode mixes the examples"):
+            kind(NETWORKS["batch norm"], get_loss("squared_error"))
 
 
 def test_a_vector_of_another_shape_is_refused():
