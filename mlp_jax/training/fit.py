@@ -49,6 +49,7 @@ def fit(
     checkpoints: Callable[[], Checkpoints] | None = None,
     started: Callable[[Position], None] | None = None,
     start: tuple[Any, Any] | None = None,
+    diagnostics: bool = False,
 ) -> Fitted:
     """Trains `network` on rows x (N, I), y, after proving its gradient; returns a `Fitted`.
 
@@ -70,6 +71,7 @@ def fit(
     checkpoints: called after the proof, gives where to save to; where they hold a snapshot the
     training goes on from it. started: is told where it starts. start: parameters and state to
     start from, as the network's `init` gives them, with None at a child that starts afresh.
+    diagnostics: measure the gradient's noise scale after every epoch, into `history`.
 
     Raises InputError for data or options that do not fit, ProofError where the gradient fails the
     proof, DivergedError where a step is not finite, DeviceError where the device is missing.
@@ -108,6 +110,7 @@ def fit(
         tick,
         target_scaling=target_scaling,
         select=select,
+        diagnostics=diagnostics,
     )
     with policy.active(), jax.default_device(settled.device):
         state = initial_state(program, plan.seed, rows.x.shape[1], start)
