@@ -13,8 +13,9 @@ from mlp_jax.backprop.dense import Activation
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, Seen, at, observe, path_name, walk
-from mlp_jax.training.batches import DeviceData, rows_at, take_batch
-from mlp_jax.training.program import DROPOUT, Program, Seed, TrainState, stream
+from mlp_jax.training.batches import Batch, DeviceData, rows_at
+from mlp_jax.training.importance import next_batch
+from mlp_jax.training.program import Keys, Program, Seed, TrainState
 
 
 class StepLook(NamedTuple):
@@ -25,11 +26,26 @@ class StepLook(NamedTuple):
     dead: dict[Path, Array]
 
 
+@partial(jax.jit, static_argnums=0)
+def _batch_at(
+    program: Program,
+    state: TrainState,
+    data: DeviceData,
+    seed: Seed,
+    epoch: Any,
+    index: Any,
+    draws: Array,
+) -> Batch:
+    n, size = data.x.shape[0], program.batch_size
+    (rows,) = rows_at(seed, epoch, n, size, index, 1, program.pool)
+    return next_batch(program, state.params, state.layer_state, data, rows, index, draws)
+
+
 def _observed_pass(
     program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: Any, index: Any
 ) -> tuple[Any, dict[Path, Seen], Array]:
-    (rows,) = rows_at(seed, epoch, data.x.shape[0], program.batch_size, index, 1)
-    batch = take_batch(program, data, rows, index)
+    dropout, draws = Keys.of(seed).at(state.step)
+    batch = _batch_at(program, state, data, seed, epoch, index, draws)
     log: dict[Path, Seen] = {}
     value, _, grads, _ = forward_backward(
         observe(program.network, log),
@@ -41,7 +57,7 @@ def _observed_pass(
         batch.y,
         batch.c,
         batch.mask,
-        jax.random.fold_in(stream(seed, DROPOUT), state.step),
+        dropout,
         per_example=False,
     )
     return grads, log, value
