@@ -40,6 +40,7 @@ def fit(
     select: Select = "last",
     monitor: str | None = None,
     average: float | None = None,
+    importance: int | None = None,
     precision: str | None = None,
     device: str | None = None,
     callbacks: Sequence[Callable[[EpochEnd], bool | None]] = (),
@@ -63,6 +64,7 @@ def fit(
     patience: stop after so many epochs without a better monitor, and return the best weights.
     select: "best" returns them without stopping early, where there are validation rows.
     average: decay of an exponential moving average of the weights, which then is what is judged.
+    importance: draw each batch from a pool of so many, by the size of the gradients.
     precision: "float32", "tf32", "bf16", "float64"; device: "cpu", "gpu".
     callbacks get an `EpochEnd` after each epoch; tick is called after every compiled call; proved
     is given the report of the proof before the first step.
@@ -94,6 +96,7 @@ def fit(
         select=select,
         monitor=monitor,
         average=average,
+        importance=importance,
         precision=precision,
         device=device,
         schedule_epochs=schedule_epochs,

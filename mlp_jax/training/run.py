@@ -231,6 +231,7 @@ def _run(session: _Session) -> Run:
             "patience": config.patience,
             "select": _selection(config),
             "average": config.average,
+            "importance": config.importance,
             "precision": config.precision,
             "device": config.device,
             "callbacks": [session.after_epoch],
