@@ -26,6 +26,7 @@ from mlp_jax.backprop.moments import (
     GradientNoise,
     NoiseAverage,
     gradient_noise,
+    gradient_noise_by_layer,
     second_moment,
     signal_to_noise,
     variance,
@@ -34,7 +35,7 @@ from mlp_jax.backprop.network import NORMS, Residual, Sequential, mlp
 from mlp_jax.backprop.normalization import BatchNorm, LayerNorm, RMSNorm
 from mlp_jax.backprop.records import LookUp, OuterProduct, PerExample, Tape, contract
 from mlp_jax.backprop.regularizers import Dropout
-from mlp_jax.backprop.sampling import curvature_root, drawn_gradient
+from mlp_jax.backprop.sampling import drawn_gradient
 from mlp_jax.backprop.specification import Layer
 from mlp_jax.backprop.statistics import (
     Clipped,
@@ -74,13 +75,13 @@ __all__ = [
     "apply",
     "clip_per_example",
     "contract",
-    "curvature_root",
     "drawn_gradient",
     "expected_tape",
     "gauss_newton_diagonal",
     "gauss_newton_product",
     "get_loss",
     "gradient_noise",
+    "gradient_noise_by_layer",
     "gram_matrix",
     "hessian_product",
     "hessian_root",

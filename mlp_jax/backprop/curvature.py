@@ -24,7 +24,7 @@ from mlp_jax.backprop.gradient import Given, checked_arguments, forward_backward
 from mlp_jax.backprop.hessians import check_convex, hessian_root
 from mlp_jax.backprop.losses import Loss
 from mlp_jax.backprop.records import PerExample, Record, contract, is_record, wide
-from mlp_jax.backprop.sampling import distribution, drawn_gradient
+from mlp_jax.backprop.sampling import check_distribution, drawn_gradient
 from mlp_jax.backprop.specification import Layer
 from mlp_jax.backprop.statistics import by_parameter
 from mlp_jax.errors import InputError
@@ -149,7 +149,7 @@ def sampled_gauss_newton_diagonal(
     of them are averaged. One sample costs one backward pass whatever C is. Otherwise as
     `gauss_newton_diagonal`. InputError for a loss that is no −log likelihood.
     """
-    distribution(loss)
+    check_distribution(loss)
     _check_apart(network, train)
     if samples < 1:
         raise InputError(f"The diagonal is estimated from at least 1 sample, not {samples}.")

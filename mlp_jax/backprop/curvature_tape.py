@@ -1,11 +1,11 @@
 """Tapes of the curvature: backward passes that start from the loss's own distribution.
 
 The tape of a loss holds δ at the true targets. Here δ comes of gradients whose second moment is
-H = ∂²E/∂s² of the output: one at a target drawn from the model, or C of them that have the
+H = ∂²E/∂s² of the output: one at a target drawn from the model, or as many as have the
 expectation. What statistics takes a tape takes these, and says of the generalized Gauss-Newton
 matrix (the Fisher information, `sampling.py`) what it says of the gradients' second moment.
 
-Letters: N examples, I inputs, C outputs.
+Letters: N examples, I inputs, C outputs, K columns of a root of H (`hessians.py`).
 """
 
 import math
@@ -23,10 +23,11 @@ from mlp_jax.backprop.gradient import (
     checked_arguments,
     known_state,
 )
+from mlp_jax.backprop.hessians import hessian_root
 from mlp_jax.backprop.layer import accumulator
 from mlp_jax.backprop.losses import Loss
 from mlp_jax.backprop.records import Tape
-from mlp_jax.backprop.sampling import curvature_root, distribution, drawn_gradient
+from mlp_jax.backprop.sampling import check_distribution, drawn_gradient
 from mlp_jax.backprop.specification import Layer
 from mlp_jax.errors import InputError
 
@@ -38,7 +39,7 @@ def check_curvature(network: Layer, loss: Loss, train: bool) -> None:
             "Curvature is that of each example by itself, and batch norm in training mode mixes"
             " the examples. Take a network without batch norm, or train=False."
         )
-    distribution(loss)
+    check_distribution(loss)
 
 
 def tape_of_drawn(network: Layer, loss: Loss, params: Any, passed: Passed, draw: Array) -> Tape:
@@ -49,28 +50,29 @@ def tape_of_drawn(network: Layer, loss: Loss, params: Any, passed: Passed, draw:
 
 
 def tape_of_expected(network: Layer, loss: Loss, params: Any, passed: Passed) -> Tape:
-    """The tape of a forward pass with the expectation over targets: N·C rows, nC + k of example n.
+    """The tape of a forward pass with the expectation over targets: N·K rows, nK + k of example n.
 
-    The mean over example n's C rows is what the mean over its draws tends to. The backward pass
-    runs C times, and the inputs of each layer are held C times.
+    The mean over example n's K rows is what the mean over its draws tends to. The backward pass
+    runs K times, and the inputs of each layer are held K times.
     """
     output = passed.output.astype(accumulator(passed.output))
-    n, n_outputs = output.shape
-    seeds = math.sqrt(n_outputs) * curvature_root(loss, output)
+    roots = hessian_root(loss, output)
+    rows = len(roots) * len(output)
 
     def records_of(seed: Float[Array, "N C"]) -> Any:
         return network.backward(params, passed.residual, seed, need_grad_a=False)[1]
 
-    records = jax.vmap(records_of, out_axes=1)(seeds)
-    return Tape(jax.tree.map(lambda v: v.reshape(n * n_outputs, *v.shape[2:]), records))
+    records = jax.vmap(records_of, out_axes=1)(math.sqrt(len(roots)) * roots)
+    return Tape(jax.tree.map(lambda v: v.reshape(rows, *v.shape[2:]), records))
 
 
 def expected_tape(
     network: Layer, loss: Loss, params: Any, x: Float[Array, "N I"], *, state: Any = None
 ) -> Tape:
-    """The tape of the exact Gauss-Newton matrix in inference: N·C rows, nC + k of example n.
+    """The tape of the exact Gauss-Newton matrix in inference: N·K rows, nK + k of example n.
 
-    Each parameter's second moment over the rows, their mean over N·C, is the diagonal of the
+    K is C, or C − 1 for softmax, whose Hessian has that rank. Each parameter's second moment over
+    the rows, their mean over N·K, is the diagonal of the
     generalized Gauss-Newton matrix of the mean loss. InputError for a loss without a distribution.
     """
     check_curvature(network, loss, False)

@@ -27,7 +27,7 @@ def diagonal_root(root: Float[Array, "N C"]) -> Float[Array, "C N C"]:
     return jnp.eye(root.shape[1], dtype=root.dtype)[:, None, :] * root[None]
 
 
-def squared_error_root(s: Array, y: Array) -> Array:
+def squared_error_root(s: Array, y: Array | None) -> Array:
     """∇²E = 2/C · 1."""
     return diagonal_root(jnp.full_like(s, math.sqrt(2 / s.shape[1])))
 
@@ -44,17 +44,17 @@ def log_cosh_root(s: Array, y: Array) -> Array:
     return diagonal_root(2 * small / (1 + small**2) / math.sqrt(s.shape[1]))
 
 
-def poisson_root(s: Array, y: Array) -> Array:
+def poisson_root(s: Array, y: Array | None) -> Array:
     """∇²E = diag(e^s)/C."""
     return diagonal_root(jnp.exp(s / 2) / math.sqrt(s.shape[1]))
 
 
-def sigmoid_cross_entropy_root(s: Array, y: Array, label_smoothing: float = 0.0) -> Array:
+def sigmoid_cross_entropy_root(s: Array, y: Array | None, label_smoothing: float = 0.0) -> Array:
     """∇²E = diag(σ(s) σ(−s)), whose root is e^−|s|/2/(1 + e^−|s|)."""
     return diagonal_root(jnp.exp(-jnp.abs(s) / 2) / (1 + jnp.exp(-jnp.abs(s))))
 
 
-def softmax_cross_entropy_root(s: Array, y: Array, label_smoothing: float = 0.0) -> Array:
+def softmax_cross_entropy_root(s: Array, y: Array | None, label_smoothing: float = 0.0) -> Array:
     """∇²E = (Σ_k y_k)(diag p − ppᵀ), of rank C − 1: adding to all logits changes nothing.
 
     With u = √p, of length 1, it is diag(u)(1 − uuᵀ)diag(u), and a root of the projection 1 − uuᵀ
@@ -71,6 +71,8 @@ def softmax_cross_entropy_root(s: Array, y: Array, label_smoothing: float = 0.0)
     along = jnp.concatenate([-p[:, :-1] / (1 + last), -last], axis=1)
     own = unit[:-1, None, :] * ((last + others) / (1 + last))[None]
     root = jnp.where(unit[:-1, None, :] > 0, own, along[None]) * u.T[:-1, :, None]
+    if y is None:
+        return root
     total = jnp.sum(class_probabilities(s, y, label_smoothing), axis=1)
     return jnp.sqrt(total)[None, :, None] * root
 
@@ -92,6 +94,9 @@ REFUSED: dict[str, str] = {
 }
 
 
+DEPEND_ON_TARGETS = ("huber", "log_cosh")
+
+
 def check_convex(loss: Loss) -> None:
     """InputError for a loss whose Hessian in the output has no root, or is 0 wherever it exists."""
     if loss.name in REFUSED:
@@ -101,10 +106,15 @@ def check_convex(loss: Loss) -> None:
         )
 
 
-def hessian_root(loss: Loss, output: Float[Array, "N C"], y: Array) -> Float[Array, "K N C"]:
+def hessian_root(
+    loss: Loss, output: Float[Array, "N C"], y: Array | None = None
+) -> Float[Array, "K N C"]:
     """The columns of S with SSᵀ = ∇²Eₙ in the output, of every example; K ≤ C.
 
-    InputError for a loss that has none.
+    y: may be left out where the Hessian does not depend on it, as that of a −log likelihood in its
+    natural parameter. InputError for a loss that has none, or needs the y that is left out.
     """
     check_convex(loss)
+    if y is None and loss.name in DEPEND_ON_TARGETS:
+        raise InputError(f"The curvature of the loss {loss} depends on the targets: pass y.")
     return HESSIAN_ROOTS[loss.name](output, y, **dict(loss.options))

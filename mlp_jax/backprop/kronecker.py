@@ -71,11 +71,11 @@ def kronecker_factors(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
 
     A layer without a weight matrix has no blocks to speak of: in its place is the diagonal
     E[gₙ²] of each parameter, in a scale or shift (J,), in a table of embeddings (K, D); {} where
-    there are no parameters. The tape says which Fisher information it is: that of
-    `loss_and_sampled_tape` and, with C rows an example, `expected_tape` give the one of the model;
-    that of `loss_and_tape` has the true targets and gives what is called the *empirical* Fisher,
-    which is another matrix (Kunstner 2019). InputError for a tape without each example's own
-    gradient.
+    there are no parameters. The tape says which Fisher information it is: those of
+    `loss_and_sampled_tape` and `expected_tape` (whose c has an entry a row) give the one of the
+    model; that of `loss_and_tape` has the true targets and gives what is called the *empirical*
+    Fisher, which is another matrix (Kunstner 2019). InputError for a tape without each example's
+    own gradient.
     """
     records, p = weighted_records(tape, c), shares(tape, c)
 

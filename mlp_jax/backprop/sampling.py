@@ -1,4 +1,4 @@
-"""The loss's own distribution: gradients at targets that the model draws, and their expectation.
+"""The loss's own distribution: gradients at targets that the model draws.
 
 A loss that is a −log likelihood, E = −log p(y | s), has a Fisher information of its output,
 E_y[∇s ∇sᵀ] with y drawn from p(· | s). Where s is the natural parameter of p, the Hessian ∂²E/∂s²
@@ -24,7 +24,6 @@ and with it ∇E, but not H: what is drawn is not smoothed.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,13 +37,6 @@ def _drawn_softmax(s: Array, key: Array) -> Array:
     """p − 1ₖ, k ~ p."""
     label = jax.random.categorical(key, s, axis=1)
     return jax.nn.softmax(s, axis=1) - jax.nn.one_hot(label, s.shape[1], dtype=s.dtype)
-
-
-def _root_softmax(s: Array) -> Array:
-    """√pₖ (p − 1ₖ): Σₖ pₖ (p − 1ₖ)(p − 1ₖ)ᵀ = diag(p) − ppᵀ."""
-    p = jax.nn.softmax(s, axis=1)
-    away = p[None] - jnp.eye(s.shape[1], dtype=s.dtype)[:, None]
-    return jnp.sqrt(p).T[:, :, None] * away
 
 
 def _drawn_sigmoid(s: Array, key: Array) -> Array:
@@ -65,43 +57,21 @@ def _drawn_poisson(s: Array, key: Array) -> Array:
     return (rate - y.astype(s.dtype)) / math.sqrt(s.shape[1])
 
 
-def _by_output(second_derivative: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """The root of a diagonal H: one output after the other, √Hₖₖ 1ₖ."""
-
-    def root(s: Array) -> Array:
-        size = jnp.sqrt(second_derivative(s))
-        return size.T[:, :, None] * jnp.eye(s.shape[1], dtype=s.dtype)[:, None]
-
-    return root
-
-
-class Distribution(NamedTuple):
-    """drawn(s, key): ∇s (N, C) at drawn targets.  root(s): (C, N, C) with Σₖ rootₖ rootₖᵀ = H."""
-
-    drawn: Callable[[Array, Array], Array]
-    root: Callable[[Array], Array]
-
-
-DISTRIBUTIONS: dict[str, Distribution] = {
-    "softmax_cross_entropy": Distribution(_drawn_softmax, _root_softmax),
-    "sigmoid_cross_entropy": Distribution(
-        _drawn_sigmoid, _by_output(lambda s: jax.nn.sigmoid(s) * jax.nn.sigmoid(-s))
-    ),
-    "squared_error": Distribution(
-        _drawn_normal, _by_output(lambda s: jnp.full_like(s, 2 / s.shape[1]))
-    ),
-    "poisson": Distribution(_drawn_poisson, _by_output(lambda s: jnp.exp(s) / s.shape[1])),
+DRAWN: dict[str, Callable[[Array, Array], Array]] = {
+    "softmax_cross_entropy": _drawn_softmax,
+    "sigmoid_cross_entropy": _drawn_sigmoid,
+    "squared_error": _drawn_normal,
+    "poisson": _drawn_poisson,
 }
 
 
-def distribution(loss: Loss) -> Distribution:
-    """The row of the table; InputError for a loss that is no −log likelihood of s."""
-    if loss.name not in DISTRIBUTIONS:
+def check_distribution(loss: Loss) -> None:
+    """InputError for a loss that is no −log likelihood of s."""
+    if loss.name not in DRAWN:
         raise InputError(
             f"The loss {loss} is no distribution to draw targets from: its curvature is not that"
-            f" of a likelihood. Those that are one: {', '.join(sorted(DISTRIBUTIONS))}."
+            f" of a likelihood. Those that are one: {', '.join(sorted(DRAWN))}."
         )
-    return DISTRIBUTIONS[loss.name]
 
 
 def drawn_gradient(loss: Loss, output: Float[Array, "N C"], key: Array) -> Float[Array, "N C"]:
@@ -110,12 +80,5 @@ def drawn_gradient(loss: Loss, output: Float[Array, "N C"], key: Array) -> Float
     Martens & Grosse 2015, "Optimizing Neural Networks with Kronecker-factored Approximate
     Curvature", §5: a single draw an example. InputError for a loss without a distribution.
     """
-    return distribution(loss).drawn(output, key)
-
-
-def curvature_root(loss: Loss, output: Float[Array, "N C"]) -> Float[Array, "C N C"]:
-    """C gradients of each example's output whose outer products sum to ∂²E/∂s²: the expectation.
-
-    InputError for a loss without a distribution.
-    """
-    return distribution(loss).root(output)
+    check_distribution(loss)
+    return DRAWN[loss.name](output, key)

@@ -38,6 +38,8 @@ class TrainConfig(SharedOptions):
     """weights of the best epoch on validation rows, or last"""
     ensemble: int = 1
     """networks trained at once that predict with their mean"""
+    diagnostics: Switch = True
+    """look at the layers and the gradient's noise after each epoch"""
     histograms: Switch = False
     """of weights and gradients, for TensorBoard"""
     schedule_epochs: Count = None
@@ -53,6 +55,7 @@ MAY_CHANGE = (
     "schedule_epochs",
     "checkpoint_every",
     "keep",
+    "diagnostics",
     "histograms",
     "device",
     "data_dir",

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.training.batches import DeviceData, decode, rows_at
-from mlp_jax.training.program import DROPOUT, Program, Seed, Totals, TrainState, stream
+from mlp_jax.training.program import Keys, Program, Seed, Totals, TrainState
 from mlp_jax.training.step import all_finite, step
 
 
@@ -47,11 +47,11 @@ def walk(
     The state comes and goes as it is; where the program is `transposed`, the steps carry its
     matrices as (J, I).
     """
-    dropout = stream(seed, DROPOUT)
+    keys = Keys.of(seed)
     as_carried = _turned_over if program.transposed else _same
 
     def body(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, Totals]:
-        return step(program, state, data, *batch, dropout)
+        return step(program, state, data, *batch, keys)
 
     indices = first + jnp.arange(len(rows), dtype=jnp.int32)
     state, totals = jax.lax.scan(body, as_carried(state), (rows, indices))
@@ -72,7 +72,8 @@ def _run_steps(
     first: Any,
 ) -> tuple[TrainState, Totals]:
     """`length` steps of an epoch from its batch `first` on, and the sums over them."""
-    rows = rows_at(seed, epoch, data.x.shape[0], program.batch_size, first, length)
+    n, size = data.x.shape[0], program.batch_size
+    rows = rows_at(seed, epoch, n, size, first, length, program.pool)
     return walk(program, state, data, rows, first, seed)
 
 

@@ -40,6 +40,7 @@ def fit(
     select: Select = "last",
     monitor: str | None = None,
     average: float | None = None,
+    importance: int | None = None,
     precision: str | None = None,
     device: str | None = None,
     callbacks: Sequence[Callable[[EpochEnd], bool | None]] = (),
@@ -49,6 +50,7 @@ def fit(
     checkpoints: Callable[[], Checkpoints] | None = None,
     started: Callable[[Position], None] | None = None,
     start: tuple[Any, Any] | None = None,
+    diagnostics: bool = False,
 ) -> Fitted:
     """Trains `network` on rows x (N, I), y, after proving its gradient; returns a `Fitted`.
 
@@ -62,6 +64,7 @@ def fit(
     patience: stop after so many epochs without a better monitor, and return the best weights.
     select: "best" returns them without stopping early, where there are validation rows.
     average: decay of an exponential moving average of the weights, which then is what is judged.
+    importance: draw each batch from a pool of so many, by the size of the gradients.
     precision: "float32", "tf32", "bf16", "float64"; device: "cpu", "gpu".
     callbacks get an `EpochEnd` after each epoch; tick is called after every compiled call; proved
     is given the report of the proof before the first step.
@@ -70,6 +73,7 @@ def fit(
     checkpoints: called after the proof, gives where to save to; where they hold a snapshot the
     training goes on from it. started: is told where it starts. start: parameters and state to
     start from, as the network's `init` gives them, with None at a child that starts afresh.
+    diagnostics: measure the gradient's noise scale after every epoch, into `history`.
 
     Raises InputError for data or options that do not fit, ProofError where the gradient fails the
     proof, DivergedError where a step is not finite, DeviceError where the device is missing.
@@ -92,6 +96,7 @@ def fit(
         select=select,
         monitor=monitor,
         average=average,
+        importance=importance,
         precision=precision,
         device=device,
         schedule_epochs=schedule_epochs,
@@ -108,6 +113,7 @@ def fit(
         tick,
         target_scaling=target_scaling,
         select=select,
+        diagnostics=diagnostics,
     )
     with policy.active(), jax.default_device(settled.device):
         state = initial_state(program, plan.seed, rows.x.shape[1], start)

@@ -1,5 +1,6 @@
 """The loop over epochs: compiled calls, one host transfer each, what happens between epochs."""
 
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -10,14 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlp_jax.backprop import NoiseAverage
 from mlp_jax.data import Scaling
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.metrics import higher_is_better
-from mlp_jax.training import diagnose
+from mlp_jax.training import diagnose, probe
 from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.calls import Calls, compile_calls
 from mlp_jax.training.epoch import run_steps
 from mlp_jax.training.evaluate import evaluate
+from mlp_jax.training.probe import Look
 from mlp_jax.training.program import Program, Seed, TrainState
 from mlp_jax.training.snapshot import Best, Position, Snapshot
 
@@ -28,8 +31,9 @@ class EpochEnd(NamedTuple):
     """What a callback is given after an epoch (from 1).
 
     metrics: the epoch's record.  state: parameters and all else that training changes; copy what
-    you keep, the next epoch reuses its memory.  look: () -> `diagnose.StepLook`, the gradient and
-    update of the epoch's last batch.  A callback that returns True ends the training.
+    you keep, the next epoch reuses its memory.  look: () -> `probe.Look`, what a look at the next
+    batches tells: gradient, update, the health of the layers, the gradient's noise.  A callback
+    that returns True ends the training.
     """
 
     epoch: int
@@ -37,7 +41,7 @@ class EpochEnd(NamedTuple):
     state: TrainState
     seconds: float
     samples_per_second: float
-    look: Callable[[], diagnose.StepLook]
+    look: Callable[[], Look]
 
 
 class Watched(NamedTuple):
@@ -59,7 +63,8 @@ class Plan(NamedTuple):
 
     tick: called after every compiled call with (epoch, fraction of it done, loss so far, samples a
     second). select: "best" takes the weights of the epoch with the best validation `monitor`, as
-    patience does; "last" those of the last.
+    patience does; "last" those of the last. diagnostics: look at the training
+    after every epoch, and record the noise of the gradient.
     """
 
     epochs: int
@@ -73,6 +78,7 @@ class Plan(NamedTuple):
     keep: Keeper | None = None
     target_scaling: Scaling | None = None
     select: Select = "last"
+    diagnostics: bool = False
 
 
 class Outcome(NamedTuple):
@@ -199,22 +205,26 @@ def _end_epoch(
 ) -> Snapshot:
     """Judges the epoch, tells the callbacks, and moves on to the next one."""
     state, at, _ = snapshot
-    steps = -(-data.x.shape[0] // program.batch_size)
-    record = _record(program, snapshot, validation, plan)
+
+    @functools.cache
+    def look() -> Look:
+        average = NoiseAverage(*map(jnp.float32, at.noise))
+        return probe.look(program, state, data, plan.seed, np.int32(at.epoch + 1), average)
+
+    record, noise = _record(program, snapshot, validation, plan), at.noise
+    if plan.diagnostics:
+        average = jax.device_get(look().average)
+        noise = (float(average.noise), float(average.signal), float(average.share))
+        record |= diagnose.noise_record(average)
     best = _best(program, snapshot, record, plan)
-
-    def look() -> diagnose.StepLook:
-        return diagnose.look(
-            program, state, data, plan.seed, np.int32(at.epoch), np.int32(steps - 1)
-        )
-
     end = EpochEnd(at.epoch, record, state, seconds, speed, look)
     stops = [callback(end) for callback in plan.callbacks]
     since = at.epoch - (0 if best is None else best.epoch)
     out_of_patience = plan.patience is not None and since >= plan.patience
     history = (*at.history, record)
     stopped = any(stops) or out_of_patience
-    return Snapshot(state, Position(at.epoch + 1, history=history, stopped=stopped), best)
+    position = Position(at.epoch + 1, history=history, stopped=stopped, noise=noise)
+    return Snapshot(state, position, best)
 
 
 def run_epochs(

@@ -165,7 +165,13 @@ class _Session:
     def started(self, position: Position) -> None:
         """Opens the logs, cut back to where the run goes on."""
         assert self.folder is not None
-        self._logs = RunLogs(self.folder, position, self.config.histograms)
+        self._logs = RunLogs(
+            self.folder,
+            position,
+            self.parts.network,
+            diagnostics=self.config.diagnostics,
+            histograms=self.config.histograms,
+        )
         self._stack.enter_context(self._logs)
         if position != Position():
             where = f"epoch {position.epoch}" + (f", step {position.done}" if position.done else "")
@@ -225,6 +231,7 @@ def _run(session: _Session) -> Run:
             "patience": config.patience,
             "select": _selection(config),
             "average": config.average,
+            "importance": config.importance,
             "precision": config.precision,
             "device": config.device,
             "callbacks": [session.after_epoch],
@@ -236,7 +243,7 @@ def _run(session: _Session) -> Run:
         }
         what = (parts.network, parts.loss, parts.optimizer, parts.data.train)
         if config.ensemble == 1:
-            fitted = fit(*what, start=_start(parts), **options)
+            fitted = fit(*what, start=_start(parts), diagnostics=config.diagnostics, **options)
         else:
             fitted = fit_ensemble(*what, members=config.ensemble, say=session.say, **options)
     return session.finished(fitted)

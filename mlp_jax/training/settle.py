@@ -17,6 +17,7 @@ from mlp_jax.model.precision import Precision, choose_device, choose_precision
 from mlp_jax.proof import Report, check_gradients
 from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.fitted import Fitted, place
+from mlp_jax.training.importance import check_importance
 from mlp_jax.training.loop import Outcome, Select, Watched
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.program import Program, TrainState
@@ -105,6 +106,7 @@ def settle(
     select: Select,
     monitor: str | None,
     average: float | None,
+    importance: int | None,
     precision: str | None,
     device: str | None,
     schedule_epochs: int | None,
@@ -123,6 +125,7 @@ def settle(
     if batch_size is None:
         batch_size = min(BATCH_SIZE, len(rows))
     check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, len(rows))
+    check_importance(importance, network, batch_size, len(rows))
     names, watch = _judges(loss, rows, n_classes, metrics, monitor)
     if select not in ("best", "last"):
         raise UnknownNameError("selection of weights", select, ("best", "last"))
@@ -149,6 +152,7 @@ def settle(
         doubt_updates=named is None,
         guarded=guarded,
         transposed=chosen.platform == "cpu" and elementwise and not guarded,
+        pool=importance,
     )
     return Settled(
         program,

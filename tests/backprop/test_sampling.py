@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from agreement import assert_agree
 
-from mlp_jax.backprop import LOSSES, get_loss
-from mlp_jax.backprop.sampling import DISTRIBUTIONS, curvature_root, drawn_gradient
+from mlp_jax.backprop import LOSSES, get_loss, hessian_root
+from mlp_jax.backprop.sampling import DRAWN as DRAWABLE
+from mlp_jax.backprop.sampling import drawn_gradient
 from mlp_jax.errors import InputError
 
 N, C = 5, 3
@@ -34,7 +35,7 @@ def hessians(loss, output):
 
 @pytest.mark.parametrize("loss", DRAWN, ids=str)
 def test_the_root_has_the_hessian_of_the_loss_whatever_its_smoothing(loss, x64):
-    root = np.asarray(curvature_root(loss, jnp.asarray(OUTPUT)))
+    root = np.asarray(hessian_root(loss, jnp.asarray(OUTPUT)))
     assert_agree(np.einsum("knc,knd->ncd", root, root), hessians(loss, jnp.asarray(OUTPUT)))
 
 
@@ -71,14 +72,14 @@ def test_one_output_of_the_poisson_loss_draws_a_count(x64):
     np.testing.assert_allclose(y, np.round(y), atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n in DISTRIBUTIONS if n != "poisson"])
+@pytest.mark.parametrize("name", [n for n in DRAWABLE if n != "poisson"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_certain_outputs_draw_what_they_are_certain_of(name, dtype):
     with jax.enable_x64(dtype == "float64"):
         s = jnp.asarray([[100.0, -100, 0], [-1000, 1000, -1000]], dtype)
         for found in (
             drawn_gradient(get_loss(name), s, jax.random.key(0)),
-            curvature_root(get_loss(name), s),
+            hessian_root(get_loss(name), s),
         ):
             assert found.dtype == dtype
             assert np.isfinite(found).all()
@@ -87,10 +88,14 @@ def test_certain_outputs_draw_what_they_are_certain_of(name, dtype):
             assert np.abs(drawn[1]).max() == 0
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name not in DISTRIBUTIONS])
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in DRAWABLE])
 def test_a_loss_without_a_distribution_is_refused_by_name(name):
-    asks = (lambda loss, s: drawn_gradient(loss, s, jax.random.key(0))), curvature_root
-    for ask in asks:
-        with pytest.raises(InputError, match=f"The loss {name} is no distribution") as caught:
-            ask(get_loss(name), jnp.ones((2, C)))
-        assert "poisson, sigmoid_cross_entropy, softmax_cross_entropy" in str(caught.value)
+    with pytest.raises(InputError, match=f"The loss {name} is no distribution") as caught:
+        drawn_gradient(get_loss(name), jnp.ones((2, C)), jax.random.key(0))
+    assert "poisson, sigmoid_cross_entropy, softmax_cross_entropy" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["huber", "log_cosh"])
+def test_a_curvature_that_depends_on_the_targets_asks_for_them(name):
+    with pytest.raises(InputError, match="depends on the targets: pass y"):
+        hessian_root(get_loss(name), jnp.ones((2, C)))
