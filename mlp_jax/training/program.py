@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, UInt32
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.proof.quick import jit_once
+from mlp_jax.training.private.asked import Rule
 
 INIT, ORDER, DROPOUT = 0, 1, 2
 
@@ -48,6 +49,7 @@ class Program:
     that is not finite; without it only the state at the end says so, and no step pays for it.
     transposed: the steps of a call carry the matrices as (J, I), which is faster on a CPU, by 7 to
     17 %; for optimizers to which a matrix and its transpose are the same, and not when guarded.
+    private: the rule of private steps, which draw their batches themselves; None for plain ones.
     """
 
     network: Layer
@@ -60,6 +62,7 @@ class Program:
     doubt_updates: bool = True
     guarded: bool = True
     transposed: bool = False
+    private: Rule | None = None
 
 
 def stream(seed: Seed, which: int) -> Array:
