@@ -51,7 +51,7 @@ from mlp_jax.backprop import (
 from mlp_jax.model.saved import Model
 from mlp_jax.model.saved import load_model as load
 from mlp_jax.proof import Report, check_gradients
-from mlp_jax.training import Fitted, Optimizer, fit
+from mlp_jax.training import Fitted, Optimizer, Privacy, fit
 
 __version__ = "0.1.0"
 
@@ -70,6 +70,7 @@ __all__ = [
     "Model",
     "NoiseAverage",
     "Optimizer",
+    "Privacy",
     "RMSNorm",
     "Report",
     "Residual",

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, UInt32
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.proof.quick import jit_once
+from mlp_jax.training.private.asked import Rule
 
 INIT, ORDER, DROPOUT, DRAWS = 0, 1, 2, 3
 
@@ -50,6 +51,7 @@ class Program:
     17 %; for optimizers to which a matrix and its transpose are the same, and not when guarded.
     pool: from how many batches of rows each batch is drawn (`importance.py`), None where a batch is
     the rows that its turn brings.
+    private: the rule of private steps, which draw their batches themselves; None for plain ones.
     """
 
     network: Layer
@@ -63,6 +65,7 @@ class Program:
     guarded: bool = True
     transposed: bool = False
     pool: int | None = None
+    private: Rule | None = None
 
 
 def stream(seed: Seed, which: int) -> Array:
