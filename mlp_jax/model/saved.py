@@ -95,21 +95,10 @@ class Model:
         check_metrics(task, names)
         x, y = rows_and_targets(self.inputs, self.target, rows, self._dtype)
         found = self._outputs(x)
-        coded = y
+        coded = self.coded_targets(y)
         if task == "regression":
-            if y.size != len(y) * self.n_outputs:
-                raise InputError(
-                    f"The model predicts {self.n_outputs} values a row, but the targets have shape"
-                    f" {y.shape}."
-                )
             y = y.reshape(len(y), self.n_outputs)
-            coded = self._standardized(y)
-        each = losses(
-            self.loss,
-            runnable_precision(self.precision),
-            found.linear,
-            encode_targets(self.loss, coded, self.n_outputs),
-        )
+        each = losses(self.loss, runnable_precision(self.precision), found.linear, coded)
         n_classes = len(self.target.classes) if task == "classification" else 0
         judged = scores(self.loss, self._in_units(found.predicted), y, names, n_classes)
         return {"loss": float(np.mean(each.astype(np.float64))), **judged}
@@ -158,6 +147,19 @@ class Model:
             return np.concatenate([1 - predictions, predictions], axis=1)
         return predictions
 
+    def coded_targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets as the loss takes them: numbers standardized, labels as columns where needed."""
+        if self.target.task == "regression":
+            if y.size != len(y) * self.n_outputs:
+                raise InputError(
+                    f"The model predicts {self.n_outputs} values a row, but the targets have shape"
+                    f" {y.shape}."
+                )
+            y = y.reshape(len(y), self.n_outputs)
+            if self.target.scale:
+                y = (y - np.array(self.target.offset)) / np.array(self.target.scale)
+        return encode_targets(self.loss, y, self.n_outputs)
+
     def features(self, rows: Any) -> Shaped[np.ndarray, "N I"]:
         """x of rows of any kind, as `predictions` takes it: encoded, or pixels as they are."""
         from mlp_jax.model.rows import features
@@ -187,10 +189,6 @@ class Model:
         wide = predicted.astype(np.float64)
         scale, offset = np.array(self.target.scale), np.array(self.target.offset)
         return wide * scale + offset if self.target.scale else wide
-
-    def _standardized(self, y: np.ndarray) -> np.ndarray:
-        scale, offset = np.array(self.target.scale), np.array(self.target.offset)
-        return (y - offset) / scale if self.target.scale else y
 
 
 def label_indices(predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
