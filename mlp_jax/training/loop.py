@@ -208,6 +208,7 @@ def _end_epoch(
     plan: Plan,
     seconds: float,
     speed: float,
+    looking: Callable[[], probe.LookCall],
 ) -> Snapshot:
     """Judges the epoch, tells the callbacks, and moves on to the next one."""
     state, at, _ = snapshot
@@ -215,7 +216,7 @@ def _end_epoch(
     @functools.cache
     def look() -> Look:
         average = NoiseAverage(*map(jnp.float32, at.noise))
-        return probe.look(program, state, data, plan.seed, np.int32(at.epoch + 1), average)
+        return looking()(state, data, plan.seed, np.int32(at.epoch + 1), average)
 
     record, noise = _record(program, snapshot, validation, plan), at.noise
     if plan.diagnostics:
@@ -240,6 +241,15 @@ def _is_over(program: Program, snapshot: Snapshot, data: DeviceData, plan: Plan)
     return snapshot.position.stopped or (plan.ledger is not None and not plan.ledger.allows(left))
 
 
+def _looking(
+    program: Program, state: TrainState, data: DeviceData, plan: Plan
+) -> Callable[[], probe.LookCall]:
+    """() -> the look's program: compiled meanwhile where every epoch asks for it, else if asked."""
+    if plan.diagnostics:
+        return probe.compile_aside(program, state, data, plan.seed)
+    return lambda: functools.partial(probe.look, program)
+
+
 def run_epochs(
     program: Program,
     snapshot: Snapshot,
@@ -249,10 +259,11 @@ def run_epochs(
 ) -> Outcome:
     """All epochs that are left, or as many as patience and the callbacks allow."""
     done = snapshot.position.done
+    looking = _looking(program, snapshot.state, data, plan)
     calls = compile_calls(program, snapshot.state, data, plan.seed, done)
     while snapshot.position.epoch <= plan.epochs and not _is_over(program, snapshot, data, plan):
         snapshot, seconds, speed = _run_epoch(program, snapshot, data, plan, calls)
-        snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed)
+        snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed, looking)
         if plan.keep is not None:
             plan.keep(snapshot, last=False)
     if plan.keep is not None:

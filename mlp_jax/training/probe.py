@@ -6,6 +6,10 @@ gives is a function of the state, the epoch and the average that it is handed: e
 same.
 """
 
+import contextlib
+import functools
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -137,6 +141,46 @@ def look(
     noise = jax.tree.map(lambda values: jnp.nanmean(values, axis=0), noise)
     layers = {path: _figures(each) for path, each in health.items()}
     return Look(grads, updates, layers, noise, average)
+
+
+LookCall = Callable[[TrainState, DeviceData, Seed, Any, NoiseAverage], Look]
+
+
+def compile_aside(
+    program: Program, state: TrainState, data: DeviceData, seed: Seed
+) -> Callable[[], LookCall]:
+    """() -> the compiled look for arguments of these shapes, compiled in a thread meanwhile.
+
+    So the first epoch need not wait for it. Equal ones are compiled once.
+    """
+    arguments = (state, data, seed, np.int32(0), NoiseAverage.start(np.float32))
+    leaves, structure = jax.tree.flatten(arguments)
+    shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+    values = [getattr(jax.config, f"jax_{name}", None) for name in _SETTINGS]
+    return _compiled(program, structure, shapes, tuple(values)).result
+
+
+_SETTINGS = ("enable_x64", "default_matmul_precision", "default_device")
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(
+    program: Program, structure: Any, shapes: tuple[Any, ...], settings: tuple[Any, ...]
+) -> Future[LookCall]:
+    """The look under way, by all that it depends on; a thread has no settings of JAX by itself."""
+    arguments = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
+
+    def compiled() -> LookCall:
+        with contextlib.ExitStack() as stack:
+            for name, value in zip(_SETTINGS, settings, strict=True):
+                stack.enter_context(getattr(jax, name)(value))
+            call: LookCall = look.lower(program, *arguments).compile()
+        return call
+
+    worker = ThreadPoolExecutor(1, "look")
+    under_way = worker.submit(compiled)
+    worker.shutdown(wait=False)
+    return under_way
 
 
 def _figures(health: LayerHealth) -> LayerFigures:
