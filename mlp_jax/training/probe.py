@@ -30,7 +30,7 @@ from mlp_jax.training.program import DROPOUT, Program, Seed, TrainState, stream
 SHARE = 64  # of the rows, one in so many
 LEAST_ROWS = 32
 MOST_BATCHES = 64
-AVERAGED = 32  # batches, or four looks where those are more: how far the average of noise reaches
+AVERAGED = 8  # batches, or four looks where those are more: how far the average of noise reaches
 
 
 class LayerFigures(NamedTuple):
@@ -51,7 +51,7 @@ class Look(NamedTuple):
     grads, updates: of one step, on the last batch looked at; it is not taken.  layers: by their
     path, over all the batches.  noise: the gradient's, a tree of layers, over all the
     batches; None where batch norm mixes the examples.  average: the noise
-    of the whole network, averaged over this look and those before it.
+    of the whole network, averaged over this look and those before it.  examples: how many it saw.
     """
 
     grads: Any
@@ -59,6 +59,7 @@ class Look(NamedTuple):
     layers: dict[Path, LayerFigures]
     noise: Any
     average: NoiseAverage
+    examples: Int[Array, ""]
 
 
 class Watched(NamedTuple):
@@ -140,7 +141,7 @@ def look(
     )
     noise = jax.tree.map(lambda values: jnp.nanmean(values, axis=0), noise)
     layers = {path: _figures(each) for path, each in health.items()}
-    return Look(grads, updates, layers, noise, average)
+    return Look(grads, updates, layers, noise, average, jnp.asarray(count * size, jnp.int32))
 
 
 LookCall = Callable[[TrainState, DeviceData, Seed, Any, NoiseAverage], Look]

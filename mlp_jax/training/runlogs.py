@@ -66,8 +66,8 @@ class RunLogs:
         if self._diagnostics:
             found = diagnose.diagnosed(end.state.params, end.look())
             self._board.scalars(step, diagnose.scalars(self._network, found))
-            layers = diagnose.layers(self._network, found)
-            self._log.layers({"epoch": end.epoch, "step": step, "layers": layers})
+            record = {"epoch": end.epoch, "step": step, "examples": found.examples}
+            self._log.layers(record | {"layers": diagnose.layers(self._network, found)})
         if self._histograms:
             self._board.histograms(step, diagnose.histograms(end.state, end.look()))
 
