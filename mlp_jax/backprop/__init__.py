@@ -10,7 +10,7 @@ from mlp_jax.backprop.gradient import (
     loss_with_manual_gradient,
     value_and_grad,
 )
-from mlp_jax.backprop.gram import gram_matrix, tangent_kernel, tape_of_outputs
+from mlp_jax.backprop.gram import gram_matrix, inner_products, tangent_kernel, tape_of_outputs
 from mlp_jax.backprop.initializers import INITIALIZERS
 from mlp_jax.backprop.losses import LOSSES, Loss, get_loss
 from mlp_jax.backprop.moments import (
@@ -66,6 +66,7 @@ __all__ = [
     "get_loss",
     "gradient_noise",
     "gram_matrix",
+    "inner_products",
     "loss_and_tape",
     "loss_with_manual_gradient",
     "mlp",

@@ -83,9 +83,9 @@ def outputs(
 
     with precision.active():
         for chunk in _chunks(x):
-            padded = _padded(chunk)
+            filled = padded(chunk, fitting_size(len(chunk)))
             call = _compiled(
-                network, loss, one_by_one, precision, params, layer_state, scaling, padded
+                network, loss, one_by_one, precision, params, layer_state, scaling, filled
             )
             waiting.append((len(chunk), call))
             if len(waiting) > _AHEAD:
@@ -108,9 +108,13 @@ def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:
     return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
 
 
-def _padded(x: np.ndarray) -> np.ndarray:
-    """The rows, and rows of 0 up to the next power of two."""
-    size = max(_SMALLEST, 1 << (len(x) - 1).bit_length())
-    if len(x) == size:
-        return x
-    return np.concatenate([x, np.zeros((size - len(x), x.shape[1]), x.dtype)])
+def fitting_size(n: int) -> int:
+    """The power of two that n rows are padded to, so that few shapes are compiled."""
+    return max(_SMALLEST, 1 << (n - 1).bit_length())
+
+
+def padded(rows: np.ndarray, size: int) -> np.ndarray:
+    """The rows, and rows of 0 up to that many."""
+    if len(rows) == size:
+        return rows
+    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])

@@ -94,22 +94,9 @@ class Model:
         names = names or TEST_METRICS[task]
         check_metrics(task, names)
         x, y = rows_and_targets(self.inputs, self.target, rows, self._dtype)
+        coded = self.coded_targets(y)
         found = self._outputs(x)
-        coded = y
-        if task == "regression":
-            if y.size != len(y) * self.n_outputs:
-                raise InputError(
-                    f"The model predicts {self.n_outputs} values a row, but the targets have shape"
-                    f" {y.shape}."
-                )
-            y = y.reshape(len(y), self.n_outputs)
-            coded = self._standardized(y)
-        each = losses(
-            self.loss,
-            runnable_precision(self.precision),
-            found.linear,
-            encode_targets(self.loss, coded, self.n_outputs),
-        )
+        each = losses(self.loss, runnable_precision(self.precision), found.linear, coded)
         n_classes = len(self.target.classes) if task == "classification" else 0
         judged = scores(self.loss, self._in_units(found.predicted), y, names, n_classes)
         return {"loss": float(np.mean(each.astype(np.float64))), **judged}
@@ -164,6 +151,22 @@ class Model:
 
         return features(self.inputs, rows, self._dtype)
 
+    def coded_targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets as the loss takes them: numbers standardized, labels in columns if need be.
+
+        InputError where the model predicts another number of values a row.
+        """
+        if self.target.task != "regression":
+            return encode_targets(self.loss, y, self.n_outputs)
+        if y.size != len(y) * self.n_outputs:
+            raise InputError(
+                f"The model predicts {self.n_outputs} values a row, but the targets have shape"
+                f" {y.shape}."
+            )
+        columns = y.reshape(len(y), self.n_outputs)
+        scale, offset = np.array(self.target.scale), np.array(self.target.offset)
+        return (columns - offset) / scale if self.target.scale else columns
+
     @property
     def _dtype(self) -> Any:
         return known_precision(self.precision).params
@@ -187,10 +190,6 @@ class Model:
         wide = predicted.astype(np.float64)
         scale, offset = np.array(self.target.scale), np.array(self.target.offset)
         return wide * scale + offset if self.target.scale else wide
-
-    def _standardized(self, y: np.ndarray) -> np.ndarray:
-        scale, offset = np.array(self.target.scale), np.array(self.target.offset)
-        return (y - offset) / scale if self.target.scale else y
 
 
 def label_indices(predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
