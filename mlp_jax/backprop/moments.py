@@ -86,6 +86,25 @@ class GradientNoise(NamedTuple):
 
 
 @jax.jit
+def gradient_noise_by_layer(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
+    """`gradient_noise` of each layer by itself; None for a layer without parameters.
+
+    The network's is the sum of them, and signal/noise of a layer is its signal-to-noise ratio of
+    one example without the bias of `signal_to_noise`, which is about 1/N where all is noise.
+    """
+    records, p = weighted_records(tape, c), shares(tape, c)
+    square_of_mean = by_layer(jax.tree.map(lambda g: jnp.sum(g**2), contract(records, p)))
+    q = jnp.sum(p**2)
+    rest = jnp.where(jnp.sum(p > 0) > 1, 1 - q, jnp.nan)
+
+    def estimates(squares: Array, of_mean: Array) -> GradientNoise:
+        mean_square = p @ squares
+        return GradientNoise((mean_square - of_mean) / rest, (of_mean - q * mean_square) / rest)
+
+    return jax.tree.map(estimates, squared_norms_by_layer(tape), square_of_mean)
+
+
+@jax.jit
 def gradient_noise(tape: Tape, c: Float[Array, " M"] | None = None) -> GradientNoise:
     """Estimates without bias of tr Σ and |G|² from one batch (McCandlish 2018, appendix A.1).
 
@@ -94,18 +113,16 @@ def gradient_noise(tape: Tape, c: Float[Array, " M"] | None = None) -> GradientN
         E[S] = |G|² + tr Σ,  E‖ḡ‖² = |G|² + q tr Σ,
         tr Σ = (S − ‖ḡ‖²)/(1 − q),  |G|² = (‖ḡ‖² − q S)/(1 − q).
 
-    q = 1/N without c, and the two are eq. A.2 and A.3 with a small batch of 1. NaN where fewer
-    than two examples count: one gradient does not tell its noise. Their quotient is biased, so
-    average numerator and denominator apart (`NoiseAverage`).
+    q = 1/N without c, and the two are those of the appendix with a small batch of 1. NaN where
+    fewer than two examples count: one gradient does not tell its noise. Their quotient is biased,
+    so average numerator and denominator apart (`NoiseAverage`).
     """
-    records, p = weighted_records(tape, c), shares(tape, c)
-    mean_square = p @ summed(squared_norms_by_layer(tape))
-    square_of_mean = summed(jax.tree.map(lambda g: jnp.sum(g**2), contract(records, p)))
-    q = jnp.sum(p**2)
-    rest = jnp.where(jnp.sum(p > 0) > 1, 1 - q, jnp.nan)
-    return GradientNoise(
-        (mean_square - square_of_mean) / rest, (square_of_mean - q * mean_square) / rest
-    )
+    by_layers = jax.tree.leaves(gradient_noise_by_layer(tape, c), is_leaf=_is_noise)
+    return GradientNoise(*(summed(list(parts)) for parts in zip(*by_layers, strict=True)))
+
+
+def _is_noise(node: Any) -> bool:
+    return isinstance(node, GradientNoise)
 
 
 class NoiseAverage(NamedTuple):

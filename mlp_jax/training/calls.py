@@ -9,14 +9,9 @@ import jax
 import numpy as np
 
 from mlp_jax.proof.quick import platform
-from mlp_jax.training.epoch import (
-    DeviceData,
-    Program,
-    Seed,
-    Totals,
-    TrainState,
-    run_steps,
-)
+from mlp_jax.training.batches import DeviceData
+from mlp_jax.training.epoch import run_steps
+from mlp_jax.training.program import Program, Seed, Totals, TrainState
 
 SECONDS_A_CALL = 1.0
 STEP_OVERHEAD = 2e-5

@@ -13,16 +13,8 @@ from mlp_jax.backprop.dense import Activation
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, Seen, at, observe, path_name, walk
-from mlp_jax.training.epoch import (
-    DROPOUT,
-    DeviceData,
-    Program,
-    Seed,
-    TrainState,
-    rows_at,
-    stream,
-)
-from mlp_jax.training.epoch import take_batch as batch_of
+from mlp_jax.training.batches import DeviceData, rows_at, take_batch
+from mlp_jax.training.program import DROPOUT, Program, Seed, TrainState, stream
 
 
 class StepLook(NamedTuple):
@@ -37,7 +29,7 @@ def _observed_pass(
     program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: Any, index: Any
 ) -> tuple[Any, dict[Path, Seen], Array]:
     (rows,) = rows_at(seed, epoch, data.x.shape[0], program.batch_size, index, 1)
-    x, y, c, _, mask = batch_of(program, data, rows, index)
+    batch = take_batch(program, data, rows, index)
     log: dict[Path, Seen] = {}
     value, _, grads, _ = forward_backward(
         observe(program.network, log),
@@ -45,10 +37,10 @@ def _observed_pass(
         True,
         cast_weights(state.params, program.products),
         state.layer_state,
-        x,
-        y,
-        c,
-        mask,
+        batch.x,
+        batch.y,
+        batch.c,
+        batch.mask,
         jax.random.fold_in(stream(seed, DROPOUT), state.step),
         per_example=False,
     )

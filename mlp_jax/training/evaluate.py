@@ -8,7 +8,9 @@ import numpy as np
 
 from mlp_jax.data import Scaling, unscaled
 from mlp_jax.model.judge import scores, task_of
-from mlp_jax.training.epoch import DeviceData, Program, outputs_and_losses
+from mlp_jax.training.batches import DeviceData
+from mlp_jax.training.epoch import outputs_and_losses
+from mlp_jax.training.program import Program
 
 
 def evaluate(

@@ -12,10 +12,10 @@ from mlp_jax.data import Scaling
 from mlp_jax.errors import ProofError
 from mlp_jax.proof import Report
 from mlp_jax.training.checkpoints import Checkpoints
-from mlp_jax.training.epoch import initial_state
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import EpochEnd, Plan, Select, run_epochs
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.program import initial_state
 from mlp_jax.training.rows import Rows
 from mlp_jax.training.settle import prove, settle
 from mlp_jax.training.snapshot import Position, Snapshot

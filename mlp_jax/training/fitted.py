@@ -15,8 +15,9 @@ from mlp_jax.errors import InputError
 from mlp_jax.model.judge import encode_targets
 from mlp_jax.model.precision import Precision
 from mlp_jax.proof import Report
-from mlp_jax.training.epoch import DeviceData, Program
+from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.evaluate import evaluate
+from mlp_jax.training.program import Program
 from mlp_jax.training.rows import Rows, pair
 
 

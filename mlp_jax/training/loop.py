@@ -14,9 +14,11 @@ from mlp_jax.data import Scaling
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.metrics import higher_is_better
 from mlp_jax.training import diagnose
+from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.calls import Calls, compile_calls
-from mlp_jax.training.epoch import DeviceData, Program, Seed, TrainState, run_steps
+from mlp_jax.training.epoch import run_steps
 from mlp_jax.training.evaluate import evaluate
+from mlp_jax.training.program import Program, Seed, TrainState
 from mlp_jax.training.snapshot import Best, Position, Snapshot
 
 Select = Literal["best", "last"]

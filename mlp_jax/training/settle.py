@@ -15,10 +15,11 @@ from mlp_jax.model.judge import task_of
 from mlp_jax.model.metrics import check_metrics, default_metrics
 from mlp_jax.model.precision import Precision, choose_device, choose_precision
 from mlp_jax.proof import Report, check_gradients
-from mlp_jax.training.epoch import DeviceData, Program, TrainState
+from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.fitted import Fitted, place
 from mlp_jax.training.loop import Outcome, Select, Watched
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.program import Program, TrainState
 from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
 
 BATCH_SIZE = 64

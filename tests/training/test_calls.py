@@ -5,7 +5,7 @@ import pytest
 from mlp_jax import mlp
 from mlp_jax.backprop import get_loss
 from mlp_jax.training import calls
-from mlp_jax.training.epoch import Program
+from mlp_jax.training.program import Program
 
 WIDE = [{"W": jnp.zeros((1000, 1000)), "b": jnp.zeros(1000)}]
 

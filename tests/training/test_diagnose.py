@@ -11,7 +11,8 @@ from training_cases import batches, labelled, named_weights, tanh_cross_entropy
 from mlp_jax import Activation, Dense, LayerNorm, Sequential, mlp
 from mlp_jax.backprop import Layer, get_loss
 from mlp_jax.training import diagnose
-from mlp_jax.training.epoch import DeviceData, Program, initial_state
+from mlp_jax.training.batches import DeviceData
+from mlp_jax.training.program import Program, initial_state
 
 SEED, EPOCH, INDEX = np.uint32(0), np.int32(1), np.int32(1)
 RATE = 0.1

@@ -10,17 +10,9 @@ from training_cases import assert_close, labelled, leaves_equal
 from mlp_jax import mlp
 from mlp_jax.backprop import get_loss
 from mlp_jax.training import Optimizer
-from mlp_jax.training.epoch import (
-    DeviceData,
-    Program,
-    decode,
-    epoch_order,
-    initial_state,
-    outputs_and_losses,
-    run_steps,
-    stream,
-    take_batch,
-)
+from mlp_jax.training.batches import DeviceData, decode, epoch_order, take_batch
+from mlp_jax.training.epoch import outputs_and_losses, run_steps
+from mlp_jax.training.program import Program, initial_state, stream
 
 SEED = np.uint32(5)
 NETWORK, LOSS = mlp([6], 3, "tanh"), get_loss("softmax_cross_entropy")

@@ -15,8 +15,8 @@ import numpy as np
 
 from mlp_jax.model.judge import scores, task_of
 from mlp_jax.model.metrics import higher_is_better
+from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.calls import steps_a_call
-from mlp_jax.training.epoch import DeviceData, Program
 from mlp_jax.training.evaluate import judged
 from mlp_jax.training.loop import Keeper, Watched
 from mlp_jax.training.many.records import Record, flat, mean
@@ -29,6 +29,7 @@ from mlp_jax.training.many.together import (
     run_members,
 )
 from mlp_jax.training.many.vary import Numbers, Recipe
+from mlp_jax.training.program import Program
 from mlp_jax.training.settle import Settled
 from mlp_jax.training.snapshot import Position, Snapshot
 

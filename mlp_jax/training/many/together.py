@@ -15,17 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from mlp_jax.training.epoch import (
-    DROPOUT,
-    DeviceData,
-    TrainState,
-    epoch_order,
-    first_state,
-    judge_rows,
-    step,
-    stream,
-)
+from mlp_jax.training.batches import DeviceData, epoch_order
+from mlp_jax.training.epoch import judge_rows
 from mlp_jax.training.many.vary import Numbers, Recipe, bind
+from mlp_jax.training.program import DROPOUT, TrainState, first_state, stream
+from mlp_jax.training.step import step
 
 Seeds = UInt32[Array, " K"]
 

@@ -17,8 +17,8 @@ from jaxtyping import Array, Bool
 from mlp_jax.backprop import Dropout, Layer, Loss, get_loss
 from mlp_jax.backprop.losses import class_probabilities
 from mlp_jax.errors import InputError, UnknownNameError
-from mlp_jax.training.epoch import Program
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.program import Program
 
 VARIES = ("learning_rate", "weight_decay", "dropout", "label_smoothing", "initial_scale")
 Vary = Mapping[str, Sequence[float]]

@@ -10,10 +10,12 @@ from mlp_jax.bench.trainers.contenders.base import Contender
 from mlp_jax.bench.trainers.problem import LEARNING_RATE, Problem, Weights
 from mlp_jax.data import Split
 from mlp_jax.model.precision import PRECISIONS
+from mlp_jax.training.batches import DeviceData, epoch_order
 from mlp_jax.training.calls import compile_calls
-from mlp_jax.training.epoch import DeviceData, Program, epoch_order, initial_state, walk
+from mlp_jax.training.epoch import walk
 from mlp_jax.training.fitted import place
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.program import Program, initial_state
 
 SEED = np.uint32(0)
 

@@ -1,0 +1,89 @@
+"""The batches of an epoch: which rows each takes, and the arrays that a step takes of them.
+
+N rows in the data set, B in a batch, S batches, I features.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from mlp_jax.training.orders import permuted
+from mlp_jax.training.program import ORDER, Program, Seed, stream
+
+
+class DeviceData(NamedTuple):
+    """A data set on the device. x (N, I) as stored (uint8 for images), decoded in the step.
+
+    weights (N,): how much each row counts, None for all the same. A decoded row is
+    x * scale + offset, or x itself without them.
+    """
+
+    x: Shaped[Array, "N I"]
+    y: Array
+    weights: Float[Array, " N"] | None
+    scale: Array | None = None
+    offset: Array | None = None
+
+
+class Batch(NamedTuple):
+    """What a step sees. x (B, I), y; c (B,) what each example counts, Σc = 1; total: Σ weights.
+
+    mask (B,): which rows are examples and not padding, None where all are.
+    """
+
+    x: Float[Array, "B I"]
+    y: Array
+    c: Float[Array, " B"]
+    total: Float[Array, ""]
+    mask: Bool[Array, " B"] | None
+
+
+def rows_at(
+    seed: Seed, epoch: Any, n: int, batch_size: int, first: Any, steps: int
+) -> Int[Array, "S B"]:
+    """The rows of `steps` batches of an epoch from its batch `first` on.
+
+    A function of (seed, epoch, place) and nothing else. The places after the last row hold rows
+    again, for batches of one shape; they weigh nothing.
+    """
+    key = jax.random.fold_in(stream(seed, ORDER), epoch)
+    places = first * batch_size + jnp.arange(steps * batch_size, dtype=jnp.int32)
+    return permuted(key, places % n, n).reshape(steps, batch_size)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def epoch_order(seed: Seed, epoch: Any, n: int, batch_size: int) -> Int[Array, "S B"]:
+    """The rows of all batches of an epoch."""
+    return rows_at(seed, epoch, n, batch_size, np.int32(0), -(-n // batch_size))
+
+
+def decode(data: DeviceData, x: Shaped[Array, "B I"], dtype: Any) -> Float[Array, "B I"]:
+    """Stored rows as the network takes them: x * scale + offset."""
+    if data.scale is None or data.offset is None:
+        return x.astype(dtype)
+    return x.astype(dtype) * data.scale.astype(dtype) + data.offset.astype(dtype)
+
+
+def take_batch(program: Program, data: DeviceData, rows: Int[Array, " B"], index: Array) -> Batch:
+    """The batch at `index` with these rows; what is padding weighs 0."""
+    n, size = data.x.shape[0], program.batch_size
+    x = decode(data, data.x.at[rows].get(mode="clip"), program.dtype)
+    y = data.y.at[rows].get(mode="clip")
+    padded = n % size != 0
+    if data.weights is None and not padded:
+        total = jnp.full((), size, program.dtype)
+        return Batch(x, y, jnp.full((size,), 1 / size, program.dtype), total, None)
+    weights = jnp.ones((size,), program.dtype)
+    if data.weights is not None:
+        weights = data.weights.at[rows].get(mode="clip").astype(program.dtype)
+    mask = None
+    if padded:
+        mask = index * size + jnp.arange(size, dtype=jnp.int32) < n
+        weights = jnp.where(mask, weights, jnp.zeros_like(weights))
+    total = jnp.sum(weights)
+    c = weights / jnp.where(total == 0, jnp.ones_like(total), total)
+    return Batch(x, y, c, total, mask)

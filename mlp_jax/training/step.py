@@ -1,0 +1,98 @@
+"""One step of training: a batch forward, backward by hand, and the optimizer's update."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from mlp_jax.backprop import loss_with_manual_gradient
+from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.backprop.records import contract_transposed, transposed
+from mlp_jax.training.batches import Batch, DeviceData, take_batch
+from mlp_jax.training.program import Program, Totals, TrainState
+
+
+def _chosen(flag: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
+
+
+def all_finite(value: Array, *trees: Any) -> Array:
+    """Whether the loss and every array of the trees are finite, by one sum over each."""
+    leaves = [leaf for leaf in jax.tree.leaves(trees) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    sums = [jnp.sum(leaf, dtype=leaf.dtype) for leaf in leaves]
+    return jnp.isfinite(value) & jnp.all(jnp.isfinite(jnp.stack(sums)))
+
+
+def value_and_gradient(
+    program: Program, params: Any, layer_state: Any, batch: Batch, draw: Array
+) -> tuple[Array, Any, Any]:
+    """(loss, state of the layers, gradient) of a batch; `draw` is the key of its dropout.
+
+    Where the program is `transposed`, params and gradient hold their matrices as (J, I).
+    """
+    params = transposed(params) if program.transposed else params
+    value, layer_state, grads, tape = forward_backward(
+        program.network,
+        program.loss,
+        True,
+        cast_weights(params, program.products),
+        layer_state,
+        batch.x,
+        batch.y,
+        batch.c,
+        batch.mask,
+        draw,
+        per_example=False,
+    )
+    if program.transposed:
+        grads = contract_transposed(tape.records, None)
+    return value, layer_state, grads
+
+
+def step(
+    program: Program, state: TrainState, data: DeviceData, rows: Array, index: Array, key: Array
+) -> tuple[TrainState, Totals]:
+    """One update; where the program is guarded, one that is not finite is not applied."""
+    batch = take_batch(program, data, rows, index)
+    draw = jax.random.fold_in(key, state.step)
+
+    def objective(params: Any) -> tuple[Array, Any, Any]:
+        return value_and_gradient(program, params, state.layer_state, batch, draw)
+
+    value, layer_state, grads = objective(state.params)
+    value_fn = loss_with_manual_gradient(lambda params: objective(params)[::2])
+    return updated(program, state, layer_state, value, grads, batch.total, value_fn=value_fn)
+
+
+def updated(
+    program: Program,
+    state: TrainState,
+    layer_state: Any,
+    value: Array,
+    grads: Any,
+    total: Array,
+    **extra: Any,
+) -> tuple[TrainState, Totals]:
+    """The state after the optimizer's update by `grads`, guarded where the program is.
+
+    value, total: the batch's loss and its Σ weights. extra: what else the optimizer may ask for,
+    by Optax's names.
+    """
+    updates, opt_state = program.optimizer.update(
+        grads, state.opt_state, state.params, value=value, grad=grads, **extra
+    )
+    params = optax.apply_updates(state.params, updates)
+    average = state.average
+    if program.average_decay is not None:
+        decay = program.average_decay
+        average = jax.tree.map(lambda m, p: decay * m + (1 - decay) * p, average, params)
+    new = TrainState(params, opt_state, layer_state, average, state.step + 1, state.alive)
+    if not program.guarded:
+        return new, Totals(value * total, total)
+    looked_at = (grads, updates) if program.doubt_updates else grads
+    good = state.alive & all_finite(value, looked_at)
+    kept = _chosen(good, new, state)._replace(alive=good)
+    zero = jnp.zeros_like(total)
+    return kept, Totals(jnp.where(good, value * total, zero), jnp.where(good, total, zero))
