@@ -131,6 +131,13 @@ class Model:
         """Of encoded rows x: probabilities, of class 1 alone for a single logit; or values."""
         return self._in_units(self._outputs(x).predicted)
 
+    def predictions_of(self, output: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
+        """`predictions` from the network's own output, as `examine` gives it."""
+        one_by_one = self.target.task == "multilabel"
+        with runnable_precision(self.precision).active():
+            predicted = self.loss.predict(jnp.asarray(output), one_by_one=one_by_one)
+        return self._in_units(np.asarray(predicted))
+
     def decided(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
         """What `predict` gives for these predictions."""
         if self.target.task == "regression":
