@@ -33,9 +33,8 @@ from mlp_jax.training.folder import CHECK_FILE, check_folder, held, new_folder
 from mlp_jax.training.loop import EpochEnd, Select
 from mlp_jax.training.many.ensemble import fit_ensemble
 from mlp_jax.training.private.accounting import Account
-from mlp_jax.training.private.asked import Privacy
 from mlp_jax.training.private.ledger import Ledger, check_ledger
-from mlp_jax.training.private.refusals import check_resume
+from mlp_jax.training.private.refusals import check_options, check_resume, privacy_of
 from mlp_jax.training.progress import EpochProgress
 from mlp_jax.training.runlogs import RunLogs
 from mlp_jax.training.setup import (
@@ -66,6 +65,7 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     The folder is made once the data and the options are known to be good and the proof has passed.
     SIGTERM and Ctrl-C end the run after the compiled call under way, saved (StoppedError).
     """
+    check_options(config)
     if config.deterministic:
         ask_for_determinism()
     check_folder(config.out)
@@ -95,6 +95,7 @@ def resume(
         )
     check_resume(saved, config, bool(facts.get("finished")))
     config = resumed_config(saved, config, str(folder))
+    check_options(config)
     if config.private:
         check_ledger(folder)
     if config.deterministic:
@@ -264,12 +265,14 @@ def _run(session: _Session) -> Run:
         }
         what = (parts.network, parts.loss, parts.optimizer, parts.data.train)
         if config.ensemble == 1:
-            options |= {
-                "diagnostics": config.diagnostics and not config.private,
-                "privacy": _privacy(config),
-                "ledger": session.ledger,
-            }
-            fitted = fit(*what, start=_start(parts), **options)
+            fitted = fit(
+                *what,
+                start=_start(parts),
+                diagnostics=config.diagnostics and not config.private,
+                privacy=privacy_of(config),
+                ledger=session.ledger,
+                **options,
+            )
         else:
             fitted = fit_ensemble(*what, members=config.ensemble, say=session.say, **options)
     return session.finished(fitted)
@@ -281,15 +284,6 @@ def _selection(config: TrainConfig) -> Select:
     if config.select not in ("best", "last"):
         raise UnknownNameError("selection of weights", config.select, ("best", "last"))
     return "best" if config.select == "best" else "last"
-
-
-def _privacy(config: TrainConfig) -> Privacy | None:
-    """What a private run may tell; None of another."""
-    if not config.private:
-        return None
-    assert config.epsilon is not None
-    assert config.delta is not None
-    return Privacy(config.epsilon, config.delta, config.clip_example or 1.0)
 
 
 def _start(parts: Parts) -> Any:

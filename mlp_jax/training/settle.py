@@ -23,7 +23,7 @@ from mlp_jax.training.importance import check_importance
 from mlp_jax.training.loop import Outcome, Select, Watched
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.private.accounting import Account, open_account
-from mlp_jax.training.private.asked import Privacy
+from mlp_jax.training.private.asked import Privacy, with_usual_rate
 from mlp_jax.training.private.refusals import check_fit
 from mlp_jax.training.private.rule import draw_secret
 from mlp_jax.training.program import Program, TrainState
@@ -146,6 +146,8 @@ def settle(
             select=select,
             importance=importance,
         )
+        if isinstance(optimizer, Optimizer):
+            optimizer = with_usual_rate(optimizer)
     if isinstance(optimizer, Optimizer) and optimizer.full_batch:
         batch_size = len(rows)
     if batch_size is None:

@@ -26,8 +26,8 @@ from mlp_jax.model.saved import Model
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.many.ensemble import ensemble_seeds
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.private.asked import with_usual_rate
 from mlp_jax.training.private.inputs import known_encoding, unscaled_targets
-from mlp_jax.training.private.refusals import check_options
 
 ARCHITECTURE = ("hidden", "activation", "norm", "residual", "dropout")
 
@@ -96,7 +96,6 @@ def build(config: TrainConfig, start: Model | None = None) -> Parts:
     start: a saved model to go on from: its network, with a new last layer where the targets
     differ, and its encoding of the inputs.
     """
-    check_options(config)
     if config.ensemble != 1:
         ensemble_seeds(config.seed, config.ensemble)
         if start is not None:
@@ -238,7 +237,7 @@ def target_scaling(target: TargetEncoding) -> Scaling | None:
 
 def build_optimizer(config: TrainConfig) -> Optimizer:
     """The optimizer of a run."""
-    return Optimizer(
+    found = Optimizer(
         config.optimizer,
         config.learning_rate,
         config.schedule,
@@ -246,3 +245,4 @@ def build_optimizer(config: TrainConfig) -> Optimizer:
         config.weight_decay,
         config.clip_norm,
     )
+    return with_usual_rate(found) if config.private else found

@@ -1,11 +1,13 @@
 """What a private training is asked for, and the rule that its steps follow."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlp_jax.errors import InputError
+from mlp_jax.training.optimizers import Optimizer
 
 DRAWS = 1 << 32
+LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 1.0, "momentum": 0.1}  # docs/private.md
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class Rule:
     def sampling(self) -> float:
         """q, the probability that a row is in a batch, exactly."""
         return (self.last + 1) / DRAWS
+
+
+def with_usual_rate(optimizer: Optimizer) -> Optimizer:
+    """The optimizer, at a rate that suits clipped and noised gradients where none was said."""
+    rate = LEARNING_RATES.get(optimizer.name)
+    return replace(optimizer, learning_rate=rate) if optimizer.learning_rate is None else optimizer
 
 
 def last_draw(batch_size: int, n: int) -> int:

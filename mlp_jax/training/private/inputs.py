@@ -13,7 +13,7 @@ from mlp_jax.errors import InputError
 
 
 def known_encoding(rows: Dataset | Table, input_range: tuple[float, ...]) -> ArrayEncoding:
-    """Inputs from 0 to 1 by a range that is known: the one said, 0 to 255 of bytes, else as is.
+    """Inputs from −1 to 1 by a range that is known: the one said, 0 to 255 of bytes, else as is.
 
     InputError for a table, whose encoding is learned from its rows, and for what is no range.
     """

@@ -11,6 +11,7 @@ from mlp_jax.errors import InputError
 from mlp_jax.model.precision import Precision
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.private.asked import Privacy
 
 OPTIMIZERS = (
     "sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad", "lion", "lamb", "muon",
@@ -40,6 +41,14 @@ def check_options(config: TrainConfig) -> None:
         (config.ensemble != 1, "--ensemble: every member would spend all of it"),
         (config.histograms, "--histograms: they show the gradients of single batches"),
     )
+
+
+def privacy_of(config: TrainConfig) -> Privacy | None:
+    """What a private run was told that it may tell; None of another run."""
+    if not config.private or config.epsilon is None or config.delta is None:
+        return None
+    clip = 1.0 if config.clip_example is None else config.clip_example
+    return Privacy(config.epsilon, config.delta, clip)
 
 
 def check_resume(saved: TrainConfig, asked: TrainConfig, finished: bool) -> None:

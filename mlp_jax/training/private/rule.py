@@ -90,8 +90,8 @@ def normal_like(tree: Any, keys: Array) -> Any:
     """
     leaves, structure = jax.tree.flatten(tree)
     dtype, sizes = leaves[0].dtype, [leaf.size for leaf in leaves]
-    draws = [jax.random.normal(key, (sum(sizes),), dtype) for key in keys]
-    flat = sum(draws[1:], draws[0]) / math.sqrt(len(draws))
+    draws = jax.vmap(lambda key: jax.random.normal(key, (sum(sizes),), dtype))(keys)
+    flat = jnp.sum(draws, axis=0) / math.sqrt(NOISES)
     ends = np.cumsum(sizes)[:-1].tolist()
     parts = [
         part.reshape(leaf.shape) for part, leaf in zip(jnp.split(flat, ends), leaves, strict=True)
