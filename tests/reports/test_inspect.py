@@ -256,8 +256,6 @@ def test_a_run_without_validation_rows_is_measured_on_its_test_rows(make_run, im
 
 
 def test_the_training_rows_of_a_private_run_are_not_told():
-    config = TrainConfig()
-    refuse_private(config)
-    object.__setattr__(config, "private", True)
+    refuse_private(TrainConfig())
     with pytest.raises(InputError, match="This run is private"):
-        refuse_private(config)
+        refuse_private(TrainConfig(private=True))

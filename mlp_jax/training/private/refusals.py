@@ -1,7 +1,7 @@
 """What a private run refuses, each with its reason: whatever would tell of the rows besides g̃."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optax
@@ -9,9 +9,11 @@ import optax
 from mlp_jax.backprop import Ensemble, Layer
 from mlp_jax.errors import InputError
 from mlp_jax.model.precision import Precision
-from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.private.asked import Privacy
+
+if TYPE_CHECKING:
+    from mlp_jax.training.config import TrainConfig
 
 OPTIMIZERS = (
     "sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad", "lion", "lamb", "muon",
@@ -20,7 +22,7 @@ PRECISIONS = ("float32", "float64")
 ONLY_PRIVATE = ("epsilon", "delta", "clip_example", "input_range")
 
 
-def check_options(config: TrainConfig) -> None:
+def check_options(config: "TrainConfig") -> None:
     """InputError for options of private runs without --private, and for those that leak with it."""
     if not config.private:
         given = [name for name in ONLY_PRIVATE if getattr(config, name) not in (None, ())]
@@ -43,7 +45,7 @@ def check_options(config: TrainConfig) -> None:
     )
 
 
-def privacy_of(config: TrainConfig) -> Privacy | None:
+def privacy_of(config: "TrainConfig") -> Privacy | None:
     """What a private run was told that it may tell; None of another run."""
     if not config.private or config.epsilon is None or config.delta is None:
         return None
@@ -51,7 +53,7 @@ def privacy_of(config: TrainConfig) -> Privacy | None:
     return Privacy(config.epsilon, config.delta, clip)
 
 
-def check_resume(saved: TrainConfig, asked: TrainConfig, finished: bool) -> None:
+def check_resume(saved: "TrainConfig", asked: "TrainConfig", finished: bool) -> None:
     """InputError where a private run is over, or asked to go on for longer than planned."""
     if not saved.private:
         return
