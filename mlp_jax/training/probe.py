@@ -161,7 +161,12 @@ def compile_aside(
     return _compiled(program, structure, shapes, tuple(values)).result
 
 
-_SETTINGS = ("enable_x64", "default_matmul_precision", "default_device")
+_SETTINGS = (
+    "enable_x64",
+    "default_matmul_precision",
+    "default_device",
+    "numpy_dtype_promotion",
+)
 
 
 @functools.lru_cache(maxsize=16)
