@@ -125,6 +125,11 @@ class RunRecord:
         return Best(name, value, epoch, higher)
 
     @property
+    def private(self) -> bool:
+        """Whether the run bounds what may be told of its training rows."""
+        return self.config.get("private") is True
+
+    @property
     def started(self) -> datetime | None:
         """When the run began; without run.json, when its configuration was written."""
         said = moment(self.facts.get("started"))
@@ -245,7 +250,7 @@ def _status(
 ) -> Status:
     if is_running(folder):
         return "running"
-    broken = bool(history) and number(history[-1].get("train_loss")) is None
+    broken = bool(history) and number(history[-1].get("train_loss", 0.0)) is None
     if facts.get("failed") or proof.get("ok") is False or broken:
         return "failed"
     finished = facts.get("finished") if facts else (folder / "test.json").is_file()

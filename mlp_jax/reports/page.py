@@ -8,6 +8,7 @@ from mlp_jax.reports import health, insight, judgement, records
 from mlp_jax.reports.evidence import Evidence
 from mlp_jax.reports.folder import RunRecord
 from mlp_jax.reports.html import Markup, details, joined, scrolling, tag
+from mlp_jax.reports.privacy import privacy_section
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _ENDINGS = {
@@ -64,6 +65,8 @@ def sections(run: RunRecord, evidence: Evidence) -> list[Section]:
         found.append(Section("noise", "Noise of the gradient", noise))
     if (layers := health.layers_section(run)) is not None:
         found.append(Section("layers", "Health of the layers", layers))
+    if run.private:
+        found.insert(1, Section("privacy", "Privacy", privacy_section(run)))
     judged = evidence.judged
     if judged is not None and judged.task == "regression":
         content = judgement.regression_section(judged)

@@ -1,18 +1,21 @@
 """What a look at the training tells, in names and numbers; and where a number blew up."""
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, NoiseAverage
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, at, path_name, walk
-from mlp_jax.training.batches import DeviceData, rows_at, take_batch
+from mlp_jax.training.batches import Batch, DeviceData, rows_at
+from mlp_jax.training.importance import next_batch
 from mlp_jax.training.probe import LayerFigures, Look, watched_pass
-from mlp_jax.training.program import DROPOUT, Program, Seed, TrainState, stream
+from mlp_jax.training.program import Keys, Program, Seed, TrainState
 
 TITLES = {
     "dead": "dead_units",
@@ -132,15 +135,29 @@ def histograms(state: TrainState, seen: Look) -> dict[str, np.ndarray]:
     return found
 
 
+@partial(jax.jit, static_argnums=0)
+def _batch_at(
+    program: Program,
+    state: TrainState,
+    data: DeviceData,
+    seed: Seed,
+    epoch: Any,
+    index: Any,
+    draws: Array,
+) -> Batch:
+    n, size = data.x.shape[0], program.batch_size
+    (rows,) = rows_at(seed, epoch, n, size, index, 1, program.pool)
+    return next_batch(program, state.params, state.layer_state, data, rows, index, draws)
+
+
 def first_not_finite(
     program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: int, index: int
 ) -> str:
     """Where the step that was not applied blew up, in words: forward first, then from the loss."""
     place = jnp.asarray(index, jnp.int32)
-    (rows,) = rows_at(seed, np.int32(epoch), data.x.shape[0], program.batch_size, place, 1)
-    batch = take_batch(program, data, rows, place)
-    draw = jax.random.fold_in(stream(seed, DROPOUT), state.step)
-    value, grads, _, log = watched_pass(program, state, batch, draw, per_example=False)
+    dropout, draws = Keys.of(seed).at(state.step)
+    batch = _batch_at(program, state, data, seed, np.int32(epoch), place, draws)
+    value, grads, _, log = watched_pass(program, state, batch, dropout, per_example=False)
     simple = [(path, layer) for path, layer in walk(program.network) if not layer.children]
     for path, _ in simple:
         if not bool(jnp.all(jnp.isfinite(log[path].a_next))):
