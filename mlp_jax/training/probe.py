@@ -166,6 +166,7 @@ _SETTINGS = (
     "default_matmul_precision",
     "default_device",
     "numpy_dtype_promotion",
+    "numpy_rank_promotion",
 )
 
 
