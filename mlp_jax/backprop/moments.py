@@ -86,14 +86,18 @@ class GradientNoise(NamedTuple):
 
 
 @jax.jit
-def gradient_noise_by_layer(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
+def gradient_noise_by_layer(
+    tape: Tape, c: Float[Array, " M"] | None = None, mean: Any = None
+) -> Any:
     """`gradient_noise` of each layer by itself; None for a layer without parameters.
 
     The network's is the sum of them, and signal/noise of a layer is its signal-to-noise ratio of
     one example without the bias of `signal_to_noise`, which is about 1/N where all is noise.
+    mean: ḡ, the gradient of the mean loss, where it is there already; else it is contracted.
     """
     records, p = weighted_records(tape, c), shares(tape, c)
-    square_of_mean = by_layer(jax.tree.map(lambda g: jnp.sum(g**2), contract(records, p)))
+    mean = contract(records, p) if mean is None else mean
+    square_of_mean = by_layer(jax.tree.map(lambda g: jnp.sum(g**2), mean))
     q = jnp.sum(p**2)
     rest = jnp.where(jnp.sum(p > 0) > 1, 1 - q, jnp.nan)
 
@@ -117,11 +121,17 @@ def gradient_noise(tape: Tape, c: Float[Array, " M"] | None = None) -> GradientN
     fewer than two examples count: one gradient does not tell its noise. Their quotient is biased,
     so average numerator and denominator apart (`NoiseAverage`).
     """
-    by_layers = jax.tree.leaves(gradient_noise_by_layer(tape, c), is_leaf=_is_noise)
-    return GradientNoise(*(summed(list(parts)) for parts in zip(*by_layers, strict=True)))
+    return total_noise(gradient_noise_by_layer(tape, c))
 
 
-def _is_noise(node: Any) -> bool:
+def total_noise(by_layers: Any) -> GradientNoise:
+    """The noise of the whole gradient, from that of its layers."""
+    layers = jax.tree.leaves(by_layers, is_leaf=is_noise)
+    return GradientNoise(*(summed(list(parts)) for parts in zip(*layers, strict=True)))
+
+
+def is_noise(node: Any) -> bool:
+    """Whether a node is a layer's `GradientNoise`: the leaf test of `gradient_noise_by_layer`."""
     return isinstance(node, GradientNoise)
 
 

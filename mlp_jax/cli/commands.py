@@ -10,6 +10,7 @@ from mlp_jax.cli.evaluate import evaluate
 from mlp_jax.cli.explain import explain
 from mlp_jax.cli.export import export
 from mlp_jax.cli.inspect import inspect
+from mlp_jax.cli.laplace import laplace
 from mlp_jax.cli.predict import predict
 from mlp_jax.cli.report import report
 from mlp_jax.cli.runs import runs
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "datasets": datasets,
     "evaluate": evaluate,
     "predict": predict,
+    "laplace": laplace,
     "export": export,
     "bench": bench,
 }

@@ -20,6 +20,7 @@ usage: mlp-jax COMMAND [OPTIONS]
   datasets  what can be trained on, and whether it is on this machine
   evaluate  a saved model on rows whose targets are known
   predict   a saved model on a file of rows, of any size
+  laplace   how uncertain a run's weights are, for predict and evaluate
   export    a saved model as one file that other programs run
   bench     measure: the gradient against jax.grad, the epoch against other trainers
 

@@ -94,8 +94,10 @@ class Model:
         names = names or TEST_METRICS[task]
         check_metrics(task, names)
         x, y = rows_and_targets(self.inputs, self.target, rows, self._dtype)
-        coded = self.coded_targets(y)
         found = self._outputs(x)
+        coded = self.coded_targets(y)
+        if task == "regression":
+            y = y.reshape(len(y), self.n_outputs)
         each = losses(self.loss, runnable_precision(self.precision), found.linear, coded)
         n_classes = len(self.target.classes) if task == "classification" else 0
         judged = scores(self.loss, self._in_units(found.predicted), y, names, n_classes)

@@ -36,7 +36,10 @@ SWAY_ROWS = 4096
 
 
 def gather(run: RunRecord, data: str | None = None) -> Evidence:
-    """The evidence of a run; `data` says where its data are now, if not where they were."""
+    """The evidence of a run; `data` says where its data are now, if not where they were.
+
+    Of a private run nothing is looked for in the training rows.
+    """
     try:
         model = load_model(run.folder)
     except ModelFileError as error:
@@ -49,10 +52,13 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
         rows = source(config)
         parts = prepared(config, (model.inputs, model.target), rows)
         _check_same(run, parts)
+        judged = judge(model, parts, rows, may_train=not run.private)
+        if run.private:
+            return replace(known, judged=judged)
         return replace(
             known,
             first_layer=known.first_layer or column_sway(model, _sample(model, parts.train)),
-            judged=judge(model, parts, rows),
+            judged=judged,
             flow=flow(model, parts.train),
             flow_rows=len(_evenly(len(parts.train), FLOW_ROWS)),
         )
@@ -62,17 +68,25 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
         return replace(known, missing=(sentence + hint,))
 
 
-def judge(model: Model, parts: Prepared, table: Dataset | Table) -> Judged:
-    """The network's predictions on the test rows, or the best that there are instead."""
-    part, rows = next(
+def judge(
+    model: Model, parts: Prepared, table: Dataset | Table, *, may_train: bool = True
+) -> Judged | None:
+    """The network's predictions on the test rows, or the best that there are instead.
+
+    may_train: whether the training rows may stand in for them, None where they may not.
+    """
+    found = [
         (name, split)
         for name, split in (
             ("test rows", parts.test),
             ("validation rows (there are no test rows)", parts.validation),
-            ("training rows (there are no others)", parts.train),
+            ("training rows (there are no others)", parts.train if may_train else None),
         )
         if split is not None and len(split)
-    )
+    ]
+    if not found:
+        return None
+    part, rows = found[0]
     predictions = model.probabilities(model.predictions(network_rows(model, rows.x)))
     targets = np.asarray(rows.y)
     if model.target.task != "classification":

@@ -10,8 +10,9 @@ from jaxtyping import Array
 from mlp_jax.backprop import loss_with_manual_gradient
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.backprop.records import contract_transposed, transposed
-from mlp_jax.training.batches import Batch, DeviceData, take_batch
-from mlp_jax.training.program import Program, Totals, TrainState
+from mlp_jax.training.batches import Batch, DeviceData
+from mlp_jax.training.importance import next_batch
+from mlp_jax.training.program import Keys, Program, Totals, TrainState
 
 
 def _chosen(flag: Array, new: Any, old: Any) -> Any:
@@ -52,11 +53,12 @@ def value_and_gradient(
 
 
 def step(
-    program: Program, state: TrainState, data: DeviceData, rows: Array, index: Array, key: Array
+    program: Program, state: TrainState, data: DeviceData, rows: Array, index: Array, keys: Keys
 ) -> tuple[TrainState, Totals]:
     """One update; where the program is guarded, one that is not finite is not applied."""
-    batch = take_batch(program, data, rows, index)
-    draw = jax.random.fold_in(key, state.step)
+    draw, draws = keys.at(state.step)
+    seen = transposed(state.params) if program.transposed else state.params
+    batch = next_batch(program, seen, state.layer_state, data, rows, index, draws)
 
     def objective(params: Any) -> tuple[Array, Any, Any]:
         return value_and_gradient(program, params, state.layer_state, batch, draw)

@@ -51,7 +51,7 @@ def test_more_epochs_are_added_to_a_finished_run(quiet, config):
     more = resume(first.folder, config, epochs=5)
     assert more.test == longer.test
     assert leaves_equal(more.fitted.params, longer.fitted.params)
-    for name in ("metrics.jsonl", "config.toml", "model/model.safetensors"):
+    for name in ("metrics.jsonl", "layers.jsonl", "config.toml", "model/model.safetensors"):
         assert (first.folder / name).read_bytes() == (longer.folder / name).read_bytes()
 
 

@@ -94,7 +94,7 @@ def rows_of_run(
 
 def refuse_private(config: TrainConfig) -> None:
     """InputError for a private run: what single training rows do to it is what it must not tell."""
-    if getattr(config, "private", False):
+    if config.private:
         raise InputError(
             "This run is private: to rank its training rows would tell about each of them what the"
             " training took care to hide. Other rows can be looked at with --data."
