@@ -13,6 +13,7 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.proof.quick import jit_once
 
 INIT, ORDER, DROPOUT = 0, 1, 2
+TARGETS = 0xFFFFFFFF  # of a step's key, for drawn targets: no layer has this number
 
 Seed = UInt32[Array, ""] | np.uint32
 
@@ -48,6 +49,8 @@ class Program:
     that is not finite; without it only the state at the end says so, and no step pays for it.
     transposed: the steps of a call carry the matrices as (J, I), which is faster on a CPU, by 7 to
     17 %; for optimizers to which a matrix and its transpose are the same, and not when guarded.
+    gives_curvature: the optimizer is given `curvature_fn`, for the batch's Kronecker factors (a
+    line search of Optax's refuses what it does not know).
     """
 
     network: Layer
@@ -60,6 +63,7 @@ class Program:
     doubt_updates: bool = True
     guarded: bool = True
     transposed: bool = False
+    gives_curvature: bool = False
 
 
 def stream(seed: Seed, which: int) -> Array:

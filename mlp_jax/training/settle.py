@@ -108,8 +108,12 @@ def settle(
     precision: str | None,
     device: str | None,
     schedule_epochs: int | None,
+    side_by_side: bool = False,
 ) -> Settled:
-    """The options of `fit`, checked and put together. Raises InputError."""
+    """The options of `fit`, checked and put together. Raises InputError.
+
+    side_by_side: for networks that train together.
+    """
     loss = get_loss(loss) if isinstance(loss, str) else loss
     chosen = choose_device(device)
     policy = choose_precision(precision, chosen)
@@ -132,6 +136,8 @@ def settle(
     if scaling is None and rows.x.dtype == np.uint8:
         scaling = fit_scaling(rows.x)
     steps = (schedule_epochs or epochs) * -(-len(rows) // batch_size)
+    if isinstance(optimizer, Optimizer):
+        optimizer.check_fits(network, loss, side_by_side=side_by_side)
     build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
     build = optax.with_extra_args_support(build)
     named = optimizer if isinstance(optimizer, Optimizer) else None
@@ -146,8 +152,9 @@ def settle(
         policy.params,
         policy.products,
         average,
-        doubt_updates=named is None,
+        doubt_updates=named is None or named.inverts_curvature,
         guarded=guarded,
+        gives_curvature=named is not None and named.inverts_curvature,
         transposed=chosen.platform == "cpu" and elementwise and not guarded,
     )
     return Settled(
