@@ -31,6 +31,7 @@ from mlp_jax.backprop import (
     gradient_noise_by_layer,
     gram_matrix,
     hessian_product,
+    inner_products,
     kronecker_factors,
     loss_and_sampled_tape,
     loss_and_tape,
@@ -51,7 +52,7 @@ from mlp_jax.backprop import (
 from mlp_jax.model.saved import Model
 from mlp_jax.model.saved import load_model as load
 from mlp_jax.proof import Report, check_gradients
-from mlp_jax.training import Fitted, Optimizer, fit
+from mlp_jax.training import Fitted, Optimizer, Privacy, fit
 
 __version__ = "0.1.0"
 
@@ -70,6 +71,7 @@ __all__ = [
     "Model",
     "NoiseAverage",
     "Optimizer",
+    "Privacy",
     "RMSNorm",
     "Report",
     "Residual",
@@ -86,6 +88,7 @@ __all__ = [
     "gradient_noise_by_layer",
     "gram_matrix",
     "hessian_product",
+    "inner_products",
     "kronecker_factors",
     "load",
     "loss_and_sampled_tape",

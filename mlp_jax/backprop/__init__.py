@@ -17,7 +17,7 @@ from mlp_jax.backprop.gradient import (
     loss_with_manual_gradient,
     value_and_grad,
 )
-from mlp_jax.backprop.gram import gram_matrix, tangent_kernel, tape_of_outputs
+from mlp_jax.backprop.gram import gram_matrix, inner_products, tangent_kernel, tape_of_outputs
 from mlp_jax.backprop.hessians import hessian_root
 from mlp_jax.backprop.initializers import INITIALIZERS
 from mlp_jax.backprop.kronecker import KroneckerFactors, kronecker_factors
@@ -85,6 +85,7 @@ __all__ = [
     "gram_matrix",
     "hessian_product",
     "hessian_root",
+    "inner_products",
     "kronecker_factors",
     "loss_and_sampled_tape",
     "loss_and_tape",

@@ -7,7 +7,7 @@ from mlp_jax.data.idx import read_folder, read_idx, write_idx
 from mlp_jax.data.load import load
 from mlp_jax.data.npz import read_npz
 from mlp_jax.data.prepare import Prepared, prepare
-from mlp_jax.data.scaling import Scaling, apply, fit_scaling, unscaled
+from mlp_jax.data.scaling import Scaling, apply, fit_scaling, scaling_of_range, unscaled
 from mlp_jax.data.splits import Splits, class_weights, split
 from mlp_jax.data.table import Table
 from mlp_jax.data.tables.options import ColumnOptions
@@ -30,6 +30,7 @@ __all__ = [
     "read_folder",
     "read_idx",
     "read_npz",
+    "scaling_of_range",
     "split",
     "unscaled",
     "write_idx",

@@ -34,6 +34,14 @@ def fit_scaling(x: Shaped[np.ndarray, "N I"], *, pixels: bool = False) -> Scalin
     return _fit_columns(x.reshape(-1, 1) if pixels else x, one=pixels)
 
 
+def scaling_of_range(low: float, high: float) -> Scaling:
+    """The scaling that brings low to −1 and high to 1; InputError where high is not above low."""
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise InputError(f"A range goes from a lower to a higher number, not from {low} to {high}.")
+    scale = 2 / (high - low)
+    return Scaling(np.asarray(scale), np.asarray(-1 - low * scale))
+
+
 def apply(
     scaling: Scaling, x: Shaped[np.ndarray, "N I"], dtype: DTypeLike
 ) -> Float[np.ndarray, "N I"]:

@@ -104,7 +104,7 @@ def in_chunks(
 
     for start in range(0, len(x), rows):
         chunk = x[start : start + rows]
-        waiting.append((len(chunk), call(_padded(chunk))))
+        waiting.append((len(chunk), call(padded(chunk, fitting_size(len(chunk))))))
         if len(waiting) > _AHEAD:
             yield fetched()
     while waiting:
@@ -120,9 +120,13 @@ def losses(
         return np.asarray(jax.jit(loss.value)(jnp.asarray(linear), jnp.asarray(y)))
 
 
-def _padded(x: np.ndarray) -> np.ndarray:
-    """The rows, and rows of 0 up to the next power of two."""
-    size = max(_SMALLEST, 1 << (len(x) - 1).bit_length())
-    if len(x) == size:
-        return x
-    return np.concatenate([x, np.zeros((size - len(x), x.shape[1]), x.dtype)])
+def fitting_size(n: int) -> int:
+    """The power of two that n rows are padded to, so that few shapes are compiled."""
+    return max(_SMALLEST, 1 << (n - 1).bit_length())
+
+
+def padded(rows: np.ndarray, size: int) -> np.ndarray:
+    """The rows, and rows of 0 up to that many."""
+    if len(rows) == size:
+        return rows
+    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])

@@ -18,7 +18,14 @@ from mlp_jax.backprop import Layer, gauss_newton_diagonal, get_loss, hessian_roo
 from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.errors import InputError
 from mlp_jax.model import evidence, held_out, store
-from mlp_jax.model.inference import in_chunks, losses, network_input, outputs, runnable_precision
+from mlp_jax.model.inference import (
+    in_chunks,
+    losses,
+    network_input,
+    outputs,
+    padded,
+    runnable_precision,
+)
 from mlp_jax.model.laplace import (
     Kind,
     Laplace,
@@ -218,19 +225,14 @@ def _diagonal_of(model: Model, precision: Precision) -> Callable[[np.ndarray, np
 
     def call(x: np.ndarray, coded: np.ndarray) -> Any:
         n = len(x)
-        rows = network_input(precision, scaling_of(model.inputs), jnp.asarray(_full(x)))
+        rows = network_input(precision, scaling_of(model.inputs), jnp.asarray(padded(x, _ROWS)))
         floating = np.issubdtype(coded.dtype, np.floating)
-        y = _full(coded.astype(precision.params) if floating else coded)
+        y = padded(coded.astype(precision.params) if floating else coded, _ROWS)
         share = (np.arange(len(rows)) < n).astype(precision.params)
         mean = diagonal(weights, rows, y, state=model.layer_state, weights=share)
         return jax.tree.map(lambda leaf: leaf * (n * _unit_noise(model)), mean)
 
     return call
-
-
-def _full(rows: np.ndarray) -> np.ndarray:
-    """The rows, and rows of 0 up to a full chunk, so that one program serves all."""
-    return np.concatenate([rows, np.zeros((_ROWS - len(rows), *rows.shape[1:]), rows.dtype)])
 
 
 def _square(params: Any) -> float:

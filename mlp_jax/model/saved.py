@@ -133,6 +133,13 @@ class Model:
         """Of encoded rows x: probabilities, of class 1 alone for a single logit; or values."""
         return self._in_units(self._outputs(x).predicted)
 
+    def predictions_of(self, output: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
+        """`predictions` from the network's own output, as `examine` gives it."""
+        one_by_one = self.target.task == "multilabel"
+        with runnable_precision(self.precision).active():
+            predicted = self.loss.predict(jnp.asarray(output), one_by_one=one_by_one)
+        return self._in_units(np.asarray(predicted))
+
     def decided(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
         """What `predict` gives for these predictions."""
         if self.target.task == "regression":
@@ -147,24 +154,27 @@ class Model:
             return np.concatenate([1 - predictions, predictions], axis=1)
         return predictions
 
-    def coded_targets(self, y: np.ndarray) -> np.ndarray:
-        """Targets as the loss takes them: numbers standardized, labels as columns where needed."""
-        if self.target.task == "regression":
-            if y.size != len(y) * self.n_outputs:
-                raise InputError(
-                    f"The model predicts {self.n_outputs} values a row, but the targets have shape"
-                    f" {y.shape}."
-                )
-            y = y.reshape(len(y), self.n_outputs)
-            if self.target.scale:
-                y = (y - np.array(self.target.offset)) / np.array(self.target.scale)
-        return encode_targets(self.loss, y, self.n_outputs)
-
     def features(self, rows: Any) -> Shaped[np.ndarray, "N I"]:
         """x of rows of any kind, as `predictions` takes it: encoded, or pixels as they are."""
         from mlp_jax.model.rows import features
 
         return features(self.inputs, rows, self._dtype)
+
+    def coded_targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets as the loss takes them: numbers standardized, labels in columns if need be.
+
+        InputError where the model predicts another number of values a row.
+        """
+        if self.target.task != "regression":
+            return encode_targets(self.loss, y, self.n_outputs)
+        if y.size != len(y) * self.n_outputs:
+            raise InputError(
+                f"The model predicts {self.n_outputs} values a row, but the targets have shape"
+                f" {y.shape}."
+            )
+        columns = y.reshape(len(y), self.n_outputs)
+        scale, offset = np.array(self.target.scale), np.array(self.target.offset)
+        return (columns - offset) / scale if self.target.scale else columns
 
     @property
     def _dtype(self) -> Any:

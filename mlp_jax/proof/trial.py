@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mlp_jax.backprop import Categories, Loss, Sequential, get_loss, mlp
+from mlp_jax.backprop import Categories, Layer, Loss, Sequential, get_loss, mlp
 from mlp_jax.data.tables.options import ColumnOptions, embedding_width
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.proof.check import check_gradients
@@ -95,6 +95,14 @@ def example_batch(
     counts = loss.name == "poisson"
     drawn = rng.poisson(2.0, (n, outputs)) if counts else rng.standard_normal((n, outputs))
     return x, drawn.astype(np.float64)
+
+
+def rows_for(network: Layer, loss: Loss, n_in: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A few examples (x, y) for a network of n_in inputs, codes of categories among them."""
+    first = network.children[0] if network.children else network
+    codes = first.codes if isinstance(first, Categories) else ()
+    x, y = example_batch(loss, EXAMPLES, n_in - len(codes), network.width_out(n_in), seed)
+    return np.hstack([x, example_codes(codes, EXAMPLES, seed)]), y
 
 
 def check_trial(

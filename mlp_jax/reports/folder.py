@@ -46,7 +46,8 @@ class RunRecord:
     """A run folder's small files, read.
 
     config: config.toml.  facts: run.json.  proof: check.json, {} without.  history: a record an
-    epoch, in order.  timing: likewise, from the clock.  test: metrics on the test rows.
+    epoch, in order.  timing: likewise, from the clock.  test: metrics on the test rows.  layers:
+    layers.jsonl, how each layer did after each epoch.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class RunRecord:
     history: tuple[Mapping[str, Any], ...]
     timing: tuple[Mapping[str, Any], ...]
     test: Mapping[str, float]
+    layers: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -123,6 +125,11 @@ class RunRecord:
         return Best(name, value, epoch, higher)
 
     @property
+    def private(self) -> bool:
+        """Whether the run bounds what may be told of its training rows."""
+        return self.config.get("private") is True
+
+    @property
     def started(self) -> datetime | None:
         """When the run began; without run.json, when its configuration was written."""
         said = moment(self.facts.get("started"))
@@ -174,6 +181,7 @@ def read_run(folder: Path) -> RunRecord:
         history,
         _lines(folder / "timing.jsonl"),
         {key: value for key, item in test.items() if (value := number(item)) is not None},
+        _lines(folder / "layers.jsonl"),
     )
 
 
@@ -242,7 +250,7 @@ def _status(
 ) -> Status:
     if is_running(folder):
         return "running"
-    broken = bool(history) and number(history[-1].get("train_loss")) is None
+    broken = bool(history) and number(history[-1].get("train_loss", 0.0)) is None
     if facts.get("failed") or proof.get("ok") is False or broken:
         return "failed"
     finished = facts.get("finished") if facts else (folder / "test.json").is_file()

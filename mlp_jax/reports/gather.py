@@ -19,7 +19,6 @@ from mlp_jax.data.prepare import Prepared
 from mlp_jax.data.table import Table
 from mlp_jax.errors import InputError, MlpJaxError, ModelFileError
 from mlp_jax.model.inference import runnable_precision
-from mlp_jax.model.judge import encode_targets
 from mlp_jax.model.saved import Model, load_model
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import at
@@ -37,7 +36,10 @@ SWAY_ROWS = 4096
 
 
 def gather(run: RunRecord, data: str | None = None) -> Evidence:
-    """The evidence of a run; `data` says where its data are now, if not where they were."""
+    """The evidence of a run; `data` says where its data are now, if not where they were.
+
+    Of a private run nothing is looked for in the training rows.
+    """
     try:
         model = load_model(run.folder)
     except ModelFileError as error:
@@ -50,10 +52,13 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
         rows = source(config)
         parts = prepared(config, (model.inputs, model.target), rows)
         _check_same(run, parts)
+        judged = judge(model, parts, rows, may_train=not run.private)
+        if run.private:
+            return replace(known, judged=judged)
         return replace(
             known,
             first_layer=known.first_layer or column_sway(model, _sample(model, parts.train)),
-            judged=judge(model, parts, rows),
+            judged=judged,
             flow=flow(model, parts.train),
             flow_rows=len(_evenly(len(parts.train), FLOW_ROWS)),
         )
@@ -63,17 +68,25 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
         return replace(known, missing=(sentence + hint,))
 
 
-def judge(model: Model, parts: Prepared, table: Dataset | Table) -> Judged:
-    """The network's predictions on the test rows, or the best that there are instead."""
-    part, rows = next(
+def judge(
+    model: Model, parts: Prepared, table: Dataset | Table, *, may_train: bool = True
+) -> Judged | None:
+    """The network's predictions on the test rows, or the best that there are instead.
+
+    may_train: whether the training rows may stand in for them, None where they may not.
+    """
+    found = [
         (name, split)
         for name, split in (
             ("test rows", parts.test),
             ("validation rows (there are no test rows)", parts.validation),
-            ("training rows (there are no others)", parts.train),
+            ("training rows (there are no others)", parts.train if may_train else None),
         )
         if split is not None and len(split)
-    )
+    ]
+    if not found:
+        return None
+    part, rows = found[0]
     predictions = model.probabilities(model.predictions(network_rows(model, rows.x)))
     targets = np.asarray(rows.y)
     if model.target.task != "classification":
@@ -111,12 +124,7 @@ def flow(model: Model, train: Split) -> tuple[LayerFlow, ...]:
     x, y = network_rows(model, train.x[chosen]), np.asarray(train.y)[chosen]
     if isinstance(model.inputs, ArrayEncoding) and model.inputs.pixels and model.inputs.scale:
         x = x * np.asarray(model.inputs.scale) + np.asarray(model.inputs.offset)
-    n_outputs = model.n_outputs
-    if model.target.task == "regression":
-        y = y.reshape(len(y), n_outputs)
-        if model.target.scale:
-            y = (y - np.asarray(model.target.offset)) / np.asarray(model.target.scale)
-    y = encode_targets(model.loss, y, n_outputs)
+    y = model.coded_targets(y)
     y = y.astype(precision.params) if np.issubdtype(y.dtype, np.floating) else y
     with precision.active():
         _, grads, tape = loss_and_tape(model.network, model.loss, train=False)(

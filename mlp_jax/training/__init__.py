@@ -5,6 +5,7 @@ from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import EpochEnd
 from mlp_jax.training.many import FittedMany, fit_many
 from mlp_jax.training.optimizers import OPTIMIZERS, Optimizer
+from mlp_jax.training.private.asked import Privacy
 from mlp_jax.training.schedules import SCHEDULES
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Fitted",
     "FittedMany",
     "Optimizer",
+    "Privacy",
     "fit",
     "fit_many",
 ]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt32
 
 from mlp_jax.training.orders import permuted
 from mlp_jax.training.program import ORDER, Program, Seed, stream
@@ -19,7 +19,7 @@ class DeviceData(NamedTuple):
     """A data set on the device. x (N, I) as stored (uint8 for images), decoded in the step.
 
     weights (N,): how much each row counts, None for all the same. A decoded row is
-    x * scale + offset, or x itself without them.
+    x * scale + offset, or x itself without them. secret (6, 2): what private steps draw from.
     """
 
     x: Shaped[Array, "N I"]
@@ -27,6 +27,7 @@ class DeviceData(NamedTuple):
     weights: Float[Array, " N"] | None
     scale: Array | None = None
     offset: Array | None = None
+    secret: UInt32[Array, "6 2"] | None = None
 
 
 class Batch(NamedTuple):

@@ -14,10 +14,11 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import tyro
 
 from mlp_jax.errors import DataFileError, InputError, RunFolderError
-from mlp_jax.training.options import Count, Number, SharedOptions, Switch
+from mlp_jax.training.options import Count, Number, SharedOptions, Switch, Word
 
 Options = TypeVar("Options", bound=SharedOptions)
 Widths = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")]
+Numbers = Annotated[tuple[float, ...], tyro.conf.arg(help_behavior_hint="", metavar="LOW HIGH")]
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class TrainConfig(SharedOptions):
     """else a usual one for the optimizer"""
     weight_decay: Number = None
     """decoupled, on weight matrices only"""
-    select: str = "best"
-    """weights of the best epoch on validation rows, or last"""
+    select: Word = None
+    """weights of the best epoch on validation rows, or last; else best"""
     ensemble: int = 1
     """networks trained at once that predict with their mean"""
     diagnostics: Switch = True
@@ -46,6 +47,16 @@ class TrainConfig(SharedOptions):
     """what the schedule is stretched over; else epochs"""
     init_from: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
     """start from the model of that run"""
+    private: Switch = False
+    """bound what the model tells of any one row"""
+    epsilon: Number = None
+    """of a private run: how much it may tell"""
+    delta: Number = None
+    """of a private run: the chance that it tells more"""
+    clip_example: Number = None
+    """of a private run: bound on each example's gradient; else 1"""
+    input_range: Numbers = ()
+    """of a private run: lowest and highest input; else 0 255 of images"""
 
 
 CONFIG_FILE = "config.toml"
@@ -101,10 +112,11 @@ def run_config(folder: Path) -> TrainConfig:
 def _typed(path: Path, key: str, value: Any, hint: Any) -> Any:
     """The TOML value as the field's type."""
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not NoneType]
-    if hint in (tuple[int, ...], tuple[str, ...]):
+    if hint in (tuple[int, ...], tuple[float, ...], tuple[str, ...]):
         item = get_args(hint)[0]
-        if isinstance(value, list) and all(type(v) is item for v in value):
-            return tuple(value)
+        fits = (int, float) if item is float else (item,)
+        if isinstance(value, list) and all(type(v) in fits for v in value):
+            return tuple(map(item, value))
         raise InputError(f"In {path}, '{key}' must be a list of {item.__name__}, not {value!r}.")
     if float in kinds and type(value) is int:
         return float(value)

@@ -48,8 +48,12 @@ class ParameterNorms(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """What a look tells, on the host: figures of layers by path, noise and norms in trees."""
+    """What a look tells, on the host: figures of layers by path, noise and norms in trees.
 
+    examples: how many the figures are of.
+    """
+
+    examples: int
     figures: dict[Path, LayerFigures]
     noise: Any
     norms: Any
@@ -59,8 +63,8 @@ def diagnosed(params: Any, seen: Look) -> Diagnosis:
     """The figures of a look, brought over, and the norms of every parameter."""
     trees = jax.device_get((seen.grads, params, seen.updates))
     norms = jax.tree.map(lambda *leaves: ParameterNorms(*map(_norm, leaves)), *trees)
-    figures, noise = jax.device_get((seen.layers, seen.noise))
-    return Diagnosis(figures, noise, norms)
+    examples, figures, noise = jax.device_get((seen.examples, seen.layers, seen.noise))
+    return Diagnosis(int(examples), figures, noise, norms)
 
 
 def _norm(values: np.ndarray) -> float:

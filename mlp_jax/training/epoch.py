@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.training.batches import DeviceData, decode, rows_at
+from mlp_jax.training.private.rule import private_step
 from mlp_jax.training.program import Keys, Program, Seed, Totals, TrainState
 from mlp_jax.training.step import all_finite, step
 
@@ -42,19 +43,26 @@ def walk(
     first: Any,
     seed: Seed,
 ) -> tuple[TrainState, Totals]:
-    """S steps with these rows, the batches of an epoch from `first` on, and the sums over them.
-
-    The state comes and goes as it is; where the program is `transposed`, the steps carry its
-    matrices as (J, I).
-    """
+    """S steps with these rows, the batches of an epoch from `first` on, and the sums over them."""
     keys = Keys.of(seed)
-    as_carried = _turned_over if program.transposed else _same
 
     def body(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, Totals]:
         return step(program, state, data, *batch, keys)
 
     indices = first + jnp.arange(len(rows), dtype=jnp.int32)
-    state, totals = jax.lax.scan(body, as_carried(state), (rows, indices))
+    return _scanned(program, body, state, (rows, indices), len(rows))
+
+
+def _scanned(
+    program: Program, body: Any, state: TrainState, batches: Any, steps: int
+) -> tuple[TrainState, Totals]:
+    """The state after `steps` of `body`, and the sums over them.
+
+    The state comes and goes as it is; where the program is `transposed`, the steps carry its
+    matrices as (J, I).
+    """
+    as_carried = _turned_over if program.transposed else _same
+    state, totals = jax.lax.scan(body, as_carried(state), batches, steps)
     state, totals = as_carried(state), jax.tree.map(jnp.sum, totals)
     # No step follows the last one to notice that its weights overflowed.
     checked = (state.params, () if program.guarded else state.opt_state)
@@ -72,6 +80,11 @@ def _run_steps(
     first: Any,
 ) -> tuple[TrainState, Totals]:
     """`length` steps of an epoch from its batch `first` on, and the sums over them."""
+    rule = program.private
+    if rule is not None:
+        return _scanned(
+            program, lambda state, _: private_step(program, rule, state, data), state, None, length
+        )
     n, size = data.x.shape[0], program.batch_size
     rows = rows_at(seed, epoch, n, size, first, length, program.pool)
     return walk(program, state, data, rows, first, seed)

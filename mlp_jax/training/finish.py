@@ -43,6 +43,7 @@ def trained_model(
     about = {
         "data": parts.data.name,
         "epoch": fitted.best_epoch,
+        "private": fitted.private,
         "config": {name: value for name, value in asdict(config).items() if value is not None},
     }
     return Model(

@@ -15,6 +15,10 @@ from mlp_jax.training.checkpoints import Checkpoints
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import EpochEnd, Plan, Select, run_epochs
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.private.accounting import Account
+from mlp_jax.training.private.asked import Privacy
+from mlp_jax.training.private.ledger import Ledger
+from mlp_jax.training.private.refusals import check_start
 from mlp_jax.training.program import initial_state
 from mlp_jax.training.rows import Rows
 from mlp_jax.training.settle import prove, settle
@@ -51,6 +55,8 @@ def fit(
     started: Callable[[Position], None] | None = None,
     start: tuple[Any, Any] | None = None,
     diagnostics: bool = False,
+    privacy: Privacy | None = None,
+    ledger: Callable[[Account], Ledger] = Ledger,
 ) -> Fitted:
     """Trains `network` on rows x (N, I), y, after proving its gradient; returns a `Fitted`.
 
@@ -74,6 +80,8 @@ def fit(
     training goes on from it. started: is told where it starts. start: parameters and state to
     start from, as the network's `init` gives them, with None at a child that starts afresh.
     diagnostics: measure the gradient's noise scale after every epoch, into `history`.
+    privacy: bounds what the weights tell of any one row, by DP-SGD (docs/private.md); batch_size is
+    then the expected one, None takes 2048. ledger: called after the proof, counts its steps.
 
     Raises InputError for data or options that do not fit, ProofError where the gradient fails the
     proof, DivergedError where a step is not finite, DeviceError where the device is missing.
@@ -100,7 +108,10 @@ def fit(
         precision=precision,
         device=device,
         schedule_epochs=schedule_epochs,
+        privacy=privacy,
     )
+    if privacy is not None:
+        check_start(start, diagnostics)
     program, rows, policy = settled.program, settled.rows, settled.precision
     plan = Plan(
         epochs,
@@ -122,6 +133,8 @@ def fit(
             proved(report)
         if not report.ok:
             raise ProofError(f"The gradient fails the proof at {report.fault}.")
+        if settled.account is not None:
+            plan = plan._replace(ledger=ledger(settled.account))
         placed, judged = settled.place()
         snapshot = Snapshot(state)
         if checkpoints is not None:

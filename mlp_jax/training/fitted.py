@@ -51,7 +51,8 @@ class Fitted:
     params, layer_state: the weights to use (the best epoch's where patience was set, the moving
     average where there was one).  history: a record an epoch.  report: the proof.  best_epoch:
     the epoch whose weights these are.  scaling: what raw rows are brought to the network by,
-    target_scaling: what targets were, undone in predictions.
+    target_scaling: what targets were, undone in predictions.  private: what a private training
+    tells of its rows, ε above all, as JSON takes it; None of another.
     """
 
     network: Layer
@@ -69,6 +70,7 @@ class Fitted:
     program: Program = field(repr=False)
     precision: Precision = field(repr=False)
     device: jax.Device = field(repr=False)
+    private: dict[str, Any] | None = None
 
     def evaluate(
         self, data: Rows, names: Sequence[str] = ()

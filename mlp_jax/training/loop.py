@@ -20,6 +20,7 @@ from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.calls import Calls, compile_calls
 from mlp_jax.training.epoch import run_steps
 from mlp_jax.training.evaluate import evaluate
+from mlp_jax.training.private.ledger import Ledger
 from mlp_jax.training.probe import Look
 from mlp_jax.training.program import Program, Seed, TrainState
 from mlp_jax.training.snapshot import Best, Position, Snapshot
@@ -32,8 +33,8 @@ class EpochEnd(NamedTuple):
 
     metrics: the epoch's record.  state: parameters and all else that training changes; copy what
     you keep, the next epoch reuses its memory.  look: () -> `probe.Look`, what a look at the next
-    batches tells: gradient, update, the health of the layers, the gradient's noise.  A callback
-    that returns True ends the training.
+    batches tells: gradient, update, the health of the layers, the gradient's noise; None in a
+    private run.  A callback that returns True ends the training.
     """
 
     epoch: int
@@ -41,7 +42,7 @@ class EpochEnd(NamedTuple):
     state: TrainState
     seconds: float
     samples_per_second: float
-    look: Callable[[], Look]
+    look: Callable[[], Look] | None
 
 
 class Watched(NamedTuple):
@@ -63,8 +64,8 @@ class Plan(NamedTuple):
 
     tick: called after every compiled call with (epoch, fraction of it done, loss so far, samples a
     second). select: "best" takes the weights of the epoch with the best validation `monitor`, as
-    patience does; "last" those of the last. diagnostics: look at the training
-    after every epoch, and record the noise of the gradient.
+    patience does; "last" those of the last. diagnostics: look at the training after every epoch,
+    and record the noise of the gradient. ledger: of a private run, whose steps it pays for.
     """
 
     epochs: int
@@ -79,6 +80,7 @@ class Plan(NamedTuple):
     target_scaling: Scaling | None = None
     select: Select = "last"
     diagnostics: bool = False
+    ledger: Ledger | None = None
 
 
 class Outcome(NamedTuple):
@@ -110,6 +112,8 @@ def _run_epoch(
     while at.done < steps:
         count = min(length, steps - at.done)
         where = (data, plan.seed, np.int32(at.epoch), np.int32(at.done))
+        if plan.ledger is not None:
+            plan.ledger.pay(count)
         new, totals = calls[count](state, *where)
         alive, totals = jax.device_get((new.alive, totals))
         if not alive and not program.guarded:
@@ -141,7 +145,9 @@ def _diverged(program: Program, state: TrainState, data: DeviceData, plan: Plan,
     steps = -(-data.x.shape[0] // program.batch_size)
     done = int(state.step)
     index = done - (epoch - 1) * steps
-    where = diagnose.first_not_finite(program, state, data, plan.seed, epoch, index)
+    where = "the update"  # of a private run: where it began would tell of the rows
+    if program.private is None:
+        where = diagnose.first_not_finite(program, state, data, plan.seed, epoch, index)
     return (
         f"Training diverged at step {done + 1} (epoch {epoch}): {where} is not finite. "
         "The step was not applied; try a smaller learning rate or a gradient clip."
@@ -153,11 +159,11 @@ def _record(
 ) -> dict[str, float]:
     """The record of the epoch that has just ended."""
     state, at, _ = snapshot
-    record: dict[str, float] = {
-        "epoch": at.epoch,
-        "step": int(state.step),
-        "train_loss": _mean_loss(at),
-    }
+    record: dict[str, float] = {"epoch": at.epoch, "step": int(state.step)}
+    if plan.ledger is None:
+        record["train_loss"] = _mean_loss(at)
+    else:
+        record["epsilon"] = plan.ledger.epsilon
     if validation is None:
         return record
     weights = weights_of(program, state)
@@ -202,6 +208,7 @@ def _end_epoch(
     plan: Plan,
     seconds: float,
     speed: float,
+    looking: Callable[[], probe.LookCall],
 ) -> Snapshot:
     """Judges the epoch, tells the callbacks, and moves on to the next one."""
     state, at, _ = snapshot
@@ -209,7 +216,7 @@ def _end_epoch(
     @functools.cache
     def look() -> Look:
         average = NoiseAverage(*map(jnp.float32, at.noise))
-        return probe.look(program, state, data, plan.seed, np.int32(at.epoch + 1), average)
+        return looking()(state, data, plan.seed, np.int32(at.epoch + 1), average)
 
     record, noise = _record(program, snapshot, validation, plan), at.noise
     if plan.diagnostics:
@@ -217,7 +224,8 @@ def _end_epoch(
         noise = (float(average.noise), float(average.signal), float(average.share))
         record |= diagnose.noise_record(average)
     best = _best(program, snapshot, record, plan)
-    end = EpochEnd(at.epoch, record, state, seconds, speed, look)
+    shown = look if plan.ledger is None else None
+    end = EpochEnd(at.epoch, record, state, seconds, speed, shown)
     stops = [callback(end) for callback in plan.callbacks]
     since = at.epoch - (0 if best is None else best.epoch)
     out_of_patience = plan.patience is not None and since >= plan.patience
@@ -225,6 +233,21 @@ def _end_epoch(
     stopped = any(stops) or out_of_patience
     position = Position(at.epoch + 1, history=history, stopped=stopped, noise=noise)
     return Snapshot(state, position, best)
+
+
+def _is_over(program: Program, snapshot: Snapshot, data: DeviceData, plan: Plan) -> bool:
+    """Whether patience or a callback ended the run, or it cannot pay for the rest of an epoch."""
+    left = -(-data.x.shape[0] // program.batch_size) - snapshot.position.done
+    return snapshot.position.stopped or (plan.ledger is not None and not plan.ledger.allows(left))
+
+
+def _looking(
+    program: Program, state: TrainState, data: DeviceData, plan: Plan
+) -> Callable[[], probe.LookCall]:
+    """() -> the look's program: compiled meanwhile where every epoch asks for it, else if asked."""
+    if plan.diagnostics:
+        return probe.compile_aside(program, state, data, plan.seed)
+    return lambda: functools.partial(probe.look, program)
 
 
 def run_epochs(
@@ -236,10 +259,11 @@ def run_epochs(
 ) -> Outcome:
     """All epochs that are left, or as many as patience and the callbacks allow."""
     done = snapshot.position.done
+    looking = _looking(program, snapshot.state, data, plan)
     calls = compile_calls(program, snapshot.state, data, plan.seed, done)
-    while snapshot.position.epoch <= plan.epochs and not snapshot.position.stopped:
+    while snapshot.position.epoch <= plan.epochs and not _is_over(program, snapshot, data, plan):
         snapshot, seconds, speed = _run_epoch(program, snapshot, data, plan, calls)
-        snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed)
+        snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed, looking)
         if plan.keep is not None:
             plan.keep(snapshot, last=False)
     if plan.keep is not None:

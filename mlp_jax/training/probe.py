@@ -6,6 +6,10 @@ gives is a function of the state, the epoch and the average that it is handed: e
 same.
 """
 
+import contextlib
+import functools
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,7 +30,7 @@ from mlp_jax.training.program import DROPOUT, Program, Seed, TrainState, stream
 SHARE = 64  # of the rows, one in so many
 LEAST_ROWS = 32
 MOST_BATCHES = 64
-AVERAGED = 32  # batches, or four looks where those are more: how far the average of noise reaches
+AVERAGED = 8  # batches, or four looks where those are more: how far the average of noise reaches
 
 
 class LayerFigures(NamedTuple):
@@ -47,7 +51,7 @@ class Look(NamedTuple):
     grads, updates: of one step, on the last batch looked at; it is not taken.  layers: by their
     path, over all the batches.  noise: the gradient's, a tree of layers, over all the
     batches; None where batch norm mixes the examples.  average: the noise
-    of the whole network, averaged over this look and those before it.
+    of the whole network, averaged over this look and those before it.  examples: how many it saw.
     """
 
     grads: Any
@@ -55,6 +59,7 @@ class Look(NamedTuple):
     layers: dict[Path, LayerFigures]
     noise: Any
     average: NoiseAverage
+    examples: Int[Array, ""]
 
 
 class Watched(NamedTuple):
@@ -136,7 +141,53 @@ def look(
     )
     noise = jax.tree.map(lambda values: jnp.nanmean(values, axis=0), noise)
     layers = {path: _figures(each) for path, each in health.items()}
-    return Look(grads, updates, layers, noise, average)
+    return Look(grads, updates, layers, noise, average, jnp.asarray(count * size, jnp.int32))
+
+
+LookCall = Callable[[TrainState, DeviceData, Seed, Any, NoiseAverage], Look]
+
+
+def compile_aside(
+    program: Program, state: TrainState, data: DeviceData, seed: Seed
+) -> Callable[[], LookCall]:
+    """() -> the compiled look for arguments of these shapes, compiled in a thread meanwhile.
+
+    So the first epoch need not wait for it. Equal ones are compiled once.
+    """
+    arguments = (state, data, seed, np.int32(0), NoiseAverage.start(np.float32))
+    leaves, structure = jax.tree.flatten(arguments)
+    shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+    values = [getattr(jax.config, f"jax_{name}", None) for name in _SETTINGS]
+    return _compiled(program, structure, shapes, tuple(values)).result
+
+
+_SETTINGS = (
+    "enable_x64",
+    "default_matmul_precision",
+    "default_device",
+    "numpy_dtype_promotion",
+    "numpy_rank_promotion",
+)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(
+    program: Program, structure: Any, shapes: tuple[Any, ...], settings: tuple[Any, ...]
+) -> Future[LookCall]:
+    """The look under way, by all that it depends on; a thread has no settings of JAX by itself."""
+    arguments = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
+
+    def compiled() -> LookCall:
+        with contextlib.ExitStack() as stack:
+            for name, value in zip(_SETTINGS, settings, strict=True):
+                stack.enter_context(getattr(jax, name)(value))
+            call: LookCall = look.lower(program, *arguments).compile()
+        return call
+
+    worker = ThreadPoolExecutor(1, "look")
+    under_way = worker.submit(compiled)
+    worker.shutdown(wait=False)
+    return under_way
 
 
 def _figures(health: LayerHealth) -> LayerFigures:

@@ -11,8 +11,10 @@ from jaxtyping import Array, Float, Int, UInt32
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.proof.quick import jit_once
+from mlp_jax.training.private.asked import Rule
 
 INIT, ORDER, DROPOUT, DRAWS = 0, 1, 2, 3
+TARGETS = 0xFFFFFFFF  # of a step's key, for drawn targets: no layer has this number
 
 Seed = UInt32[Array, ""] | np.uint32
 
@@ -50,6 +52,9 @@ class Program:
     17 %; for optimizers to which a matrix and its transpose are the same, and not when guarded.
     pool: from how many batches of rows each batch is drawn (`importance.py`), None where a batch is
     the rows that its turn brings.
+    private: the rule of private steps, which draw their batches themselves; None for plain ones.
+    gives_curvature: the optimizer is given `curvature_fn`, for the batch's Kronecker factors (a
+    line search of Optax's refuses what it does not know).
     """
 
     network: Layer
@@ -63,6 +68,8 @@ class Program:
     guarded: bool = True
     transposed: bool = False
     pool: int | None = None
+    private: Rule | None = None
+    gives_curvature: bool = False
 
 
 def stream(seed: Seed, which: int) -> Array:

@@ -50,7 +50,7 @@ class EpochProgress:
         self,
         epoch: int,
         fraction_of_epoch: float,
-        loss: float,
+        loss: float | None,
         metric_name: str | None,
         metric: float | None,
         samples_per_second: float,
@@ -58,7 +58,7 @@ class EpochProgress:
         """Show that this fraction (0 to 1) of an epoch (1 to total_epochs) is done.
 
         Say 1 once an epoch, when its metric is known; the plain line is printed then. Without a
-        metric the bar keeps the last one.
+        metric the bar keeps the last one; without a loss it shows none.
         """
         if not self._enabled:
             return
@@ -68,7 +68,8 @@ class EpochProgress:
         elif self._bar is None:
             self._metric = ""
         speed, left = f"{_short(samples_per_second)} samples/s", self._time_left(done)
-        parts = (f"train loss {_number(loss)}", self._metric, speed, left)
+        shown = "" if loss is None else f"train loss {_number(loss)}"
+        parts = (shown, self._metric, speed, left)
         details = "  ".join(part for part in parts if part)
         title = f"epoch {epoch:{len(str(self._total))}d}/{self._total}"
         if self._bar is not None:

@@ -32,6 +32,9 @@ from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.folder import CHECK_FILE, check_folder, held, new_folder
 from mlp_jax.training.loop import EpochEnd, Select
 from mlp_jax.training.many.ensemble import fit_ensemble
+from mlp_jax.training.private.accounting import Account
+from mlp_jax.training.private.ledger import Ledger, check_ledger
+from mlp_jax.training.private.refusals import check_options, check_resume, privacy_of
 from mlp_jax.training.progress import EpochProgress
 from mlp_jax.training.runlogs import RunLogs
 from mlp_jax.training.setup import (
@@ -62,6 +65,7 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     The folder is made once the data and the options are known to be good and the proof has passed.
     SIGTERM and Ctrl-C end the run after the compiled call under way, saved (StoppedError).
     """
+    check_options(config)
     if config.deterministic:
         ask_for_determinism()
     check_folder(config.out)
@@ -89,7 +93,11 @@ def resume(
             f"{folder} holds a sweep; its best trial trains as a run by --config"
             f" {folder / CONFIG_FILE}."
         )
+    check_resume(saved, config, bool(facts.get("finished")))
     config = resumed_config(saved, config, str(folder))
+    check_options(config)
+    if config.private:
+        check_ledger(folder)
     if config.deterministic:
         ask_for_determinism()
     Saving.parse(config.checkpoint_every, config.keep)
@@ -129,7 +137,7 @@ class _Session:
         self._progress = stack.enter_context(EpochProgress(config.epochs, enabled=bar))
         self._logs: RunLogs | None = None
         self._speed = 0.0
-        found = digest(parts.data)
+        found = None if config.private else digest(parts.data)
         if self._facts.setdefault("digest", found) != found:
             raise InputError(
                 f"The data of the run in {folder} have changed since it began, so it cannot go on"
@@ -153,6 +161,12 @@ class _Session:
         write_text_atomic(self.folder / CHECK_FILE, report.to_json())
         self._facts |= facts_of(self.config, self.parts) | {"finished": None, "failed": None}
         run_folder.write_facts(self.folder, self._facts)
+
+    def ledger(self, account: Account) -> Ledger:
+        """Opens the ledger of a private run, and says what the run may tell."""
+        assert self.folder is not None
+        self.say(str(account))
+        return Ledger(account, self.folder)
 
     def checkpoints(self) -> Checkpoints:
         """Where the run saves itself, and is read back from."""
@@ -190,15 +204,18 @@ class _Session:
     def tick(self, epoch: int, done: float, loss: float, speed: float) -> None:
         """Moves the bar inside an epoch; its end is told by `after_epoch`."""
         self._speed = speed
-        self._progress.update(epoch, min(done, 0.999), loss, None, None, speed)
+        shown = None if self.config.private else loss
+        self._progress.update(epoch, min(done, 0.999), shown, None, None, speed)
 
     def after_epoch(self, end: EpochEnd) -> None:
         """Writes the epoch's records and moves the bar."""
         assert self._logs is not None
         self._logs.write(end)
         name = self.parts.metrics[0]
-        value, loss = end.metrics.get(f"validation_{name}"), end.metrics["train_loss"]
+        value, loss = end.metrics.get(f"validation_{name}"), end.metrics.get("train_loss")
         metric = f"validation {name}"
+        if value is None and self.config.private:
+            metric, value = "epsilon", end.metrics["epsilon"]
         self._progress.update(end.epoch, 1.0, loss, metric, value, self._speed)
 
     def finished(self, fitted: Fitted) -> Run:
@@ -208,6 +225,11 @@ class _Session:
             self.say(
                 f"taken: the weights of epoch {fitted.best_epoch}, the best by validation"
                 f" {self.parts.metrics[0]}"
+            )
+        if fitted.private is not None:
+            self.say(
+                f"spent: epsilon {fitted.private['epsilon']:.4g} at delta"
+                f" {fitted.private['delta']:g}"
             )
         found = finish(self.folder, self.config, self.parts, fitted)
         self._facts |= facts_at_the_end(self.parts, fitted)
@@ -243,13 +265,22 @@ def _run(session: _Session) -> Run:
         }
         what = (parts.network, parts.loss, parts.optimizer, parts.data.train)
         if config.ensemble == 1:
-            fitted = fit(*what, start=_start(parts), diagnostics=config.diagnostics, **options)
+            fitted = fit(
+                *what,
+                start=_start(parts),
+                diagnostics=config.diagnostics and not config.private,
+                privacy=privacy_of(config),
+                ledger=session.ledger,
+                **options,
+            )
         else:
             fitted = fit_ensemble(*what, members=config.ensemble, say=session.say, **options)
     return session.finished(fitted)
 
 
 def _selection(config: TrainConfig) -> Select:
+    if config.select is None:
+        return "last" if config.private else "best"
     if config.select not in ("best", "last"):
         raise UnknownNameError("selection of weights", config.select, ("best", "last"))
     return "best" if config.select == "best" else "last"
@@ -319,6 +350,7 @@ def facts_at_the_end(parts: Parts, fitted: Fitted) -> dict[str, Any]:
         "batch_size": fitted.program.batch_size,
         "learning_rate": parts.optimizer.peak,
         "weight_decay": parts.optimizer.decay,
+        "private": fitted.private,
         "precision": fitted.precision.name,
         "device": fitted.device.device_kind,
     }

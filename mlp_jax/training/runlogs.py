@@ -61,11 +61,13 @@ class RunLogs:
         named = {k: v for k, v in end.metrics.items() if k not in ("epoch", "step")}
         self._board.scalars(step, {k.replace("_", "/", 1): v for k, v in named.items()})
         self._board.scalars(step, {"speed/samples_per_second": end.samples_per_second})
+        if end.look is None:
+            return
         if self._diagnostics:
             found = diagnose.diagnosed(end.state.params, end.look())
             self._board.scalars(step, diagnose.scalars(self._network, found))
-            layers = diagnose.layers(self._network, found)
-            self._log.layers({"epoch": end.epoch, "step": step, "layers": layers})
+            record = {"epoch": end.epoch, "step": step, "examples": found.examples}
+            self._log.layers(record | {"layers": diagnose.layers(self._network, found)})
         if self._histograms:
             self._board.histograms(step, diagnose.histograms(end.state, end.look()))
 

@@ -5,25 +5,32 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from mlp_jax.backprop import Layer, Loss, get_loss
-from mlp_jax.data import Scaling, Split, apply, fit_scaling
+from mlp_jax.data import Scaling, Split, apply, fit_scaling, scaling_of_range
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.model.judge import task_of
 from mlp_jax.model.metrics import check_metrics, default_metrics
 from mlp_jax.model.precision import Precision, choose_device, choose_precision
 from mlp_jax.proof import Report, check_gradients
+from mlp_jax.proof.trial import rows_for
 from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.fitted import Fitted, place
 from mlp_jax.training.importance import check_importance
 from mlp_jax.training.loop import Outcome, Select, Watched
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.private.accounting import Account, open_account
+from mlp_jax.training.private.asked import Privacy, with_usual_rate
+from mlp_jax.training.private.refusals import check_fit
+from mlp_jax.training.private.rule import draw_secret
 from mlp_jax.training.program import Program, TrainState
 from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
 
 BATCH_SIZE = 64
+PRIVATE_BATCH_SIZE = 2048
 HELD_TWICE = 1 << 26  # parameters above which a call must reuse the memory of the state before it
 
 
@@ -32,6 +39,7 @@ class Settled(NamedTuple):
 
     rows, watched: to train on and to judge by, in the loss's terms.  weights (N,): of the rows.
     steps: what the schedule is stretched over.  monitor: the metric that chooses the best epoch.
+    account: of a private training, what it may spend.
     """
 
     program: Program
@@ -47,6 +55,7 @@ class Settled(NamedTuple):
     steps: int
     precision: Precision
     device: jax.Device
+    account: Account | None = None
 
     def guarded(self) -> "Settled":
         """The same with every step guarded, so that a member of many can stop by itself."""
@@ -60,6 +69,8 @@ class Settled(NamedTuple):
         """The rows on the device, and those to judge by."""
         dtype = self.program.dtype
         placed = place(self.rows, self.weights, self.scaling, dtype, self.target_scaling)
+        if self.account is not None:
+            placed = placed._replace(secret=jnp.asarray(draw_secret(self.account.privacy.seed)))
         if self.watched is None:
             return placed, None
         there = place(self.watched, None, self.scaling, dtype, self.target_scaling)
@@ -84,6 +95,7 @@ class Settled(NamedTuple):
             self.program,
             self.precision,
             self.device,
+            None if self.account is None else self.account.facts(),
         )
 
 
@@ -110,20 +122,40 @@ def settle(
     precision: str | None,
     device: str | None,
     schedule_epochs: int | None,
+    privacy: Privacy | None = None,
+    side_by_side: bool = False,
 ) -> Settled:
-    """The options of `fit`, checked and put together. Raises InputError."""
+    """The options of `fit`, checked and put together. Raises InputError.
+
+    side_by_side: for networks that train together.
+    """
     loss = get_loss(loss) if isinstance(loss, str) else loss
     chosen = choose_device(device)
+    if precision is None and privacy is not None:
+        precision = "float32"
     policy = choose_precision(precision, chosen)
     rows, watched, n_classes, weights = checked_rows(
         network, loss, data, validation, seed, sample_weight
     )
     if isinstance(optimizer, str):
         optimizer = Optimizer(optimizer)
+    if privacy is not None:
+        check_fit(
+            network,
+            optimizer,
+            policy,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            patience=patience,
+            select=select,
+            importance=importance,
+        )
+        if isinstance(optimizer, Optimizer):
+            optimizer = with_usual_rate(optimizer)
     if isinstance(optimizer, Optimizer) and optimizer.full_batch:
         batch_size = len(rows)
     if batch_size is None:
-        batch_size = min(BATCH_SIZE, len(rows))
+        batch_size = min(BATCH_SIZE if privacy is None else PRIVATE_BATCH_SIZE, len(rows))
     check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, len(rows))
     check_importance(importance, network, batch_size, len(rows))
     names, watch = _judges(loss, rows, n_classes, metrics, monitor)
@@ -133,8 +165,14 @@ def settle(
         raise InputError("Early stopping (patience) needs validation rows.")
     weights = row_weights(rows, weights, class_weight, n_classes)
     if scaling is None and rows.x.dtype == np.uint8:
-        scaling = fit_scaling(rows.x)
-    steps = (schedule_epochs or epochs) * -(-len(rows) // batch_size)
+        scaling = fit_scaling(rows.x) if privacy is None else scaling_of_range(0, 255)
+    an_epoch = -(-len(rows) // batch_size)
+    steps = (schedule_epochs or epochs) * an_epoch
+    account = None
+    if privacy is not None:
+        account = open_account(privacy, len(rows), batch_size, epochs * an_epoch)
+    if isinstance(optimizer, Optimizer):
+        optimizer.check_fits(network, loss, side_by_side=side_by_side)
     build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
     build = optax.with_extra_args_support(build)
     named = optimizer if isinstance(optimizer, Optimizer) else None
@@ -149,10 +187,12 @@ def settle(
         policy.params,
         policy.products,
         average,
-        doubt_updates=named is None,
+        doubt_updates=named is None or named.inverts_curvature,
         guarded=guarded,
+        gives_curvature=named is not None and named.inverts_curvature,
         transposed=chosen.platform == "cpu" and elementwise and not guarded,
         pool=importance,
+        private=None if account is None else account.rule,
     )
     return Settled(
         program,
@@ -168,6 +208,7 @@ def settle(
         steps,
         policy,
         chosen,
+        account,
     )
 
 
@@ -191,19 +232,28 @@ def _judges(
 
 
 def prove(settled: Settled, state: TrainState) -> Report:
-    """The proof on a few of the rows: float64, and the run's own type."""
-    program, rows = settled.program, settled.rows
-    scaling, target_scaling = settled.scaling, settled.target_scaling
+    """The proof on a few of the rows, drawn ones in a private run: float64, and the run's type."""
+    program = settled.program
+    if settled.account is None:
+        examples = _few_rows(settled)
+    else:
+        examples = rows_for(program.network, program.loss, settled.rows.x.shape[1])
+    return check_gradients(
+        program.network,
+        program.loss,
+        state.params,
+        examples,
+        state=state.layer_state,
+        dtypes=tuple(dict.fromkeys(("float64", settled.precision.proof_dtype))),
+    )
+
+
+def _few_rows(settled: Settled) -> tuple[np.ndarray, np.ndarray]:
+    """At most eight of the training rows, as the network takes them."""
+    rows, scaling, target_scaling = settled.rows, settled.scaling, settled.target_scaling
     few = np.linspace(0, len(rows) - 1, min(len(rows), 8)).astype(int)
     x = rows.x[few] if scaling is None else apply(scaling, rows.x[few], np.float64)
     y = rows.y[few]
     if target_scaling is not None:
         y = apply(target_scaling, y.reshape(len(y), -1), np.float64)
-    return check_gradients(
-        program.network,
-        program.loss,
-        state.params,
-        (x, y),
-        state=state.layer_state,
-        dtypes=tuple(dict.fromkeys(("float64", settled.precision.proof_dtype))),
-    )
+    return x, y

@@ -26,6 +26,8 @@ from mlp_jax.model.saved import Model
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.many.ensemble import ensemble_seeds
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.private.asked import with_usual_rate
+from mlp_jax.training.private.inputs import known_encoding, unscaled_targets
 
 ARCHITECTURE = ("hidden", "activation", "norm", "residual", "dropout")
 
@@ -67,18 +69,25 @@ def prepared(
 ) -> Prepared:
     """The data of a run, split and encoded as the run has them.
 
-    known: encodings to apply instead of learning them. rows: the data, where they are loaded.
+    known: encodings to apply instead of learning them. rows: the data, where they are loaded. A
+    private run learns none, and holds no validation rows out unless it is told to.
     """
-    return prepare(
-        source(config) if rows is None else rows,
+    rows = source(config) if rows is None else rows
+    validation = config.validation
+    if config.private:
+        known = known or (known_encoding(rows, config.input_range), None)
+        validation = validation or 0.0
+    found = prepare(
+        rows,
         test=config.test,
-        validation=config.validation,
+        validation=validation,
         seed=config.seed,
         split_column=config.split_column,
         group_column=config.group_column,
         options=ColumnOptions(scaling=config.scaling),
         known=known,
     )
+    return unscaled_targets(found) if config.private else found
 
 
 def build(config: TrainConfig, start: Model | None = None) -> Parts:
@@ -228,7 +237,7 @@ def target_scaling(target: TargetEncoding) -> Scaling | None:
 
 def build_optimizer(config: TrainConfig) -> Optimizer:
     """The optimizer of a run."""
-    return Optimizer(
+    found = Optimizer(
         config.optimizer,
         config.learning_rate,
         config.schedule,
@@ -236,3 +245,4 @@ def build_optimizer(config: TrainConfig) -> Optimizer:
         config.weight_decay,
         config.clip_norm,
     )
+    return with_usual_rate(found) if config.private else found

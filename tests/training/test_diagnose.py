@@ -91,7 +91,9 @@ def test_a_unit_is_dead_only_where_no_batch_wakes_it():
 def test_the_layers_are_those_of_numpy_over_all_the_batches():
     program, state, data = looked_at(mlp([5], 3, "tanh"))
     state = with_param(state, 0, "W", 3 * np.asarray(state.params[0]["W"]))
-    record, last = diagnose.layers(program.network, diagnosed(program, state, data))
+    found = diagnosed(program, state, data)
+    record, last = diagnose.layers(program.network, found)
+    assert found.examples == 8
     rows = np.concatenate(batches(10, 4, 0, 1)[:2])
     x, y = np.asarray(data.x, np.float64)[rows], np.asarray(data.y)[rows]
     (W1, b1), (W2, b2) = ([np.asarray(p[k], np.float64) for k in "Wb"] for p in state.params)
@@ -149,7 +151,7 @@ def test_numerator_and_denominator_are_averaged_apart_over_the_looks():
     program, state, data, gradients = known_noise(96)
     program = replace(program, batch_size=8)
     assert probe.extent(96, 8) == (4, 8)
-    average, sums, decay = NoiseAverage.start(), np.zeros(3), 1 - 1 / 32
+    average, sums, decay = NoiseAverage.start(), np.zeros(3), 1 - 1 / 16
     for epoch in (1, 2):
         average = probe.look(program, state, data, SEED, np.int32(epoch), average).average
         for rows in batches(96, 8, 0, epoch)[:4]:

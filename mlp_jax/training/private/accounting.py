@@ -1,0 +1,149 @@
+"""What a private run spends: dp-accounting's privacy loss distribution, and the batch's capacity.
+
+The mechanism of a step is a Gaussian one on a Poisson sample: each row in with probability q, noise
+of σ times the sensitivity. Steps compose by their privacy loss distributions (Koskela 2020; here in
+the upper bound of Doroshenko 2022), which gives about a tenth less ε than Rényi divergences do.
+Neighbours are sets of rows of which one has a row more.
+"""
+
+import importlib.util
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mlp_jax.errors import InputError
+from mlp_jax.training.private.asked import Privacy, Rule, last_draw
+
+OVERFLOW_SHARE = 0.01  # of δ, for batches that are fuller than their capacity
+INTERVAL = 1e-3  # of the privacy losses, in whose multiples they are counted, rounded up
+MOST_STEPS_FOR_IT = 10_000
+CLOSE_ENOUGH = 1e-3  # of σ
+MULTIPLE = 8  # of rows, that a capacity is rounded up to
+
+
+def check_accountant() -> None:
+    """InputError where dp-accounting is not installed."""
+    if importlib.util.find_spec("dp_accounting") is None:
+        raise InputError(
+            "Private training needs the package dp-accounting, which counts what is spent:"
+            " pip install 'mlp-jax[private]'."
+        )
+
+
+@dataclass(frozen=True)
+class Account:
+    """The books of a run: what was asked for, what its steps do, how many there may be.
+
+    n: training rows. steps: of the whole run, for which the noise was chosen.
+    """
+
+    privacy: Privacy
+    rule: Rule
+    n: int
+    batch_size: int
+    steps: int
+
+    def __str__(self) -> str:
+        asked, rule = self.privacy, self.rule
+        return (
+            f"private: epsilon {asked.epsilon:g} at delta {asked.delta:g} for {self.steps} steps;"
+            f" noise {rule.noise:.3f} × clip {rule.clip:g}, rows drawn with q = {rule.sampling:.4f}"
+            f" ({self.batch_size} expected, room for {rule.capacity})"
+        )
+
+    def epsilon(self, steps: int) -> float:
+        """The ε of so many steps at the δ asked for; 0 for none, NaN where the draws had a seed."""
+        if self.privacy.seed is not None:
+            return math.nan
+        delta = self.privacy.delta * (1 - OVERFLOW_SHARE)
+        return spent(self.rule.noise, self.rule.sampling, steps, delta) if steps else 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """The books as JSON takes them."""
+        if self.privacy.seed is not None:
+            return {"epsilon": None, "reason": "seeded noise"}
+        return {
+            "epsilon": self.epsilon(self.steps),
+            "delta": self.privacy.delta,
+            "asked_epsilon": self.privacy.epsilon,
+            "clip": self.rule.clip,
+            "noise_multiplier": self.rule.noise,
+            "sampling_probability": self.rule.sampling,
+            "expected_batch_size": self.batch_size,
+            "batch_capacity": self.rule.capacity,
+            "steps": self.steps,
+            "neighbours": "training rows with and without one of them",
+            "accountant": "dp-accounting, privacy loss distribution",
+        }
+
+
+def open_account(privacy: Privacy, n: int, batch_size: int, steps: int) -> Account:
+    """The books of a run of so many steps over n rows, with the least noise that is enough.
+
+    batch_size: the expected one. InputError for a δ that promises nothing: of 1/n and above, a
+    mechanism that publishes a row at random keeps it.
+    """
+    check_accountant()
+    if privacy.delta >= 1 / n:
+        raise InputError(
+            f"A delta is less than 1/rows, here {1 / n:.2g}, so {privacy.delta:g} would promise"
+            " nothing."
+        )
+    last = last_draw(batch_size, n)
+    sampling = Rule(privacy.clip, 0.0, last, n).sampling
+    # Where the run overflows with probability p, both sides of the promise move by p, one of them
+    # times e^ε: P ≤ e^ε P' + δ' for batches without bound gives P ≤ e^ε P' + δ' + (1 + e^ε) p.
+    allowed = OVERFLOW_SHARE * privacy.delta / (1 + math.exp(min(privacy.epsilon, 700.0)))
+    rule = Rule(
+        privacy.clip,
+        noise_for(privacy.epsilon, privacy.delta * (1 - OVERFLOW_SHARE), sampling, steps),
+        last,
+        capacity(n, sampling, steps, allowed),
+    )
+    return Account(privacy, rule, n, batch_size, steps)
+
+
+def spent(noise: float, sampling: float, steps: int, delta: float) -> float:
+    """The ε of `steps` Gaussian mechanisms on Poisson samples, at δ: an upper bound."""
+    from dp_accounting.pld import PLDAccountant
+
+    interval = INTERVAL if steps <= MOST_STEPS_FOR_IT else INTERVAL / 10
+    accountant = PLDAccountant(value_discretization_interval=interval)
+    return float(accountant.compose(_event(noise, sampling, steps)).get_epsilon(delta))
+
+
+def noise_for(epsilon: float, delta: float, sampling: float, steps: int) -> float:
+    """The least σ, to a thousandth, for which so many steps spend at most ε at δ."""
+    most = 1.0
+    while spent(most, sampling, steps, delta) > epsilon:
+        most *= 2
+    least = most / 2
+    while spent(least, sampling, steps, delta) <= epsilon:
+        least, most = least / 2, least
+    while most - least > CLOSE_ENOUGH * most:
+        middle = (least + most) / 2
+        if spent(middle, sampling, steps, delta) > epsilon:
+            least = middle
+        else:
+            most = middle
+    return most
+
+
+def capacity(n: int, sampling: float, steps: int, probability: float) -> int:
+    """The rows that a batch needs room for, so that a run overflows with at most `probability`.
+
+    By the exact tail of the binomial distribution over n + 1 rows, the larger of two neighbours,
+    and the sum over the steps.
+    """
+    from scipy.stats import binom
+
+    found = int(binom.isf(probability / steps, n + 1, sampling))
+    while found <= n and steps * binom.sf(found, n + 1, sampling) > probability:
+        found += 1
+    return min(-(-found // MULTIPLE) * MULTIPLE, n + 1)
+
+
+def _event(noise: float, sampling: float, steps: int) -> Any:
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+
+    return SelfComposedDpEvent(PoissonSampledDpEvent(sampling, GaussianDpEvent(noise)), steps)
