@@ -121,7 +121,7 @@ def main() -> None:
             f"{name:<20} with over without: {ratio['median']:.3f}"
             f" ({ratio['quartile_1']:.3f} to {ratio['quartile_3']:.3f}), goal {GOAL}"
         )
-    began = starts(options.starts)
+    began = starts(options.starts) if options.starts else {}
     for name, found in began.items():
         more, alone = found["seconds_more"]["median"], found["seconds_without"]["median"]
         print(f"start, {name}: {more:+.2f} s beside {alone:.1f} s")

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from mlp_jax.backprop import Layer, NoiseAverage
+from mlp_jax.backprop import Layer
+from mlp_jax.backprop.moments import is_noise
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, at, path_name, walk
 from mlp_jax.training.batches import Batch, DeviceData, rows_at
@@ -26,16 +27,18 @@ TITLES = {
 }
 
 
-def noise_record(average: NoiseAverage) -> dict[str, float]:
-    """What an epoch's record says of the gradient's noise; nothing before any was measured.
+def noise_record(seen: Look) -> dict[str, float]:
+    """What an epoch's record says of the gradient's noise; nothing where none was measured.
 
-    gradient_variance: tr Σ.  gradient_signal: |G|².  noise_scale: their quotient, in examples;
-    not finite where the noise drowns the signal.
+    gradient_variance: tr Σ, and gradient_signal: |G|², of this look.  noise_scale: their quotient
+    in examples, each averaged over the looks so far; infinite where the noise drowns the signal.
     """
+    by_layers, average = jax.device_get((seen.noise, seen.average))
     if not average.share > 0:
         return {}
-    variance, signal = (float(value) for value in average.average)
-    scale = variance / signal if signal > 0 else math.inf
+    layers = jax.tree.leaves(by_layers, is_leaf=is_noise)
+    variance, signal = (sum(map(float, parts)) for parts in zip(*layers, strict=True))
+    scale = float(average.noise / average.signal) if average.signal > 0 else math.inf
     return {"gradient_variance": variance, "gradient_signal": signal, "noise_scale": scale}
 
 

@@ -222,7 +222,7 @@ def _end_epoch(
     if plan.diagnostics:
         average = jax.device_get(look().average)
         noise = (float(average.noise), float(average.signal), float(average.share))
-        record |= diagnose.noise_record(average)
+        record |= diagnose.noise_record(look())
     best = _best(program, snapshot, record, plan)
     shown = look if plan.ledger is None else None
     end = EpochEnd(at.epoch, record, state, seconds, speed, shown)

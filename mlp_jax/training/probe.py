@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from mlp_jax.backprop import NoiseAverage, Tape, gradient_noise_by_layer
+from mlp_jax.backprop import GradientNoise, NoiseAverage, Tape, gradient_noise_by_layer
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.backprop.moments import total_noise
 from mlp_jax.model.health import LayerHealth, layer_health
@@ -49,9 +49,9 @@ class Look(NamedTuple):
     """What a look saw.
 
     grads, updates: of one step, on the last batch looked at; it is not taken.  layers: by their
-    path, over all the batches.  noise: the gradient's, a tree of layers, over all the
-    batches; None where batch norm mixes the examples.  average: the noise
-    of the whole network, averaged over this look and those before it.  examples: how many it saw.
+    path, over all the batches.  noise: the gradient's, a tree of layers, over all the batches;
+    None where batch norm mixes the examples.  average: the noise of the whole network over the
+    mean of ‖gₙ‖², averaged over this look and those before it.  examples: how many it saw.
     """
 
     grads: Any
@@ -130,7 +130,8 @@ def look(
         noise, average = None, carry[0]
         if not seen.tape.weighted:
             noise = gradient_noise_by_layer(seen.tape, taken.c, seen.grads)
-            average = average.updated(total_noise(noise), 1 - 1 / max(AVERAGED, 4 * count))
+            decay = 1 - 1 / max(AVERAGED, 4 * count)
+            average = average.updated(_relative(total_noise(noise)), decay)
         return (average, seen.loss, seen.grads), (health, noise)
 
     start = average, jnp.zeros((), program.dtype), jax.tree.map(jnp.zeros_like, state.params)
@@ -142,6 +143,16 @@ def look(
     noise = jax.tree.map(lambda values: jnp.nanmean(values, axis=0), noise)
     layers = {path: _figures(each) for path, each in health.items()}
     return Look(grads, updates, layers, noise, average, jnp.asarray(count * size, jnp.int32))
+
+
+def _relative(noise: GradientNoise) -> GradientNoise:
+    """Both over their sum, which is the mean of ‖gₙ‖², so that every look counts alike.
+
+    The gradient may shrink a thousandfold over a training, and the average would stay that of the
+    epochs in which it was large.
+    """
+    square = noise.noise + noise.signal
+    return GradientNoise(noise.noise / square, noise.signal / square)
 
 
 LookCall = Callable[[TrainState, DeviceData, Seed, Any, NoiseAverage], Look]
