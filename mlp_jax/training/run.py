@@ -34,7 +34,7 @@ from mlp_jax.training.loop import EpochEnd, Select
 from mlp_jax.training.many.ensemble import fit_ensemble
 from mlp_jax.training.private.accounting import Account
 from mlp_jax.training.private.ledger import Ledger, check_ledger
-from mlp_jax.training.private.refusals import check_options, check_resume, privacy_of
+from mlp_jax.training.private.options import check_options, check_resume, privacy_of
 from mlp_jax.training.progress import EpochProgress
 from mlp_jax.training.runlogs import RunLogs
 from mlp_jax.training.setup import (
