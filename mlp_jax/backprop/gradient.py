@@ -9,7 +9,7 @@ leaves no choice: its backward mixes the examples, so c must come before it.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,14 @@ def cast_weights(params: Any, dtype: Any) -> Any:
     return jax.tree.map(lambda p: p.astype(dtype) if p.ndim > 1 else p, params)
 
 
+class Passed(NamedTuple):
+    """What a forward pass leaves: the output (N, C), the new state, and what backward needs."""
+
+    output: Float[Array, "N C"]
+    state: Any
+    residual: Any
+
+
 def forward_backward(
     network: Layer,
     loss: Loss,
@@ -57,16 +65,33 @@ def forward_backward(
     per_example: whether the tape is to hold each example's own gradient, as far as the network has
     one; without, c enters first and the pass needs less memory and time.
     """
-    output, new_state, residual = network.forward(params, state, x, train=train, key=key, mask=mask)
-    output = output.astype(c.dtype)
+    passed = Passed(*network.forward(params, state, x, train=train, key=key, mask=mask))
+    coupled = train and network.couples_examples
+    value, grads, tape = backward_from(
+        network, loss, params, passed, y, c, c_comes_first=not per_example or coupled
+    )
+    return value, passed.state, grads, tape
+
+
+def backward_from(
+    network: Layer,
+    loss: Loss,
+    params: Any,
+    passed: Passed,
+    y: Array,
+    c: Float[Array, " N"],
+    *,
+    c_comes_first: bool,
+) -> tuple[Array, Any, Tape]:
+    """(E, ∇E, tape) from a forward pass: the loss, the backward pass, and equation 3."""
+    output = passed.output.astype(c.dtype)
     value = weighted_sum(c, loss.value(output, y))
     grad_output = loss.gradient(output, y)
-    c_comes_first = not per_example or (train and network.couples_examples)
     if c_comes_first:
         grad_output = c[:, None] * grad_output
-    _, records = network.backward(params, residual, grad_output, need_grad_a=False)
+    _, records = network.backward(params, passed.residual, grad_output, need_grad_a=False)
     grads = contract(records, None if c_comes_first else c)
-    return value, new_state, grads, Tape(records, c_comes_first)
+    return value, grads, Tape(records, c_comes_first)
 
 
 _with_tape = partial(jax.jit, static_argnums=(0, 1, 2))(forward_backward)
@@ -83,7 +108,7 @@ def _check_key(network: Layer, train: bool, key: Array | None) -> None:
         raise InputError("Dropout in training mode needs a random key: pass key=….")
 
 
-def _arguments(
+def checked_arguments(
     network: Layer,
     loss: Loss,
     train: bool,
@@ -136,7 +161,7 @@ def loss_and_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable
         mask: Bool[Given, " N"] | None = None,
         key: Array | None = None,
     ) -> Any:
-        arguments = _arguments(network, loss, train, params, x, y, state, weights, mask, key)
+        arguments = checked_arguments(network, loss, train, params, x, y, state, weights, mask, key)
         value, new_state, grads, tape = _with_tape(*arguments)
         return ((value, new_state) if network.has_state else value), grads, tape
 
@@ -162,7 +187,7 @@ def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callabl
         mask: Bool[Given, " N"] | None = None,
         key: Array | None = None,
     ) -> Any:
-        arguments = _arguments(network, loss, train, params, x, y, state, weights, mask, key)
+        arguments = checked_arguments(network, loss, train, params, x, y, state, weights, mask, key)
         value, new_state, grads = _without_tape(*arguments)
         return ((value, new_state) if network.has_state else value), grads
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mlp_jax.backprop.gradient import known_state
-from mlp_jax.backprop.records import Tape, is_record
+from mlp_jax.backprop.records import Tape, contract, is_record
 from mlp_jax.backprop.specification import Layer
 from mlp_jax.backprop.statistics import count, own_records, summed
 from mlp_jax.errors import InputError
@@ -38,6 +38,26 @@ def gram_matrix(tape: Tape, other: Tape | None = None) -> Float[Array, "N M"]:
     if _shapes(tape) != _shapes(other):
         raise InputError("The two tapes are of different networks: their parameters do not match.")
     return _between_tapes(tape, other)
+
+
+def inner_products(tape: Tape, direction: Any) -> Float[Array, " N"]:
+    """⟨gₙ, v⟩ of every example with one direction v, in the shape of the parameter tree.
+
+    Σ_layers aₙᵀ V δₙ, at the cost of one more forward pass: where v is the gradient of other rows'
+    loss, the influence of each example on that loss (Pruthi 2020), without the Gram matrix.
+
+    InputError where v is not of the tape's parameters.
+    """
+    records = own_records(tape)
+    shapes = jax.tree.map(lambda leaf: leaf.shape, jax.eval_shape(contract, records, None))
+    if jax.tree.map(jnp.shape, direction) != shapes:
+        raise InputError("The direction has other parameters than the tape.")
+    return _along(records, direction)
+
+
+@jax.jit
+def _along(records: Any, direction: Any) -> Float[Array, " N"]:
+    return summed(jax.tree.map(lambda r, v: r.along(v), records, direction, is_leaf=is_record))
 
 
 def _shapes(tape: Tape) -> tuple[Any, list[Any]]:

@@ -35,7 +35,7 @@ def second_moment(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
     """Σₙ cₙ gₙ² in the shape of the parameter tree, the square element by element (c=None: ones).
 
     (A∘A)ᵀ(c ⊙ Δ∘Δ) for a weight matrix, one product as large as equation 3 (Dangel 2020,
-    "BackPACK", appendix A.1).
+    "BackPACK: Packing more into Backprop", its first-order extensions).
     """
     return by_parameter(weighted_records(tape, c), lambda record: record.second_moment(c))
 
@@ -86,26 +86,54 @@ class GradientNoise(NamedTuple):
 
 
 @jax.jit
-def gradient_noise(tape: Tape, c: Float[Array, " M"] | None = None) -> GradientNoise:
-    """Estimates without bias of tr Σ and |G|² from one batch (McCandlish 2018, appendix A.1).
+def gradient_noise_by_layer(
+    tape: Tape, c: Float[Array, " M"] | None = None, mean: Any = None
+) -> Any:
+    """`gradient_noise` of each layer by itself; None for a layer without parameters.
 
-    Each gₙ is a batch of one, ḡ is the batch: with S = Σ pₙ‖gₙ‖² and q = Σ pₙ²,
+    The network's is the sum of them, and signal/noise of a layer is its signal-to-noise ratio of
+    one example without the bias of `signal_to_noise`, which is about 1/N where all is noise.
+    mean: ḡ, the gradient of the mean loss, where it is there already; else it is contracted.
+    """
+    records, p = weighted_records(tape, c), shares(tape, c)
+    mean = contract(records, p) if mean is None else mean
+    square_of_mean = by_layer(jax.tree.map(lambda g: jnp.sum(g**2), mean))
+    q = jnp.sum(p**2)
+    rest = jnp.where(jnp.sum(p > 0) > 1, 1 - q, jnp.nan)
+
+    def estimates(squares: Array, of_mean: Array) -> GradientNoise:
+        mean_square = p @ squares
+        return GradientNoise((mean_square - of_mean) / rest, (of_mean - q * mean_square) / rest)
+
+    return jax.tree.map(estimates, squared_norms_by_layer(tape), square_of_mean)
+
+
+@jax.jit
+def gradient_noise(tape: Tape, c: Float[Array, " M"] | None = None) -> GradientNoise:
+    """Estimates without bias of tr Σ and |G|² from one batch.
+
+    McCandlish 2018, "An Empirical Model of Large-Batch Training", appendix A.1. Each gₙ is a batch
+    of one, ḡ is the batch: with S = Σ pₙ‖gₙ‖² and q = Σ pₙ²,
 
         E[S] = |G|² + tr Σ,  E‖ḡ‖² = |G|² + q tr Σ,
         tr Σ = (S − ‖ḡ‖²)/(1 − q),  |G|² = (‖ḡ‖² − q S)/(1 − q).
 
-    q = 1/N without c, and the two are eq. A.2 and A.3 with a small batch of 1. NaN where fewer
+    q = 1/N without c, which are the paper's estimates with a small batch of 1. NaN where fewer
     than two examples count: one gradient does not tell its noise. Their quotient is biased, so
     average numerator and denominator apart (`NoiseAverage`).
     """
-    records, p = weighted_records(tape, c), shares(tape, c)
-    mean_square = p @ summed(squared_norms_by_layer(tape))
-    square_of_mean = summed(jax.tree.map(lambda g: jnp.sum(g**2), contract(records, p)))
-    q = jnp.sum(p**2)
-    rest = jnp.where(jnp.sum(p > 0) > 1, 1 - q, jnp.nan)
-    return GradientNoise(
-        (mean_square - square_of_mean) / rest, (square_of_mean - q * mean_square) / rest
-    )
+    return total_noise(gradient_noise_by_layer(tape, c))
+
+
+def total_noise(by_layers: Any) -> GradientNoise:
+    """The noise of the whole gradient, from that of its layers."""
+    layers = jax.tree.leaves(by_layers, is_leaf=is_noise)
+    return GradientNoise(*(summed(list(parts)) for parts in zip(*layers, strict=True)))
+
+
+def is_noise(node: Any) -> bool:
+    """Whether a node is a layer's `GradientNoise`: the leaf test of `gradient_noise_by_layer`."""
+    return isinstance(node, GradientNoise)
 
 
 class NoiseAverage(NamedTuple):

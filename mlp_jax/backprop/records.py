@@ -12,6 +12,7 @@ parameter with N examples' gradients gₙ (`statistics.py` puts the parameters t
     ‖gₙ‖²          ‖aₙ‖²‖δₙ‖²            ‖gₙ‖²        ‖δₙ‖² where a row is taken
     Σ cₙgₙ²        (A∘A)ᵀ(c ⊙ Δ∘Δ)       (G∘G)ᵀc      rows of c ⊙ Δ∘Δ summed
     ⟨gₙ, gₘ⟩       AAᵀ ∘ ΔΔᵀ             GGᵀ          [kₙ = kₘ] ∘ ΔΔᵀ
+    ⟨gₙ, v⟩        rows of AV ∘ Δ summed Gv           ⟨vₖ, δₙ⟩, vₖ row k of V
     ============== ===================== ============ ========================
 """
 
@@ -32,14 +33,18 @@ def wide(values: Float[Array, "N J"]) -> Float[Array, "N J"]:
     return values.astype(accumulator(values))
 
 
-def squared_lengths(rows: Float[Array, "N J"]) -> Float[Array, " N"]:
-    """‖rowₙ‖² of every row, in float32 or wider.
+def row_sums(values: Float[Array, "N J"]) -> Float[Array, " N"]:
+    """The sum of every row.
 
-    The sum is a product with ones: on a CPU, XLA's own sum along a row adds one number at a time.
+    It is a product with ones: on a CPU, XLA's own sum along a row adds one number at a time.
     """
-    squares = wide(rows) ** 2
-    ones = jnp.ones(rows.shape[1], squares.dtype)
-    return jnp.matmul(squares, ones, precision=lax.Precision.HIGHEST)
+    ones = jnp.ones(values.shape[1], values.dtype)
+    return jnp.matmul(values, ones, precision=lax.Precision.HIGHEST)
+
+
+def squared_lengths(rows: Float[Array, "N J"]) -> Float[Array, " N"]:
+    """‖rowₙ‖² of every row, in float32 or wider."""
+    return row_sums(wide(rows) ** 2)
 
 
 def products(rows: Float[Array, "N J"], others: Float[Array, "M J"]) -> Float[Array, "N M"]:
@@ -63,16 +68,21 @@ class OuterProduct(NamedTuple):
         return wide(self.a)[:, :, None] * wide(self.delta)[:, None, :]
 
     def squared_norms(self) -> Float[Array, " N"]:
-        """‖aₙ ⊗ δₙ‖² = ‖aₙ‖²‖δₙ‖² (Goodfellow 2015, §4)."""
+        """‖aₙ ⊗ δₙ‖² = ‖aₙ‖²‖δₙ‖² (Goodfellow 2015)."""
         return squared_lengths(self.a) * squared_lengths(self.delta)
 
     def second_moment(self, c: Float[Array, " N"] | None) -> Float[Array, "I J"]:
-        """Σₙ cₙ (aₙ ⊗ δₙ)² = (A∘A)ᵀ(c ⊙ Δ∘Δ) (Dangel 2020, appendix A.1)."""
+        """Σₙ cₙ (aₙ ⊗ δₙ)² = (A∘A)ᵀ(c ⊙ Δ∘Δ) (Dangel 2020)."""
         return grad_weight(wide(self.a) ** 2, wide(self.delta) ** 2, c)
 
     def gram(self, other: "OuterProduct") -> Float[Array, "N M"]:
         """⟨aₙ ⊗ δₙ, aₘ ⊗ δₘ⟩ = ⟨aₙ, aₘ⟩⟨δₙ, δₘ⟩: AAᵀ ∘ ΔΔᵀ."""
         return products(self.a, other.a) * products(self.delta, other.delta)
+
+    def along(self, direction: Float[Array, "I J"]) -> Float[Array, " N"]:
+        """⟨aₙ ⊗ δₙ, V⟩ = aₙᵀ V δₙ: one product as large as the forward pass."""
+        wanted = jnp.matmul(wide(self.a), direction.astype(accumulator(self.a)))
+        return row_sums(wanted * wide(self.delta))
 
 
 class PerExample(NamedTuple):
@@ -99,6 +109,10 @@ class PerExample(NamedTuple):
     def gram(self, other: "PerExample") -> Float[Array, "N M"]:
         """⟨gₙ, gₘ⟩: GGᵀ."""
         return products(self.g, other.g)
+
+    def along(self, direction: Float[Array, " J"]) -> Float[Array, " N"]:
+        """⟨gₙ, v⟩: Gv."""
+        return jnp.matmul(wide(self.g), direction.astype(accumulator(self.g)))
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["index", "delta"], meta_fields=["n_rows"])
@@ -138,6 +152,12 @@ class LookUp:
         same = (self.index[:, None] == other.index[None, :]) & self._took()[:, None]
         inner = products(self.delta, other.delta)
         return jnp.where(same, inner, jnp.zeros_like(inner))
+
+    def along(self, direction: Float[Array, "K D"]) -> Float[Array, " N"]:
+        """⟨1ₖ ⊗ δₙ, V⟩ = ⟨vₖ, δₙ⟩, and 0 for an example that took no row."""
+        rows = direction.astype(accumulator(self.delta)).at[self.index - 1].get(mode="clip")
+        found = row_sums(rows * wide(self.delta))
+        return jnp.where(self._took(), found, jnp.zeros_like(found))
 
     def _took(self) -> Bool[Array, " N"]:
         """Which examples took a row."""

@@ -9,6 +9,8 @@ from mlp_jax.cli.datasets import datasets
 from mlp_jax.cli.evaluate import evaluate
 from mlp_jax.cli.explain import explain
 from mlp_jax.cli.export import export
+from mlp_jax.cli.inspect import inspect
+from mlp_jax.cli.laplace import laplace
 from mlp_jax.cli.predict import predict
 from mlp_jax.cli.report import report
 from mlp_jax.cli.runs import runs
@@ -23,9 +25,11 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "runs": runs,
     "compare": compare,
     "report": report,
+    "inspect": inspect,
     "datasets": datasets,
     "evaluate": evaluate,
     "predict": predict,
+    "laplace": laplace,
     "export": export,
     "bench": bench,
 }

@@ -25,6 +25,8 @@ class EvaluateOptions:
     """the column that is predicted, or several; else as in training"""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="NAME …")] = ()
     """what to measure; else all that suits the task"""
+    uncertainty: bool = False
+    """judge what it predicts with what mlp-jax laplace fitted"""
     data_dir: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
     """where data sets by name lie"""
     json: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FILE")] = None
@@ -46,9 +48,10 @@ def evaluate(words: list[str]) -> int:
     from mlp_jax.cli.start import use_compilation_cache
     from mlp_jax.model.evaluation import judge, metrics_json, metrics_table
     from mlp_jax.model.saved import load_model
+    from mlp_jax.model.uncertain import load_laplace
 
     use_compilation_cache()
-    model = load_model(options.run)
+    model = load_laplace(options.run) if options.uncertainty else load_model(options.run)
     found = judge(
         model,
         options.data,

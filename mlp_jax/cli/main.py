@@ -16,9 +16,11 @@ usage: mlp-jax COMMAND [OPTIONS]
   runs      the runs in a folder: data, network, best metric, when
   compare   what differs between runs, and their curves in one picture
   report    one HTML page about a run: proof, curves, mistakes, gradients
+  inspect   what troubles a trained network: layers, and rows whose labels look wrong
   datasets  what can be trained on, and whether it is on this machine
   evaluate  a saved model on rows whose targets are known
   predict   a saved model on a file of rows, of any size
+  laplace   how uncertain a run's weights are, for predict and evaluate
   export    a saved model as one file that other programs run
   bench     measure: the gradient against jax.grad, the epoch against other trainers
 

@@ -25,6 +25,8 @@ class PredictOptions:
     """a column probability_CLASS for each class besides"""
     disagreement: bool = False
     """a column that says how much an ensemble's members disagree"""
+    uncertainty: bool = False
+    """predict with what mlp-jax laplace fitted, and a column that says how uncertain"""
     keep: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="COLUMN …")] = ()
     """columns of the input that go along, as an identifier"""
     overwrite: bool = False
@@ -46,15 +48,17 @@ def predict(words: list[str]) -> int:
     from mlp_jax.cli.start import use_compilation_cache
     from mlp_jax.model.saved import load_model
     from mlp_jax.model.stream import predict_file
+    from mlp_jax.model.uncertain import load_laplace
 
     use_compilation_cache()
     output = None if options.output in (None, "-") else Path(str(options.output))
     rows = predict_file(
-        load_model(options.run),
+        load_laplace(options.run) if options.uncertainty else load_model(options.run),
         Path(options.input),
         output,
         probabilities=options.probabilities,
         disagreement=options.disagreement,
+        uncertainty=options.uncertainty,
         keep=options.keep,
         overwrite=options.overwrite,
     )

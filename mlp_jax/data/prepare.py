@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Int8
 
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding, TargetEncoding
@@ -26,9 +27,9 @@ class Prepared:
     """Rows to learn from, to choose by and to judge by, and what was learned from the first.
 
     x of a table is encoded, float32; of arrays it is as it came, and `inputs` is applied later. y
-    is labels (N,) int32, 0 and 1 (N, C), or numbers in their own units. test_rows: which of the
-    source's own training rows are the test rows; None where the source has test rows of its own
-    or there are none.
+    is labels (N,) int32, 0 and 1 (N, C), or numbers in their own units. part: of each of the
+    source's own training rows, TRAIN, VALIDATION or TEST, and negative for a row that is in none;
+    each part has its rows in the source's order.
     """
 
     name: str
@@ -38,7 +39,16 @@ class Prepared:
     inputs: InputEncoding
     target: TargetEncoding
     notes: tuple[str, ...]
-    test_rows: np.ndarray | None
+    part: Int8[np.ndarray, " M"]
+
+    @property
+    def test_rows(self) -> np.ndarray | None:
+        """Which of the source's own training rows are the test rows.
+
+        None where the source has test rows of its own or there are none.
+        """
+        found = np.flatnonzero(self.part == TEST)
+        return found if len(found) else None
 
 
 Known = tuple[InputEncoding, TargetEncoding | None]
@@ -109,7 +119,7 @@ def _prepare_dataset(
         inputs,
         target,
         (),
-        np.flatnonzero(part == TEST) if held_out else None,
+        part,
     )
 
 
@@ -184,5 +194,4 @@ def _prepare_table(
             encode(inputs, source.test.filter(rows)),
             encode_target(target, source.test.filter(rows)),
         )
-    test_rows = np.flatnonzero(part == TEST) if test is not None and source.test is None else None
-    return Prepared(source.name, train, validation, test, inputs, target, tuple(notes), test_rows)
+    return Prepared(source.name, train, validation, test, inputs, target, tuple(notes), part)

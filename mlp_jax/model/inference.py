@@ -4,7 +4,7 @@ Letters: N rows, I features, C outputs.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,6 +36,16 @@ def runnable_precision(name: str) -> Precision:
     return known_precision(name)
 
 
+def network_input(
+    precision: Precision, scaling: tuple[Any, Any] | None, x: Shaped[Array, "N I"]
+) -> Float[Array, "N I"]:
+    """Rows in the type that the network takes; x·scale + offset where given."""
+    x = x.astype(precision.params)
+    if scaling is None:
+        return x
+    return x * scaling[0].astype(precision.params) + scaling[1].astype(precision.params)
+
+
 def infer(
     network: Layer,
     loss: Loss,
@@ -47,9 +57,7 @@ def infer(
     x: Shaped[Array, "N I"],
 ) -> tuple[Float[Array, "N C"], Float[Array, "N C"]]:
     """The output and the prediction of rows in inference; x·scale + offset first where given."""
-    x = x.astype(precision.params)
-    if scaling is not None:
-        x = x * scaling[0].astype(precision.params) + scaling[1].astype(precision.params)
+    x = network_input(precision, scaling, x)
     weights = cast_weights(params, precision.products)
     output, _, _ = network.forward(weights, layer_state, x, train=False, key=None, mask=None)
     output = output.astype(precision.params)
@@ -70,29 +78,37 @@ def outputs(
     x: Shaped[np.ndarray, "N I"],
 ) -> Outputs:
     """`infer` over any number of rows of the host, chunk by chunk."""
-    width = network.width_out(x.shape[1])
     if not len(x):
-        empty = np.zeros((0, width), precision.params)
+        empty = np.zeros((0, network.width_out(x.shape[1])), precision.params)
         return Outputs(empty, empty)
-    done: list[Outputs] = []
+    call = partial(_compiled, network, loss, one_by_one, precision, params, layer_state, scaling)
+    with precision.active():
+        parts = list(in_chunks(call, x))
+    return Outputs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def in_chunks(
+    call: Callable[[np.ndarray], tuple[Array, ...]],
+    x: Shaped[np.ndarray, "N I"],
+    rows: int = CHUNK,
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """What `call` gives for each chunk of rows, on the host; a few are under way at any time.
+
+    A chunk that is not full is padded with rows of 0, whose results are left out.
+    """
     waiting: deque[tuple[int, Any]] = deque()
 
-    def fetch() -> None:
-        n, pair = waiting.popleft()
-        done.append(Outputs(*(np.asarray(values)[:n] for values in pair)))
+    def fetched() -> tuple[np.ndarray, ...]:
+        n, found = waiting.popleft()
+        return tuple(np.asarray(values)[:n] for values in found)
 
-    with precision.active():
-        for chunk in _chunks(x):
-            padded = _padded(chunk)
-            call = _compiled(
-                network, loss, one_by_one, precision, params, layer_state, scaling, padded
-            )
-            waiting.append((len(chunk), call))
-            if len(waiting) > _AHEAD:
-                fetch()
-        while waiting:
-            fetch()
-    return Outputs(*(np.concatenate(parts) for parts in zip(*done, strict=True)))
+    for start in range(0, len(x), rows):
+        chunk = x[start : start + rows]
+        waiting.append((len(chunk), call(padded(chunk, fitting_size(len(chunk))))))
+        if len(waiting) > _AHEAD:
+            yield fetched()
+    while waiting:
+        yield fetched()
 
 
 def losses(
@@ -104,13 +120,13 @@ def losses(
         return np.asarray(jax.jit(loss.value)(jnp.asarray(linear), jnp.asarray(y)))
 
 
-def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:
-    return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
+def fitting_size(n: int) -> int:
+    """The power of two that n rows are padded to, so that few shapes are compiled."""
+    return max(_SMALLEST, 1 << (n - 1).bit_length())
 
 
-def _padded(x: np.ndarray) -> np.ndarray:
-    """The rows, and rows of 0 up to the next power of two."""
-    size = max(_SMALLEST, 1 << (len(x) - 1).bit_length())
-    if len(x) == size:
-        return x
-    return np.concatenate([x, np.zeros((size - len(x), x.shape[1]), x.dtype)])
+def padded(rows: np.ndarray, size: int) -> np.ndarray:
+    """The rows, and rows of 0 up to that many."""
+    if len(rows) == size:
+        return rows
+    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])

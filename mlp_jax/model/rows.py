@@ -66,12 +66,21 @@ def features(
 def rows_and_targets(
     inputs: InputEncoding, target: TargetEncoding, rows: Any, dtype: DTypeLike = np.float32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y) of rows that have their targets: a Dataset, a Table, a Split, (x, y), a frame.
+    """`labelled_rows` without their numbers."""
+    return labelled_rows(inputs, target, rows, dtype)[:2]
 
-    y: indices into the model's classes (N,), numbers (N,) or (N, C), or 0 and 1 (N, C). The y of
-    a pair and the columns of a frame hold labels as the classes' text; those of a Split are
-    indices already. Rows of a table without a target are left out.
+
+def labelled_rows(
+    inputs: InputEncoding, target: TargetEncoding, rows: Any, dtype: DTypeLike = np.float32
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(x, y, row numbers) of rows that have their targets.
+
+    A Dataset, a Table, a Split, (x, y), a frame. y: indices into the model's classes (N,), numbers
+    (N,) or (N, C), or 0 and 1 (N, C). The y of a pair and the columns of a frame hold labels as
+    the classes' text; those of a Split are indices already. Rows of a table without a target are
+    left out; the numbers (N,) count them, from 0.
     """
+    numbers = None
     if isinstance(rows, tuple) and len(rows) == 2:
         x, y = features(inputs, rows[0], dtype), _known_targets(target, np.asarray(rows[1]))
     elif isinstance(rows, Split):
@@ -83,9 +92,10 @@ def rows_and_targets(
         frame = _judged_frame(rows)
         y, known = _column_targets(target, rows, frame)
         x, y = features(inputs, frame, dtype)[known], y[known]
+        numbers = np.flatnonzero(known)
     if not len(x) or len(x) != len(y):
         raise InputError(f"There are {len(x)} rows to judge, and {len(y)} targets.")
-    return x, y
+    return x, y, np.arange(len(x)) if numbers is None else numbers
 
 
 def as_frame(rows: Any) -> "pl.DataFrame | None":

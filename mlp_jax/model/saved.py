@@ -95,21 +95,10 @@ class Model:
         check_metrics(task, names)
         x, y = rows_and_targets(self.inputs, self.target, rows, self._dtype)
         found = self._outputs(x)
-        coded = y
+        coded = self.coded_targets(y)
         if task == "regression":
-            if y.size != len(y) * self.n_outputs:
-                raise InputError(
-                    f"The model predicts {self.n_outputs} values a row, but the targets have shape"
-                    f" {y.shape}."
-                )
             y = y.reshape(len(y), self.n_outputs)
-            coded = self._standardized(y)
-        each = losses(
-            self.loss,
-            runnable_precision(self.precision),
-            found.linear,
-            encode_targets(self.loss, coded, self.n_outputs),
-        )
+        each = losses(self.loss, runnable_precision(self.precision), found.linear, coded)
         n_classes = len(self.target.classes) if task == "classification" else 0
         judged = scores(self.loss, self._in_units(found.predicted), y, names, n_classes)
         return {"loss": float(np.mean(each.astype(np.float64))), **judged}
@@ -144,6 +133,13 @@ class Model:
         """Of encoded rows x: probabilities, of class 1 alone for a single logit; or values."""
         return self._in_units(self._outputs(x).predicted)
 
+    def predictions_of(self, output: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
+        """`predictions` from the network's own output, as `examine` gives it."""
+        one_by_one = self.target.task == "multilabel"
+        with runnable_precision(self.precision).active():
+            predicted = self.loss.predict(jnp.asarray(output), one_by_one=one_by_one)
+        return self._in_units(np.asarray(predicted))
+
     def decided(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
         """What `predict` gives for these predictions."""
         if self.target.task == "regression":
@@ -163,6 +159,22 @@ class Model:
         from mlp_jax.model.rows import features
 
         return features(self.inputs, rows, self._dtype)
+
+    def coded_targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets as the loss takes them: numbers standardized, labels in columns if need be.
+
+        InputError where the model predicts another number of values a row.
+        """
+        if self.target.task != "regression":
+            return encode_targets(self.loss, y, self.n_outputs)
+        if y.size != len(y) * self.n_outputs:
+            raise InputError(
+                f"The model predicts {self.n_outputs} values a row, but the targets have shape"
+                f" {y.shape}."
+            )
+        columns = y.reshape(len(y), self.n_outputs)
+        scale, offset = np.array(self.target.scale), np.array(self.target.offset)
+        return (columns - offset) / scale if self.target.scale else columns
 
     @property
     def _dtype(self) -> Any:
@@ -187,10 +199,6 @@ class Model:
         wide = predicted.astype(np.float64)
         scale, offset = np.array(self.target.scale), np.array(self.target.offset)
         return wide * scale + offset if self.target.scale else wide
-
-    def _standardized(self, y: np.ndarray) -> np.ndarray:
-        scale, offset = np.array(self.target.scale), np.array(self.target.offset)
-        return (y - offset) / scale if self.target.scale else y
 
 
 def label_indices(predictions: Float[np.ndarray, "N K"]) -> np.ndarray:

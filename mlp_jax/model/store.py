@@ -168,7 +168,7 @@ def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """(the parts as records, the description as JSON), checked. Raises ModelFileError."""
     path = folder / DESCRIPTION
     try:
-        description = _checked_description(read_json(_bytes(path), "the file"))
+        description = _checked_description(read_json(read_bytes(path), "the file"))
         parts = {
             name: decode(description[name], hint, CLASSES, f"'{name}'")
             for name, hint in PARTS.items()
@@ -203,8 +203,8 @@ def read_tensors(
 ) -> dict[str, np.ndarray]:
     """The arrays, of the names and shapes expected and this dtype. Raises ModelFileError."""
     path = folder / WEIGHTS
-    data = _bytes(path)
-    found = _parsed(path, data)
+    data = read_bytes(path)
+    found = parsed(path, data)
     for problem in problems(found, expected, dtype):
         raise ModelFileError(f"'{path}' does not hold this model: {problem}.")
     digest = hashlib.sha256(data).hexdigest()
@@ -215,7 +215,8 @@ def read_tensors(
     return found
 
 
-def _parsed(path: Path, data: bytes) -> dict[str, np.ndarray]:
+def parsed(path: Path, data: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file that holds these bytes. Raises ModelFileError."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -254,7 +255,8 @@ def _described(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """What a file holds. Raises ModelFileError."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

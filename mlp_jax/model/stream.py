@@ -2,9 +2,9 @@
 
 import sys
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from mlp_jax.files import as_run_folder_error
 from mlp_jax.model.rows import features
 from mlp_jax.model.saved import Model, label_indices
 from mlp_jax.model.sources import Batch, batches
+from mlp_jax.model.uncertain import LaplaceModel
 
 
 def predict_file(
@@ -24,6 +25,7 @@ def predict_file(
     *,
     probabilities: bool = False,
     disagreement: bool = False,
+    uncertainty: bool = False,
     keep: Sequence[str] = (),
     overwrite: bool = False,
 ) -> int:
@@ -32,15 +34,17 @@ def predict_file(
     output: a CSV, TSV or Parquet file by its suffix, whole or absent; None prints CSV. Its columns
     are those to `keep`, then "prediction" ("prediction_NAME" of several outputs), then with
     `probabilities` one "probability_CLASS" a class, with `disagreement` of an ensemble's members
-    "disagreement".
+    "disagreement", with `uncertainty` of a `LaplaceModel` "uncertainty" ("uncertainty_NAME" of
+    several outputs).
     Raises InputError, DataFileError, and RunFolderError where the output cannot be written.
     """
-    names = _column_names(model, probabilities, disagreement, keep)
+    blocks = _blocks(model, probabilities, disagreement, uncertainty)
+    _check_kept([name for block in blocks for name in block.names], keep)
     if output is None:
-        return _write_csv(sys.stdout.buffer, _predicted(model, source, names, keep), ",")
+        return _write_csv(sys.stdout.buffer, _predicted(model, source, blocks, keep), ",")
     _check_output(output, overwrite)
     unfinished = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
-    frames = _predicted(model, source, names, keep)
+    frames = _predicted(model, source, blocks, keep)
     try:
         if output.suffix.lower() == ".parquet":
             rows = _write_parquet(output, unfinished, frames)
@@ -64,44 +68,71 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise RunFolderError(f"'{output}' exists already; --overwrite replaces it.")
 
 
-def _column_names(
-    model: Model, probabilities: bool, disagreement: bool, keep: Sequence[str]
-) -> list[str]:
-    """The names of the columns that the model gives; InputError where one is to be kept too."""
+class Block(NamedTuple):
+    """Columns that go together: their names, and their values of encoded rows and predictions."""
+
+    names: list[str]
+    values: Callable[[np.ndarray, np.ndarray], list[pl.Series]]
+
+
+def _blocks(
+    model: Model, probabilities: bool, disagreement: bool, uncertainty: bool
+) -> list[Block]:
+    """What the model gives, as asked for; InputError for what it cannot give."""
+    labels = pl.Series(model.target.classes, dtype=pl.String)
+
+    def decided(_: np.ndarray, found: np.ndarray) -> list[pl.Series]:
+        if model.target.task == "classification":
+            return [labels.gather(label_indices(found))]
+        return _series(model.decided(found))
+
     one = model.target.task == "classification" or model.n_outputs == 1
-    names = ["prediction"] if one else [f"prediction_{name}" for name in model.classes]
+    endings = [""] if one else [f"_{name}" for name in model.classes]
+    blocks = [Block([f"prediction{ending}" for ending in endings], decided)]
     if probabilities:
         if model.target.task == "regression":
             raise InputError("A regression predicts values; it has no probabilities.")
-        names += [f"probability_{name}" for name in model.classes]
+        names = [f"probability_{name}" for name in model.classes]
+        blocks.append(Block(names, lambda _, found: _series(model.probabilities(found))))
     if disagreement:
         model.disagreements(np.zeros((0, model.inputs.n_features)))
-        names.append("disagreement")
+        blocks.append(Block(["disagreement"], lambda x, _: _series(model.disagreements(x))))
+    if uncertainty:
+        if not isinstance(model, LaplaceModel):
+            raise InputError(
+                "Only a model with a Laplace approximation says how uncertain it is; load_laplace"
+                " loads one."
+            )
+        names = [f"uncertainty{ending}" for ending in endings]
+        blocks.append(Block(names, lambda x, _: _series(model.uncertainties(x))))
+    return blocks
+
+
+def _series(values: np.ndarray) -> list[pl.Series]:
+    """The columns of an array (N, C), or the one of (N,)."""
+    return [pl.Series(column) for column in values.reshape(len(values), -1).T]
+
+
+def _check_kept(names: Sequence[str], keep: Sequence[str]) -> None:
+    """InputError where a column that the model gives is to be kept too, or one twice."""
     for place, name in enumerate(keep):
         if name in names or name in keep[:place]:
             raise InputError(f"The column '{name}' cannot be kept: the output would have it twice.")
-    return names
 
 
 def _predicted(
-    model: Model, source: Path, names: Sequence[str], keep: Sequence[str]
+    model: Model, source: Path, blocks: Sequence[Block], keep: Sequence[str]
 ) -> Generator[pl.DataFrame, None, None]:
     """The output's rows, a frame a batch."""
-    labels = pl.Series(model.target.classes, dtype=pl.String)
     for batch in batches(source, model.inputs, keep):
         x = _features(model, batch, keep)
         found = model.predictions(x)
-        if model.target.task == "classification":
-            columns = [labels.gather(label_indices(found))]
-        else:
-            decided = model.decided(found)
-            columns = [pl.Series(values) for values in decided.reshape(len(found), -1).T]
-        disagreement = names[-1] == "disagreement"
-        if len(names) - disagreement > len(columns):
-            columns += [pl.Series(values) for values in model.probabilities(found).T]
-        if disagreement:
-            columns.append(pl.Series(model.disagreements(x)))
-        frame = pl.DataFrame([c.alias(name) for c, name in zip(columns, names, strict=True)])
+        columns = [
+            column.alias(name)
+            for block in blocks
+            for name, column in zip(block.names, block.values(x, found), strict=True)
+        ]
+        frame = pl.DataFrame(columns)
         yield batch.rows.select(keep).hstack(frame) if keep else frame
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlp_jax.reports.folder import RunRecord, higher_better, number, read_run
+from mlp_jax.reports.health import noise_scale
 from mlp_jax.reports.listing import clock, console_for, plain_table, short, shortened
 from mlp_jax.reports.parameters import parameter_count
 
@@ -47,6 +48,10 @@ def lines(runs: Sequence[RunRecord]) -> list[Line]:
         values = [run.test.get(metric) for run in runs]
         higher, compares = higher_better(metric), comparable(runs)
         found.append(_figures(f"test {metric}", values, higher, compares))
+    scales = [noise_scale(run) for run in runs]
+    if any(scale is not None for scale in scales):
+        shown = tuple(MISSING if scale is None else f"{scale:.3g}" for scale in scales)
+        found.append(Line("noise scale", shown))
     found.append(Line("time", tuple(clock(run.duration) for run in runs)))
     speeds = [f"{run.speed:,.0f}" if run.speed else MISSING for run in runs]
     found.append(Line("samples/s", tuple(speeds)))

@@ -46,7 +46,8 @@ class RunRecord:
     """A run folder's small files, read.
 
     config: config.toml.  facts: run.json.  proof: check.json, {} without.  history: a record an
-    epoch, in order.  timing: likewise, from the clock.  test: metrics on the test rows.
+    epoch, in order.  timing: likewise, from the clock.  test: metrics on the test rows.  layers:
+    layers.jsonl, how each layer did after each epoch.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class RunRecord:
     history: tuple[Mapping[str, Any], ...]
     timing: tuple[Mapping[str, Any], ...]
     test: Mapping[str, float]
+    layers: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -179,6 +181,7 @@ def read_run(folder: Path) -> RunRecord:
         history,
         _lines(folder / "timing.jsonl"),
         {key: value for key, item in test.items() if (value := number(item)) is not None},
+        _lines(folder / "layers.jsonl"),
     )
 
 

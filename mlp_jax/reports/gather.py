@@ -19,7 +19,6 @@ from mlp_jax.data.prepare import Prepared
 from mlp_jax.data.table import Table
 from mlp_jax.errors import InputError, MlpJaxError, ModelFileError
 from mlp_jax.model.inference import runnable_precision
-from mlp_jax.model.judge import encode_targets
 from mlp_jax.model.saved import Model, load_model
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import at
@@ -125,12 +124,7 @@ def flow(model: Model, train: Split) -> tuple[LayerFlow, ...]:
     x, y = network_rows(model, train.x[chosen]), np.asarray(train.y)[chosen]
     if isinstance(model.inputs, ArrayEncoding) and model.inputs.pixels and model.inputs.scale:
         x = x * np.asarray(model.inputs.scale) + np.asarray(model.inputs.offset)
-    n_outputs = model.n_outputs
-    if model.target.task == "regression":
-        y = y.reshape(len(y), n_outputs)
-        if model.target.scale:
-            y = (y - np.asarray(model.target.offset)) / np.asarray(model.target.scale)
-    y = encode_targets(model.loss, y, n_outputs)
+    y = model.coded_targets(y)
     y = y.astype(precision.params) if np.issubdtype(y.dtype, np.floating) else y
     with precision.active():
         _, grads, tape = loss_and_tape(model.network, model.loss, train=False)(

@@ -4,7 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from mlp_jax.reports import insight, judgement, records
+from mlp_jax.reports import health, insight, judgement, records
 from mlp_jax.reports.evidence import Evidence
 from mlp_jax.reports.folder import RunRecord
 from mlp_jax.reports.html import Markup, details, joined, scrolling, tag
@@ -61,6 +61,10 @@ def sections(run: RunRecord, evidence: Evidence) -> list[Section]:
         Section("proof", "The proof", records.proof_section(run)),
         Section("curves", "Learning curves", records.curves_section(run)),
     ]
+    if (noise := health.noise_section(run)) is not None:
+        found.append(Section("noise", "Noise of the gradient", noise))
+    if (layers := health.layers_section(run)) is not None:
+        found.append(Section("layers", "Health of the layers", layers))
     if run.private:
         found.insert(1, Section("privacy", "Privacy", privacy_section(run)))
     judged = evidence.judged

@@ -44,22 +44,31 @@ class Batch(NamedTuple):
 
 
 def rows_at(
-    seed: Seed, epoch: Any, n: int, batch_size: int, first: Any, steps: int
+    seed: Seed, epoch: Any, n: int, batch_size: int, first: Any, steps: int, pool: int | None = None
 ) -> Int[Array, "S B"]:
-    """The rows of `steps` batches of an epoch from its batch `first` on.
+    """The rows of `steps` batches of an epoch from its batch `first` on; M = kB with a pool of k.
 
     A function of (seed, epoch, place) and nothing else. The places after the last row hold rows
-    again, for batches of one shape; they weigh nothing.
+    again, for batches of one shape; they weigh nothing. A pool is k batches side by side, each of
+    an order of its own, so that every row is in k pools of an epoch.
     """
     key = jax.random.fold_in(stream(seed, ORDER), epoch)
-    places = first * batch_size + jnp.arange(steps * batch_size, dtype=jnp.int32)
-    return permuted(key, places % n, n).reshape(steps, batch_size)
+    places = (first * batch_size + jnp.arange(steps * batch_size, dtype=jnp.int32)) % n
+    if pool is None:
+        return permuted(key, places, n).reshape(steps, batch_size)
+
+    def one(number: Array) -> Array:
+        return permuted(jax.random.fold_in(key, number), places, n).reshape(steps, batch_size)
+
+    return jax.vmap(one, out_axes=1)(jnp.arange(pool)).reshape(steps, pool * batch_size)
 
 
-@partial(jax.jit, static_argnums=(2, 3))
-def epoch_order(seed: Seed, epoch: Any, n: int, batch_size: int) -> Int[Array, "S B"]:
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def epoch_order(
+    seed: Seed, epoch: Any, n: int, batch_size: int, pool: int | None = None
+) -> Int[Array, "S B"]:
     """The rows of all batches of an epoch."""
-    return rows_at(seed, epoch, n, batch_size, np.int32(0), -(-n // batch_size))
+    return rows_at(seed, epoch, n, batch_size, np.int32(0), -(-n // batch_size), pool)
 
 
 def decode(data: DeviceData, x: Shaped[Array, "B I"], dtype: Any) -> Float[Array, "B I"]:
@@ -70,11 +79,11 @@ def decode(data: DeviceData, x: Shaped[Array, "B I"], dtype: Any) -> Float[Array
 
 
 def take_batch(program: Program, data: DeviceData, rows: Int[Array, " B"], index: Array) -> Batch:
-    """The batch at `index` with these rows; what is padding weighs 0."""
-    n, size = data.x.shape[0], program.batch_size
+    """The batch at `index` with these rows, or the pool; what is padding weighs 0."""
+    n, size = data.x.shape[0], rows.shape[0]
     x = decode(data, data.x.at[rows].get(mode="clip"), program.dtype)
     y = data.y.at[rows].get(mode="clip")
-    padded = n % size != 0
+    padded = n % program.batch_size != 0
     if data.weights is None and not padded:
         total = jnp.full((), size, program.dtype)
         return Batch(x, y, jnp.full((size,), 1 / size, program.dtype), total, None)
@@ -83,7 +92,8 @@ def take_batch(program: Program, data: DeviceData, rows: Int[Array, " B"], index
         weights = data.weights.at[rows].get(mode="clip").astype(program.dtype)
     mask = None
     if padded:
-        mask = index * size + jnp.arange(size, dtype=jnp.int32) < n
+        place = jnp.arange(size, dtype=jnp.int32) % program.batch_size
+        mask = index * program.batch_size + place < n
         weights = jnp.where(mask, weights, jnp.zeros_like(weights))
     total = jnp.sum(weights)
     c = weights / jnp.where(total == 0, jnp.ones_like(total), total)

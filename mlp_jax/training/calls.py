@@ -24,7 +24,8 @@ def steps_a_call(program: Program, params: Any, steps: int) -> int:
     """The length of a compiled call: an epoch, or equal parts of it of about a second each."""
     multiplied = sum(p.size for p in jax.tree.leaves(params) if p.ndim > 1)
     rate = FLOPS_A_SECOND.get(platform(), 1.5e11)
-    seconds = STEP_OVERHEAD + 6 * multiplied * program.batch_size / rate
+    products = 6 + 2 * (program.pool or 0)  # a pool goes forward to be scored
+    seconds = STEP_OVERHEAD + products * multiplied * program.batch_size / rate
     most = max(int(SECONDS_A_CALL / seconds), 1)
     return math.ceil(steps / math.ceil(steps / most))
 

@@ -260,5 +260,6 @@ def _read(manager: Any, step: int, like: Any) -> Snapshot:
     owned = [jnp.array(leaves[name], copy=True) for name in shapes]
     state, weights = jax.tree.unflatten(jax.tree.structure(expected), owned)
     at = record["position"]
-    position = Position(**{**at, "history": tuple(at["history"])})
+    noise = tuple(at.get("noise", Position().noise))
+    position = Position(**{**at, "history": tuple(at["history"]), "noise": noise})
     return Snapshot(state, position, None if best is None else Best(*best, *weights))

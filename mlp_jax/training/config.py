@@ -39,6 +39,8 @@ class TrainConfig(SharedOptions):
     """best epoch by validation rows, or last; else best"""
     ensemble: int = 1
     """networks trained at once that predict with their mean"""
+    diagnostics: Switch = True
+    """look at the layers and the gradient's noise after each epoch"""
     histograms: Switch = False
     """of weights and gradients, for TensorBoard"""
     schedule_epochs: Count = None
@@ -64,6 +66,7 @@ MAY_CHANGE = (
     "schedule_epochs",
     "checkpoint_every",
     "keep",
+    "diagnostics",
     "histograms",
     "device",
     "data_dir",

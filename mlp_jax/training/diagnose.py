@@ -1,5 +1,6 @@
-"""What the tape tells about a step: norms per layer, dead units, and where a number blew up."""
+"""What a look at the training tells, in names and numbers; and where a number blew up."""
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,92 +9,123 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from mlp_jax.backprop import Dense
-from mlp_jax.backprop.dense import Activation
-from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.backprop import Layer, NoiseAverage
 from mlp_jax.proof.check import layer_label
-from mlp_jax.proof.observe import Path, Seen, at, observe, path_name, walk
-from mlp_jax.training.batches import DeviceData, rows_at, take_batch
-from mlp_jax.training.program import DROPOUT, Program, Seed, TrainState, stream
+from mlp_jax.proof.observe import Path, at, path_name, walk
+from mlp_jax.training.batches import Batch, DeviceData, rows_at
+from mlp_jax.training.importance import next_batch
+from mlp_jax.training.probe import LayerFigures, Look, watched_pass
+from mlp_jax.training.program import Keys, Program, Seed, TrainState
+
+TITLES = {
+    "dead": "dead_units",
+    "saturated": "saturated",
+    "norm_a": "norm_a",
+    "norm_grad_z": "norm_grad_z",
+    "signal_to_noise": "signal_to_noise",
+}
 
 
-class StepLook(NamedTuple):
-    """One step looked at and not taken: gradient, update, and each activation's dead share."""
+def noise_record(average: NoiseAverage) -> dict[str, float]:
+    """What an epoch's record says of the gradient's noise; nothing before any was measured.
 
-    grads: Any
-    updates: Any
-    dead: dict[Path, Array]
-
-
-def _observed_pass(
-    program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: Any, index: Any
-) -> tuple[Any, dict[Path, Seen], Array]:
-    (rows,) = rows_at(seed, epoch, data.x.shape[0], program.batch_size, index, 1)
-    batch = take_batch(program, data, rows, index)
-    log: dict[Path, Seen] = {}
-    value, _, grads, _ = forward_backward(
-        observe(program.network, log),
-        program.loss,
-        True,
-        cast_weights(state.params, program.products),
-        state.layer_state,
-        batch.x,
-        batch.y,
-        batch.c,
-        batch.mask,
-        jax.random.fold_in(stream(seed, DROPOUT), state.step),
-        per_example=False,
-    )
-    return grads, log, value
-
-
-@partial(jax.jit, static_argnums=0)
-def look(
-    program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: Any, index: Any
-) -> StepLook:
-    """The gradient and update that the batch at `index` of an epoch would give."""
-    grads, log, value = _observed_pass(program, state, data, seed, epoch, index)
-    updates, _ = program.optimizer.update(
-        grads, state.opt_state, state.params, value=value, grad=grads, value_fn=lambda p: value
-    )
-    dead = {}
-    for path, layer in walk(program.network):
-        name = getattr(layer, "activation", getattr(layer, "name", "identity"))
-        if isinstance(layer, (Dense, Activation)) and name != "identity":
-            silent = jnp.all(log[path].a_next == 0, axis=0)
-            dead[path] = jnp.mean(silent.astype(jnp.float32))
-    return StepLook(grads, updates, dead)
-
-
-def scalars(state: TrainState, seen: StepLook) -> dict[str, float]:
-    """TensorBoard scalars: ‖∇W‖, ‖W‖, ‖ΔW‖ and ‖ΔW‖/‖W‖ per parameter, share of dead units.
-
-    A unit is dead when its activation is exactly 0 for every example of the batch.
+    gradient_variance: tr Σ.  gradient_signal: |G|².  noise_scale: their quotient, in examples;
+    not finite where the noise drowns the signal.
     """
-    grads, updates, params, dead = jax.device_get(
-        (seen.grads, seen.updates, state.params, seen.dead)
-    )
-    found: dict[str, float] = {}
-    for keys, grad in jax.tree_util.tree_leaves_with_path(grads):
-        path = tuple(key.idx for key in keys[:-1])
-        name = f"{path_name(path)}.{keys[-1].key}"
-        weight, moved = (_norm(at(tree, path)[keys[-1].key]) for tree in (params, updates))
-        found[f"gradient_norm/{name}"] = _norm(grad)
-        found[f"weight_norm/{name}"] = weight
-        found[f"update_norm/{name}"] = moved
-        if weight > 0:
-            found[f"update_to_weight/{name}"] = moved / weight
-    for path, share in dead.items():
-        found[f"dead_units/{path_name(path)}"] = float(share)
-    return found
+    if not average.share > 0:
+        return {}
+    variance, signal = (float(value) for value in average.average)
+    scale = variance / signal if signal > 0 else math.inf
+    return {"gradient_variance": variance, "gradient_signal": signal, "noise_scale": scale}
+
+
+class ParameterNorms(NamedTuple):
+    """‖∇W‖, ‖W‖ and ‖ΔW‖ of one parameter."""
+
+    gradient: float
+    weight: float
+    update: float
+
+
+class Diagnosis(NamedTuple):
+    """What a look tells, on the host: figures of layers by path, noise and norms in trees.
+
+    examples: how many the figures are of.
+    """
+
+    examples: int
+    figures: dict[Path, LayerFigures]
+    noise: Any
+    norms: Any
+
+
+def diagnosed(params: Any, seen: Look) -> Diagnosis:
+    """The figures of a look, brought over, and the norms of every parameter."""
+    trees = jax.device_get((seen.grads, params, seen.updates))
+    norms = jax.tree.map(lambda *leaves: ParameterNorms(*map(_norm, leaves)), *trees)
+    examples, figures, noise = jax.device_get((seen.examples, seen.layers, seen.noise))
+    return Diagnosis(int(examples), figures, noise, norms)
 
 
 def _norm(values: np.ndarray) -> float:
-    """‖values‖ in float64, where the squares of float32 do not overflow."""
+    """‖values‖ in float64, where the squares of float32 neither overflow nor vanish."""
     return float(np.linalg.norm(np.asarray(values, np.float64)))
 
 
-def histograms(state: TrainState, seen: StepLook) -> dict[str, np.ndarray]:
+def layers(network: Layer, found: Diagnosis) -> list[dict[str, Any]]:
+    """A record a layer that has neurons or parameters, in the network's order.
+
+    layer: its place and what it is.  dead, saturated, norm_a, norm_grad_z: `LayerFigures`.
+    signal_to_noise: |G|²/tr Σ of its gradient, of one example.  update_to_weight: ‖ΔW‖/‖W‖ of all
+    its parameters.  What a layer has not is left out.
+    """
+    records = []
+    for path, layer in walk(network):
+        record: dict[str, Any] = {}
+        if path in found.figures:
+            figures = found.figures[path]._asdict()
+            record |= {name: float(v) for name, v in figures.items() if v is not None}
+        record |= _of_parameters(found, path)
+        if record:
+            records.append({"layer": f"{path_name(path)} {layer}"} | record)
+    return records
+
+
+def _of_parameters(found: Diagnosis, path: Path) -> dict[str, float]:
+    """Signal to noise and update to weight of the layer at `path`, where it has parameters."""
+    own = at(found.norms, path)
+    if not isinstance(own, dict) or not own:
+        return {}
+    record = {}
+    told = None if found.noise is None else at(found.noise, path)
+    if told is not None and told.noise > 0:
+        record["signal_to_noise"] = max(float(told.signal / told.noise), 0.0)
+    weight, update = (
+        math.hypot(*(getattr(norms, name) for norms in own.values()))
+        for name in ("weight", "update")
+    )
+    return record | ({"update_to_weight": update / weight} if weight > 0 else {})
+
+
+def scalars(network: Layer, found: Diagnosis) -> dict[str, float]:
+    """TensorBoard scalars: the figures of every layer, and the norms of every parameter."""
+    named: dict[str, float] = {}
+    for record in layers(network, found):
+        name = record["layer"].partition(" ")[0]
+        named |= {f"{TITLES[key]}/{name}": v for key, v in record.items() if key in TITLES}
+    for keys, norms in jax.tree_util.tree_leaves_with_path(found.norms, is_leaf=_is_norms):
+        name = f"{path_name(tuple(key.idx for key in keys[:-1]))}.{keys[-1].key}"
+        named |= {f"{title}_norm/{name}": value for title, value in norms._asdict().items()}
+        if norms.weight > 0:
+            named[f"update_to_weight/{name}"] = norms.update / norms.weight
+    return named
+
+
+def _is_norms(node: Any) -> bool:
+    return isinstance(node, ParameterNorms)
+
+
+def histograms(state: TrainState, seen: Look) -> dict[str, np.ndarray]:
     """Every parameter's values and gradient, by name."""
     found = {}
     for title, tree in (("weights", state.params), ("gradients", seen.grads)):
@@ -103,12 +135,29 @@ def histograms(state: TrainState, seen: StepLook) -> dict[str, np.ndarray]:
     return found
 
 
+@partial(jax.jit, static_argnums=0)
+def _batch_at(
+    program: Program,
+    state: TrainState,
+    data: DeviceData,
+    seed: Seed,
+    epoch: Any,
+    index: Any,
+    draws: Array,
+) -> Batch:
+    n, size = data.x.shape[0], program.batch_size
+    (rows,) = rows_at(seed, epoch, n, size, index, 1, program.pool)
+    return next_batch(program, state.params, state.layer_state, data, rows, index, draws)
+
+
 def first_not_finite(
     program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: int, index: int
 ) -> str:
     """Where the step that was not applied blew up, in words: forward first, then from the loss."""
     place = jnp.asarray(index, jnp.int32)
-    grads, log, value = _observed_pass(program, state, data, seed, np.int32(epoch), place)
+    dropout, draws = Keys.of(seed).at(state.step)
+    batch = _batch_at(program, state, data, seed, np.int32(epoch), place, draws)
+    value, grads, _, log = watched_pass(program, state, batch, dropout, per_example=False)
     simple = [(path, layer) for path, layer in walk(program.network) if not layer.children]
     for path, _ in simple:
         if not bool(jnp.all(jnp.isfinite(log[path].a_next))):

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.training.batches import DeviceData, decode, rows_at
 from mlp_jax.training.private.rule import private_step
-from mlp_jax.training.program import DROPOUT, Program, Seed, Totals, TrainState, stream
+from mlp_jax.training.program import Keys, Program, Seed, Totals, TrainState
 from mlp_jax.training.step import all_finite, step
 
 
@@ -44,10 +44,10 @@ def walk(
     seed: Seed,
 ) -> tuple[TrainState, Totals]:
     """S steps with these rows, the batches of an epoch from `first` on, and the sums over them."""
-    dropout = stream(seed, DROPOUT)
+    keys = Keys.of(seed)
 
     def body(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, Totals]:
-        return step(program, state, data, *batch, dropout)
+        return step(program, state, data, *batch, keys)
 
     indices = first + jnp.arange(len(rows), dtype=jnp.int32)
     return _scanned(program, body, state, (rows, indices), len(rows))
@@ -85,7 +85,8 @@ def _run_steps(
         return _scanned(
             program, lambda state, _: private_step(program, rule, state, data), state, None, length
         )
-    rows = rows_at(seed, epoch, data.x.shape[0], program.batch_size, first, length)
+    n, size = data.x.shape[0], program.batch_size
+    rows = rows_at(seed, epoch, n, size, first, length, program.pool)
     return walk(program, state, data, rows, first, seed)
 
 

@@ -44,6 +44,7 @@ def fit(
     select: Select = "last",
     monitor: str | None = None,
     average: float | None = None,
+    importance: int | None = None,
     precision: str | None = None,
     device: str | None = None,
     callbacks: Sequence[Callable[[EpochEnd], bool | None]] = (),
@@ -53,6 +54,7 @@ def fit(
     checkpoints: Callable[[], Checkpoints] | None = None,
     started: Callable[[Position], None] | None = None,
     start: tuple[Any, Any] | None = None,
+    diagnostics: bool = False,
     privacy: Privacy | None = None,
     ledger: Callable[[Account], Ledger] = Ledger,
 ) -> Fitted:
@@ -68,6 +70,7 @@ def fit(
     patience: stop after so many epochs without a better monitor, and return the best weights.
     select: "best" returns them without stopping early, where there are validation rows.
     average: decay of an exponential moving average of the weights, which then is what is judged.
+    importance: draw each batch from a pool of so many, by the size of the gradients.
     precision: "float32", "tf32", "bf16", "float64"; device: "cpu", "gpu".
     callbacks get an `EpochEnd` after each epoch; tick is called after every compiled call; proved
     is given the report of the proof before the first step.
@@ -76,6 +79,7 @@ def fit(
     checkpoints: called after the proof, gives where to save to; where they hold a snapshot the
     training goes on from it. started: is told where it starts. start: parameters and state to
     start from, as the network's `init` gives them, with None at a child that starts afresh.
+    diagnostics: measure the gradient's noise scale after every epoch, into `history`.
     privacy: bounds what the weights tell of any one row, by DP-SGD (docs/private.md); batch_size is
     then the expected one, None takes 2048. ledger: called after the proof, counts its steps.
 
@@ -100,13 +104,14 @@ def fit(
         select=select,
         monitor=monitor,
         average=average,
+        importance=importance,
         precision=precision,
         device=device,
         schedule_epochs=schedule_epochs,
         privacy=privacy,
     )
     if privacy is not None:
-        check_start(start)
+        check_start(start, diagnostics)
     program, rows, policy = settled.program, settled.rows, settled.precision
     plan = Plan(
         epochs,
@@ -119,6 +124,7 @@ def fit(
         tick,
         target_scaling=target_scaling,
         select=select,
+        diagnostics=diagnostics,
     )
     with policy.active(), jax.default_device(settled.device):
         state = initial_state(program, plan.seed, rows.x.shape[1], start)

@@ -14,35 +14,46 @@ from mlp_jax.files import as_run_folder_error, jsonl, read_lines
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
+LAYERS_FILE = "layers.jsonl"
 _FLUSH_SECONDS = 5
 _POSITIVE_EDGES = 1e-12 * 1.1 ** np.arange(774)  # TensorFlow's: up to 1e20, 10 % apart
 _HISTOGRAM_EDGES = np.concatenate([-_POSITIVE_EDGES[::-1], [0], _POSITIVE_EDGES])
 
 
 class MetricsLog:
-    """Appends records to metrics.jsonl and, for what a clock says, timing.jsonl in a folder.
+    """Appends records to metrics.jsonl, layers.jsonl and, of the clock, timing.jsonl in a folder.
 
-    Two equal runs write equal bytes to metrics.jsonl. Keys are sorted, floats keep every digit,
-    NaN and ∞ become null, and each line is flushed. A torn last line that a killed run left is
-    removed first. Raises RunFolderError.
+    Two equal runs write equal bytes to the first two; layers.jsonl comes with its first record.
+    Keys are sorted, floats keep every digit, NaN and ∞ become null, and each line is flushed. A
+    torn last line that a killed run left is removed first. Raises RunFolderError.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self._metrics = _open_to_append(Path(folder) / METRICS_FILE)
-        self._timing = _open_to_append(Path(folder) / TIMING_FILE)
+        self._folder = Path(folder)
+        self._files: dict[str, BinaryIO] = {}
+        for name in (METRICS_FILE, TIMING_FILE):
+            self._open(name)
 
     def metrics(self, record: Mapping[str, object]) -> None:
         """Append what a repeated run would say again: epoch, step, losses, metrics."""
-        _append(self._metrics, record)
+        _append(self._files[METRICS_FILE], record)
 
     def timing(self, record: Mapping[str, object]) -> None:
         """Append what it would not: seconds, samples a second."""
-        _append(self._timing, record)
+        _append(self._files[TIMING_FILE], record)
+
+    def layers(self, record: Mapping[str, object]) -> None:
+        """Append how each layer does."""
+        _append(self._files.get(LAYERS_FILE) or self._open(LAYERS_FILE), record)
 
     def close(self) -> None:
-        """Close both files."""
-        self._metrics.close()
-        self._timing.close()
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+
+    def _open(self, name: str) -> BinaryIO:
+        self._files[name] = _open_to_append(self._folder / name)
+        return self._files[name]
 
     def __enter__(self) -> "MetricsLog":
         return self

@@ -1,5 +1,6 @@
 """The loop over epochs: compiled calls, one host transfer each, what happens between epochs."""
 
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -10,15 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlp_jax.backprop import NoiseAverage
 from mlp_jax.data import Scaling
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.metrics import higher_is_better
-from mlp_jax.training import diagnose
+from mlp_jax.training import diagnose, probe
 from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.calls import Calls, compile_calls
 from mlp_jax.training.epoch import run_steps
 from mlp_jax.training.evaluate import evaluate
 from mlp_jax.training.private.ledger import Ledger
+from mlp_jax.training.probe import Look
 from mlp_jax.training.program import Program, Seed, TrainState
 from mlp_jax.training.snapshot import Best, Position, Snapshot
 
@@ -29,9 +32,9 @@ class EpochEnd(NamedTuple):
     """What a callback is given after an epoch (from 1).
 
     metrics: the epoch's record.  state: parameters and all else that training changes; copy what
-    you keep, the next epoch reuses its memory.  look: () -> `diagnose.StepLook`, the gradient and
-    update of the epoch's last batch, None in a private run.  A callback that returns True ends the
-    training.
+    you keep, the next epoch reuses its memory.  look: () -> `probe.Look`, what a look at the next
+    batches tells: gradient, update, the health of the layers, the gradient's noise; None in a
+    private run.  A callback that returns True ends the training.
     """
 
     epoch: int
@@ -39,7 +42,7 @@ class EpochEnd(NamedTuple):
     state: TrainState
     seconds: float
     samples_per_second: float
-    look: Callable[[], diagnose.StepLook] | None
+    look: Callable[[], Look] | None
 
 
 class Watched(NamedTuple):
@@ -61,7 +64,8 @@ class Plan(NamedTuple):
 
     tick: called after every compiled call with (epoch, fraction of it done, loss so far, samples a
     second). select: "best" takes the weights of the epoch with the best validation `monitor`, as
-    patience does; "last" those of the last. ledger: of a private run, whose steps it pays for.
+    patience does; "last" those of the last. diagnostics: look at the training after every epoch,
+    and record the noise of the gradient. ledger: of a private run, whose steps it pays for.
     """
 
     epochs: int
@@ -75,6 +79,7 @@ class Plan(NamedTuple):
     keep: Keeper | None = None
     target_scaling: Scaling | None = None
     select: Select = "last"
+    diagnostics: bool = False
     ledger: Ledger | None = None
 
 
@@ -203,18 +208,22 @@ def _end_epoch(
     plan: Plan,
     seconds: float,
     speed: float,
+    looking: Callable[[], probe.LookCall],
 ) -> Snapshot:
     """Judges the epoch, tells the callbacks, and moves on to the next one."""
     state, at, _ = snapshot
-    steps = -(-data.x.shape[0] // program.batch_size)
-    record = _record(program, snapshot, validation, plan)
+
+    @functools.cache
+    def look() -> Look:
+        average = NoiseAverage(*map(jnp.float32, at.noise))
+        return looking()(state, data, plan.seed, np.int32(at.epoch + 1), average)
+
+    record, noise = _record(program, snapshot, validation, plan), at.noise
+    if plan.diagnostics:
+        average = jax.device_get(look().average)
+        noise = (float(average.noise), float(average.signal), float(average.share))
+        record |= diagnose.noise_record(average)
     best = _best(program, snapshot, record, plan)
-
-    def look() -> diagnose.StepLook:
-        return diagnose.look(
-            program, state, data, plan.seed, np.int32(at.epoch), np.int32(steps - 1)
-        )
-
     shown = look if plan.ledger is None else None
     end = EpochEnd(at.epoch, record, state, seconds, speed, shown)
     stops = [callback(end) for callback in plan.callbacks]
@@ -222,13 +231,23 @@ def _end_epoch(
     out_of_patience = plan.patience is not None and since >= plan.patience
     history = (*at.history, record)
     stopped = any(stops) or out_of_patience
-    return Snapshot(state, Position(at.epoch + 1, history=history, stopped=stopped), best)
+    position = Position(at.epoch + 1, history=history, stopped=stopped, noise=noise)
+    return Snapshot(state, position, best)
 
 
 def _is_over(program: Program, snapshot: Snapshot, data: DeviceData, plan: Plan) -> bool:
     """Whether patience or a callback ended the run, or it cannot pay for the rest of an epoch."""
     left = -(-data.x.shape[0] // program.batch_size) - snapshot.position.done
     return snapshot.position.stopped or (plan.ledger is not None and not plan.ledger.allows(left))
+
+
+def _looking(
+    program: Program, state: TrainState, data: DeviceData, plan: Plan
+) -> Callable[[], probe.LookCall]:
+    """() -> the look's program: compiled meanwhile where every epoch asks for it, else if asked."""
+    if plan.diagnostics:
+        return probe.compile_aside(program, state, data, plan.seed)
+    return lambda: functools.partial(probe.look, program)
 
 
 def run_epochs(
@@ -240,10 +259,11 @@ def run_epochs(
 ) -> Outcome:
     """All epochs that are left, or as many as patience and the callbacks allow."""
     done = snapshot.position.done
+    looking = _looking(program, snapshot.state, data, plan)
     calls = compile_calls(program, snapshot.state, data, plan.seed, done)
     while snapshot.position.epoch <= plan.epochs and not _is_over(program, snapshot, data, plan):
         snapshot, seconds, speed = _run_epoch(program, snapshot, data, plan, calls)
-        snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed)
+        snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed, looking)
         if plan.keep is not None:
             plan.keep(snapshot, last=False)
     if plan.keep is not None:

@@ -69,6 +69,8 @@ class SharedOptions:
     """stop after so many epochs without a better one"""
     average: Number = None
     """decay of a moving average of the weights"""
+    importance: Count = None
+    """batches to draw each batch from, by gradient"""
     class_weight: Word = None
     """balanced: every class counts the same"""
     metrics: Words = ()

@@ -13,7 +13,8 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.proof.quick import jit_once
 from mlp_jax.training.private.asked import Rule
 
-INIT, ORDER, DROPOUT = 0, 1, 2
+INIT, ORDER, DROPOUT, DRAWS = 0, 1, 2, 3
+TARGETS = 0xFFFFFFFF  # of a step's key, for drawn targets: no layer has this number
 
 Seed = UInt32[Array, ""] | np.uint32
 
@@ -49,7 +50,11 @@ class Program:
     that is not finite; without it only the state at the end says so, and no step pays for it.
     transposed: the steps of a call carry the matrices as (J, I), which is faster on a CPU, by 7 to
     17 %; for optimizers to which a matrix and its transpose are the same, and not when guarded.
+    pool: from how many batches of rows each batch is drawn (`importance.py`), None where a batch is
+    the rows that its turn brings.
     private: the rule of private steps, which draw their batches themselves; None for plain ones.
+    gives_curvature: the optimizer is given `curvature_fn`, for the batch's Kronecker factors (a
+    line search of Optax's refuses what it does not know).
     """
 
     network: Layer
@@ -62,12 +67,30 @@ class Program:
     doubt_updates: bool = True
     guarded: bool = True
     transposed: bool = False
+    pool: int | None = None
     private: Rule | None = None
+    gives_curvature: bool = False
 
 
 def stream(seed: Seed, which: int) -> Array:
-    """The random key of one of a run's streams (INIT, ORDER, DROPOUT); they never meet."""
+    """The random key of one of a run's streams (INIT, ORDER, DROPOUT, DRAWS); they never meet."""
     return jax.random.fold_in(jax.random.key(seed), which)
+
+
+class Keys(NamedTuple):
+    """The random keys of what a step draws: its dropout, and its rows where it has a pool."""
+
+    dropout: Array
+    draws: Array
+
+    @classmethod
+    def of(cls, seed: Seed) -> "Keys":
+        """Those of a run."""
+        return cls(stream(seed, DROPOUT), stream(seed, DRAWS))
+
+    def at(self, step: Int[Array, ""]) -> "Keys":
+        """Those of one step."""
+        return Keys(*(jax.random.fold_in(key, step) for key in self))
 
 
 def initial_state(

@@ -34,7 +34,7 @@ from mlp_jax.training.loop import EpochEnd, Select
 from mlp_jax.training.many.ensemble import fit_ensemble
 from mlp_jax.training.private.accounting import Account
 from mlp_jax.training.private.ledger import Ledger, check_ledger
-from mlp_jax.training.private.options import check_options, check_resume, privacy_of
+from mlp_jax.training.private.refusals import check_options, check_resume, privacy_of
 from mlp_jax.training.progress import EpochProgress
 from mlp_jax.training.runlogs import RunLogs
 from mlp_jax.training.setup import (
@@ -179,7 +179,13 @@ class _Session:
     def started(self, position: Position) -> None:
         """Opens the logs, cut back to where the run goes on."""
         assert self.folder is not None
-        self._logs = RunLogs(self.folder, position, self.config.histograms)
+        self._logs = RunLogs(
+            self.folder,
+            position,
+            self.parts.network,
+            diagnostics=self.config.diagnostics,
+            histograms=self.config.histograms,
+        )
         self._stack.enter_context(self._logs)
         if position != Position():
             where = f"epoch {position.epoch}" + (f", step {position.done}" if position.done else "")
@@ -247,6 +253,7 @@ def _run(session: _Session) -> Run:
             "patience": config.patience,
             "select": _selection(config),
             "average": config.average,
+            "importance": config.importance,
             "precision": config.precision,
             "device": config.device,
             "callbacks": [session.after_epoch],
@@ -261,6 +268,7 @@ def _run(session: _Session) -> Run:
             fitted = fit(
                 *what,
                 start=_start(parts),
+                diagnostics=config.diagnostics and not config.private,
                 privacy=privacy_of(config),
                 ledger=session.ledger,
                 **options,

@@ -1,29 +1,47 @@
-"""The logs of a run: metrics.jsonl, timing.jsonl and TensorBoard events, an epoch at a time."""
+"""The logs of a run, an epoch at a time: metrics, timing, layers (.jsonl), TensorBoard events."""
 
 import contextlib
 from pathlib import Path
 
+from mlp_jax.backprop import Layer
 from mlp_jax.files import cut_back, jsonl, write_text_atomic
 from mlp_jax.training import diagnose
-from mlp_jax.training.logs import METRICS_FILE, TIMING_FILE, MetricsLog, TensorBoardLog
+from mlp_jax.training.logs import (
+    LAYERS_FILE,
+    METRICS_FILE,
+    TIMING_FILE,
+    MetricsLog,
+    TensorBoardLog,
+)
 from mlp_jax.training.loop import EpochEnd
 from mlp_jax.training.snapshot import Position
 
 
 class RunLogs:
-    """Writes an epoch's records; `with RunLogs(folder, position, histograms) as logs`.
+    """Writes an epoch's records; `with RunLogs(folder, position, network) as logs`.
+
+    diagnostics: the layers too.  histograms: of weights and gradients, for TensorBoard.
 
     Records of an earlier sitting that are later than `position` are cut away first: the run will
     write them again.
     """
 
-    def __init__(self, folder: Path, position: Position, histograms: bool) -> None:
-        self._histograms = histograms
+    def __init__(
+        self,
+        folder: Path,
+        position: Position,
+        network: Layer,
+        *,
+        diagnostics: bool = True,
+        histograms: bool = False,
+    ) -> None:
+        self._network, self._diagnostics, self._histograms = network, diagnostics, histograms
         self._stack = contextlib.ExitStack()
         again = (folder / METRICS_FILE).exists()  # even where nothing was saved to go on from
         if again:
             write_text_atomic(folder / METRICS_FILE, "".join(map(jsonl, position.history)))
-            cut_back(folder / TIMING_FILE, "epoch", position.epoch - 1)
+            for name in (TIMING_FILE, LAYERS_FILE):
+                cut_back(folder / name, "epoch", position.epoch - 1)
         last = int(position.history[-1]["step"]) if position.history else 0
         self._log = self._stack.enter_context(MetricsLog(folder))
         board = TensorBoardLog(folder / "tensorboard", resumed_at=last + 1 if again else None)
@@ -45,10 +63,13 @@ class RunLogs:
         self._board.scalars(step, {"speed/samples_per_second": end.samples_per_second})
         if end.look is None:
             return
-        seen = end.look()
-        self._board.scalars(step, diagnose.scalars(end.state, seen))
+        if self._diagnostics:
+            found = diagnose.diagnosed(end.state.params, end.look())
+            self._board.scalars(step, diagnose.scalars(self._network, found))
+            record = {"epoch": end.epoch, "step": step, "examples": found.examples}
+            self._log.layers(record | {"layers": diagnose.layers(self._network, found)})
         if self._histograms:
-            self._board.histograms(step, diagnose.histograms(end.state, seen))
+            self._board.histograms(step, diagnose.histograms(end.state, end.look()))
 
     def __enter__(self) -> "RunLogs":
         return self

@@ -19,6 +19,7 @@ from mlp_jax.proof import Report, check_gradients
 from mlp_jax.proof.trial import rows_for
 from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.fitted import Fitted, place
+from mlp_jax.training.importance import check_importance
 from mlp_jax.training.loop import Outcome, Select, Watched
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.private.accounting import Account, open_account
@@ -117,12 +118,17 @@ def settle(
     select: Select,
     monitor: str | None,
     average: float | None,
+    importance: int | None,
     precision: str | None,
     device: str | None,
     schedule_epochs: int | None,
     privacy: Privacy | None = None,
+    side_by_side: bool = False,
 ) -> Settled:
-    """The options of `fit`, checked and put together. Raises InputError."""
+    """The options of `fit`, checked and put together. Raises InputError.
+
+    side_by_side: for networks that train together.
+    """
     loss = get_loss(loss) if isinstance(loss, str) else loss
     chosen = choose_device(device)
     if precision is None and privacy is not None:
@@ -142,6 +148,7 @@ def settle(
             class_weight=class_weight,
             patience=patience,
             select=select,
+            importance=importance,
         )
         if isinstance(optimizer, Optimizer):
             optimizer = with_usual_rate(optimizer)
@@ -150,6 +157,7 @@ def settle(
     if batch_size is None:
         batch_size = min(BATCH_SIZE if privacy is None else PRIVATE_BATCH_SIZE, len(rows))
     check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, len(rows))
+    check_importance(importance, network, batch_size, len(rows))
     names, watch = _judges(loss, rows, n_classes, metrics, monitor)
     if select not in ("best", "last"):
         raise UnknownNameError("selection of weights", select, ("best", "last"))
@@ -163,6 +171,8 @@ def settle(
     account = None
     if privacy is not None:
         account = open_account(privacy, len(rows), batch_size, epochs * an_epoch)
+    if isinstance(optimizer, Optimizer):
+        optimizer.check_fits(network, loss, side_by_side=side_by_side)
     build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
     build = optax.with_extra_args_support(build)
     named = optimizer if isinstance(optimizer, Optimizer) else None
@@ -177,9 +187,11 @@ def settle(
         policy.params,
         policy.products,
         average,
-        doubt_updates=named is None,
+        doubt_updates=named is None or named.inverts_curvature,
         guarded=guarded,
+        gives_curvature=named is not None and named.inverts_curvature,
         transposed=chosen.platform == "cpu" and elementwise and not guarded,
+        pool=importance,
         private=None if account is None else account.rule,
     )
     return Settled(

@@ -21,7 +21,8 @@ class Position(NamedTuple):
 
     epoch: the one under way, from 1.  done: its steps so far.  loss, weight: their sums of
     weight · loss and weight.  history: the records of the epochs before it.  stopped: patience or
-    a callback ended the run before its last epoch.
+    a callback ended the run before its last epoch.  noise: the fields of the `NoiseAverage` of the
+    looks between epochs, all 0 without them.
     """
 
     epoch: int = 1
@@ -30,6 +31,7 @@ class Position(NamedTuple):
     weight: float = 0.0
     history: tuple[dict[str, float], ...] = ()
     stopped: bool = False
+    noise: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 class Snapshot(NamedTuple):

@@ -22,6 +22,7 @@ from mlp_jax.backprop import (
     clip_per_example,
     get_loss,
     gradient_noise,
+    gradient_noise_by_layer,
     gram_matrix,
     loss_and_tape,
     mlp,
@@ -226,6 +227,25 @@ def test_the_noise_scale_is_that_of_the_sample_covariance(c, x64):
     np.testing.assert_allclose(found.noise, noise, rtol=1e-11)
     ratio = found.noise / found.signal if found.signal > 0 else np.inf
     np.testing.assert_allclose(found.scale, ratio)
+
+
+@pytest.mark.parametrize("c", [None, WEIGHTS], ids=["plain", "weighted"])
+def test_the_noise_of_each_layer_is_that_of_its_sample_covariance(c, x64):
+    case = Case("layer norm")
+    used = np.ones(N) if c is None else c
+    p = used / used.sum()
+    found = gradient_noise_by_layer(case.tape, None if c is None else jnp.asarray(c))
+    total = gradient_noise(case.tape, None if c is None else jnp.asarray(c))
+    layers = [layer for layer in case.apart() if layer]
+    ours = [noise for noise in found if noise is not None]
+    assert len(ours) == len(layers) < len(found)
+    for noise, layer in zip(ours, layers, strict=True):
+        flat = np.concatenate([g.reshape(N, -1) for g in layer.values()], axis=1)
+        trace = np.trace(np.cov(flat.T, aweights=used, ddof=1))
+        np.testing.assert_allclose(noise.noise, trace, rtol=1e-11)
+        signal = np.sum((p @ flat) ** 2) - np.sum(p**2) * trace
+        np.testing.assert_allclose(noise.signal, signal, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(sum(noise.noise for noise in ours), total.noise, rtol=1e-12)
 
 
 def test_numerator_and_denominator_are_without_bias(x64):

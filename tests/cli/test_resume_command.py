@@ -65,7 +65,8 @@ def wait_for_epochs(process, count):
 
 
 def same(a, b):
-    names = ("model/model.safetensors", "metrics.jsonl", "test.json", "report/learning_curve.png")
+    logs = ("metrics.jsonl", "layers.jsonl")
+    names = (*logs, "model/model.safetensors", "test.json", "report/learning_curve.png")
     return [name for name in names if (a / name).read_bytes() != (b / name).read_bytes()] == []
 
 

@@ -25,6 +25,7 @@ EVERYTHING = TrainConfig(
     epochs=3,
     patience=2,
     average=0.99,
+    importance=3,
     class_weight="balanced",
     metrics=("f1", "top3"),
     validation=0.15,

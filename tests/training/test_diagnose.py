@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -9,12 +9,12 @@ import pytest
 from training_cases import batches, labelled, named_weights, tanh_cross_entropy
 
 from mlp_jax import Activation, Dense, LayerNorm, Sequential, mlp
-from mlp_jax.backprop import Layer, get_loss
-from mlp_jax.training import diagnose
+from mlp_jax.backprop import Layer, NoiseAverage, get_loss
+from mlp_jax.training import diagnose, probe
 from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.program import Program, initial_state
 
-SEED, EPOCH, INDEX = np.uint32(0), np.int32(1), np.int32(1)
+SEED, EPOCH = np.uint32(0), np.int32(1)
 RATE = 0.1
 
 
@@ -33,12 +33,20 @@ def with_param(state, layer, name, value):
     return state._replace(params=tuple(params))
 
 
+def look_at(program, state, data, average=None):
+    return probe.look(program, state, data, SEED, EPOCH, average or NoiseAverage.start())
+
+
+def diagnosed(program, state, data):
+    return diagnose.diagnosed(state.params, look_at(program, state, data))
+
+
 def test_norms_are_those_of_the_gradient_by_jax_on_the_batch():
     program, state, data = looked_at(mlp([5], 3, "tanh"))
-    seen = diagnose.look(program, state, data, SEED, EPOCH, INDEX)
+    seen = look_at(program, state, data)
     rows = batches(10, 4, 0, 1)[1]
     grads = jax.grad(tanh_cross_entropy)(state.params, data.x[rows], data.y[rows])
-    scalars = diagnose.scalars(state, seen)
+    scalars = diagnose.scalars(program.network, diagnose.diagnosed(state.params, seen))
     for (name, grad), (_, weight) in zip(
         named_weights(grads), named_weights(state.params), strict=True
     ):
@@ -62,9 +70,125 @@ def test_a_unit_that_is_zero_for_every_example_is_dead():
     program, state, data = looked_at(network)
     state = with_param(state, 0, "b", [-100, 100, -100, 100])
     state = with_param(state, 2, "shift", [-100, 100, 100, 100])
-    scalars = diagnose.scalars(state, diagnose.look(program, state, data, SEED, EPOCH, INDEX))
+    scalars = diagnose.scalars(network, diagnosed(program, state, data))
     dead = {name: value for name, value in scalars.items() if name.startswith("dead_units")}
     assert dead == {"dead_units/0": 0.5, "dead_units/3": 0.25}
+
+
+def test_a_unit_is_dead_only_where_no_batch_wakes_it():
+    """One of the ten rows is 5 in its first feature, the others -5: in one batch of four."""
+    program, state, data = looked_at(Sequential((Dense(1, "relu"), Dense(3))))
+    seen = np.concatenate(batches(10, 4, 0, 1)[:2])
+    x = np.full((10, 4), -5, np.float32)
+    state = with_param(state, 0, "W", np.ones((4, 1)))
+    for row, dead in ((seen[0], 0), (seen[7], 0), (np.setdiff1d(range(10), seen)[0], 1)):
+        one = x.copy()
+        one[row] = 5
+        found = look_at(program, state, data._replace(x=jnp.asarray(one)))
+        assert found.layers[0,].dead == dead
+
+
+def test_the_layers_are_those_of_numpy_over_all_the_batches():
+    program, state, data = looked_at(mlp([5], 3, "tanh"))
+    state = with_param(state, 0, "W", 3 * np.asarray(state.params[0]["W"]))
+    found = diagnosed(program, state, data)
+    record, last = diagnose.layers(program.network, found)
+    assert found.examples == 8
+    rows = np.concatenate(batches(10, 4, 0, 1)[:2])
+    x, y = np.asarray(data.x, np.float64)[rows], np.asarray(data.y)[rows]
+    (W1, b1), (W2, b2) = ([np.asarray(p[k], np.float64) for k in "Wb"] for p in state.params)
+    a = np.tanh(x @ W1 + b1)
+    z = a @ W2 + b2
+    grad_last = np.exp(z) / np.exp(z).sum(1, keepdims=True) - np.eye(3)[y]
+    grad_first = (grad_last @ W2.T) * (1 - a**2)
+    assert (record["layer"], last["layer"]) == ("0 Dense(5, tanh)", "1 Dense(3, identity)")
+    assert record["dead"] == 0
+    assert record["saturated"] == pytest.approx((1 - a**2 < 0.01).mean()) != 0
+    assert "dead" not in last
+    for found, values, grad_z in ((record, a, grad_first), (last, z, grad_last)):
+        norm, grad = (np.sqrt(np.mean(np.sum(v**2, 1))) for v in (values, grad_z))
+        assert found["norm_a"] == pytest.approx(norm, rel=1e-5)
+        assert found["norm_grad_z"] == pytest.approx(grad, rel=1e-5)
+    flat = np.concatenate([(x[:, :, None] * grad_first[:, None]).reshape(8, -1), grad_first], 1)
+    noise = np.mean([np.trace(np.cov(part.T)) for part in (flat[:4], flat[4:])])
+    means = [np.sum(part.mean(0) ** 2) - np.trace(np.cov(part.T)) / 4
+             for part in (flat[:4], flat[4:])]  # fmt: skip
+    expected = max(np.mean(means) / noise, 0)
+    assert record["signal_to_noise"] == pytest.approx(expected, rel=1e-4)
+    both = grad_first[4:], x[4:]
+    moved = RATE * np.hypot(
+        np.linalg.norm(both[1].T @ both[0] / 4), np.linalg.norm(both[0].mean(0))
+    )
+    size = np.hypot(np.linalg.norm(W1), np.linalg.norm(b1))
+    assert record["update_to_weight"] == pytest.approx(moved / size, rel=1e-5)
+
+
+def known_noise(rows, spread=2.0, seed=0):
+    """A network whose gradients are known: one weight with a = 1, and no bias.
+
+    At s = 0 the gradient of ½-free squared error is −2y: y = −(1 + spread · normal)/2 makes it
+    1 + spread · normal, so |G|² = 1 and tr Σ = spread².
+    """
+    network = Sequential((Dense(1, bias=False),))
+    normal = np.random.default_rng(seed).normal(size=rows)
+    y = -(1 + spread * normal) / 2
+    sgd = optax.with_extra_args_support(optax.sgd(RATE))
+    program = Program(network, get_loss("squared_error"), sgd, 64)
+    data = DeviceData(jnp.ones((rows, 1)), jnp.asarray(y, jnp.float32)[:, None], None)
+    return program, with_param(initial_state(program, SEED, 1), 0, "W", [[0.0]]), data, -2 * y
+
+
+def test_the_noise_scale_is_that_of_gradients_that_are_known():
+    program, state, data, _ = known_noise(64 * 64 * 40)
+    found = diagnose.noise_record(look_at(program, state, data).average)
+    assert found["gradient_variance"] == pytest.approx(4, rel=0.1)
+    assert found["gradient_signal"] == pytest.approx(1, rel=0.1)
+    assert found["noise_scale"] == pytest.approx(4, rel=0.2)
+    assert found["noise_scale"] == found["gradient_variance"] / found["gradient_signal"]
+
+
+def test_numerator_and_denominator_are_averaged_apart_over_the_looks():
+    program, state, data, gradients = known_noise(96)
+    program = replace(program, batch_size=8)
+    assert probe.extent(96, 8) == (4, 8)
+    average, sums, decay = NoiseAverage.start(), np.zeros(3), 1 - 1 / 16
+    for epoch in (1, 2):
+        average = probe.look(program, state, data, SEED, np.int32(epoch), average).average
+        for rows in batches(96, 8, 0, epoch)[:4]:
+            g = gradients[rows]
+            told = np.var(g, ddof=1), g.mean() ** 2 - np.var(g, ddof=1) / 8, 1
+            sums = decay * sums + (1 - decay) * np.array(told)
+    np.testing.assert_allclose(average, sums, rtol=1e-4)
+    record = diagnose.noise_record(average)
+    assert record["noise_scale"] == pytest.approx(sums[0] / sums[1], rel=1e-4)
+
+
+def test_where_noise_drowns_the_signal_the_scale_is_infinite_and_nothing_is_made_up():
+    drowned = NoiseAverage(*map(np.float32, (1, -0.1, 0.5)))
+    assert diagnose.noise_record(drowned)["noise_scale"] == np.inf
+    assert diagnose.noise_record(NoiseAverage.start(np.float32)) == {}
+
+
+@pytest.mark.parametrize("case", ["batch norm", "one example"])
+def test_what_has_no_noise_leaves_it_out(case):
+    network = mlp([5], 3, norm="batch") if case == "batch norm" else mlp([5], 3)
+    program, state, data = looked_at(network)
+    if case == "one example":
+        program = replace(program, batch_size=1)
+    seen = look_at(program, state, data)
+    assert diagnose.noise_record(seen.average) == {}
+    for record in diagnose.layers(network, diagnose.diagnosed(state.params, seen)):
+        assert "signal_to_noise" not in record
+        assert "update_to_weight" in record or "norm_a" in record
+
+
+def test_a_look_sees_at_most_one_row_in_64_or_32_of_few():
+    assert probe.extent(54_000, 128) == (6, 128)
+    assert probe.extent(2560, 64) == (1, 40)
+    assert probe.extent(100, 64) == (1, 32)
+    assert probe.extent(10, 4) == (2, 4)
+    assert probe.extent(1, 1) == (1, 1)
+    assert probe.extent(10**8, 128) == (64, 128)
 
 
 @dataclass(frozen=True)

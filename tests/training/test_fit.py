@@ -553,3 +553,19 @@ def test_other_rows_must_fit_the_trained_network():
         fitted.evaluate((x, y + 1))
     p = fitted.predict(x)
     assert p.sum(axis=1) == pytest.approx(np.ones(20), rel=1e-5)
+
+
+@pytest.mark.usefixtures("unproved")
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_looking_at_the_noise_changes_nothing_but_the_records(precision):
+    options = {"epochs": 3, "batch_size": 8, "precision": precision}
+    seen, plain = (
+        fit(TANH, CROSS_ENTROPY, "momentum", labelled(60), diagnostics=looks, **options)
+        for looks in (True, False)
+    )
+    for ours, theirs in zip(*map(jax.tree.leaves, (seen.params, plain.params)), strict=True):
+        assert np.array_equal(ours, theirs)
+    for record, without in zip(seen.history, plain.history, strict=True):
+        assert record["noise_scale"] == record["gradient_variance"] / record["gradient_signal"]
+        noise = {"noise_scale", "gradient_variance", "gradient_signal"}
+        assert {k: v for k, v in record.items() if k not in noise} == without

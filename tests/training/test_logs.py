@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from mlp_jax import mlp
 from mlp_jax.errors import RunFolderError
 from mlp_jax.files import cut_back, read_jsonl, write_json_atomic, write_text_atomic
 from mlp_jax.training.logs import MetricsLog, TensorBoardLog
@@ -156,9 +157,9 @@ def test_a_resumed_tensorboard_log_hides_what_came_after_the_checkpoint(tmp_path
 
 def test_a_run_begun_again_before_its_first_checkpoint_hides_the_epochs_it_lost(tmp_path):
     board = tmp_path / "tensorboard"
-    with RunLogs(tmp_path, Position(), histograms=False):
+    with RunLogs(tmp_path, Position(), mlp([2], 2)):
         pass
     assert not [e for e in read_events(board) if e.HasField("session_log")]
-    with RunLogs(tmp_path, Position(), histograms=False):
+    with RunLogs(tmp_path, Position(), mlp([2], 2)):
         pass
     assert [e.step for e in read_events(board) if e.HasField("session_log")] == [1]

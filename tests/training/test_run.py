@@ -57,9 +57,10 @@ def test_a_run_leaves_its_folder_behind(twice, config):
     made = runs[0].folder
     assert sorted(str(p.relative_to(made)) for p in made.rglob("*") if p.is_file()) == sorted(
         [
-            ".lock", "check.json", "config.toml", "metrics.jsonl", "model/model.json",
-            "model/model.safetensors", "report/confusion_matrix.png", "report/first_layer.png",
-            "report/learning_curve.png", "run.json", "test.json", "timing.jsonl",
+            ".lock", "check.json", "config.toml", "layers.jsonl", "metrics.jsonl",
+            "model/model.json", "model/model.safetensors", "report/confusion_matrix.png",
+            "report/first_layer.png", "report/learning_curve.png", "run.json", "test.json",
+            "timing.jsonl",
             *(str(p.relative_to(made)) for p in made.glob("tensorboard/*")),
             *(str(p.relative_to(made)) for p in made.glob("checkpoints/9/**/*") if p.is_file()),
         ]
@@ -80,6 +81,7 @@ def test_the_logs_have_a_line_an_epoch(twice):
     assert [record["step"] for record in records] == [3, 6, 9]  # 70 rows, 32 a batch
     assert set(records[0]) == {
         "epoch", "step", "train_loss", "validation_loss", "validation_accuracy",
+        "gradient_variance", "gradient_signal", "noise_scale",
     }  # fmt: skip
     times = read_jsonl(folder / "timing.jsonl")
     assert [record["epoch"] for record in times] == [1, 2, 3]
@@ -100,7 +102,8 @@ def test_tensorboard_has_the_curves_the_norms_and_the_dead_units(twice):
 
 def test_equal_runs_have_equal_bytes(twice):
     (a, b), _ = twice
-    names = ("metrics.jsonl", "test.json", "report/learning_curve.png", "model/model.safetensors")
+    names = ("metrics.jsonl", "layers.jsonl", "test.json", "report/learning_curve.png")
+    names = (*names, "model/model.safetensors")
     for name in names:
         assert (a.folder / name).read_bytes() == (b.folder / name).read_bytes()
 
@@ -147,10 +150,12 @@ def test_several_labels_a_row(tmp_path):
 
 @pytest.mark.usefixtures("unproved")
 def test_a_run_without_test_or_validation_rows(config, tmp_path):
-    alone = replace(config, epochs=1, validation=0.0, test=0.0, out=str(tmp_path / "run"))
+    out = str(tmp_path / "run")
+    alone = replace(config, epochs=1, validation=0.0, test=0.0, diagnostics=False, out=out)
     found = run.train(alone, lambda _: None, bar=False)
     assert found.test == {}
     assert set(found.fitted.history[0]) == {"epoch", "step", "train_loss"}
+    assert not (found.folder / "layers.jsonl").exists()
     assert not (tmp_path / "run/report/confusion_matrix.png").exists()
 
 

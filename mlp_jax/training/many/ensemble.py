@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from mlp_jax.backprop import Ensemble, Layer, Loss
+from mlp_jax.backprop import Ensemble, Layer, Loss, NoiseAverage
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.judge import task_of
-from mlp_jax.training import diagnose
+from mlp_jax.training import probe
 from mlp_jax.training.checkpoints import Checkpoints
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import EpochEnd, Outcome
@@ -100,10 +100,9 @@ def as_ensemble(many: FittedMany) -> Fitted:
 def _of_first_member(end: ManyEpochEnd, seed: int) -> EpochEnd:
     """The end of an epoch as the callbacks of `fit` take it."""
     state = jax.tree.map(lambda leaf: leaf[0], end.state.members)
-    steps = -(-end.data.x.shape[0] // end.program.batch_size)
 
-    def look() -> diagnose.StepLook:
-        place = (np.int32(end.epoch), np.int32(steps - 1))
-        return diagnose.look(end.program, state, end.data, np.uint32(seed), *place)
+    def look() -> probe.Look:
+        place = (np.uint32(seed), np.int32(end.epoch + 1), NoiseAverage.start())
+        return probe.look(end.program, state, end.data, *place)
 
     return EpochEnd(end.epoch, end.metrics, state, end.seconds, end.samples_per_second, look)

@@ -55,6 +55,7 @@ def fit_many(
     select: Select = "last",
     monitor: str | None = None,
     average: float | None = None,
+    importance: int | None = None,
     precision: str | None = None,
     device: str | None = None,
     callbacks: Sequence[Callable[[ManyEpochEnd], bool | None]] = (),
@@ -86,8 +87,8 @@ def fit_many(
         network, loss, optimizer, data, epochs=epochs, batch_size=batch_size, seed=seed,
         validation=validation, sample_weight=sample_weight, class_weight=class_weight,
         scaling=scaling, target_scaling=target_scaling, metrics=metrics, patience=patience,
-        select=select, monitor=monitor, average=average, precision=precision, device=device,
-        schedule_epochs=schedule_epochs,
+        select=select, monitor=monitor, average=average, importance=importance,
+        precision=precision, device=device, schedule_epochs=schedule_epochs, side_by_side=True,
     )  # fmt: skip
     check_vary(vary, len(seeds), settled.program, settled.optimizer)
     settled = settled.guarded()

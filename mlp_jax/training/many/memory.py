@@ -40,7 +40,8 @@ def bytes_a_member(recipe: Recipe, n_in: int, keeps_best: bool, n_judged: int) -
         leaf.shape[-1] for leaf in jax.tree.leaves(shapes.members.params) if leaf.ndim == 3
     )
     judged = min(n_judged, 4096) * neurons + n_judged * program.network.width_out(n_in)
-    return 2 * state + item * (6 * program.batch_size * neurons + judged)
+    rows = (6 + (program.pool or 0)) * program.batch_size
+    return 2 * state + item * (rows * neurons + judged)
 
 
 def chunk_size(count: int, each: int, bound: int) -> int:

@@ -213,6 +213,7 @@ def _train(
         patience=config.patience,
         select="best",
         average=config.average,
+        importance=config.importance,
         precision=config.precision,
         device=config.device,
         **told,

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from mlp_jax.training.batches import DeviceData, epoch_order
 from mlp_jax.training.epoch import judge_rows
 from mlp_jax.training.many.vary import Numbers, Recipe, bind
-from mlp_jax.training.program import DROPOUT, TrainState, first_state, stream
+from mlp_jax.training.program import Keys, TrainState, first_state
 from mlp_jax.training.step import step
 
 Seeds = UInt32[Array, " K"]
@@ -85,10 +85,10 @@ def first_states(
 @partial(jax.jit, static_argnums=(0, 1))
 def orders(recipe: Recipe, n: int, seeds: Seeds, seed: Array, epoch: Any) -> Int[Array, "... S B"]:
     """The rows of an epoch's batches: (S, B) for all members, or each one's own (K, S, B)."""
-    size = recipe.program.batch_size
+    size, pool = recipe.program.batch_size, recipe.program.pool
     if recipe.shared_order:
-        return epoch_order(seed, epoch, n, size)
-    return jax.vmap(lambda own: epoch_order(own, epoch, n, size))(seeds)
+        return epoch_order(seed, epoch, n, size, pool)
+    return jax.vmap(lambda own: epoch_order(own, epoch, n, size, pool))(seeds)
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
@@ -116,9 +116,8 @@ def run_members(
         def one(
             member: TrainState, data: DeviceData, order: Array, seed: Array, own: Numbers
         ) -> Any:
-            dropout = stream(seed, DROPOUT)
             rows = jax.lax.dynamic_index_in_dim(order, index, keepdims=False)
-            return step(bind(recipe, own), member, data, rows, index, dropout)
+            return step(bind(recipe, own), member, data, rows, index, Keys.of(seed))
 
         return jax.vmap(one, in_axes=axes)(members, data, order, seeds, own)
 

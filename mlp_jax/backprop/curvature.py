@@ -1,0 +1,237 @@
+"""Curvature: products with the Hessian, the generalized Gauss-Newton matrix and its diagonal.
+
+Letters: N examples, C outputs, P parameters; E = Σₙ cₙ Eₙ as in `gradient.py`. With Jₙ (C, P) the
+Jacobian of the output of example n and ∇²Eₙ (C, C) the Hessian of its loss in the output,
+
+    ∇²E = GGN + the curvature of the network itself,    GGN = Σₙ cₙ Jₙᵀ ∇²Eₙ Jₙ
+
+(Schraudolph 2002). The first is what a change of the parameters does to the gradient, the second
+has no negative eigenvalue where the loss is convex. Neither matrix is formed.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from mlp_jax.backprop.gradient import Given, checked_arguments, forward_backward
+from mlp_jax.backprop.hessians import check_convex, hessian_root
+from mlp_jax.backprop.losses import Loss
+from mlp_jax.backprop.records import PerExample, Record, contract, is_record, wide
+from mlp_jax.backprop.sampling import check_distribution, drawn_gradient
+from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.statistics import by_parameter
+from mlp_jax.errors import InputError
+
+
+def hessian_product(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+    """f(params, vector, x, y, *, state, weights, mask, key) -> ∇²E · vector.
+
+    vector and result have the shape of the parameter tree; the other arguments are those of
+    `value_and_grad`. It is the derivative of ∇E along the vector, forward through the hand-written
+    backward pass (Pearlmutter 1994): about the cost of two gradients. Batch norm in training mode
+    is no hindrance: E is a function of the parameters all the same.
+    """
+    return _product(network, loss, train, _hessian_product)
+
+
+def gauss_newton_product(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+    """f(params, vector, x, y, *, state, weights, mask, key) -> GGN · vector, as `hessian_product`.
+
+    Σₙ cₙ Jₙᵀ ∇²Eₙ (Jₙ vector): a derivative along the vector forward, and one backward pass
+    (Schraudolph 2002). InputError for a loss that is not convex or has no curvature.
+    """
+    check_convex(loss)
+    return _product(network, loss, train, _gauss_newton_product)
+
+
+def _product(
+    network: Layer, loss: Loss, train: bool, product: Callable[..., Any]
+) -> Callable[..., Any]:
+    def f(
+        params: Any,
+        vector: Any,
+        x: Float[Given, "N I"],
+        y: Given,
+        *,
+        state: Any = None,
+        weights: Float[Given, " N"] | None = None,
+        mask: Bool[Given, " N"] | None = None,
+        key: Array | None = None,
+    ) -> Any:
+        _check_vector(params, vector)
+        arguments = checked_arguments(network, loss, train, params, x, y, state, weights, mask, key)
+        return product(*arguments[:3], vector, *arguments[3:])
+
+    return f
+
+
+def _check_vector(params: Any, vector: Any) -> None:
+    shapes: list[Any] = [jax.tree.map(jnp.shape, tree) for tree in (params, vector)]
+    if shapes[0] != shapes[1]:
+        raise InputError("The vector has the shape of the parameter tree, leaf by leaf.")
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _hessian_product(
+    network: Layer, loss: Loss, train: bool, vector: Any, params: Any, *rest: Any
+) -> Any:
+    def gradient(at: Any) -> Any:
+        return forward_backward(network, loss, train, at, *rest, per_example=False)[2]
+
+    return jax.jvp(gradient, (params,), (vector,))[1]
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _gauss_newton_product(
+    network: Layer,
+    loss: Loss,
+    train: bool,
+    vector: Any,
+    params: Any,
+    state: Any,
+    x: Float[Array, "N I"],
+    y: Array,
+    c: Float[Array, " N"],
+    mask: Bool[Array, " N"] | None,
+    key: Array | None,
+) -> Any:
+    def forward(at: Any) -> tuple[Array, Any]:
+        output, _, residual = network.forward(at, state, x, train=train, key=key, mask=mask)
+        return output.astype(c.dtype), residual
+
+    output, along, residual = jax.jvp(forward, (params,), (vector,), has_aux=True)
+    _, bent = jax.jvp(lambda s: loss.gradient(s, y), (output,), (along,))
+    _, records = network.backward(params, residual, c[:, None] * bent, need_grad_a=False)
+    return contract(records, None)
+
+
+def gauss_newton_diagonal(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+    """f(params, x, y, *, state, weights, key) -> the diagonal of the GGN, a tree like the params.
+
+    Exact (Dangel 2020, "BackPACK", DiagGGN): with SₙSₙᵀ = ∇²Eₙ, entry p is Σₙ cₙ Σ_k (Jₙᵀsₙₖ)²_p,
+    the second moments of backward passes that start from the columns sₙₖ, C − 1 for softmax and C
+    else. A weight matrix needs but one product (A∘A)ᵀ(c ⊙ Σ_k Δ_k∘Δ_k) for all of them, for the a
+    of each is the same. The arguments are those of `value_and_grad`. InputError for batch norm in
+    training mode, where no example's gradient is its own, and for a loss without curvature.
+    """
+    check_convex(loss)
+    _check_apart(network, train)
+
+    def f(
+        params: Any,
+        x: Float[Given, "N I"],
+        y: Given,
+        *,
+        state: Any = None,
+        weights: Float[Given, " N"] | None = None,
+        key: Array | None = None,
+    ) -> Any:
+        arguments = checked_arguments(network, loss, train, params, x, y, state, weights, None, key)
+        return _diagonal(None, *arguments)
+
+    return f
+
+
+def sampled_gauss_newton_diagonal(
+    network: Layer, loss: Loss, *, samples: int = 1, train: bool = True
+) -> Callable[..., Any]:
+    """f(params, x, y, draw, *, state, weights, key) -> an estimate of the diagonal, without bias.
+
+    Dangel 2020, DiagGGN-MC: each backward pass starts from ∇s at targets that the random key `draw`
+    takes from the model's own distribution, whose second moment is ∇²Eₙ (`sampling.py`); `samples`
+    of them are averaged. One sample costs one backward pass whatever C is. Otherwise as
+    `gauss_newton_diagonal`. InputError for a loss that is no −log likelihood.
+    """
+    check_distribution(loss)
+    _check_apart(network, train)
+    if samples < 1:
+        raise InputError(f"The diagonal is estimated from at least 1 sample, not {samples}.")
+
+    def f(
+        params: Any,
+        x: Float[Given, "N I"],
+        y: Given,
+        draw: Array,
+        *,
+        state: Any = None,
+        weights: Float[Given, " N"] | None = None,
+        key: Array | None = None,
+    ) -> Any:
+        arguments = checked_arguments(network, loss, train, params, x, y, state, weights, None, key)
+        return _diagonal(jax.random.split(draw, samples), *arguments)
+
+    return f
+
+
+def _check_apart(network: Layer, train: bool) -> None:
+    if train and network.couples_examples:
+        raise InputError(
+            "Batch norm in training mode mixes the examples, so the Gauss-Newton matrix is no sum"
+            " over them: take train=False, or a network without batch norm."
+        )
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _diagonal(
+    draws: Array | None,
+    network: Layer,
+    loss: Loss,
+    train: bool,
+    params: Any,
+    state: Any,
+    x: Float[Array, "N I"],
+    y: Array,
+    c: Float[Array, " N"],
+    mask: Bool[Array, " N"] | None,
+    key: Array | None,
+) -> Any:
+    output, _, residual = network.forward(params, state, x, train=train, key=key, mask=mask)
+    output = output.astype(c.dtype)
+    if draws is None:
+        seeds = hessian_root(loss, output, y)
+    else:
+        drawn = jax.vmap(lambda draw: drawn_gradient(loss, output, draw))(draws)
+        seeds = drawn / math.sqrt(len(draws))
+    return summed_second_moment(network, params, residual, seeds, c)
+
+
+def summed_second_moment(
+    network: Layer, params: Any, residual: Any, seeds: Float[Array, "K N C"], c: Float[Array, " N"]
+) -> Any:
+    """Σₙ cₙ Σ_k gₙₖ² in the shape of the parameter tree, gₙₖ the gradient that seed k gives.
+
+    One record stands for the K backward passes, with δ = √Σ_k δ_k², and they are held one at a
+    time: memory does not grow with K.
+    """
+
+    def records_of(seed: Float[Array, "N C"]) -> Any:
+        return network.backward(params, residual, seed, need_grad_a=False)[1]
+
+    def add(squares: Any, seed: Float[Array, "N C"]) -> tuple[Any, None]:
+        more = by_parameter(records_of(seed), _squared_delta)
+        return jax.tree.map(jnp.add, squares, more), None
+
+    first = records_of(seeds[0])
+    squares, _ = lax.scan(add, by_parameter(first, _squared_delta), seeds[1:])
+    standing = jax.tree.map(_with_delta, first, squares, is_leaf=is_record)
+    return by_parameter(standing, lambda record: record.second_moment(c))
+
+
+def _squared_delta(record: Record) -> Array:
+    return wide(record.g if isinstance(record, PerExample) else record.delta) ** 2
+
+
+def _with_delta(record: Record, squares: Array) -> Record:
+    """The record with δ = √squares in the place of its own."""
+    if isinstance(record, PerExample):
+        return PerExample(jnp.sqrt(squares))
+    if isinstance(record, tuple):
+        return record._replace(delta=jnp.sqrt(squares))
+    return replace(record, delta=jnp.sqrt(squares))

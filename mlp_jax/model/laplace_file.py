@@ -1,0 +1,132 @@
+"""A Laplace approximation on disk: `laplace.safetensors` in the model's folder, whole or absent.
+
+Its header says what was fitted, and to which weights: those of another model are refused. Reading
+runs no code from the file.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlp_jax.codec import decode, encode, read_json, registry
+from mlp_jax.errors import InputError, ModelFileError
+from mlp_jax.files import write_bytes_atomic
+from mlp_jax.model import store
+from mlp_jax.model.laplace import Laplace, LaplaceFacts, check_fits, split_last
+from mlp_jax.model.precision import known_precision
+from mlp_jax.model.saved import Model
+
+FILE = "laplace.safetensors"
+FORMAT, VERSION = "mlp-jax laplace", 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the file says of itself. weights: the checksum of the model's; arrays: of its own."""
+
+    format: str
+    version: int
+    facts: LaplaceFacts
+    weights: str
+    arrays: str
+
+
+_CLASSES = registry((Header, LaplaceFacts))
+
+
+def save_laplace(path: str | os.PathLike[str], laplace: Laplace) -> Path:
+    """Writes the file beside the model of a run, whole or not at all; where it is.
+
+    Its arrays have the type of the model's parameters. ModelFileError where there is no model,
+    RunFolderError where the file cannot be written.
+    """
+
+    from safetensors.numpy import save
+
+    folder = store.find(Path(path).expanduser())
+    parts, description = store.read_description(folder)
+    dtype = np.dtype(known_precision(parts["precision"]).params)
+    arrays = {name: np.ascontiguousarray(v, dtype) for name, v in laplace.arrays.items()}
+    weights = description["sha256"]
+    header = Header(FORMAT, VERSION, laplace.facts, weights, _digest(arrays))
+    data = save(arrays, {"laplace": json.dumps(encode(header, _CLASSES))})
+    write_bytes_atomic(folder / FILE, data)
+    return folder / FILE
+
+
+def read_laplace(path: str | os.PathLike[str], model: Model) -> Laplace:
+    """The approximation that lies beside the model of `path`. Raises ModelFileError."""
+    folder = store.find(Path(path).expanduser())
+    file = folder / FILE
+    if not file.exists():
+        raise ModelFileError(
+            f"There is no Laplace approximation in '{folder}'; mlp-jax laplace fits one."
+        )
+    data = store.read_bytes(file)
+    arrays = store.parsed(file, data)
+    header = _header(file, data)
+    if header.weights != store.read_description(folder)[1]["sha256"]:
+        raise ModelFileError(
+            f"'{file}' was fitted to other weights than the model beside it; mlp-jax laplace fits"
+            " it anew."
+        )
+    try:
+        check_fits(model.network, model.loss, header.facts.kind)
+    except InputError as error:
+        raise ModelFileError(f"'{file}' does not fit its model: {error}") from None
+    expected = _expected(model, header.facts)
+    for problem in store.problems(arrays, expected, known_precision(model.precision).params):
+        raise ModelFileError(f"'{file}' does not fit its model: {problem}.")
+    if header.arrays != _digest(arrays):
+        raise ModelFileError(f"'{file}' is damaged: the checksum of its arrays differs.")
+    return Laplace(header.facts, arrays)
+
+
+def _header(file: Path, data: bytes) -> Header:
+    """The record in the header of a file that safetensors has read."""
+    size = int.from_bytes(data[:8], "little")
+    try:
+        text = read_json(data[8 : 8 + size], "its header").get("__metadata__", {}).get("laplace")
+        if text is None:
+            raise InputError("its header says nothing of one.")
+        header: Header = decode(read_json(text.encode(), "its header"), Header, _CLASSES, "it")
+        if (header.format, header.version) != (FORMAT, VERSION):
+            raise InputError(
+                f"it is {header.format!r} version {header.version}, and this mlp-jax reads"
+                f" {FORMAT!r} version {VERSION}."
+            )
+        if header.facts.prior_precision <= 0 or header.facts.noise_variance <= 0:
+            raise InputError("its prior precision and its noise must be positive.")
+    except InputError as error:
+        raise ModelFileError(f"'{file}' holds no Laplace approximation: {error}") from None
+    return header
+
+
+def _expected(model: Model, facts: LaplaceFacts) -> Mapping[str, Any]:
+    """The names and shapes of the arrays that this model's approximation has."""
+    if facts.kind == "diagonal":
+        return store.named_leaves(model.params, ())
+    _, last = split_last(model.network)
+    width = model.params[-1]["W"].shape[0] + last.bias
+    shapes = {
+        "input_values": (width,),
+        "input_vectors": (width, width),
+        "output_values": (last.n_out,),
+        "output_vectors": (last.n_out, last.n_out),
+    }
+    return {name: np.empty(shape, np.bool_) for name, shape in shapes.items()}
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of all arrays, in the order of their names."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return found.hexdigest()

@@ -1,0 +1,18 @@
+"""Deliberate faults: the mistakes that people make in a backward pass, one layer at a time.
+
+Each fault is a layer, a loss or a pass that is wrong in one place. The proof must catch every one
+and name the layer and the equation. `needs` are the options of `mlp` without which the mistake
+cannot be made (or would not be one: relu has f'(a') = f'(z)).
+"""
+
+from mlp_jax.proof.faults.dense import DENSE
+from mlp_jax.proof.faults.embeddings import EMBEDDINGS
+from mlp_jax.proof.faults.fault import Fault
+from mlp_jax.proof.faults.injection import inject
+from mlp_jax.proof.faults.norms import NORMS
+from mlp_jax.proof.faults.passes import PASSES
+from mlp_jax.proof.faults.statistics import STATISTICS
+
+__all__ = ["FAULTS", "Fault", "inject"]
+
+FAULTS: dict[str, Fault] = DENSE | NORMS | EMBEDDINGS | PASSES | STATISTICS

@@ -1,0 +1,118 @@
+"""How each layer of a trained network does on some rows: the diagnostics of training, once more.
+
+Letters: N rows, I features, J units of a layer.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from mlp_jax.backprop import GradientNoise, Layer, Loss
+from mlp_jax.backprop.gradient import cast_weights, forward_backward, known_state, mean_weights
+from mlp_jax.backprop.moments import gradient_noise_by_layer
+from mlp_jax.model.examples import Trained
+from mlp_jax.model.health import LayerHealth, layer_health
+from mlp_jax.model.inference import runnable_precision
+from mlp_jax.proof.check import layer_label
+from mlp_jax.proof.observe import Path, Seen, at, observe
+
+MOST_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class LayerLook:
+    """One layer over the rows that were looked at, in inference.
+
+    dead: how many of its `units` are 0 on every row.  saturated: the share of activations where f
+    is flat; all three None without an activation.  a, grad_z: root mean squares over the rows of
+    ‖a‖ of what the layer gives on, and of ‖∇z‖.  weight: ‖W‖, None without one.
+    signal_to_noise: |G|²/tr Σ of the layer's gradient, for a single row; 0 where the noise drowns
+    the signal, None without parameters.
+    """
+
+    layer: str
+    dead: int | None
+    units: int | None
+    saturated: float | None
+    a: float
+    grad_z: float
+    weight: float | None
+    signal_to_noise: float | None
+
+
+@dataclass(frozen=True)
+class LayersLook:
+    """All layers with neurons, input first, over n_rows; the network's gradient noise scale.
+
+    noise_scale: B = tr Σ/|G|² (McCandlish 2018), infinite where the noise drowns the signal.
+    """
+
+    layers: tuple[LayerLook, ...]
+    noise_scale: float
+    n_rows: int
+
+
+def look_at_layers(trained: Trained, x: np.ndarray, y: np.ndarray) -> LayersLook:
+    """The layers on at most 4096 of the rows, evenly spaced; x and y as `examine` takes them."""
+    chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS)).astype(int))
+    policy = runnable_precision(trained.precision)
+    with policy.active():
+        scale, offset = (np.atleast_2d(v) for v in trained.scaling or (1.0, 0.0))
+        rows = jnp.asarray(x[chosen] * scale + offset, policy.params)
+        kind = policy.params if np.issubdtype(y.dtype, np.floating) else np.int32
+        health, noise = jax.device_get(
+            _watched(
+                trained.network,
+                trained.loss,
+                cast_weights(trained.params, policy.products),
+                known_state(trained.network, trained.state),
+                rows,
+                jnp.asarray(y[chosen], kind),
+            )
+        )
+    layers = tuple(_told(trained, path, one, noise) for path, one in health.items())
+    each = jax.tree.leaves(noise, is_leaf=_is_noise)
+    total, signal = (float(sum(values)) for values in zip(*each, strict=True))
+    return LayersLook(layers, _ratio(total, signal), len(chosen))
+
+
+def _is_noise(node: Any) -> bool:
+    return isinstance(node, GradientNoise)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _watched(
+    network: Layer, loss: Loss, weights: Any, state: Any, x: Array, y: Array
+) -> tuple[dict[Path, LayerHealth], Any]:
+    """The health and the gradient noise of every layer, from one watched pass."""
+    log: dict[Path, Seen] = {}
+    c = mean_weights(len(x), None, x.dtype)
+    tape = forward_backward(
+        observe(network, log), loss, False, weights, state, x, y, c, None, None
+    )[3]
+    return layer_health(network, log), gradient_noise_by_layer(tape)
+
+
+def _told(trained: Trained, path: Path, health: LayerHealth, noise: Any) -> LayerLook:
+    own, weight = at(noise, path), at(trained.params, path).get("W")
+    saturated = health.saturated
+    return LayerLook(
+        layer_label(trained.network, path, "local"),
+        None if health.active is None else int(np.sum(~np.asarray(health.active))),
+        None if health.active is None else health.active.size,
+        None if saturated is None else float(saturated),
+        float(np.sqrt(health.a_square)),
+        float(np.sqrt(health.grad_z_square)),
+        None if weight is None else float(np.linalg.norm(np.asarray(weight, np.float64))),
+        None if own is None else _ratio(max(float(own.signal), 0.0), float(own.noise)),
+    )
+
+
+def _ratio(over: float, under: float) -> float:
+    """over/under, infinite where under is not positive."""
+    return over / under if under > 0 else float("inf")

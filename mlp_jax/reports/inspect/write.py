@@ -1,0 +1,168 @@
+"""Inspects a model on its run's rows or on others, and writes what was found."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlp_jax.data.encoding import ArrayEncoding
+from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
+from mlp_jax.files import as_run_folder_error, write_json_atomic
+from mlp_jax.model.examples import RANKINGS, Reference, suspects_first
+from mlp_jax.model.saved import Model, load_model
+from mlp_jax.reports.inspect.findings import Findings, find, trained_of, write_csv
+from mlp_jax.reports.inspect.layers import LayersLook, look_at_layers
+from mlp_jax.reports.inspect.pictures import SUSPECTS, draw_distribution, draw_suspects
+from mlp_jax.reports.inspect.rows import GIVEN, Inspected, rows_given, rows_of_run
+from mlp_jax.reports.inspect.tell import layers_table, suspects_table
+
+DEFAULT = "inspect"
+CSV, FACTS, DISTRIBUTION, GALLERY = (
+    "inspect.csv", "inspect.json", "distribution.png", "suspects.png",
+)  # fmt: skip
+TEXT_FILES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to look at. data: rows with targets; None for the run's own, of these parts.
+
+    by: the ranking that comes first in files, pictures and words. top: rows that are told.
+    """
+
+    data: str | None = None
+    targets: Sequence[str] = ()
+    parts: Sequence[str] = ("train",)
+    by: str = "loss"
+    top: int = 20
+    data_dir: Path | None = None
+
+
+def inspect_model(
+    path: Path, wanted: Wanted, out: Path | None = None, say: Callable[[str], None] = print
+) -> Path:
+    """Looks at a run, or a model by itself, says what there is, and returns the folder of files.
+
+    out: where they go; else inspect/ in the run. What cannot be inspected is an error before
+    anything is written.
+    """
+    if wanted.by not in RANKINGS:
+        raise UnknownNameError("ranking", wanted.by, RANKINGS)
+    if wanted.top < 1:
+        raise InputError(f"At least 1 row is shown, not {wanted.top}.")
+    folder = path / DEFAULT if out is None else out
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"Cannot write into {folder}: it is a file; name a folder.")
+    model = load_model(path)
+    if wanted.data is None:
+        inspected = rows_of_run(path, model, wanted.parts, wanted.data_dir)
+    else:
+        inspected = rows_given(model, wanted.data, wanted.targets, wanted.data_dir)
+    findings, reference = find(model, inspected)
+    first = inspected.parts[0]
+    look = look_at_layers(trained_of(model), first.x, model.coded_targets(first.y))
+    for text in (
+        _headline(inspected, findings, reference),
+        layers_table(look),
+        _summary(model, inspected, findings, wanted.by, wanted.top),
+        suspects_table(findings, wanted.by, wanted.top),
+    ):
+        say(text + "\n")
+    with as_run_folder_error("make the folder", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    _write(folder, model, inspected, findings, reference, look, wanted)
+    return folder
+
+
+def _write(
+    folder: Path,
+    model: Model,
+    inspected: Inspected,
+    findings: Findings,
+    reference: Reference,
+    look: LayersLook,
+    wanted: Wanted,
+) -> None:
+    write_csv(folder / CSV, findings, wanted.by)
+    draw_distribution(findings, _loss_in_words(model), folder / DISTRIBUTION)
+    if isinstance(model.inputs, ArrayEncoding) and model.inputs.image_shape:
+        draw_suspects(findings, wanted.by, model.inputs.image_shape, folder / GALLERY)
+    facts = _facts(model, inspected, findings, reference, look, wanted)
+    write_json_atomic(folder / FACTS, facts)
+
+
+def _facts(
+    model: Model,
+    inspected: Inspected,
+    findings: Findings,
+    reference: Reference,
+    look: LayersLook,
+    wanted: Wanted,
+) -> dict[str, Any]:
+    """What was found, for a program."""
+    quantiles = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
+    measures = findings.examples._asdict()
+    return {
+        "data": inspected.data,
+        "network": str(model.network),
+        "loss": str(model.loss),
+        "task": model.target.task,
+        "rows": {part.name: len(part.x) for part in inspected.parts},
+        "network_says_otherwise": int(findings.wrong.sum()),
+        "ranked_by": wanted.by,
+        "influence_on": {
+            "part": "the other rows" if inspected.reference is None else inspected.reference.name,
+            "rows": reference.n_rows,
+            "all_count": reference.all_count,
+        },
+        "quantiles": {
+            name: {f"{q:g}": float(v) for q, v in zip(quantiles, values, strict=True)}
+            for name in RANKINGS
+            for values in [np.quantile(measures[name].astype(np.float64), quantiles)]
+        },
+        "layers": [asdict(layer) for layer in look.layers],
+        "layers_rows": look.n_rows,
+        "gradient_noise_scale": look.noise_scale,
+        "suspects": {
+            by: findings.frame(suspects_first(findings.examples, by)[:SUSPECTS]).to_dicts()
+            for by in RANKINGS
+        },
+    }
+
+
+def _loss_in_words(model: Model) -> str:
+    """The loss with its unit."""
+    name = str(model.loss).replace("_", " ")
+    if model.loss.name.endswith("cross_entropy"):
+        return f"{name}, nats"
+    return f"{name} of standardized targets" if model.target.scale else name
+
+
+def _headline(inspected: Inspected, findings: Findings, reference: Reference) -> str:
+    """What is looked at, and what influence is measured on."""
+    names = {"train": "training rows", GIVEN: "rows"}
+    parts = ", ".join(
+        f"{len(part.x):,} {names.get(part.name, f'{part.name} rows')}" for part in inspected.parts
+    )
+    named = inspected.reference
+    where = "other rows" if named is None else f"{named.name} rows"
+    which = "" if reference.all_count or not findings.labelled else " that the network gets right"
+    return f"{inspected.data}: {parts}; influence is on the {reference.n_rows:,} {where}{which}"
+
+
+def _summary(model: Model, inspected: Inspected, findings: Findings, by: str, top: int) -> str:
+    """How many labels look wrong, and how the table below counts its rows."""
+    lines = []
+    if findings.labelled:
+        wrong = int(findings.wrong.sum())
+        lines.append(
+            f"The network says otherwise than the label in {wrong:,} of {len(findings):,} rows"
+            f" ({wrong / len(findings):.1%})."
+        )
+    names = {"loss": "loss", "gradient_norm": "gradient norm", "influence": "harm done"}
+    line = f"The {min(top, len(findings))} most suspicious by {names[by]}; rows count from 0"
+    if inspected.data.lower().endswith(TEXT_FILES):
+        line += f", row 0 is line {1 + model.header} of {Path(inspected.data).name}"
+    return "\n".join([*lines, f"{line}."])
