@@ -127,6 +127,8 @@ def test_an_idx_folder_that_is_damaged(mlp_jax, tmp_path, damage):
         ("--data digit", "Unknown data set 'digit'. Did you mean 'digits'?"),
         ("--data nowhere.npz", "There is no file 'nowhere.npz'"),
         ("--epochs -1", "at least 1 epoch, not -1"),
+        ("--private --epsilon 3", "told how much it may tell: --epsilon 3 --delta 1e-5, say"),
+        ("--epsilon 3", "--epsilon is for private runs: add --private"),
         ("--epochs 0", "at least 1 epoch, not 0"),
         ("--dropout 1.0", "A dropout rate lies in [0, 1), not 1.0"),
         ("--dropout nan", "A dropout rate lies in [0, 1), not nan"),
