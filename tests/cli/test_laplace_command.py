@@ -77,6 +77,15 @@ def test_a_run_that_lost_its_file_is_one_sentence(mlp_jax, tmp_path):
     assert mlp_jax("evaluate", "run", "--data", "flowers.npz").code == 0
 
 
+@pytest.mark.usefixtures("flower_run")
+def test_a_private_run_gets_none(mlp_jax, tmp_path):
+    config = tmp_path / "run/config.toml"
+    config.write_text(config.read_text().replace("private = false", "private = true"))
+    said = mlp_jax("laplace", "run")
+    assert said.code == 2
+    assert "This run is private" in said.err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
