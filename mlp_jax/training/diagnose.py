@@ -113,17 +113,20 @@ def _of_parameters(found: Diagnosis, path: Path) -> dict[str, float]:
     return record | ({"update_to_weight": update / weight} if weight > 0 else {})
 
 
-def scalars(network: Layer, found: Diagnosis) -> dict[str, float]:
-    """TensorBoard scalars: the figures of every layer, and the norms of every parameter."""
+def scalars(records: list[dict[str, Any]], norms: Any) -> dict[str, float]:
+    """TensorBoard scalars: the figures of every layer, and the norms of every parameter.
+
+    records: as `layers` gives them.  norms: of a `Diagnosis`.
+    """
     named: dict[str, float] = {}
-    for record in layers(network, found):
+    for record in records:
         name = record["layer"].partition(" ")[0]
         named |= {f"{TITLES[key]}/{name}": v for key, v in record.items() if key in TITLES}
-    for keys, norms in jax.tree_util.tree_leaves_with_path(found.norms, is_leaf=_is_norms):
+    for keys, own in jax.tree_util.tree_leaves_with_path(norms, is_leaf=_is_norms):
         name = f"{path_name(tuple(key.idx for key in keys[:-1]))}.{keys[-1].key}"
-        named |= {f"{title}_norm/{name}": value for title, value in norms._asdict().items()}
-        if norms.weight > 0:
-            named[f"update_to_weight/{name}"] = norms.update / norms.weight
+        named |= {f"{title}_norm/{name}": value for title, value in own._asdict().items()}
+        if own.weight > 0:
+            named[f"update_to_weight/{name}"] = own.update / own.weight
     return named
 
 

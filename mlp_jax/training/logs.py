@@ -82,12 +82,16 @@ class TensorBoardLog:
             self._write(resumed_at, session_log=SessionLog(status=SessionLog.START))
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
-        """Write one point a name; None, NaN and ∞ leave a gap."""
-        from tensorboardX.summary import scalar
+        """Write one point a name, all as one event; None, NaN and ∞ leave a gap."""
+        from tensorboardX.proto.summary_pb2 import Summary
 
-        for name, value in values.items():
-            if value is not None and math.isfinite(value):
-                self._write(step, summary=scalar(name, float(value)))
+        points = [
+            Summary.Value(tag=name, simple_value=float(value))
+            for name, value in values.items()
+            if value is not None and math.isfinite(value)
+        ]
+        if points:
+            self._write(step, summary=Summary(value=points))
 
     def histograms(self, step: int, values: Mapping[str, ArrayLike]) -> None:
         """Write one histogram a name, of an array of any shape; NaN and ∞ are left out."""

@@ -1,7 +1,7 @@
 """A look at the training between two epochs: a program of its own, over a few batches.
 
 It takes the batches with which the next epoch begins, at the parameters of now, and changes
-nothing. It sees at most 1/64 of the rows, so that it costs about that share of an epoch. What it
+nothing. It sees at most 1/128 of the rows, so that it costs about that share of an epoch. What it
 gives is a function of the state, the epoch and the average that it is handed: equal runs see the
 same.
 """
@@ -27,7 +27,7 @@ from mlp_jax.proof.observe import Path, Seen, observe
 from mlp_jax.training.batches import Batch, DeviceData, rows_at, take_batch
 from mlp_jax.training.program import DROPOUT, Program, Seed, TrainState, stream
 
-SHARE = 64  # of the rows, one in so many
+SHARE = 128  # of the rows, one in so many
 LEAST_ROWS = 32
 MOST_BATCHES = 64
 AVERAGED = 8  # batches, or four looks where those are more: how far the average of noise reaches
@@ -98,7 +98,7 @@ def watched_pass(
 
 
 def extent(n: int, batch_size: int) -> tuple[int, int]:
-    """(batches, rows in each) of a look at n rows: together at most 1/64 of them, 32 at least."""
+    """(batches, rows in each) of a look at n rows: together at most 1/128 of them, 32 at least."""
     rows = max(n // SHARE, min(n, LEAST_ROWS))
     size = min(batch_size, rows)
     return min(rows // size, MOST_BATCHES), size

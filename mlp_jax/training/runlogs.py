@@ -65,9 +65,10 @@ class RunLogs:
             return
         if self._diagnostics:
             found = diagnose.diagnosed(end.state.params, end.look())
-            self._board.scalars(step, diagnose.scalars(self._network, found))
+            layers = diagnose.layers(self._network, found)
+            self._board.scalars(step, diagnose.scalars(layers, found.norms))
             record = {"epoch": end.epoch, "step": step, "examples": found.examples}
-            self._log.layers(record | {"layers": diagnose.layers(self._network, found)})
+            self._log.layers(record | {"layers": layers})
         if self._histograms:
             self._board.histograms(step, diagnose.histograms(end.state, end.look()))
 
