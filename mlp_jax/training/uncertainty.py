@@ -30,11 +30,6 @@ def fit_run(
     """
     known, choice = check_kind(kind), None if prior is None else check_prior(prior)
     model, config = load_model(folder), run_config(folder)
-    if config.private:
-        raise InputError(
-            "A private run has told what it may: a Laplace approximation would be fitted to its"
-            " rows once more, and nobody would count it."
-        )
     check_fits(model.network, model.loss, known)
     if config.private:
         raise InputError(

@@ -94,8 +94,8 @@ def test_a_missing_file_is_named():
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(UnknownNameError, match=r"data set 'fashion-mnist'. Did you mean 'fashion_"):
-        load("fashion-mnist")
+    with pytest.raises(UnknownNameError, match=r"data set 'fashion_mnst'. Did you mean 'fashion_"):
+        load("fashion_mnst")
     with pytest.raises(UnknownNameError, match=r"Known: FILE\.csv, .*emnist:letters.*idx:FOLDER"):
         load("somewhere")
     with pytest.raises(UnknownNameError, match="task"):
