@@ -18,9 +18,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from mlp_jax.backprop.curvature_tape import check_curvature, tape_of_drawn
+from mlp_jax.backprop.gradient import Passed
 from mlp_jax.backprop.layer import accumulator, grad_weight
+from mlp_jax.backprop.losses import Loss
 from mlp_jax.backprop.moments import shares
-from mlp_jax.backprop.records import OuterProduct, Tape
+from mlp_jax.backprop.records import Tape
+from mlp_jax.backprop.specification import Layer
 from mlp_jax.backprop.statistics import by_parameter, weighted_records
 
 _BANDS, _WIDE = 4, 512
@@ -41,9 +45,9 @@ def is_layer(node: Any) -> bool:
     return isinstance(node, dict)
 
 
-def is_dense(layer: Any) -> bool:
-    """Whether a layer's records are a weight matrix and perhaps its bias."""
-    return isinstance(layer.get("W"), OuterProduct) and layer.keys() <= {"W", "b"}
+def has_block(layer: dict[str, Any]) -> bool:
+    """Whether a layer, by its parameters' names, has a weight matrix and perhaps its bias."""
+    return "W" in layer and layer.keys() <= {"W", "b"}
 
 
 def outer_moment(rows: Float[Array, "N J"], p: Float[Array, " N"]) -> Float[Array, "J J"]:
@@ -80,7 +84,7 @@ def kronecker_factors(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
     records, p = weighted_records(tape, c), shares(tape, c)
 
     def factors(layer: Any) -> Any:
-        if not is_dense(layer):
+        if not has_block(layer):
             return by_parameter(layer, lambda record: record.second_moment(p))
         a, delta = layer["W"]
         if "b" in layer:
@@ -88,3 +92,22 @@ def kronecker_factors(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
         return KroneckerFactors(outer_moment(a, p), outer_moment(delta, p))
 
     return jax.tree.map(factors, records, is_leaf=is_layer)
+
+
+def drawn_factors(
+    network: Layer,
+    loss: Loss,
+    params: Any,
+    state: Any,
+    x: Float[Array, "N I"],
+    c: Float[Array, " N"],
+    key: Array | None,
+    draw: Array,
+) -> Any:
+    """The factors of a batch in training mode, its dropout from `key`, its targets from `draw`.
+
+    For a step of training: without the gradient, uncompiled. InputError as for the tape.
+    """
+    check_curvature(network, loss, True)
+    passed = Passed(*network.forward(params, state, x, train=True, key=key, mask=None))
+    return kronecker_factors(tape_of_drawn(network, loss, params, passed, draw), c)

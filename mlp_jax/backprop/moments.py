@@ -35,7 +35,7 @@ def second_moment(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
     """Σₙ cₙ gₙ² in the shape of the parameter tree, the square element by element (c=None: ones).
 
     (A∘A)ᵀ(c ⊙ Δ∘Δ) for a weight matrix, one product as large as equation 3 (Dangel 2020,
-    "BackPACK", appendix A.1).
+    "BackPACK: Packing more into Backprop", its first-order extensions).
     """
     return by_parameter(weighted_records(tape, c), lambda record: record.second_moment(c))
 
@@ -110,16 +110,17 @@ def gradient_noise_by_layer(
 
 @jax.jit
 def gradient_noise(tape: Tape, c: Float[Array, " M"] | None = None) -> GradientNoise:
-    """Estimates without bias of tr Σ and |G|² from one batch (McCandlish 2018, appendix A.1).
+    """Estimates without bias of tr Σ and |G|² from one batch.
 
-    Each gₙ is a batch of one, ḡ is the batch: with S = Σ pₙ‖gₙ‖² and q = Σ pₙ²,
+    McCandlish 2018, "An Empirical Model of Large-Batch Training", appendix A.1. Each gₙ is a batch
+    of one, ḡ is the batch: with S = Σ pₙ‖gₙ‖² and q = Σ pₙ²,
 
         E[S] = |G|² + tr Σ,  E‖ḡ‖² = |G|² + q tr Σ,
         tr Σ = (S − ‖ḡ‖²)/(1 − q),  |G|² = (‖ḡ‖² − q S)/(1 − q).
 
-    q = 1/N without c, and the two are those of the appendix with a small batch of 1. NaN where
-    fewer than two examples count: one gradient does not tell its noise. Their quotient is biased,
-    so average numerator and denominator apart (`NoiseAverage`).
+    q = 1/N without c, which are the paper's estimates with a small batch of 1. NaN where fewer
+    than two examples count: one gradient does not tell its noise. Their quotient is biased, so
+    average numerator and denominator apart (`NoiseAverage`).
     """
     return total_noise(gradient_noise_by_layer(tape, c))
 

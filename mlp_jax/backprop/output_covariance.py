@@ -53,7 +53,7 @@ def _spread(record: Record, variance: Array) -> Array:
         return jnp.matmul(wide(record.a) ** 2, wide(variance), precision=lax.Precision.HIGHEST)
     if isinstance(record, LookUp):
         return look_up(wide(variance), record.index)
-    return jnp.broadcast_to(wide(variance)[None], record.g.shape)
+    return jnp.broadcast_to(wide(variance[None]), record.g.shape)
 
 
 def _covariance(spread: Float[Array, "N J"], delta: Float[Array, "C N J"]) -> Float[Array, "N C C"]:

@@ -68,11 +68,11 @@ class OuterProduct(NamedTuple):
         return wide(self.a)[:, :, None] * wide(self.delta)[:, None, :]
 
     def squared_norms(self) -> Float[Array, " N"]:
-        """‖aₙ ⊗ δₙ‖² = ‖aₙ‖²‖δₙ‖² (Goodfellow 2015, §4)."""
+        """‖aₙ ⊗ δₙ‖² = ‖aₙ‖²‖δₙ‖² (Goodfellow 2015)."""
         return squared_lengths(self.a) * squared_lengths(self.delta)
 
     def second_moment(self, c: Float[Array, " N"] | None) -> Float[Array, "I J"]:
-        """Σₙ cₙ (aₙ ⊗ δₙ)² = (A∘A)ᵀ(c ⊙ Δ∘Δ) (Dangel 2020, appendix A.1)."""
+        """Σₙ cₙ (aₙ ⊗ δₙ)² = (A∘A)ᵀ(c ⊙ Δ∘Δ) (Dangel 2020)."""
         return grad_weight(wide(self.a) ** 2, wide(self.delta) ** 2, c)
 
     def gram(self, other: "OuterProduct") -> Float[Array, "N M"]:

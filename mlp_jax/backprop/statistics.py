@@ -77,7 +77,7 @@ def squared_norms_by_parameter(tape: Tape) -> Any:
     """‖gₙ‖² over each parameter by itself: (N,) in the place of each parameter.
 
     ‖aₙ‖²‖δₙ‖² for a weight matrix, ‖δₙ‖² for a bias (Goodfellow 2015, "Efficient Per-Example
-    Gradient Computations", §4). N(I + J) products a layer in place of NIJ.
+    Gradient Computations"). N(I + J) products a layer in place of NIJ.
     """
     return by_parameter(own_records(tape), lambda record: record.squared_norms())
 

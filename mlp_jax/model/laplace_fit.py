@@ -48,7 +48,7 @@ class Curvature(NamedTuple):
     square: float
 
 
-Pair = tuple[Shaped[np.ndarray, "N I"], np.ndarray]
+Pair = tuple[Shaped[np.ndarray, "M I"], np.ndarray]
 
 
 def fit_curvature(
@@ -165,6 +165,9 @@ def _inputs(
     return s.astype(precision.params), a.astype(precision.params)
 
 
+_root = jax.jit(hessian_root, static_argnums=0)
+
+
 def _last_layer(model: Model, x: np.ndarray, coded: np.ndarray) -> Curvature:
     """The eigendecompositions of A = Σ ããᵀ and of G, the mean Hessian in the output.
 
@@ -180,7 +183,7 @@ def _last_layer(model: Model, x: np.ndarray, coded: np.ndarray) -> Curvature:
     with precision.active():
         for s, a in in_chunks(call, x):
             y = coded[done : done + len(s)]
-            found = hessian_root(model.loss, jnp.asarray(s), jnp.asarray(y))
+            found = _root(model.loss, s, y)
             root = np.asarray(found, np.float64) * np.sqrt(_unit_noise(model))
             rows = a.astype(np.float64)
             if n_outputs == 1:

@@ -2,7 +2,7 @@
 
 1. local: every equation of every layer against `jax.vjp` of that layer, at its own inputs.
 2. whole: the full gradient against `jax.grad`, per parameter; where the network does not couple
-   the examples, their norms and second moment from the tape against `jax.vmap(jax.grad)` as well.
+   the examples, their norms and second moment from the tape against every example's own as well.
 3. differences: central differences along random directions, in float64.
 4. loops: sampled entries against the scalar index equations, in float64 without JAX.
 
@@ -102,11 +102,12 @@ def _witnesses(
         def objective(candidate: Any) -> Array:
             return c @ each(candidate)
 
+        _, pull_back = jax.vjp(each, weights)
         trained = differentiate is forward_backward
         statistics: tuple[Any, ...] = ()
         if dtype == "float64" and not tape.weighted:
             ours = squared_norms_by_parameter(tape), second_moment(tape, c)
-            statistics = (ours, oracles.example_statistics(each, params, c))
+            statistics = (ours, oracles.example_statistics(pull_back, weights, c))
         slopes = None
         if directions is not None:
             steps = jnp.asarray(STEPS, c.dtype)
@@ -120,7 +121,7 @@ def _witnesses(
             "seen": {path: _arrays(log[path]) for path, _ in layers},
             "local": oracles.local_gradients(layers, log, None if coupled else c),
             "loss": oracles.loss_gradient(loss, log[()], y, c, coupled),
-            "whole": jax.grad(objective)(weights),
+            "whole": pull_back(c)[0],
             "slopes": slopes,
         }
 

@@ -36,7 +36,7 @@ class TrainConfig(SharedOptions):
     weight_decay: Number = None
     """decoupled, on weight matrices only"""
     select: Word = None
-    """weights of the best epoch on validation rows, or last; else best"""
+    """best epoch by validation rows, or last; else best"""
     ensemble: int = 1
     """networks trained at once that predict with their mean"""
     diagnostics: Switch = True
@@ -50,13 +50,13 @@ class TrainConfig(SharedOptions):
     private: Switch = False
     """bound what the model tells of any one row"""
     epsilon: Number = None
-    """of a private run: how much it may tell"""
+    """private: how much it may tell, at most"""
     delta: Number = None
-    """of a private run: the chance that it tells more"""
+    """private: the chance that it tells more"""
     clip_example: Number = None
-    """of a private run: bound on each example's gradient; else 1"""
+    """private: bound on each example's gradient; else 1"""
     input_range: Numbers = ()
-    """of a private run: lowest and highest input; else 0 255 of images"""
+    """private: range of the inputs; else 0 255 of bytes"""
 
 
 CONFIG_FILE = "config.toml"

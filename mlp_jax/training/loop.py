@@ -215,7 +215,8 @@ def _end_epoch(
 
     @functools.cache
     def look() -> Look:
-        average = NoiseAverage(*map(jnp.float32, at.noise))
+        before: tuple[Any, ...] = tuple(map(np.float32, at.noise))
+        average = NoiseAverage(*before)
         return looking()(state, data, plan.seed, np.int32(at.epoch + 1), average)
 
     record, noise = _record(program, snapshot, validation, plan), at.noise

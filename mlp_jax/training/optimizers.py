@@ -10,7 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mlp_jax.backprop import Layer, Loss
+from mlp_jax.backprop.curvature_tape import check_curvature
 from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.training.kfac import Kfac
 from mlp_jax.training.schedules import make_schedule
 
 _DIRECTIONS: dict[str, Callable[[], optax.GradientTransformation]] = {
@@ -23,7 +26,7 @@ _DIRECTIONS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "lion": optax.scale_by_lion,
     "lamb": lambda: optax.scale_by_adam(eps=1e-6),
 }
-OPTIMIZERS = (*_DIRECTIONS, "muon", "lbfgs")
+OPTIMIZERS = (*_DIRECTIONS, "muon", "kfac", "lbfgs")
 LEARNING_RATES = {
     "sgd": 0.1,
     "momentum": 0.02,
@@ -31,6 +34,7 @@ LEARNING_RATES = {
     "lion": 1e-4,
     "lamb": 5e-3,
     "muon": 5e-3,
+    "kfac": 0.1,
     "lbfgs": 1.0,
 }
 ADAMW_DECAY = 1e-2
@@ -87,7 +91,29 @@ class Optimizer:
     @property
     def knows_matrices(self) -> bool:
         """Whether it treats a matrix otherwise than its transpose or its elements."""
-        return self.name in ("muon", "lbfgs")
+        return self.name in ("muon", "kfac", "lbfgs")
+
+    @property
+    def inverts_curvature(self) -> bool:
+        """Whether it asks for the batch's Kronecker factors and inverts them (K-FAC).
+
+        It may then make of finite gradients what is not finite.
+        """
+        return self.name == "kfac"
+
+    def check_fits(self, network: Layer, loss: Loss, *, side_by_side: bool) -> None:
+        """InputError where it cannot train this network with this loss, or many at once."""
+        if self.name != "kfac":
+            return
+        if side_by_side:
+            raise InputError(
+                "The optimizer kfac trains one network at a time, neither an ensemble nor a sweep:"
+                " side by side, each would invert its matrices at every step."
+            )
+        try:
+            check_curvature(network, loss, True)
+        except InputError as error:
+            raise InputError(f"The optimizer kfac does not fit. {error}") from None
 
     def build(self, steps: int) -> optax.GradientTransformationExtraArgs:
         """The Optax transformation for a run of that many steps, the same one for equal ones."""
@@ -120,7 +146,7 @@ class Optimizer:
         if self.name == "muon":
             muon = optax.contrib.muon(rate, weight_decay=decay, weight_decay_mask=is_matrix)
             return optax.with_extra_args_support(optax.chain(*parts, muon))
-        parts.append(_DIRECTIONS[self.name]())
+        parts.append(Kfac().build(rate) if self.name == "kfac" else _DIRECTIONS[self.name]())
         if decays:
             parts.append(optax.add_decayed_weights(decay, is_matrix))
         if self.name == "lamb":

@@ -14,6 +14,7 @@ from mlp_jax.proof.quick import jit_once
 from mlp_jax.training.private.asked import Rule
 
 INIT, ORDER, DROPOUT, DRAWS = 0, 1, 2, 3
+TARGETS = 0xFFFFFFFF  # of a step's key, for drawn targets: no layer has this number
 
 Seed = UInt32[Array, ""] | np.uint32
 
@@ -52,6 +53,8 @@ class Program:
     pool: from how many batches of rows each batch is drawn (`importance.py`), None where a batch is
     the rows that its turn brings.
     private: the rule of private steps, which draw their batches themselves; None for plain ones.
+    gives_curvature: the optimizer is given `curvature_fn`, for the batch's Kronecker factors (a
+    line search of Optax's refuses what it does not know).
     """
 
     network: Layer
@@ -66,6 +69,7 @@ class Program:
     transposed: bool = False
     pool: int | None = None
     private: Rule | None = None
+    gives_curvature: bool = False
 
 
 def stream(seed: Seed, which: int) -> Array:

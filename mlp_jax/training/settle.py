@@ -123,8 +123,12 @@ def settle(
     device: str | None,
     schedule_epochs: int | None,
     privacy: Privacy | None = None,
+    side_by_side: bool = False,
 ) -> Settled:
-    """The options of `fit`, checked and put together. Raises InputError."""
+    """The options of `fit`, checked and put together. Raises InputError.
+
+    side_by_side: for networks that train together.
+    """
     loss = get_loss(loss) if isinstance(loss, str) else loss
     chosen = choose_device(device)
     if precision is None and privacy is not None:
@@ -167,6 +171,8 @@ def settle(
     account = None
     if privacy is not None:
         account = open_account(privacy, len(rows), batch_size, epochs * an_epoch)
+    if isinstance(optimizer, Optimizer):
+        optimizer.check_fits(network, loss, side_by_side=side_by_side)
     build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
     build = optax.with_extra_args_support(build)
     named = optimizer if isinstance(optimizer, Optimizer) else None
@@ -181,8 +187,9 @@ def settle(
         policy.params,
         policy.products,
         average,
-        doubt_updates=named is None,
+        doubt_updates=named is None or named.inverts_curvature,
         guarded=guarded,
+        gives_curvature=named is not None and named.inverts_curvature,
         transposed=chosen.platform == "cpu" and elementwise and not guarded,
         pool=importance,
         private=None if account is None else account.rule,

@@ -1,5 +1,6 @@
 """One step of training: a batch forward, backward by hand, and the optimizer's update."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,10 +10,11 @@ from jaxtyping import Array
 
 from mlp_jax.backprop import loss_with_manual_gradient
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.backprop.kronecker import drawn_factors
 from mlp_jax.backprop.records import contract_transposed, transposed
 from mlp_jax.training.batches import Batch, DeviceData
 from mlp_jax.training.importance import next_batch
-from mlp_jax.training.program import Keys, Program, Totals, TrainState
+from mlp_jax.training.program import TARGETS, Keys, Program, Totals, TrainState
 
 
 def _chosen(flag: Array, new: Any, old: Any) -> Any:
@@ -65,7 +67,27 @@ def step(
 
     value, layer_state, grads = objective(state.params)
     value_fn = loss_with_manual_gradient(lambda params: objective(params)[::2])
-    return updated(program, state, layer_state, value, grads, batch.total, value_fn=value_fn)
+    extra: dict[str, Any] = {"value_fn": value_fn}
+    if program.gives_curvature:
+        extra["curvature_fn"] = partial(batch_factors, program, state, batch, draw)
+    return updated(program, state, layer_state, value, grads, batch.total, **extra)
+
+
+def batch_factors(program: Program, state: TrainState, batch: Batch, draw: Array) -> Any:
+    """The Kronecker factors of a batch at targets drawn from the model; `draw` as of its dropout.
+
+    Where it is called beside the gradient, the compiler sees that the forward passes are one.
+    """
+    return drawn_factors(
+        program.network,
+        program.loss,
+        cast_weights(state.params, program.products),
+        state.layer_state,
+        batch.x,
+        batch.c,
+        draw,
+        jax.random.fold_in(draw, TARGETS),
+    )
 
 
 def updated(

@@ -36,6 +36,11 @@ def fit_run(
             " rows once more, and nobody would count it."
         )
     check_fits(model.network, model.loss, known)
+    if config.private:
+        raise InputError(
+            "This run is private, and a Laplace approximation would tell of its training rows what"
+            " the run does not."
+        )
     if data is not None:
         config = replace(config, data=data)
     rows = prepared(config, (model.inputs, model.target))

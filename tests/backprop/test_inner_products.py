@@ -38,8 +38,9 @@ def case(name, dtype):
     return params, direction, jnp.asarray(x, dtype), y
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "float64") for name in NETWORKS), ("categories", "float32")]
+)
 def test_the_product_with_a_direction_is_the_slope_along_it(name, dtype):
     network = NETWORKS[name]
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):

@@ -28,7 +28,7 @@ def test_a_wrong_label_comes_out_on_top_with_its_place_in_the_file(mlp_jax, peop
     said = mlp_jax(
         "train", "--data", "people.csv", "--target", "rich", "--hidden", "8", "--epochs", "15",
         "--batch-size", "32", "--test", "0", "--validation", "0.2", "--seed", "1", "--out", "run",
-        "--learning-rate", "1e-2",
+        "--optimizer", "sgd", "--learning-rate", "0.3",
     )  # fmt: skip
     assert said.code == 0
     said = mlp_jax("inspect", "run", "--part", "train", "validation", "--top", "3")

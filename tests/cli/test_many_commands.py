@@ -311,6 +311,7 @@ def test_an_ensemble_of_a_regression_disagrees_in_the_targets_units(mlp_jax, tmp
         (("sweep", "--dropout", "0:2"), "--dropout 0:2 goes too far: each number lies in [0, 1)"),
         (("sweep", "--validation", "0"), "A sweep chooses by validation rows"),
         (("sweep", "--optimizer", "lbfgs"), "lbfgs"),
+        (("sweep", "--optimizer", "kfac"), "kfac trains one network at a time"),
         (("sweep", "--seeds", "0"), "A sweep needs at least 1 seed, not 0."),
         (("sweep", "--learning-rate", "1:1e-3:log"), "needs a low end below its high end"),
         (("sweep", "--learning-rate", "0:1:log"), "is logarithmic, so it must start above 0"),

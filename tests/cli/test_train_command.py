@@ -78,7 +78,7 @@ def test_options_that_stand_beside_their_default_are_taken(mlp_jax, flowers, tmp
         "--batch_size 8 --optimizer momentum --epochs 1 --residual --norm layer --dropout 0.1 "
         "--hidden 4 4 --histograms --average 0.9 --class-weight balanced --clip-norm 1 "
         "--patience 1 --schedule step --warm-up 0.1 --weight-decay 0.01 --precision bf16 "
-        "--metrics f1 top2 --validation 0.2 --seed 3"
+        "--metrics f1 top2 --validation 0.2 --seed 3 --importance 2"
     )
     said = mlp_jax("train", "--data", str(flowers), *words.split(), "--out", "run")
     assert said.code == 0, said.err
@@ -88,7 +88,7 @@ def test_options_that_stand_beside_their_default_are_taken(mlp_jax, flowers, tmp
         "dropout": 0.1, "hidden": [4, 4], "histograms": True, "average": 0.9,
         "class_weight": "balanced", "clip_norm": 1.0, "patience": 1, "schedule": "step",
         "warm_up": 0.1, "weight_decay": 0.01, "precision": "bf16", "metrics": ["f1", "top2"],
-        "validation": 0.2, "seed": 3,
+        "validation": 0.2, "seed": 3, "importance": 2,
     }  # fmt: skip
     assert {name: used[name] for name in expected} == expected
     (record,) = read_jsonl(tmp_path / "run/metrics.jsonl")

@@ -18,9 +18,6 @@ NUMBERS = RNG.normal(size=(40, 3))
 CASES = {
     "classes": (mlp([7, 6], 3, "tanh", dropout=0.4), "softmax_cross_entropy", LABELS),
     "batch norm": (mlp([7], 3, "gelu", norm="batch"), "softmax_cross_entropy", LABELS),
-    "layer norm, residual": (
-        mlp([6, 6], 3, norm="layer", residual=True), "softmax_cross_entropy", LABELS,
-    ),
     "labels": (mlp([7], 3, "tanh"), "sigmoid_cross_entropy", YES_NO),
     "one logit": (mlp([7], 1, "tanh"), "sigmoid_cross_entropy", (LABELS > 0).astype(np.int32)),
     "numbers": (mlp([7], 3, "tanh"), "huber", NUMBERS),

@@ -13,7 +13,7 @@ from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
 from mlp_jax.model.examples import Trained
 from mlp_jax.model.saved import Model, save_model
 from mlp_jax.reports.inspect import write
-from mlp_jax.reports.inspect.layers import look_at_layers
+from mlp_jax.reports.inspect.layers import LayersLook, look_at_layers
 from mlp_jax.reports.inspect.rows import refuse_private
 from mlp_jax.reports.inspect.write import Wanted, inspect_model
 from mlp_jax.training.config import TrainConfig, read_config
@@ -34,10 +34,11 @@ def _quick_compiler():
 
 
 @pytest.fixture
-def undrawn(monkeypatch):
-    """No pictures, which take longest and have a test of their own."""
+def rows_alone(monkeypatch):
+    """No pictures and no layers, which take longest and have tests of their own."""
     for name in ("draw_distribution", "draw_suspects"):
         monkeypatch.setattr(write, name, lambda *_: None)
+    monkeypatch.setattr(write, "look_at_layers", lambda *_: LayersLook((), np.inf, 1))
 
 
 def saved_run(make_run, data, loss, outputs, target="", norm=None):
@@ -88,10 +89,9 @@ def people(tmp_path):
     return tmp_path / "people.csv"
 
 
-@pytest.mark.parametrize("norm", [None, "batch"])
-@pytest.mark.usefixtures("undrawn")
-def test_every_row_has_its_own_loss_and_norm_by_its_number_in_the_file(make_run, images, norm):
-    folder, model = saved_run(make_run, images, "softmax_cross_entropy", 3, norm=norm)
+@pytest.mark.usefixtures("rows_alone")
+def test_every_row_has_its_own_loss_and_norm_by_its_number_in_the_file(make_run, images):
+    folder, model = saved_run(make_run, images, "softmax_cross_entropy", 3, norm="batch")
     table, facts, _ = inspected(folder, parts=PARTS)
     assert sorted(table["row"]) == list(range(120))
     assert facts["rows"] == {"train": 84, "validation": 12, "test": 24}
@@ -141,7 +141,7 @@ def test_the_files_are_ranked_as_asked_and_images_are_drawn(make_run, images, tm
         assert (tmp_path / "new" / "out" / name).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("rows_alone")
 def test_rows_of_a_table_keep_their_numbers_where_targets_are_missing(make_run, people):
     folder, _ = saved_run(make_run, people, "softmax_cross_entropy", 2, "income")
     table, _, said = inspected(folder, parts=PARTS)
@@ -159,7 +159,7 @@ def test_rows_of_a_table_keep_their_numbers_where_targets_are_missing(make_run, 
     np.testing.assert_allclose(both["loss"], both["loss_given"], rtol=1e-5)
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("rows_alone")
 def test_numbers_are_ranked_in_their_own_units(make_run, people):
     folder, model = saved_run(make_run, people, "squared_error", 1, "wage")
     table, facts, said = inspected(folder)
@@ -173,7 +173,7 @@ def test_numbers_are_ranked_in_their_own_units(make_run, people):
     assert "says otherwise" not in said
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("rows_alone")
 def test_several_labels_a_row_are_told_by_their_names(make_run, people):
     folder, _ = saved_run(make_run, people, "sigmoid_cross_entropy", 2, "a b")
     table, _, _ = inspected(folder)
@@ -232,7 +232,7 @@ def test_rows_that_are_not_those_of_the_run_are_refused(make_run, images):
         inspected(folder)
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("rows_alone")
 def test_a_model_by_itself_needs_rows(make_run, images):
     folder, _ = saved_run(make_run, images, "softmax_cross_entropy", 3)
     with pytest.raises(RunFolderError, match="say which rows to look at"):
@@ -243,7 +243,7 @@ def test_a_model_by_itself_needs_rows(make_run, images):
     assert len(table) == 120
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("rows_alone")
 def test_a_run_without_validation_rows_is_measured_on_its_test_rows(make_run, images):
     folder, _ = saved_run(make_run, images, "softmax_cross_entropy", 3)
     config = folder / "config.toml"

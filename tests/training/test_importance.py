@@ -12,8 +12,9 @@ from training_cases import assert_close, initial_params, labelled, leaves_equal,
 from mlp_jax import mlp
 from mlp_jax.backprop import get_loss
 from mlp_jax.errors import DivergedError, InputError
-from mlp_jax.training import Optimizer, fit, fit_many
+from mlp_jax.training import Optimizer, calls, fit, fit_many
 from mlp_jax.training.batches import DeviceData, epoch_order, take_batch
+from mlp_jax.training.checkpoints import Checkpoints, Saving
 from mlp_jax.training.epoch import run_steps
 from mlp_jax.training.importance import MIXED, batch_from, drawn, probabilities, scores
 from mlp_jax.training.program import DRAWS, Program, initial_state, stream
@@ -208,6 +209,45 @@ def test_the_draws_do_not_depend_on_how_the_epoch_is_cut():
     whole = run(initial_state(program, SEED, 4), 4)
     part = run(run(initial_state(program, SEED, 4), 1), 3, first=1)
     assert leaves_equal(whole.params, part.params)
+
+
+class Killed(BaseException):
+    """What a SIGKILL leaves of a process: nothing after it runs."""
+
+
+@pytest.mark.usefixtures("unproved")
+def test_a_run_killed_inside_an_epoch_and_resumed_draws_the_same_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(calls, "steps_a_call", lambda *_: 2)
+
+    def train(folder=None, kill_after=None):
+        ticks = []
+
+        def tick(*now):
+            ticks.append(now)
+            if len(ticks) == kill_after:
+                raise Killed
+
+        opened = []
+
+        def keep():
+            opened.append(Checkpoints(folder, Saving.parse("1 steps"), lambda: None, print))
+            return opened[0]
+
+        try:
+            return fit(
+                mlp([6], 3, dropout=0.3), LOSS, "sgd", labelled(40), epochs=2, batch_size=8,
+                importance=3, tick=tick, checkpoints=keep if folder else None,
+            )  # fmt: skip
+        finally:
+            for checkpoints in opened:
+                checkpoints.close()
+
+    whole = train()
+    with pytest.raises(Killed):
+        train(tmp_path, kill_after=4)
+    resumed = train(tmp_path)
+    assert resumed.history == whole.history
+    assert leaves_equal(resumed.params, whole.params)
 
 
 @pytest.mark.usefixtures("unproved")

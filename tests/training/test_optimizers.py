@@ -49,7 +49,9 @@ def test_an_optimizer_by_name_is_the_one_that_optax_has(name, optax_has_it):
 
 
 @pytest.mark.usefixtures("optax_promotes")
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name not in ("lbfgs", "lamb")])
+@pytest.mark.parametrize(
+    "name", [name for name in OPTIMIZERS if name not in ("lbfgs", "lamb", "kfac")]
+)
 def test_weight_decay_is_decoupled_and_spares_biases_and_norms(name):
     params, zero = some_params(), jax.tree.map(jnp.zeros_like, some_params())
     decayed = Optimizer(name, RATE, weight_decay=0.5).build(10)

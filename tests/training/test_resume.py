@@ -45,7 +45,9 @@ def resume(folder, config, **changed):
     return run.resume(folder, replace(config, **changed), lambda _: None, bar=False)
 
 
-def test_more_epochs_are_added_to_a_finished_run(quiet, config):
+@pytest.mark.parametrize("optimizer", ["momentum", "kfac"])
+def test_more_epochs_are_added_to_a_finished_run(quiet, config, optimizer):
+    config = replace(config, optimizer=optimizer)
     first = quiet(config, "a")
     longer = quiet(replace(config, epochs=5, schedule_epochs=2), "b")
     more = resume(first.folder, config, epochs=5)

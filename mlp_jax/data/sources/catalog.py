@@ -13,7 +13,7 @@ from mlp_jax.data.sources.mnist1d import load_mnist1d
 from mlp_jax.data.table import Table
 
 Folder = str | os.PathLike[str] | None
-ALIASES = {"emnist": "emnist:balanced"}
+ALIASES = {"emnist": "emnist:balanced", "fashion-mnist": "fashion_mnist"}
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def fit_many(
         validation=validation, sample_weight=sample_weight, class_weight=class_weight,
         scaling=scaling, target_scaling=target_scaling, metrics=metrics, patience=patience,
         select=select, monitor=monitor, average=average, importance=importance,
-        precision=precision, device=device, schedule_epochs=schedule_epochs,
+        precision=precision, device=device, schedule_epochs=schedule_epochs, side_by_side=True,
     )  # fmt: skip
     check_vary(vary, len(seeds), settled.program, settled.optimizer)
     settled = settled.guarded()

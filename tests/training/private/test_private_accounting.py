@@ -39,7 +39,7 @@ def test_one_step_spends_what_the_integral_says(sigma, q):
 
 @pytest.mark.parametrize(("sigma", "steps"), [(4.0, 10), (20.0, 300)])
 def test_steps_on_all_rows_spend_what_one_gaussian_does(sigma, steps):
-    """δ = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ), μ = √T/σ (Balle & Wang 2018, Theorem 8)."""
+    """δ = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ), μ = √T/σ (Balle & Wang 2018)."""
     mu, epsilon = math.sqrt(steps) / sigma, spent(sigma, 1.0, steps, 1e-5)
 
     def delta(e):
@@ -68,7 +68,7 @@ def test_many_steps_spend_less_than_renyi_divergences_say_and_not_much_less():
 
 
 def test_the_example_of_abadi_spends_less_than_its_moments_accountant_said():
-    """q = 0.01, σ = 4, δ = 1e-5: ε = 1.26 after 100 epochs (Abadi 2016, section 3.2)."""
+    """q = 0.01, σ = 4, δ = 1e-5: ε = 1.26 after 100 epochs (Abadi 2016)."""
     assert 0.9 < spent(4.0, 0.01, 10_000, 1e-5) < 1.26
 
 
