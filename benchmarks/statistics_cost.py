@@ -176,10 +176,8 @@ def by_torch(found: dict[str, Any], params: Any, vector: Any, x: Any, y: Any, re
         script = Path(__file__).with_name("statistics_torch.py")
         ended = subprocess.run(
             [sys.executable, str(script), str(path), str(repeats)],
-            stdout=subprocess.PIPE, text=True, check=False,
+            stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
-    if ended.returncode:
-        raise SystemExit(ended.returncode)
     return json.loads(ended.stdout.splitlines()[-1])
 
 

@@ -49,8 +49,10 @@ from mlp_jax.backprop import (
     value_and_grad,
     variance,
 )
+from mlp_jax.model.laplace_file import save_laplace
 from mlp_jax.model.saved import Model
 from mlp_jax.model.saved import load_model as load
+from mlp_jax.model.uncertain import LaplaceModel, fit_laplace, load_laplace
 from mlp_jax.proof import Report, check_gradients
 from mlp_jax.training import Fitted, Optimizer, Privacy, fit
 
@@ -65,6 +67,7 @@ __all__ = [
     "Fitted",
     "GradientNoise",
     "KroneckerFactors",
+    "LaplaceModel",
     "Layer",
     "LayerNorm",
     "Loss",
@@ -81,6 +84,7 @@ __all__ = [
     "clip_per_example",
     "expected_tape",
     "fit",
+    "fit_laplace",
     "gauss_newton_diagonal",
     "gauss_newton_product",
     "get_loss",
@@ -91,12 +95,14 @@ __all__ = [
     "inner_products",
     "kronecker_factors",
     "load",
+    "load_laplace",
     "loss_and_sampled_tape",
     "loss_and_tape",
     "mlp",
     "per_example_gradient",
     "per_example_gradients",
     "sampled_gauss_newton_diagonal",
+    "save_laplace",
     "second_moment",
     "signal_to_noise",
     "squared_norms",

@@ -215,8 +215,7 @@ def _end_epoch(
 
     @functools.cache
     def look() -> Look:
-        before: tuple[Any, ...] = tuple(map(np.float32, at.noise))
-        average = NoiseAverage(*before)
+        average = NoiseAverage(*map(jnp.float32, at.noise))
         return looking()(state, data, plan.seed, np.int32(at.epoch + 1), average)
 
     record, noise = _record(program, snapshot, validation, plan), at.noise
