@@ -48,7 +48,7 @@ class KfacState(NamedTuple):
 
 @dataclass(frozen=True)
 class Kfac:
-    """How K-FAC goes about it; the defaults are chosen by measurement (docs/curvature.md).
+    """How K-FAC goes about it; the defaults are chosen by measurement (docs/kfac.md).
 
     damping: λ added to the Fisher information.  norm_bound: κ.  decay: of the factors' average.
     factors_every, inverses_every: steps between two computations; the second a multiple of the

@@ -34,7 +34,7 @@ LEARNING_RATES = {
     "lion": 1e-4,
     "lamb": 5e-3,
     "muon": 5e-3,
-    "kfac": 0.1,
+    "kfac": 1e-3,
     "lbfgs": 1.0,
 }
 ADAMW_DECAY = 1e-2
