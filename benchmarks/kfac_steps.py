@@ -118,7 +118,7 @@ def draw(record: dict[str, Any], path: Path) -> None:
         axes.grid(axis="y", which="both", color=PALE, linewidth=0.6)
         plain_frame(axes)
     axes_row[0].set_ylabel("training loss (cross-entropy in nats)")
-    axes_row[1].legend(frameon=False, fontsize=8, loc="lower right")
+    axes_row[1].legend(frameon=False, fontsize=8, loc="upper right")
     title = "dashed: Adam's best after 20 epochs; faint: the other rates of each grid"
     figure.suptitle(f"{title}\n{machine_title(record['machine'])}", fontsize=9)
     save(figure, path)
