@@ -23,7 +23,7 @@ from mlp_jax.training.importance import check_importance
 from mlp_jax.training.loop import Outcome, Select, Watched
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.private.accounting import Account, open_account
-from mlp_jax.training.private.asked import Privacy, with_usual_rate
+from mlp_jax.training.private.asked import Privacy, Rule, with_usual_rate
 from mlp_jax.training.private.refusals import check_fit
 from mlp_jax.training.private.rule import draw_secret
 from mlp_jax.training.program import Program, TrainState
@@ -173,24 +173,16 @@ def settle(
         account = open_account(privacy, len(rows), batch_size, epochs * an_epoch)
     if isinstance(optimizer, Optimizer):
         optimizer.check_fits(network, loss, side_by_side=side_by_side)
-    build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
-    build = optax.with_extra_args_support(build)
-    named = optimizer if isinstance(optimizer, Optimizer) else None
-    guarded = named is None or named.full_batch
-    guarded = guarded or _parameters(network, rows.x.shape[1]) > HELD_TWICE
-    elementwise = named is not None and not named.knows_matrices
-    program = Program(
+    program = _program(
         network,
         loss,
-        build,
+        optimizer,
         batch_size,
-        policy.params,
-        policy.products,
+        policy,
         average,
-        doubt_updates=named is None or named.inverts_curvature,
-        guarded=guarded,
-        gives_curvature=named is not None and named.inverts_curvature,
-        transposed=chosen.platform == "cpu" and elementwise and not guarded,
+        steps=steps,
+        n_in=rows.x.shape[1],
+        on_cpu=chosen.platform == "cpu",
         pool=importance,
         private=None if account is None else account.rule,
     )
@@ -209,6 +201,42 @@ def settle(
         policy,
         chosen,
         account,
+    )
+
+
+def _program(
+    network: Layer,
+    loss: Loss,
+    optimizer: Optimizer | optax.GradientTransformation,
+    batch_size: int,
+    policy: Precision,
+    average: float | None,
+    *,
+    steps: int,
+    n_in: int,
+    on_cpu: bool,
+    pool: int | None,
+    private: Rule | None,
+) -> Program:
+    """The static half of the epochs: what the optimizer is known to do decides how they run."""
+    named = optimizer if isinstance(optimizer, Optimizer) else None
+    build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
+    guarded = named is None or named.full_batch or _parameters(network, n_in) > HELD_TWICE
+    elementwise = named is not None and not named.knows_matrices
+    return Program(
+        network,
+        loss,
+        optax.with_extra_args_support(build),
+        batch_size,
+        policy.params,
+        policy.products,
+        average,
+        doubt_updates=named is None or named.inverts_curvature,
+        guarded=guarded,
+        gives_curvature=named is not None and named.inverts_curvature,
+        transposed=on_cpu and elementwise and not guarded,
+        pool=pool,
+        private=private,
     )
 
 
