@@ -115,8 +115,8 @@ def example_statistics(
     """(‖gₙ‖² (N,), Σ cₙgₙ²) of each parameter, from every gₙ formed, one after the other.
 
     pull_back: what `jax.vjp` gives at `params` for params -> Eₙ (N,) of the whole batch, so that
-    what a batch draws once stays the same: gₙ = ∇Eₙ is what it makes of the n-th unit vector. A
-    loop compiles in less time than `jax.vmap`, and the proof runs it once.
+    what a batch draws once stays the same: gₙ = ∇Eₙ is what it makes of the n-th unit vector. No
+    N gradients are held at once.
     """
 
     def one(moment: Any, row: tuple[Array, Array]) -> tuple[Any, Any]:

@@ -61,16 +61,17 @@ class RunLogs:
         named = {k: v for k, v in end.metrics.items() if k not in ("epoch", "step")}
         self._board.scalars(step, {k.replace("_", "/", 1): v for k, v in named.items()})
         self._board.scalars(step, {"speed/samples_per_second": end.samples_per_second})
-        if end.look is None:
+        if end.look is None or not (self._diagnostics or self._histograms):
             return
+        seen = end.look()
         if self._diagnostics:
-            found = diagnose.diagnosed(end.state.params, end.look())
+            found = diagnose.diagnosed(end.state.params, seen)
             layers = diagnose.layers(self._network, found)
             self._board.scalars(step, diagnose.scalars(layers, found.norms))
             record = {"epoch": end.epoch, "step": step, "examples": found.examples}
             self._log.layers(record | {"layers": layers})
         if self._histograms:
-            self._board.histograms(step, diagnose.histograms(end.state, end.look()))
+            self._board.histograms(step, diagnose.histograms(end.state, seen))
 
     def __enter__(self) -> "RunLogs":
         return self
