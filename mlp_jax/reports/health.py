@@ -29,8 +29,9 @@ def batch_size(run: RunRecord) -> float | None:
 
 
 def noise_scale(run: RunRecord) -> float | None:
-    """The noise scale at the end, in examples; None where it was not measured or has drowned."""
-    return number(run.history[-1].get("noise_scale")) if run.history else None
+    """The last noise scale, in examples; None where it was not measured or has drowned."""
+    measured = [record for record in run.history if "noise_scale" in record]
+    return number(measured[-1]["noise_scale"]) if measured else None
 
 
 def noise_section(run: RunRecord) -> Markup | None:

@@ -40,7 +40,7 @@ class TrainConfig(SharedOptions):
     ensemble: int = 1
     """networks trained at once that predict with their mean"""
     diagnostics: Switch = True
-    """look at the layers and the gradient's noise after each epoch"""
+    """look at the layers and the gradient's noise at times"""
     histograms: Switch = False
     """of weights and gradients, for TensorBoard"""
     schedule_epochs: Count = None

@@ -79,7 +79,7 @@ def fit(
     checkpoints: called after the proof, gives where to save to; where they hold a snapshot the
     training goes on from it. started: is told where it starts. start: parameters and state to
     start from, as the network's `init` gives them, with None at a child that starts afresh.
-    diagnostics: measure the gradient's noise scale after every epoch, into `history`.
+    diagnostics: measure the gradient's noise scale at times (`probe.is_due`), into `history`.
     privacy: bounds what the weights tell of any one row, by DP-SGD (docs/private.md); batch_size is
     then the expected one, None takes 2048. ledger: called after the proof, counts its steps.
 

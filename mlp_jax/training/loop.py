@@ -34,7 +34,8 @@ class EpochEnd(NamedTuple):
     metrics: the epoch's record.  state: parameters and all else that training changes; copy what
     you keep, the next epoch reuses its memory.  look: () -> `probe.Look`, what a look at the next
     batches tells: gradient, update, the health of the layers, the gradient's noise; None in a
-    private run.  A callback that returns True ends the training.
+    private run.  look_due: whether this epoch's figures go into the records (`probe.is_due`).  A
+    callback that returns True ends the training.
     """
 
     epoch: int
@@ -43,6 +44,7 @@ class EpochEnd(NamedTuple):
     seconds: float
     samples_per_second: float
     look: Callable[[], Look] | None
+    look_due: bool
 
 
 class Watched(NamedTuple):
@@ -64,7 +66,7 @@ class Plan(NamedTuple):
 
     tick: called after every compiled call with (epoch, fraction of it done, loss so far, samples a
     second). select: "best" takes the weights of the epoch with the best validation `monitor`, as
-    patience does; "last" those of the last. diagnostics: look at the training after every epoch,
+    patience does; "last" those of the last. diagnostics: look at the training where that is due,
     and record the noise of the gradient. ledger: of a private run, whose steps it pays for.
     """
 
@@ -219,13 +221,14 @@ def _end_epoch(
         return looking()(state, data, plan.seed, np.int32(at.epoch + 1), average)
 
     record, noise = _record(program, snapshot, validation, plan), at.noise
-    if plan.diagnostics:
+    due = probe.is_due(at.epoch, data.x.shape[0], program.batch_size)
+    if plan.diagnostics and due:
         average = jax.device_get(look().average)
         noise = (float(average.noise), float(average.signal), float(average.share))
         record |= diagnose.noise_record(look())
     best = _best(program, snapshot, record, plan)
     shown = look if plan.ledger is None else None
-    end = EpochEnd(at.epoch, record, state, seconds, speed, shown)
+    end = EpochEnd(at.epoch, record, state, seconds, speed, shown, due)
     stops = [callback(end) for callback in plan.callbacks]
     since = at.epoch - (0 if best is None else best.epoch)
     out_of_patience = plan.patience is not None and since >= plan.patience
@@ -244,7 +247,7 @@ def _is_over(program: Program, snapshot: Snapshot, data: DeviceData, plan: Plan)
 def _looking(
     program: Program, state: TrainState, data: DeviceData, plan: Plan
 ) -> Callable[[], probe.LookCall]:
-    """() -> the look's program: compiled meanwhile where every epoch asks for it, else if asked."""
+    """() -> the look's program: compiled meanwhile where the records want it, else if asked."""
     if plan.diagnostics:
         return probe.compile_aside(program, state, data, plan.seed)
     return lambda: functools.partial(probe.look, program)
@@ -259,8 +262,8 @@ def run_epochs(
 ) -> Outcome:
     """All epochs that are left, or as many as patience and the callbacks allow."""
     done = snapshot.position.done
-    looking = _looking(program, snapshot.state, data, plan)
     calls = compile_calls(program, snapshot.state, data, plan.seed, done)
+    looking = _looking(program, snapshot.state, data, plan)
     while snapshot.position.epoch <= plan.epochs and not _is_over(program, snapshot, data, plan):
         snapshot, seconds, speed = _run_epoch(program, snapshot, data, plan, calls)
         snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed, looking)

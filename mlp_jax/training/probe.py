@@ -1,13 +1,14 @@
 """A look at the training between two epochs: a program of its own, over a few batches.
 
 It takes the batches with which the next epoch begins, at the parameters of now, and changes
-nothing. It sees at most 1/128 of the rows, so that it costs about that share of an epoch. What it
-gives is a function of the state, the epoch and the average that it is handed: equal runs see the
-same.
+nothing. It sees at most 1/128 of the rows, and comes after a thousand steps or more (`is_due`): a
+look has a cost of its own beside its rows', and an epoch may be short. What it gives is a function
+of the state, the epoch and the average that it is handed: equal runs see the same.
 """
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -30,6 +31,7 @@ from mlp_jax.training.program import DROPOUT, Program, Seed, TrainState, stream
 SHARE = 128  # of the rows, one in so many
 LEAST_ROWS = 32
 MOST_BATCHES = 64
+STEPS_BETWEEN = 1000
 AVERAGED = 8  # batches, or four looks where those are more: how far the average of noise reaches
 
 
@@ -102,6 +104,16 @@ def extent(n: int, batch_size: int) -> tuple[int, int]:
     rows = max(n // SHARE, min(n, LEAST_ROWS))
     size = min(batch_size, rows)
     return min(rows // size, MOST_BATCHES), size
+
+
+def is_due(epoch: int, n: int, batch_size: int) -> bool:
+    """Whether a run of n rows looks after this epoch (from 1).
+
+    As soon as a thousand steps have gone since the last time, and before that after the epochs 1,
+    2, 4, 8 and so on. It does not depend on how long the run will be, which resuming may change.
+    """
+    every = math.ceil(STEPS_BETWEEN / math.ceil(n / batch_size))
+    return epoch % every == 0 or (epoch < every and epoch.bit_count() == 1)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -20,7 +20,8 @@ from mlp_jax.training.snapshot import Position
 class RunLogs:
     """Writes an epoch's records; `with RunLogs(folder, position, network) as logs`.
 
-    diagnostics: the layers too.  histograms: of weights and gradients, for TensorBoard.
+    diagnostics: the layers too, where a look is due.  histograms: of weights and gradients, for
+    TensorBoard, every epoch.
 
     Records of an earlier sitting that are later than `position` are cut away first: the run will
     write them again.
@@ -61,10 +62,11 @@ class RunLogs:
         named = {k: v for k, v in end.metrics.items() if k not in ("epoch", "step")}
         self._board.scalars(step, {k.replace("_", "/", 1): v for k, v in named.items()})
         self._board.scalars(step, {"speed/samples_per_second": end.samples_per_second})
-        if end.look is None or not (self._diagnostics or self._histograms):
+        layers_due = self._diagnostics and end.look_due
+        if end.look is None or not (layers_due or self._histograms):
             return
         seen = end.look()
-        if self._diagnostics:
+        if layers_due:
             found = diagnose.diagnosed(end.state.params, seen)
             layers = diagnose.layers(self._network, found)
             self._board.scalars(step, diagnose.scalars(layers, found.norms))

@@ -27,6 +27,16 @@ def looked_at(network, loss="softmax_cross_entropy", y=None):
     return program, initial_state(program, SEED, 4), data
 
 
+def test_a_look_is_due_after_a_thousand_steps_and_early_in_a_run_after_ever_more_epochs():
+    def due(n, epochs):
+        return [epoch for epoch in range(1, epochs + 1) if probe.is_due(epoch, n, 10)]
+
+    assert due(10_000, 4) == [1, 2, 3, 4]
+    assert due(3330, 10) == [1, 2, 4, 8]
+    assert due(3340, 10) == [1, 2, 3, 6, 9]
+    assert due(95, 300) == [1, 2, 4, 8, 16, 32, 64, 100, 200, 300]
+
+
 def with_param(state, layer, name, value):
     params = list(state.params)
     params[layer] = params[layer] | {name: jnp.asarray(value, jnp.float32)}
