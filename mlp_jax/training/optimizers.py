@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.curvature_tape import check_curvature
@@ -45,13 +46,35 @@ def is_matrix(params: Any) -> Any:
     return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
+def project_columns(bound: float) -> optax.GradientTransformation:
+    """Max-norm: after each update no unit's incoming weights are longer than the bound.
+
+    w ← w · min(1, bound/‖w‖) for every column w of a weight matrix W (I, J), a projection after
+    the update (Srivastava 2014, section 5.1). Biases, norms and embeddings are as they were.
+    The updates that it is given are those that would be added to the parameters.
+    """
+
+    def bounded(path: Any, update: Array, param: Array) -> Array:
+        if path[-1] != jax.tree_util.DictKey("W"):
+            return update
+        moved = param + update
+        norm = jnp.sqrt(jnp.sum(moved**2, axis=-2, keepdims=True))
+        return moved * (bound / jnp.maximum(norm, bound)) - param
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.tree_util.tree_map_with_path(bounded, updates, params), state
+
+    return optax.GradientTransformation(optax.init_empty_state, update)
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """An optimizer by name with its schedule: `Optimizer("adamw", 2e-3, schedule="one-cycle")`.
 
     learning_rate: the peak; None takes a usual one for the name. weight_decay: decoupled
     (Loshchilov & Hutter 2019), on weight matrices only; None is 0.01 for adamw and 0 otherwise.
-    clip_norm: bound on the global norm of the gradient (Pascanu 2013).
+    clip_norm: bound on the global norm of the gradient (Pascanu 2013). max_norm: bound on the norm
+    of each unit's incoming weights (Srivastava 2014).
     """
 
     name: str = "adam"
@@ -60,12 +83,17 @@ class Optimizer:
     warm_up: float = 0.0
     weight_decay: float | None = None
     clip_norm: float | None = None
+    max_norm: float | None = None
 
     def __post_init__(self) -> None:
         if self.name not in OPTIMIZERS:
             raise UnknownNameError("optimizer", self.name, OPTIMIZERS)
         make_schedule(self.schedule, self.peak, 10, self.warm_up)
-        for label, value in (("learning rate", self.peak), ("gradient clip", self.clip_norm)):
+        for label, value in (
+            ("learning rate", self.peak),
+            ("gradient clip", self.clip_norm),
+            ("bound on the norm of weights", self.max_norm),
+        ):
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise InputError(f"A {label} is a positive number, not {value}.")
         if not 0 <= self.decay < math.inf:
@@ -91,7 +119,7 @@ class Optimizer:
     @property
     def knows_matrices(self) -> bool:
         """Whether it treats a matrix otherwise than its transpose or its elements."""
-        return self.name in ("muon", "kfac", "lbfgs")
+        return self.name in ("muon", "kfac", "lbfgs") or self.max_norm is not None
 
     @property
     def inverts_curvature(self) -> bool:
@@ -127,19 +155,24 @@ class Optimizer:
         Both may be traced, None leaves them: every schedule is proportional to its peak, and the
         rate is the last factor of every update.
         """
-        built = self._build(steps, decay)
-        return built if factor is None else optax.chain(built, optax.scale(factor))
+        parts = [self._unbounded(steps, decay)]
+        if factor is not None:
+            parts.append(optax.scale(factor))
+        if self.max_norm is not None:
+            parts.append(project_columns(self.max_norm))
+        return parts[0] if len(parts) == 1 else optax.chain(*parts)
 
-    def _build(self, steps: int, decay: Any = None) -> optax.GradientTransformationExtraArgs:
+    def _unbounded(self, steps: int, decay: Any = None) -> optax.GradientTransformationExtraArgs:
+        """The update before the bound on the weights, which comes after everything else."""
         decays = decay is not None or self.decay > 0
         decay = self.decay if decay is None else decay
         rate = _in_full_width(make_schedule(self.schedule, self.peak, steps, self.warm_up))
         if self.name == "lbfgs":
-            chosen = (self.learning_rate, self.weight_decay, self.clip_norm)
+            chosen = (self.learning_rate, self.weight_decay, self.clip_norm, self.max_norm)
             if any(chosen) or self.warm_up or self.schedule != "constant":
                 raise InputError(
                     "lbfgs chooses its own steps: no learning rate, schedule, warm-up, "
-                    "gradient clip or weight decay."
+                    "gradient clip, weight decay or bound on the weights."
                 )
             return optax.lbfgs()
         parts = [] if self.clip_norm is None else [optax.clip_by_global_norm(self.clip_norm)]
@@ -165,4 +198,4 @@ def _in_full_width(schedule: optax.Schedule) -> optax.Schedule:
 @functools.lru_cache(maxsize=128)
 def _built(optimizer: Optimizer, steps: int) -> optax.GradientTransformationExtraArgs:
     """Optax's transformations compare by identity, and equal programs should compile once."""
-    return optimizer._build(steps)
+    return optimizer.build_traced(steps)

@@ -61,6 +61,8 @@ class SharedOptions:
     weight_decay: Any = None
     clip_norm: Number = None
     """bound on the norm of the gradient"""
+    max_norm: Number = None
+    """bound on the norm of each unit's incoming weights"""
     batch_size: Count = None
     """examples a step; else 64, or all where there are fewer"""
     epochs: int = 30

@@ -244,5 +244,6 @@ def build_optimizer(config: TrainConfig) -> Optimizer:
         config.warm_up,
         config.weight_decay,
         config.clip_norm,
+        config.max_norm,
     )
     return with_usual_rate(found) if config.private else found

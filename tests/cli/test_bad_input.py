@@ -143,6 +143,7 @@ def test_an_idx_folder_that_is_damaged(mlp_jax, tmp_path, damage):
         ("--learning-rate 0", "A learning rate is a positive number, not 0.0"),
         ("--learning-rate nan", "A learning rate is a positive number, not nan"),
         ("--clip-norm -1", "A gradient clip is a positive number, not -1.0"),
+        ("--max-norm 0", "A bound on the norm of weights is a positive number, not 0.0"),
         ("--weight-decay -1", "A weight decay is at least 0, not -1.0"),
         ("--warm-up 1", "The warm-up is a fraction of the run"),
         ("--label-smoothing 1", "Label smoothing lies in [0, 1)"),

@@ -88,16 +88,17 @@ def test_a_sweep_of_a_table_takes_the_options_of_train(mlp_jax, plants, tmp_path
     )  # fmt: skip
     words = (
         "sweep", *table, "--hidden", "4", "--trials", "3", "--epochs", "2", "--batch-size", "8",
-        "--clip-norm", "1", "--average", "0.9", "--class-weight", "balanced", "--schedule",
-        "cosine", "--warm-up", "0.1", "--deterministic", "--precision", "float32", "--device",
-        "cpu",
+        "--clip-norm", "1", "--max-norm", "3", "--average", "0.9", "--class-weight",
+        "balanced", "--schedule", "cosine", "--warm-up", "0.1", "--deterministic", "--precision",
+        "float32", "--device", "cpu",
     )  # fmt: skip
     done = mlp_jax(*words, "--out", "s")
     assert done.code == 0, done.err
     model, config = load_model(tmp_path / "s"), read_config(tmp_path / "s/config.toml")
     assert [column.name for column in model.inputs.categorical] == ["soil"]
     assert (config.scaling, config.split_column, config.group_column) == ("robust", "part", None)
-    assert (config.clip_norm, config.average, config.warm_up) == (1.0, 0.9, 0.1)
+    assert (config.clip_norm, config.max_norm) == (1.0, 3.0)
+    assert (config.average, config.warm_up) == (0.9, 0.1)
     rows = json.loads((tmp_path / "s/run.json").read_text())["rows"]
     assert rows == {"train": 40, "validation": 20, "test": 20}
     again = mlp_jax("sweep", "--config", "s/sweep.toml", "--out", "t")

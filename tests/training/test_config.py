@@ -21,6 +21,7 @@ EVERYTHING = TrainConfig(
     warm_up=0.1,
     weight_decay=0.01,
     clip_norm=1.0,
+    max_norm=3.0,
     batch_size=17,
     epochs=3,
     patience=2,

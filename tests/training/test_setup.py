@@ -55,7 +55,7 @@ def test_the_options_reach_the_loss_the_network_and_the_optimizer():
     config = TrainConfig(
         hidden=(8, 8), activation="gelu", dropout=0.25, norm="batch", label_smoothing=0.1,
         optimizer="lion", learning_rate=0.5, schedule="cosine", warm_up=0.2, weight_decay=0.3,
-        clip_norm=2.0,
+        clip_norm=2.0, max_norm=3.0,
     )  # fmt: skip
     loss = build_loss(config, THREE)
     assert str(loss) == "softmax_cross_entropy(label_smoothing=0.1)"
@@ -68,7 +68,8 @@ def test_the_options_reach_the_loss_the_network_and_the_optimizer():
     assert network.width_out(4) == 3
     optimizer = build_optimizer(config)
     assert (optimizer.name, optimizer.peak, optimizer.schedule) == ("lion", 0.5, "cosine")
-    assert (optimizer.warm_up, optimizer.decay, optimizer.clip_norm) == (0.2, 0.3, 2.0)
+    assert (optimizer.warm_up, optimizer.decay) == (0.2, 0.3)
+    assert (optimizer.clip_norm, optimizer.max_norm) == (2.0, 3.0)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def assert_equal_solo(many, solos, tolerance=1e-12):
         Optimizer("lion", 1e-3, "warm-up"),
         Optimizer("lamb", 1e-2, weight_decay=0.1),
         Optimizer("muon", 1e-2, "cosine", weight_decay=0.1),
+        Optimizer("adam", 3e-2, max_norm=0.8),
     ],
     ids=lambda optimizer: optimizer.name,
 )
@@ -70,7 +71,7 @@ def test_each_member_is_its_solo_run_with_its_own_rate_and_decay(optimizer):
             CE,
             Optimizer(
                 optimizer.name, rate, optimizer.schedule, optimizer.warm_up, decay,
-                optimizer.clip_norm,
+                optimizer.clip_norm, optimizer.max_norm,
             ),
             ROWS,
             seed=seed,
