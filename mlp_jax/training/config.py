@@ -45,6 +45,8 @@ class TrainConfig(SharedOptions):
     """of weights and gradients, for TensorBoard"""
     schedule_epochs: Count = None
     """what the schedule is stretched over; else epochs"""
+    preset: Word = None
+    """a whole recipe: tabular or images; it settles the network"""
     init_from: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
     """start from the model of that run"""
     private: Switch = False

@@ -44,6 +44,7 @@ from mlp_jax.training.setup import (
     same_head,
     target_scaling,
     widths,
+    with_preset_options,
 )
 from mlp_jax.training.signals import stop_requests
 from mlp_jax.training.snapshot import Position
@@ -72,7 +73,9 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     Saving.parse(config.checkpoint_every, config.keep)
     start = None if config.init_from is None else load_model(Path(config.init_from))
     with contextlib.ExitStack() as stack:
-        return _run(_Session(config, build(config, start), say, bar, stack))
+        parts = build(config, start)
+        config = with_preset_options(config, parts.options)
+        return _run(_Session(config, parts, say, bar, stack))
 
 
 def resume(
@@ -307,7 +310,7 @@ def _headline(config: TrainConfig, parts: Parts) -> str:
         columns = f", {count} column{'s' * (count != 1)}"
     return (
         f"{data.name}: {len(data.train)} training rows{columns};"
-        f" {shape} {config.activation}, {parts.loss}"
+        f" {shape} {config.preset or config.activation}, {parts.loss}"
     )
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from mlp_jax.data.dataset import Dataset
 from mlp_jax.data.encoding import (
     ArrayEncoding,
     InputEncoding,
-    TableEncoding,
     TargetEncoding,
 )
 from mlp_jax.data.load import load
@@ -24,16 +24,26 @@ from mlp_jax.errors import InputError
 from mlp_jax.model.metrics import Task, check_metrics, default_metrics
 from mlp_jax.model.saved import Model
 from mlp_jax.training.config import TrainConfig
+from mlp_jax.training.input_layers import input_layers
 from mlp_jax.training.many.ensemble import ensemble_seeds
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.presets import check_preset, column_options, preset
 from mlp_jax.training.private.asked import with_usual_rate
 from mlp_jax.training.private.inputs import known_encoding, unscaled_targets
 
 ARCHITECTURE = ("hidden", "activation", "norm", "residual", "dropout")
+SETTLED = (
+    *ARCHITECTURE, "scaling", "loss", "label_smoothing", "optimizer", "learning_rate", "schedule",
+    "warm_up", "weight_decay", "clip_norm", "init_from", "private",
+)  # fmt: skip
+"""The options that a preset settles itself."""
 
 
 class Parts(NamedTuple):
-    """All that a run is made of. start: the model it starts from, if any."""
+    """All that a run is made of. start: the model it starts from, if any.
+
+    options: what a preset would have for options of the run that the user left at their defaults.
+    """
 
     data: Prepared
     loss: Loss
@@ -42,6 +52,7 @@ class Parts(NamedTuple):
     task: Task
     metrics: tuple[str, ...]
     start: Model | None = None
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 def source(config: TrainConfig) -> Dataset | Table:
@@ -84,7 +95,7 @@ def prepared(
         seed=config.seed,
         split_column=config.split_column,
         group_column=config.group_column,
-        options=ColumnOptions(scaling=config.scaling),
+        options=_columns(config),
         known=known,
     )
     return unscaled_targets(found) if config.private else found
@@ -103,16 +114,67 @@ def build(config: TrainConfig, start: Model | None = None) -> Parts:
                 "The members of an ensemble start from weights of their own: --init-from goes"
                 " without --ensemble."
             )
+    if config.preset is not None:
+        return _of_preset(config)
     data = prepared(config, None if start is None else (start.inputs, None))
     loss = build_loss(config, data)
     data = replace(data, target=fitting_target(loss, data.target))
     network = build_network(config, loss, data)
     if start is not None:
         network = _continued(config, start, loss, data)
+    return Parts(data, loss, network, build_optimizer(config), *_judged(config, data), start)
+
+
+def _judged(config: TrainConfig, data: Prepared) -> tuple[Task, tuple[str, ...]]:
+    """The task and the metrics of a run; UnknownNameError for a metric that is none of them."""
     task = data.target.task
     names = config.metrics or default_metrics(task)
     check_metrics(task, names)
-    return Parts(data, loss, network, build_optimizer(config), task, names, start)
+    return task, names
+
+
+def _columns(config: TrainConfig) -> ColumnOptions:
+    if config.preset is not None:
+        return column_options(config.preset)
+    return ColumnOptions(scaling=config.scaling)
+
+
+def _of_preset(config: TrainConfig) -> Parts:
+    """The parts of a run by a preset; InputError for options that the preset settles itself."""
+    assert config.preset is not None
+    check_preset(config.preset)
+    given = [name for name in SETTLED if getattr(config, name) != getattr(TrainConfig(), name)]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"The preset {config.preset} settles this itself: no {options}.")
+    data = prepared(config)
+    found = preset(
+        config.preset,
+        inputs=data.inputs,
+        n_in=data.inputs.n_features,
+        n_out=n_targets(data),
+        task=data.target.task,
+        x=data.train.x,
+    )
+    data = replace(data, target=fitting_target(found.loss, data.target))
+    if not isinstance(found.network, Sequential):
+        raise TypeError("a preset's network is a sequence of layers")
+    parts = Parts(data, found.loss, found.network, found.optimizer, *_judged(config, data))
+    return parts._replace(options=found.options)
+
+
+def n_targets(data: Prepared) -> int:
+    """How many classes there are, or columns to predict."""
+    if data.target.task == "classification":
+        return len(data.target.classes)
+    return 1 if data.train.y.ndim == 1 else data.train.y.shape[1]
+
+
+def with_preset_options(config: TrainConfig, options: Mapping[str, Any]) -> TrainConfig:
+    """The configuration with a preset's options where the user's stand at their defaults."""
+    usual = TrainConfig()
+    free = {k: v for k, v in options.items() if getattr(config, k) == getattr(usual, k)}
+    return replace(config, **free)
 
 
 def fitting_target(loss: Loss, target: TargetEncoding) -> TargetEncoding:
@@ -157,10 +219,9 @@ def build_loss(config: TrainConfig, data: Prepared) -> Loss:
 
 def output_width(loss: Loss, data: Prepared) -> int:
     """One output a class or target; a single one for two classes and a binary loss."""
-    if data.target.task != "classification":
-        return 1 if data.train.y.ndim == 1 else data.train.y.shape[1]
-    classes = len(data.target.classes)
-    return 1 if loss.function.targets == "binary" and classes == 2 else classes
+    width = n_targets(data)
+    two_classes = data.target.task == "classification" and width == 2
+    return 1 if loss.function.targets == "binary" and two_classes else width
 
 
 def build_network(config: TrainConfig, loss: Loss, data: Prepared) -> Sequential:
@@ -173,15 +234,7 @@ def build_network(config: TrainConfig, loss: Loss, data: Prepared) -> Sequential
         norm=config.norm,
         residual=config.residual,
     )
-    if not isinstance(data.inputs, TableEncoding) or not data.inputs.categorical:
-        return network
-    columns = data.inputs.categorical
-    first = Categories(
-        data.inputs.n_numeric,
-        tuple(column.n_codes for column in columns),
-        tuple(column.width for column in columns),
-    )
-    return Sequential((first, *network.layers))
+    return Sequential((*input_layers(data.inputs), *network.layers))
 
 
 def _continued(config: TrainConfig, start: Model, loss: Loss, data: Prepared) -> Sequential:
