@@ -34,7 +34,7 @@ from mlp_jax.training.private.inputs import known_encoding, unscaled_targets
 ARCHITECTURE = ("hidden", "activation", "norm", "residual", "dropout")
 SETTLED = (
     *ARCHITECTURE, "scaling", "loss", "label_smoothing", "optimizer", "learning_rate", "schedule",
-    "warm_up", "weight_decay", "clip_norm", "init_from", "private",
+    "warm_up", "weight_decay", "clip_norm", "max_norm", "init_from", "private",
 )  # fmt: skip
 """The options that a preset settles itself."""
 
