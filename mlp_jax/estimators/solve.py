@@ -1,0 +1,182 @@
+"""The stochastic solvers of an estimator: from its parameters to a course, and back."""
+
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.model_selection import train_test_split
+
+from mlp_jax.estimators.progress import Progress, Rate
+from mlp_jax.estimators.rows import Feed, Rows
+from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD, adam_state, sgd_state
+from mlp_jax.estimators.specify import Specification, as_type
+from mlp_jax.estimators.stochastic import Course, Judge, Run, train
+from mlp_jax.model.precision import Precision
+from mlp_jax.proof.quick import platform
+from mlp_jax.training.calls import steps_a_call
+from mlp_jax.training.program import Program, TrainState
+
+
+def solve(
+    estimator: Any,
+    specification: Specification,
+    policy: Precision,
+    rows: Rows,
+    incremental: bool,
+) -> None:
+    """Trains the estimator by its solver and leaves what scikit-learn's would have."""
+    optimizer = _optimizer(estimator)
+    if estimator.early_stopping and incremental:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    rows, judged = _split(estimator, rows)
+    batch_size = _batch_size(estimator.batch_size, rows.n)
+    program = Program(
+        specification.network,
+        specification.loss,
+        optimizer,
+        batch_size,
+        policy.params,
+        policy.products,
+        doubt_updates=False,
+        guarded=False,
+        transposed=platform() == "cpu",
+    )
+    run = _start(estimator, program, incremental)
+    steps = -(-rows.n // batch_size)
+    feed = Feed(rows, policy.params, batch_size, steps_a_call(program, run.state.params, steps))
+    seed = np.uint32(0)
+    if specification.network.draws:
+        seed = np.uint32(estimator._random_state.randint(np.iinfo(np.int32).max))
+    judge = None if judged is None else _judge(estimator, judged, policy)
+    course = Course(
+        program,
+        feed,
+        estimator._random_state,
+        np.asarray(estimator.alpha, policy.params),
+        seed,
+        estimator.shuffle,
+        1 if incremental else estimator.max_iter,
+        estimator.tol,
+        estimator.n_iter_no_change,
+        bool(estimator.verbose),
+        judge,
+        estimator.early_stopping,
+        run.rate,
+        one_epoch=incremental,
+    )
+    _keep(estimator, train(course, run), rows.x.dtype)
+
+
+def _optimizer(estimator: Any) -> Any:
+    """The solver as an Optax transformation, the same object for equal ones."""
+    if estimator.solver == "adam":
+        return ADAM
+    return NESTEROV if estimator.nesterovs_momentum else SGD
+
+
+def _batch_size(asked: Any, n: int) -> int:
+    if asked == "auto":
+        return min(200, n)
+    if asked > n:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+            stacklevel=2,
+        )
+    return int(np.clip(asked, 1, n))
+
+
+def _split(estimator: Any, rows: Rows) -> tuple[Rows, Rows | None]:
+    """(rows to train on, rows to judge by), as scikit-learn splits them for early stopping.
+
+    Stratified by class, but not by several outputs. The first have targets as the loss takes them.
+    """
+    if not estimator.early_stopping:
+        return rows._replace(y=estimator._encoded(rows.y)), None
+    stratified = is_classifier(estimator) and estimator.n_outputs_ == 1
+    arrays = [rows.x, rows.y] + ([] if rows.weights is None else [rows.weights])
+    parts = train_test_split(
+        *arrays,
+        random_state=estimator._random_state,
+        test_size=estimator.validation_fraction,
+        stratify=rows.y if stratified else None,
+    )
+    if parts[1].shape[0] < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your"
+            " dataset."
+        )
+    weights = (None, None) if rows.weights is None else parts[4:]
+    train_rows = Rows(parts[0], estimator._encoded(parts[2]), weights[0])
+    return train_rows, Rows(parts[1], parts[3], weights[1])
+
+
+def _judge(estimator: Any, rows: Rows, policy: Precision) -> Judge:
+    """The rows on the device beside their score."""
+    encoded = rows._replace(y=estimator._encoded(rows.y), weights=None)
+    one_by_one = estimator.out_activation_ == "logistic"
+    score = estimator._scorer(rows.y, rows.weights)
+    return Judge(encoded.placed(policy.params), one_by_one, score)
+
+
+def _start(estimator: Any, program: Program, incremental: bool) -> Run:
+    """Where it begins: the estimator's weights and curves, a new optimizer or its own."""
+    params = as_type(estimator._params(), program.dtype)
+    if incremental and hasattr(estimator, "_optimizer"):
+        opt_state, rate, step = estimator._optimizer
+    else:
+        opt_state, rate = _new_optimizer(estimator, params)
+        step = np.zeros((), np.int32)
+    opt_state = jax.tree.map(
+        lambda leaf: leaf.astype(program.dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf,
+        opt_state,
+    )
+    state = TrainState(
+        params,
+        opt_state,
+        as_type(estimator._layer_state, program.dtype),
+        (),
+        step,
+        jnp.ones((), bool),
+    )
+    best_loss, best_score = estimator.best_loss_, estimator.best_validation_score_
+    progress = Progress(
+        np.inf if best_loss is None else best_loss,
+        -np.inf if best_score is None else best_score,
+        estimator._stale,
+    )
+    return Run(state, estimator._best, progress, rate, estimator.t_, 0, (), ())
+
+
+def _new_optimizer(estimator: Any, params: Any) -> tuple[Any, Rate | None]:
+    """The state of the solver before its first step, and the rule of its learning rate."""
+    first = estimator.learning_rate_init
+    if estimator.solver == "adam":
+        numbers = (first, estimator.beta_1, estimator.beta_2, estimator.epsilon)
+        return jax.device_get(adam_state(params, *numbers)), None
+    rate = Rate(first, estimator.learning_rate, estimator.power_t, float(first))
+    return jax.device_get(sgd_state(params, first, estimator.momentum)), rate
+
+
+def _keep(estimator: Any, run: Run, dtype: Any) -> None:
+    """Leaves the run in the estimator's attributes, as NumPy arrays."""
+    state = jax.device_get(run.state)
+    estimator._optimizer = (state.opt_state, run.rate, state.step)
+    estimator._best = jax.device_get(run.best)
+    weights, layer_state = estimator._best if estimator.early_stopping else state[0:3:2]
+    estimator._keep_params(weights, dtype)
+    estimator._layer_state = as_type(layer_state, dtype)
+    estimator._stale = run.progress.stale
+    estimator.n_iter_ = run.epochs
+    estimator.t_ = run.seen
+    estimator.loss_curve_.extend(run.losses)
+    if run.losses:
+        estimator.loss_ = run.losses[-1]
+    if estimator.early_stopping:
+        estimator.best_validation_score_ = run.progress.best_score
+    else:
+        estimator.best_loss_ = run.progress.best_loss
+    if estimator.validation_scores_ is not None:
+        estimator.validation_scores_.extend(run.scores)
