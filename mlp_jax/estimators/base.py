@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from mlp_jax.backprop import ACTIVATIONS
-from mlp_jax.estimators.proved import prove_once
+from mlp_jax.estimators.proved import prove_aside
 from mlp_jax.estimators.quasi_newton import minimize
 from mlp_jax.estimators.rows import Rows
 from mlp_jax.estimators.solve import solve
@@ -111,10 +111,11 @@ class BaseMLP(BaseEstimator):
         if first_pass:
             self._initialize(specification, X.dtype)
         with self._computing(X.dtype) as policy:
-            prove_once(specification, policy.proof_dtype)
+            proof = prove_aside(specification, policy.proof_dtype)
             if self.solver in STOCHASTIC:
-                solve(self, specification, policy, Rows(X, y, sample_weight), incremental)
+                solve(self, specification, policy, Rows(X, y, sample_weight), proof, incremental)
             else:
+                proof.result()
                 self._minimize(specification, Rows(X, self._encoded(y), sample_weight))
         self._check_finite()
         return self

@@ -1,31 +1,45 @@
-"""The proof of an estimator's gradient, once in a process for equal networks, losses and types."""
+"""The proof of an estimator's gradient, once in a process for equal networks, losses and types.
 
-import functools
+It runs in a thread, beside the compiler that prepares the first epoch; no weight is kept before it
+has passed.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import jax
+import numpy as np
 
 from mlp_jax.errors import ProofError
-from mlp_jax.estimators.specify import Specification
+from mlp_jax.estimators.specify import Specification, initial_weights
 from mlp_jax.proof import check_gradients
-from mlp_jax.proof.quick import jit_once, platform
+from mlp_jax.proof.quick import platform
 from mlp_jax.proof.trial import rows_for
 
+_proofs: dict[tuple[Any, ...], "Future[None]"] = {}
 
-def prove_once(specification: Specification, dtype: str) -> None:
-    """ProofError unless the gradient passes the proof, in float64 and in `dtype`.
 
-    What passed is remembered for this platform.
+def prove_aside(specification: Specification, dtype: str) -> "Future[None]":
+    """The proof in float64 and in `dtype`, under way or past; its result raises ProofError.
+
+    One proof serves every width of the input: no equation knows it.
     """
-    _proved(specification, dtype, platform())
+    key = (specification.network, specification.loss, dtype, platform())
+    if key not in _proofs:
+        device = getattr(jax.config, "jax_default_device", None)
+        worker = ThreadPoolExecutor(1, "proof")
+        _proofs[key] = worker.submit(_prove, specification, dtype, device)
+        worker.shutdown(wait=False)
+    return _proofs[key]
 
 
-@functools.lru_cache(maxsize=1024)
-def _proved(specification: Specification, dtype: str, where: str) -> None:
-    network, n_in = specification.network, specification.n_in
-    loss = specification.loss.proved_as
-    params, state = jit_once(lambda key: network.init(key, n_in))(jax.random.key(0))
-    dtypes = tuple(dict.fromkeys(("float64", dtype)))
-    batch = rows_for(network, loss, n_in)
-    report = check_gradients(network, loss, params, batch, state=state, dtypes=dtypes)
+def _prove(specification: Specification, dtype: str, device: Any) -> None:
+    """The proof itself, on that device: a thread has no settings of JAX by itself."""
+    network, loss = specification.network, specification.loss.proved_as
+    with jax.default_device(device):
+        start = initial_weights(specification, np.random.RandomState(0), "relu", np.float64)
+        batch = rows_for(network, loss, specification.n_in)
+        dtypes = tuple(dict.fromkeys(("float64", dtype)))
+        report = check_gradients(network, loss, start[0], batch, state=start[1], dtypes=dtypes)
     if not report.ok:
         raise ProofError(f"The gradient fails the proof at {report.fault}.")

@@ -1,10 +1,10 @@
 """The stochastic solvers of an estimator: from its parameters to a course, and back."""
 
 import warnings
+from concurrent.futures import Future
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
@@ -25,6 +25,7 @@ def solve(
     specification: Specification,
     policy: Precision,
     rows: Rows,
+    proof: "Future[None]",
     incremental: bool,
 ) -> None:
     """Trains the estimator by its solver and leaves what scikit-learn's would have."""
@@ -62,6 +63,7 @@ def solve(
         estimator.tol,
         estimator.n_iter_no_change,
         bool(estimator.verbose),
+        proof,
         judge,
         estimator.early_stopping,
         run.rate,
@@ -133,13 +135,14 @@ def _start(estimator: Any, program: Program, incremental: bool) -> Run:
         lambda leaf: leaf.astype(program.dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf,
         opt_state,
     )
+    alive: Any = np.ones((), bool)
     state = TrainState(
         params,
         opt_state,
         as_type(estimator._layer_state, program.dtype),
         (),
         step,
-        jnp.ones((), bool),
+        alive,
     )
     best_loss, best_score = estimator.best_loss_, estimator.best_validation_score_
     progress = Progress(
@@ -155,9 +158,9 @@ def _new_optimizer(estimator: Any, params: Any) -> tuple[Any, Rate | None]:
     first = estimator.learning_rate_init
     if estimator.solver == "adam":
         numbers = (first, estimator.beta_1, estimator.beta_2, estimator.epsilon)
-        return jax.device_get(adam_state(params, *numbers)), None
+        return adam_state(params, *numbers), None
     rate = Rate(first, estimator.learning_rate, estimator.power_t, float(first))
-    return jax.device_get(sgd_state(params, first, estimator.momentum)), rate
+    return sgd_state(params, first, estimator.momentum), rate
 
 
 def _keep(estimator: Any, run: Run, dtype: Any) -> None:

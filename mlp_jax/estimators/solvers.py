@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
@@ -35,14 +36,14 @@ class SgdState(NamedTuple):
     momentum: Float[Array, ""]
 
 
-def _numbers(params: Any, *values: float) -> tuple[Array, ...]:
+def _numbers(params: Any, *values: float) -> tuple[Any, ...]:
     """The values in the type of the parameters."""
     dtype = jax.tree.leaves(params)[0].dtype
-    return tuple(jnp.asarray(value, dtype) for value in values)
+    return tuple(np.asarray(value, dtype) for value in values)
 
 
 def _zeros(params: Any) -> Any:
-    return jax.tree.map(jnp.zeros_like, params)
+    return jax.tree.map(lambda p: np.zeros(p.shape, p.dtype), params)
 
 
 def adam_state(
@@ -54,7 +55,8 @@ def adam_state(
 ) -> AdamState:
     """Adam before its first step."""
     numbers = _numbers(params, rate, 1 - beta_1, 1 - beta_2, epsilon)
-    return AdamState(jnp.zeros((), jnp.int32), _zeros(params), _zeros(params), *numbers)
+    step: Any = np.zeros((), np.int32)
+    return AdamState(step, _zeros(params), _zeros(params), *numbers)
 
 
 def sgd_state(params: Any, rate: float = 1e-3, momentum: float = 0.9) -> SgdState:

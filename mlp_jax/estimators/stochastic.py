@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import jax
@@ -34,6 +35,7 @@ class Judge(NamedTuple):
 class Course(NamedTuple):
     """What the loop needs to know. patient: judge by the score, and keep the best weights.
 
+    proof: of the gradient; no step is kept before it has passed.
     rate: the rule of the learning rate, where the optimizer's state has one that the host sets.
     """
 
@@ -47,6 +49,7 @@ class Course(NamedTuple):
     tol: float
     n_iter_no_change: float
     verbose: bool
+    proof: "Future[None]"
     judge: Judge | None
     patient: bool
     rate: Rate | None
@@ -94,6 +97,7 @@ def _one_epoch(course: Course, run: Run, order: np.ndarray) -> tuple[Run, float]
     loss, counted = 0.0, 0.0
     for piece in course.feed.pieces(order):
         state, totals = run_epoch_steps(course.program, state, *piece, course.alpha, course.seed)
+        course.proof.result()
         totals = jax.device_get(totals)
         loss += float(totals.loss)
         counted += float(totals.weight)
