@@ -96,6 +96,21 @@ class BaseMLP(BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> "BaseMLP":
         use_compilation_cache()
+        specification, rows = self._begin(X, y, sample_weight, incremental=incremental)
+        with self._computing(rows.x.dtype) as policy:
+            proof = prove_aside(specification, policy.proof_dtype)
+            if self.solver in STOCHASTIC:
+                solve(self, specification, policy, rows, proof, incremental)
+            else:
+                proof.result()
+                self._minimize(specification, rows._replace(y=self._encoded(rows.y)))
+        self._check_finite()
+        return self
+
+    def _begin(
+        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False
+    ) -> tuple[Specification, Rows]:
+        """What is trained, and the checked rows; of a first fit the weights are drawn."""
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         hidden = self._hidden()
         X, y = self._checked(X, y, incremental, reset=first_pass)
@@ -110,15 +125,7 @@ class BaseMLP(BaseEstimator):
         specification = self._specify(hidden, X.shape[1])
         if first_pass:
             self._initialize(specification, X.dtype)
-        with self._computing(X.dtype) as policy:
-            proof = prove_aside(specification, policy.proof_dtype)
-            if self.solver in STOCHASTIC:
-                solve(self, specification, policy, Rows(X, y, sample_weight), proof, incremental)
-            else:
-                proof.result()
-                self._minimize(specification, Rows(X, self._encoded(y), sample_weight))
-        self._check_finite()
-        return self
+        return specification, Rows(X, y, sample_weight)
 
     def _hidden(self) -> list[int]:
         """The widths of the hidden layers; ValueError for one that is not positive."""

@@ -33,6 +33,11 @@ def prove_aside(specification: Specification, dtype: str) -> "Future[None]":
     return _proofs[key]
 
 
+def prove_once(specification: Specification, dtype: str) -> None:
+    """Waits for the proof: ProofError unless it passes."""
+    prove_aside(specification, dtype).result()
+
+
 def _prove(specification: Specification, dtype: str, device: Any) -> None:
     """The proof itself, on that device: a thread has no settings of JAX by itself."""
     network, loss = specification.network, specification.loss.proved_as

@@ -29,11 +29,11 @@ def solve(
     incremental: bool,
 ) -> None:
     """Trains the estimator by its solver and leaves what scikit-learn's would have."""
-    optimizer = _optimizer(estimator)
+    optimizer = optimizer_of(estimator)
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
     rows, judged = _split(estimator, rows)
-    batch_size = _batch_size(estimator.batch_size, rows.n)
+    batch_size = batch_size_of(estimator.batch_size, rows.n)
     program = Program(
         specification.network,
         specification.loss,
@@ -72,14 +72,15 @@ def solve(
     _keep(estimator, train(course, run), rows.x.dtype)
 
 
-def _optimizer(estimator: Any) -> Any:
+def optimizer_of(estimator: Any) -> Any:
     """The solver as an Optax transformation, the same object for equal ones."""
     if estimator.solver == "adam":
         return ADAM
     return NESTEROV if estimator.nesterovs_momentum else SGD
 
 
-def _batch_size(asked: Any, n: int) -> int:
+def batch_size_of(asked: Any, n: int) -> int:
+    """Rows in a batch of n rows, as scikit-learn understands `batch_size`; it warns if clipped."""
     if asked == "auto":
         return min(200, n)
     if asked > n:
@@ -129,7 +130,7 @@ def _start(estimator: Any, program: Program, incremental: bool) -> Run:
     if incremental and hasattr(estimator, "_optimizer"):
         opt_state, rate, step = estimator._optimizer
     else:
-        opt_state, rate = _new_optimizer(estimator, params)
+        opt_state, rate = new_optimizer(estimator, params)
         step = np.zeros((), np.int32)
     opt_state = jax.tree.map(
         lambda leaf: leaf.astype(program.dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf,
@@ -153,7 +154,7 @@ def _start(estimator: Any, program: Program, incremental: bool) -> Run:
     return Run(state, estimator._best, progress, rate, estimator.t_, 0, (), ())
 
 
-def _new_optimizer(estimator: Any, params: Any) -> tuple[Any, Rate | None]:
+def new_optimizer(estimator: Any, params: Any) -> tuple[Any, Rate | None]:
     """The state of the solver before its first step, and the rule of its learning rate."""
     first = estimator.learning_rate_init
     if estimator.solver == "adam":
