@@ -9,11 +9,16 @@ import jax
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state, check_X_y
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from mlp_jax.backprop import ACTIVATIONS
+from mlp_jax.errors import InputError
+from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
+from mlp_jax.estimators.frames import encoded, first_layer, has_words, learn_encoding
+from mlp_jax.estimators.models import as_model, learn_laplace, uncertainty
+from mlp_jax.estimators.presets import find_preset
 from mlp_jax.estimators.proved import prove_aside
 from mlp_jax.estimators.quasi_newton import minimize
 from mlp_jax.estimators.rows import Rows
@@ -29,6 +34,7 @@ from mlp_jax.estimators.specify import (
 from mlp_jax.model.compilation_cache import use_compilation_cache
 from mlp_jax.model.inference import CHUNK, outputs
 from mlp_jax.model.precision import Precision, choose_device, choose_precision, known_precision
+from mlp_jax.model.saved import Model
 
 STOCHASTIC = ("sgd", "adam")
 
@@ -67,6 +73,7 @@ class BaseMLP(BaseEstimator):
             Options(Real, {np.inf}),
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
+        **CONSTRAINTS,
     }
 
     # Set by the constructors of the two, whose signatures scikit-learn reads.
@@ -82,9 +89,15 @@ class BaseMLP(BaseEstimator):
     warm_start: bool
     n_outputs_: int
     n_features_in_: int
-
-    device: str | None = None
-    precision: str | None = None
+    device: str | None
+    precision: str | None
+    dropout: float
+    norm: str | None
+    residual: bool
+    validation_data: Any
+    preset: str | None
+    class_weight: Any = None
+    _encoding: Any
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "BaseMLP":
@@ -111,6 +124,8 @@ class BaseMLP(BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False
     ) -> tuple[Specification, Rows]:
         """What is trained, and the checked rows; of a first fit the weights are drawn."""
+        if self.preset is not None:
+            find_preset(self.preset)
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         hidden = self._hidden()
         X, y = self._checked(X, y, incremental, reset=first_pass)
@@ -120,9 +135,12 @@ class BaseMLP(BaseEstimator):
                 raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         if y.ndim == 1:
             y = y.reshape((-1, 1))
+        if self.class_weight is not None:
+            sample_weight = class_weights_of(self, self._named(y), sample_weight)
         self.n_outputs_ = y.shape[1]
         self._random_state = check_random_state(self.random_state)
         specification = self._specify(hidden, X.shape[1])
+        check_extras(self, specification, incremental=incremental)
         if first_pass:
             self._initialize(specification, X.dtype)
         return specification, Rows(X, y, sample_weight)
@@ -136,14 +154,24 @@ class BaseMLP(BaseEstimator):
         return [int(width) for width in hidden]
 
     def _specify(self, hidden: list[int], n_in: int) -> Specification:
-        return specify(hidden, n_in, self.n_outputs_, self.activation, self._loss_name())
+        return specify(
+            hidden,
+            n_in,
+            self.n_outputs_,
+            self.activation,
+            self._loss_name(),
+            dropout=self.dropout,
+            norm=self.norm,
+            residual=self.residual,
+            first=first_layer(self._encoding),
+        )
 
     def _initialize(self, specification: Specification, dtype: Any) -> None:
         """The attributes of a first fit: drawn weights, empty curves."""
         self.n_iter_ = 0
         self.t_ = 0
         self.n_layers_ = len(self._hidden()) + 2
-        self.out_activation_ = specification.out_activation
+        self.out_activation_ = self._out_activation(specification)
         self._specification = specification
         params, self._layer_state = initial_weights(
             specification, self._random_state, self.activation, dtype
@@ -159,7 +187,7 @@ class BaseMLP(BaseEstimator):
 
     def _judges(self) -> bool:
         """Whether each epoch is judged by validation rows."""
-        return self.early_stopping
+        return self.early_stopping or self.validation_data is not None
 
     def _minimize(self, specification: Specification, rows: Rows) -> None:
         """L-BFGS over all rows, in float64 whatever type the rows have."""
@@ -200,10 +228,62 @@ class BaseMLP(BaseEstimator):
         with jax.default_device(device), policy.active():
             yield policy
 
+    def _arrays(self, X: Any, y: Any, *, reset: bool, **options: Any) -> tuple[Any, Any]:
+        """X and y as checked arrays; a frame that holds words is encoded, learnt where `reset`."""
+        if reset:
+            self._encoding = learn_encoding(X) if has_words(X) else None
+        options |= {"dtype": (np.float64, np.float32), "multi_output": True}
+        if self._encoding is None:
+            return validate_data(self, X, y, accept_sparse=["csr", "csc"], reset=reset, **options)
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        return check_X_y(encoded(self._encoding, X), y, **options)
+
+    def _inputs(self, X: Any) -> Any:
+        """Rows to predict as a checked array, or encoded as the training rows were."""
+        if self._encoding is None:
+            return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        return encoded(self._encoding, X)
+
+    def _validation_rows(self) -> Rows:
+        """`validation_data` as checked rows; ValueError for what is none."""
+        if len(self.validation_data) != 2:
+            raise InputError("validation_data is a pair of rows and targets, (X, y).")
+        X, y = self.validation_data
+        x, targets = self._inputs(X), self._checked_targets(np.asarray(y))
+        check_consistent_length(x, targets)
+        return Rows(x, targets.reshape(len(targets), -1), None)
+
+    def fit_laplace(self, X: Any, y: Any, kind: str = "last-layer") -> "BaseMLP":
+        """Learns from the training rows how uncertain the fitted weights are (Laplace 1774).
+
+        kind: "last-layer", or "diagonal" over all weights (docs/uncertainty.md). It leaves the
+        weights as they are. InputError for a loss that is no likelihood, or an ensemble.
+        """
+        check_is_fitted(self)
+        targets = self._checked_targets(np.asarray(y))
+        self.laplace_ = learn_laplace(self, self._inputs(X), targets, kind)
+        return self
+
+    def predict_uncertainty(self, X: Any) -> np.ndarray:
+        """How uncertain the prediction of each row is, (N,) or (N, C).
+
+        Of an ensemble how much the members disagree; after `fit_laplace` the entropy of the
+        probabilities averaged over likely weights (nats), or the standard deviation of a new
+        number. InputError where neither was asked for.
+        """
+        check_is_fitted(self)
+        return uncertainty(self, self._inputs(X))
+
+    def to_model(self) -> Model:
+        """The fitted estimator as an `mlp_jax.Model`, to save and to export."""
+        check_is_fitted(self)
+        return as_model(self)
+
     def _forward(self, X: Any, *, check_input: bool = True) -> np.ndarray:
         """The prediction (N, C) of the network: probabilities, rates or values."""
         if check_input:
-            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            X = self._inputs(X)
         dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
         with self._computing(dtype) as policy:
             params = as_type(self._params(), policy.params)
@@ -233,6 +313,18 @@ class BaseMLP(BaseEstimator):
     def _checked(self, X: Any, y: Any, incremental: bool, *, reset: bool) -> tuple[Any, Any]:
         """X and y as arrays, checked."""
         raise NotImplementedError
+
+    def _checked_targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets of other rows in the form that `_checked` gives those of the training."""
+        raise NotImplementedError
+
+    def _named(self, y: np.ndarray) -> np.ndarray:
+        """The labels that checked targets stand for."""
+        raise NotImplementedError
+
+    def _out_activation(self, specification: Specification) -> str:
+        """The link from the output to the prediction, by scikit-learn's name."""
+        return specification.out_activation
 
     def _loss_name(self) -> str:
         """The loss by our name."""

@@ -8,21 +8,29 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
     type_of_target,
     unique_labels,
 )
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from mlp_jax.errors import InputError
 from mlp_jax.estimators.base import BaseMLP
+from mlp_jax.estimators.extras import CLASS_LOSSES, keep_parameters
+from mlp_jax.estimators.specify import Specification
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """A multi-layer perceptron that classifies, with the interface of scikit-learn's."""
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {**BaseMLP._parameter_constraints}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions(CLASS_LOSSES)],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
 
     def __init__(
         self,
@@ -50,30 +58,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         epsilon: Any = 1e-8,
         n_iter_no_change: Any = 10,
         max_fun: Any = 15000,
+        loss: Any = "log_loss",
+        class_weight: Any = None,
+        device: Any = None,
+        precision: Any = None,
+        dropout: Any = 0.0,
+        norm: Any = None,
+        residual: Any = False,
+        validation_data: Any = None,
+        optimizer: Any = None,
+        schedule: Any = None,
+        weight_decay: Any = None,
+        ema: Any = None,
+        ensemble: Any = 1,
+        callbacks: Any = None,
+        tensorboard: Any = None,
+        preset: Any = None,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
+        keep_parameters(self, locals())
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -112,15 +114,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _checked(self, X: Any, y: Any, incremental: bool, *, reset: bool) -> tuple[Any, Any]:
         """X and the columns (N, C) of 0 and 1 that stand for y."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+        X, y = self._arrays(X, y, reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
@@ -144,9 +138,31 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f" has {classes}."
             )
 
+    def _checked_targets(self, y: np.ndarray) -> np.ndarray:
+        unknown = np.setdiff1d(unique_labels(y), self.classes_)
+        if len(unknown):
+            raise InputError(f"The targets have the classes {unknown}, which training had not.")
+        return self._label_binarizer.transform(y).astype(bool)
+
+    def _named(self, y: np.ndarray) -> np.ndarray:
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            raise InputError("class_weight is for one class a row, not for several labels.")
+        return self._label_binarizer.inverse_transform(y)
+
+    def _out_activation(self, specification: Specification) -> str:
+        """Several outputs share out one class, or say yes and no each."""
+        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+
     def _loss_name(self) -> str:
         multiclass = self._label_binarizer.y_type_ == "multiclass"
-        return "softmax_cross_entropy" if multiclass else "sigmoid_cross_entropy"
+        usual = "softmax_cross_entropy" if multiclass else "sigmoid_cross_entropy"
+        if self.loss == "log_loss":
+            return usual
+        if self.loss.endswith("cross_entropy") and self.loss != usual:
+            raise InputError(
+                f"The loss {self.loss} does not fit these targets; log_loss takes {usual}."
+            )
+        return str(self.loss)
 
     def _encoded(self, y: np.ndarray) -> np.ndarray:
         """Labels (N,) for one class of several, columns of 0 and 1 otherwise."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mlp_jax.backprop import loss_with_manual_gradient
 from mlp_jax.training.batches import DeviceData, take_batch
 from mlp_jax.training.epoch import judge_rows, scanned
 from mlp_jax.training.program import Keys, Program, Seed, Totals, TrainState
@@ -48,13 +49,17 @@ def epoch_steps(
     def body(state: TrainState, at: tuple[Array, Array]) -> tuple[TrainState, Totals]:
         draw, _ = keys.at(state.step)
         batch = take_batch(program, data, *at)
-        value, layer_state, grads = value_and_gradient(
-            program, state.params, state.layer_state, batch, draw
-        )
         total = batch.total
         strength = alpha / jnp.where(total == 0, jnp.ones_like(total), total)
-        value, grads = with_penalty(value, grads, state.params, strength)
-        new, _ = updated(program, state, layer_state, value, grads, total)
+
+        def objective(params: Any) -> tuple[Array, Any, Any]:
+            value, kept, grads = value_and_gradient(program, params, state.layer_state, batch, draw)
+            value, grads = with_penalty(value, grads, params, strength)
+            return value, kept, grads
+
+        value, layer_state, grads = objective(state.params)
+        value_fn = loss_with_manual_gradient(lambda params: objective(params)[::2])
+        new, _ = updated(program, state, layer_state, value, grads, total, value_fn=value_fn)
         counted = jnp.minimum(program.batch_size, n - at[1] * program.batch_size)
         counted = counted.astype(value.dtype)
         return new, Totals(value * counted, counted)

@@ -9,9 +9,10 @@ from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from mlp_jax.estimators.base import BaseMLP
+from mlp_jax.estimators.extras import NUMBER_LOSSES, keep_parameters
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -19,7 +20,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [StrOptions(NUMBER_LOSSES)],
     }
 
     def __init__(
@@ -49,31 +50,22 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         epsilon: Any = 1e-8,
         n_iter_no_change: Any = 10,
         max_fun: Any = 15000,
+        device: Any = None,
+        precision: Any = None,
+        dropout: Any = 0.0,
+        norm: Any = None,
+        residual: Any = False,
+        validation_data: Any = None,
+        optimizer: Any = None,
+        schedule: Any = None,
+        weight_decay: Any = None,
+        ema: Any = None,
+        ensemble: Any = 1,
+        callbacks: Any = None,
+        tensorboard: Any = None,
+        preset: Any = None,
     ) -> None:
-        self.loss = loss
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
+        keep_parameters(self, locals())
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -92,19 +84,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _checked(self, X: Any, y: Any, incremental: bool, *, reset: bool) -> tuple[Any, Any]:
         """X and y as numbers."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+        X, y = self._arrays(X, y, reset=reset, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y
+
+    def _checked_targets(self, y: np.ndarray) -> np.ndarray:
+        return y
 
     def _loss_name(self) -> str:
         return str(self.loss)

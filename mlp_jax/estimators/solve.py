@@ -1,7 +1,9 @@
 """The stochastic solvers of an estimator: from its parameters to a course, and back."""
 
 import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -9,6 +11,8 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
 
+from mlp_jax.estimators.committee import train_committee
+from mlp_jax.estimators.extras import callbacks_of, is_elementwise, transformation
 from mlp_jax.estimators.progress import Progress, Rate
 from mlp_jax.estimators.rows import Feed, Rows
 from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD, adam_state, sgd_state
@@ -17,7 +21,11 @@ from mlp_jax.estimators.stochastic import Course, Judge, Run, train
 from mlp_jax.model.precision import Precision
 from mlp_jax.proof.quick import platform
 from mlp_jax.training.calls import steps_a_call
+from mlp_jax.training.logs import TensorBoardLog
+from mlp_jax.training.loop import EpochEnd
 from mlp_jax.training.program import Program, TrainState
+
+Callbacks = tuple[Callable[[EpochEnd], bool | None], ...]
 
 
 def solve(
@@ -29,11 +37,50 @@ def solve(
     incremental: bool,
 ) -> None:
     """Trains the estimator by its solver and leaves what scikit-learn's would have."""
-    optimizer = optimizer_of(estimator)
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
     rows, judged = _split(estimator, rows)
     batch_size = batch_size_of(estimator.batch_size, rows.n)
+    with _watching(estimator) as callbacks:
+        if estimator.ensemble > 1:
+            found = train_committee(estimator, specification, rows, judged, batch_size, callbacks)
+            _keep_committee(estimator, *found, rows)
+            return
+        how = (estimator, specification, policy, rows, judged, batch_size)
+        course, run = _course(*how, proof, incremental, callbacks)
+        _keep(estimator, train(course, run), rows.x.dtype)
+
+
+@contextmanager
+def _watching(estimator: Any) -> Iterator[Callbacks]:
+    """Who is told of every epoch, TensorBoard among them."""
+    callbacks = callbacks_of(estimator)
+    if estimator.tensorboard is None:
+        yield callbacks
+        return
+    with TensorBoardLog(estimator.tensorboard) as log:
+
+        def write(end: EpochEnd) -> None:
+            figures = {name: v for name, v in end.metrics.items() if name not in ("epoch", "step")}
+            log.scalars(end.epoch, figures)
+
+        yield (*callbacks, write)
+
+
+def _course(
+    estimator: Any,
+    specification: Specification,
+    policy: Precision,
+    rows: Rows,
+    judged: Rows | None,
+    batch_size: int,
+    proof: "Future[None]",
+    incremental: bool,
+    callbacks: Callbacks,
+) -> tuple[Course, Run]:
+    """The epochs to come, and where they start."""
+    steps = -(-rows.n // batch_size)
+    optimizer = transformation(estimator, steps * estimator.max_iter) or optimizer_of(estimator)
     program = Program(
         specification.network,
         specification.loss,
@@ -41,12 +88,12 @@ def solve(
         batch_size,
         policy.params,
         policy.products,
+        estimator.ema,
         doubt_updates=False,
         guarded=False,
-        transposed=platform() == "cpu",
+        transposed=platform() == "cpu" and is_elementwise(estimator, optimizer),
     )
     run = _start(estimator, program, incremental)
-    steps = -(-rows.n // batch_size)
     feed = Feed(rows, policy.params, batch_size, steps_a_call(program, run.state.params, steps))
     seed = np.uint32(0)
     if specification.network.draws:
@@ -67,9 +114,10 @@ def solve(
         judge,
         estimator.early_stopping,
         run.rate,
+        callbacks,
         one_epoch=incremental,
     )
-    _keep(estimator, train(course, run), rows.x.dtype)
+    return course, run
 
 
 def optimizer_of(estimator: Any) -> Any:
@@ -96,6 +144,8 @@ def _split(estimator: Any, rows: Rows) -> tuple[Rows, Rows | None]:
 
     Stratified by class, but not by several outputs. The first have targets as the loss takes them.
     """
+    if estimator.validation_data is not None:
+        return rows._replace(y=estimator._encoded(rows.y)), estimator._validation_rows()
     if not estimator.early_stopping:
         return rows._replace(y=estimator._encoded(rows.y)), None
     stratified = is_classifier(estimator) and estimator.n_outputs_ == 1
@@ -131,6 +181,8 @@ def _start(estimator: Any, program: Program, incremental: bool) -> Run:
         opt_state, rate, step = estimator._optimizer
     else:
         opt_state, rate = new_optimizer(estimator, params)
+        if program.optimizer not in (ADAM, SGD, NESTEROV):
+            opt_state, rate = jax.device_get(program.optimizer.init(params)), None
         step = np.zeros((), np.int32)
     opt_state = jax.tree.map(
         lambda leaf: leaf.astype(program.dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf,
@@ -141,7 +193,7 @@ def _start(estimator: Any, program: Program, incremental: bool) -> Run:
         params,
         opt_state,
         as_type(estimator._layer_state, program.dtype),
-        (),
+        () if program.average_decay is None else params,
         step,
         alive,
     )
@@ -169,7 +221,10 @@ def _keep(estimator: Any, run: Run, dtype: Any) -> None:
     state = jax.device_get(run.state)
     estimator._optimizer = (state.opt_state, run.rate, state.step)
     estimator._best = jax.device_get(run.best)
-    weights, layer_state = estimator._best if estimator.early_stopping else state[0:3:2]
+    weights = state.params if estimator.ema is None else state.average
+    layer_state = state.layer_state
+    if estimator.early_stopping:
+        weights, layer_state = estimator._best
     estimator._keep_params(weights, dtype)
     estimator._layer_state = as_type(layer_state, dtype)
     estimator._stale = run.progress.stale
@@ -184,3 +239,30 @@ def _keep(estimator: Any, run: Run, dtype: Any) -> None:
         estimator.best_loss_ = run.progress.best_loss
     if estimator.validation_scores_ is not None:
         estimator.validation_scores_.extend(run.scores)
+
+
+def _keep_committee(
+    estimator: Any,
+    specification: Specification,
+    params: Any,
+    layer_state: Any,
+    history: tuple[dict[str, float], ...],
+    rows: Rows,
+) -> None:
+    """Leaves the members of an ensemble in the estimator's attributes, one after the other."""
+    estimator._specification = specification
+    estimator._keep_params(params, rows.x.dtype)
+    estimator._layer_state = as_type(layer_state, rows.x.dtype)
+    losses = [record["train_loss"] for record in history]
+    estimator.loss_curve_.extend(losses)
+    estimator.loss_ = losses[-1]
+    estimator.n_iter_ = len(history)
+    estimator.t_ = len(history) * rows.n
+    if not estimator.early_stopping:
+        estimator.best_loss_ = min(losses)
+    if estimator.validation_scores_ is not None:
+        scores = [next(v for k, v in record.items() if k.startswith("validation_")
+                       and k != "validation_loss") for record in history]  # fmt: skip
+        estimator.validation_scores_.extend(scores)
+        if estimator.early_stopping:
+            estimator.best_validation_score_ = max(scores)
