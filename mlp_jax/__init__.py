@@ -6,6 +6,8 @@ value, grads = value_and_grad(network, loss)(params, x, y)
 print(check_gradients(network, loss, params, (x, y)))
 """
 
+from typing import TYPE_CHECKING, Any
+
 from mlp_jax.backprop import (
     Activation,
     BatchNorm,
@@ -56,7 +58,12 @@ from mlp_jax.model.uncertain import LaplaceModel, fit_laplace, load_laplace
 from mlp_jax.proof import Report, check_gradients
 from mlp_jax.training import Fitted, Optimizer, Privacy, fit
 
+if TYPE_CHECKING:
+    from mlp_jax.estimators import MLPClassifier, MLPRegressor
+
 __version__ = "0.1.0"
+
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor")
 
 __all__ = [
     "Activation",
@@ -71,6 +78,8 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "Loss",
+    "MLPClassifier",
+    "MLPRegressor",
     "Model",
     "NoiseAverage",
     "Optimizer",
@@ -113,3 +122,12 @@ __all__ = [
     "value_and_grad",
     "variance",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, imported when they are asked for: scikit-learn takes seconds to import."""
+    if name in _ESTIMATORS:
+        from mlp_jax import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module 'mlp_jax' has no attribute '{name}'")

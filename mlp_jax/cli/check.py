@@ -35,7 +35,7 @@ def check(words: list[str]) -> int:
         "Example: mlp-jax check --inputs 784 --hidden 512 512 --outputs 10 --norm layer"
     )
     options: CheckOptions = parse(CheckOptions, "check", about, words, CheckOptions())
-    from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.model.compilation_cache import use_compilation_cache
 
     if options.list_faults:
         print(fault_list())

@@ -45,7 +45,7 @@ def evaluate(words: list[str]) -> int:
     options: EvaluateOptions = parse(EvaluateOptions, "evaluate", about, words, EvaluateOptions())
     if not options.run or not options.data:
         raise InputError("Name the run and the data: mlp-jax evaluate RUN --data DATA")
-    from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.model.evaluation import judge, metrics_json, metrics_table
     from mlp_jax.model.saved import load_model
     from mlp_jax.model.uncertain import load_laplace

@@ -25,7 +25,7 @@ def explain(words: list[str]) -> int:
     options: ExplainOptions = parse(ExplainOptions, "explain", about, words, ExplainOptions())
     if options.batch_size < 1:
         raise InputError(f"A batch has at least 1 example, not {options.batch_size}.")
-    from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.proof.explain import explain as text
 
     use_compilation_cache()

@@ -48,7 +48,7 @@ def inspect(words: list[str]) -> int:
     options: InspectOptions = parse(InspectOptions, "inspect", about, words, InspectOptions())
     if not options.run:
         raise InputError("Name the run to look into: mlp-jax inspect RUN")
-    from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.reports.inspect.write import Wanted, inspect_model
 
     use_compilation_cache()

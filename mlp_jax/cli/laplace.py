@@ -38,7 +38,7 @@ def laplace(words: list[str]) -> int:
     options: LaplaceOptions = parse(LaplaceOptions, "laplace", about, words, LaplaceOptions())
     if not options.run:
         raise InputError("Name the run: mlp-jax laplace RUN")
-    from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.training.uncertainty import fit_run
 
     use_compilation_cache()

@@ -45,7 +45,7 @@ def predict(words: list[str]) -> int:
     options: PredictOptions = parse(PredictOptions, "predict", about, words, PredictOptions())
     if not options.run or not options.input:
         raise InputError("Name the run and the rows: mlp-jax predict RUN --input FILE")
-    from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.model.saved import load_model
     from mlp_jax.model.stream import predict_file
     from mlp_jax.model.uncertain import load_laplace

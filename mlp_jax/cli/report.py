@@ -36,7 +36,7 @@ def report(words: list[str]) -> int:
     options: ReportOptions = parse(ReportOptions, "report", about, words, ReportOptions())
     if not options.run:
         raise InputError("Name the run to report on: mlp-jax report RUN")
-    from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.reports.write import write_report
 
     use_compilation_cache()

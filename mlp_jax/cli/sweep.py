@@ -41,7 +41,7 @@ def sweep(words: list[str]) -> int:
         "  --weight-decay 0:0.1 --trials 64 --seeds 4"
     )
     config = parse(SweepConfig, "sweep", about, _one_hidden(rest), default)
-    from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.training.many.search import resume_sweep, run_sweep
 
     use_compilation_cache()

@@ -16,7 +16,7 @@ def train(words: list[str]) -> int:
         "  --learning-rate 2e-3 --schedule one-cycle --dropout 0.2 --epochs 20"
     )
     config = parse(TrainConfig, "train", about, rest, default)
-    from mlp_jax.cli.start import use_compilation_cache
+    from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.training.run import resume
     from mlp_jax.training.run import train as run
 

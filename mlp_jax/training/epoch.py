@@ -50,10 +50,10 @@ def walk(
         return step(program, state, data, *batch, keys)
 
     indices = first + jnp.arange(len(rows), dtype=jnp.int32)
-    return _scanned(program, body, state, (rows, indices), len(rows))
+    return scanned(program, body, state, (rows, indices), len(rows))
 
 
-def _scanned(
+def scanned(
     program: Program, body: Any, state: TrainState, batches: Any, steps: int
 ) -> tuple[TrainState, Totals]:
     """The state after `steps` of `body`, and the sums over them.
@@ -82,7 +82,7 @@ def _run_steps(
     """`length` steps of an epoch from its batch `first` on, and the sums over them."""
     rule = program.private
     if rule is not None:
-        return _scanned(
+        return scanned(
             program, lambda state, _: private_step(program, rule, state, data), state, None, length
         )
     n, size = data.x.shape[0], program.batch_size

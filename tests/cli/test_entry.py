@@ -7,7 +7,7 @@ import pytest
 
 import mlp_jax as package
 from mlp_jax.cli import commands
-from mlp_jax.cli.start import use_compilation_cache
+from mlp_jax.model.compilation_cache import use_compilation_cache
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.many.config import SweepConfig
 

@@ -1,0 +1,349 @@
+"""What the two estimators share: the parameters, fitting, and the forward pass."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+import scipy.sparse
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_consistent_length, check_random_state, check_X_y
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from mlp_jax.backprop import ACTIVATIONS
+from mlp_jax.errors import InputError
+from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
+from mlp_jax.estimators.frames import encoded, first_layer, has_words, learn_encoding
+from mlp_jax.estimators.models import as_model, learn_laplace, uncertainty
+from mlp_jax.estimators.presets import find_preset
+from mlp_jax.estimators.proved import prove_aside
+from mlp_jax.estimators.quasi_newton import minimize
+from mlp_jax.estimators.rows import Rows
+from mlp_jax.estimators.solve import solve
+from mlp_jax.estimators.specify import (
+    Specification,
+    as_type,
+    initial_weights,
+    put_together,
+    specify,
+    taken_apart,
+)
+from mlp_jax.model.compilation_cache import use_compilation_cache
+from mlp_jax.model.inference import CHUNK, outputs
+from mlp_jax.model.precision import Precision, choose_device, choose_precision, known_precision
+from mlp_jax.model.saved import Model
+
+STOCHASTIC = ("sgd", "adam")
+
+
+class BaseMLP(BaseEstimator):
+    """Parameters, fitting and prediction of `MLPClassifier` and `MLPRegressor`.
+
+    What the two do not share they say in `_checked` (input and targets), `_loss_name`, `_encoded`
+    (targets as the loss takes them) and `_score_predictions`.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({*ACTIVATIONS, "logistic"})],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        **CONSTRAINTS,
+    }
+
+    # Set by the constructors of the two, whose signatures scikit-learn reads.
+    hidden_layer_sizes: Any
+    activation: str
+    solver: str
+    alpha: float
+    random_state: Any
+    tol: float
+    max_iter: int
+    max_fun: int
+    early_stopping: bool
+    warm_start: bool
+    n_outputs_: int
+    n_features_in_: int
+    device: str | None
+    precision: str | None
+    dropout: float
+    norm: str | None
+    residual: bool
+    validation_data: Any
+    preset: str | None
+    class_weight: Any = None
+    _encoding: Any
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "BaseMLP":
+        """Fits the network to X (N, I), array or sparse matrix, and y (N,) or (N, C).
+
+        sample_weight (N,): how much each row counts.
+        """
+        return self._fit(X, y, sample_weight, incremental=False)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> "BaseMLP":
+        use_compilation_cache()
+        specification, rows = self._begin(X, y, sample_weight, incremental=incremental)
+        with self._computing(rows.x.dtype) as policy:
+            proof = prove_aside(specification, policy.proof_dtype)
+            if self.solver in STOCHASTIC:
+                solve(self, specification, policy, rows, proof, incremental)
+            else:
+                proof.result()
+                self._minimize(specification, rows._replace(y=self._encoded(rows.y)))
+        self._check_finite()
+        return self
+
+    def _begin(
+        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False
+    ) -> tuple[Specification, Rows]:
+        """What is trained, and the checked rows; of a first fit the weights are drawn."""
+        if self.preset is not None:
+            find_preset(self.preset)
+        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        hidden = self._hidden()
+        X, y = self._checked(X, y, incremental, reset=first_pass)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+            if sample_weight.sum() == 0:
+                raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+        if y.ndim == 1:
+            y = y.reshape((-1, 1))
+        if self.class_weight is not None:
+            sample_weight = class_weights_of(self, self._named(y), sample_weight)
+        self.n_outputs_ = y.shape[1]
+        self._random_state = check_random_state(self.random_state)
+        specification = self._specify(hidden, X.shape[1])
+        check_extras(self, specification, incremental=incremental)
+        if first_pass:
+            self._initialize(specification, X.dtype)
+        return specification, Rows(X, y, sample_weight)
+
+    def _hidden(self) -> list[int]:
+        """The widths of the hidden layers; ValueError for one that is not positive."""
+        sizes = self.hidden_layer_sizes
+        hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(hidden) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        return [int(width) for width in hidden]
+
+    def _specify(self, hidden: list[int], n_in: int) -> Specification:
+        return specify(
+            hidden,
+            n_in,
+            self.n_outputs_,
+            self.activation,
+            self._loss_name(),
+            dropout=self.dropout,
+            norm=self.norm,
+            residual=self.residual,
+            first=first_layer(self._encoding),
+        )
+
+    def _initialize(self, specification: Specification, dtype: Any) -> None:
+        """The attributes of a first fit: drawn weights, empty curves."""
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.n_layers_ = len(self._hidden()) + 2
+        self.out_activation_ = self._out_activation(specification)
+        self._specification = specification
+        params, self._layer_state = initial_weights(
+            specification, self._random_state, self.activation, dtype
+        )
+        self.coefs_, self.intercepts_, self._others = taken_apart(params)
+        self._best = (params, self._layer_state)
+        self._stale = 0
+        if self.solver in STOCHASTIC:
+            self.loss_curve_: list[float] = []
+            self.validation_scores_: list[float] | None = [] if self._judges() else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
+            self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _judges(self) -> bool:
+        """Whether each epoch is judged by validation rows."""
+        return self.early_stopping or self.validation_data is not None
+
+    def _minimize(self, specification: Specification, rows: Rows) -> None:
+        """L-BFGS over all rows, in float64 whatever type the rows have."""
+        with jax.enable_x64(True):
+            params, self.loss_, self.n_iter_ = minimize(
+                specification,
+                as_type(self._params(), np.float64),
+                rows,
+                self.alpha,
+                max_fun=self.max_fun,
+                max_iter=self.max_iter,
+                tol=self.tol,
+            )
+        self._keep_params(params, rows.x.dtype)
+
+    def _params(self) -> Any:
+        """The weights as the network's tree."""
+        return put_together(self._specification, self.coefs_, self.intercepts_, self._others)
+
+    def _keep_params(self, params: Any, dtype: Any) -> None:
+        self.coefs_, self.intercepts_, self._others = taken_apart(as_type(params, dtype))
+
+    def _check_finite(self) -> None:
+        if not all(np.isfinite(leaf).all() for leaf in (*self.coefs_, *self.intercepts_)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large"
+                " values and need to be preprocessed."
+            )
+
+    @contextmanager
+    def _computing(self, dtype: Any) -> Iterator[Precision]:
+        """The device and the arithmetic for data of that type, in force inside the block."""
+        device = choose_device(self.device)
+        if self.precision is None and dtype == np.float64:
+            policy = known_precision("float64")
+        else:
+            policy = choose_precision(self.precision, device)
+        with jax.default_device(device), policy.active():
+            yield policy
+
+    def _arrays(self, X: Any, y: Any, *, reset: bool, **options: Any) -> tuple[Any, Any]:
+        """X and y as checked arrays; a frame that holds words is encoded, learnt where `reset`."""
+        if reset:
+            self._encoding = learn_encoding(X) if has_words(X) else None
+        options |= {"dtype": (np.float64, np.float32), "multi_output": True}
+        if self._encoding is None:
+            return validate_data(self, X, y, accept_sparse=["csr", "csc"], reset=reset, **options)
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        return check_X_y(encoded(self._encoding, X), y, **options)
+
+    def _inputs(self, X: Any) -> Any:
+        """Rows to predict as a checked array, or encoded as the training rows were."""
+        if self._encoding is None:
+            return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        return encoded(self._encoding, X)
+
+    def _validation_rows(self) -> Rows:
+        """`validation_data` as checked rows; ValueError for what is none."""
+        if len(self.validation_data) != 2:
+            raise InputError("validation_data is a pair of rows and targets, (X, y).")
+        X, y = self.validation_data
+        x, targets = self._inputs(X), self._checked_targets(np.asarray(y))
+        check_consistent_length(x, targets)
+        return Rows(x, targets.reshape(len(targets), -1), None)
+
+    def fit_laplace(self, X: Any, y: Any, kind: str = "last-layer") -> "BaseMLP":
+        """Learns from the training rows how uncertain the fitted weights are (Laplace 1774).
+
+        kind: "last-layer", or "diagonal" over all weights (docs/uncertainty.md). It leaves the
+        weights as they are. InputError for a loss that is no likelihood, or an ensemble.
+        """
+        check_is_fitted(self)
+        targets = self._checked_targets(np.asarray(y))
+        self.laplace_ = learn_laplace(self, self._inputs(X), targets, kind)
+        return self
+
+    def predict_uncertainty(self, X: Any) -> np.ndarray:
+        """How uncertain the prediction of each row is, (N,) or (N, C).
+
+        Of an ensemble how much the members disagree; after `fit_laplace` the entropy of the
+        probabilities averaged over likely weights (nats), or the standard deviation of a new
+        number. InputError where neither was asked for.
+        """
+        check_is_fitted(self)
+        return uncertainty(self, self._inputs(X))
+
+    def to_model(self) -> Model:
+        """The fitted estimator as an `mlp_jax.Model`, to save and to export."""
+        check_is_fitted(self)
+        return as_model(self)
+
+    def _forward(self, X: Any, *, check_input: bool = True) -> np.ndarray:
+        """The prediction (N, C) of the network: probabilities, rates or values."""
+        if check_input:
+            X = self._inputs(X)
+        dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
+        with self._computing(dtype) as policy:
+            params = as_type(self._params(), policy.params)
+            state = as_type(self._layer_state, policy.params)
+            specification = self._specification
+            one_by_one = self.out_activation_ == "logistic"
+            how = (specification.network, specification.loss, one_by_one, policy, params, state)
+            parts = [
+                outputs(*how, None, rows.astype(policy.params, copy=False)).predicted
+                for rows in _dense_parts(X)
+            ]
+        return np.concatenate(parts).astype(dtype, copy=False)
+
+    def _check_solver(self) -> bool:
+        if self.solver not in STOCHASTIC:
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers."
+                f" {self.solver} is not stochastic."
+            )
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _checked(self, X: Any, y: Any, incremental: bool, *, reset: bool) -> tuple[Any, Any]:
+        """X and y as arrays, checked."""
+        raise NotImplementedError
+
+    def _checked_targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets of other rows in the form that `_checked` gives those of the training."""
+        raise NotImplementedError
+
+    def _named(self, y: np.ndarray) -> np.ndarray:
+        """The labels that checked targets stand for."""
+        raise NotImplementedError
+
+    def _out_activation(self, specification: Specification) -> str:
+        """The link from the output to the prediction, by scikit-learn's name."""
+        return specification.out_activation
+
+    def _loss_name(self) -> str:
+        """The loss by our name."""
+        raise NotImplementedError
+
+    def _encoded(self, y: np.ndarray) -> np.ndarray:
+        """Checked targets (N, C) as the loss takes them."""
+        raise NotImplementedError
+
+    def _scorer(self, y: np.ndarray, weights: Any) -> Callable[[np.ndarray], float]:
+        """f(predictions (N, C)) -> score against checked targets (N, C)."""
+        raise NotImplementedError
+
+
+def _dense_parts(X: Any) -> Iterator[np.ndarray]:
+    """The rows as one dense array, or, where they are sparse, as some of a few rows each."""
+    if not scipy.sparse.issparse(X):
+        yield X
+        return
+    X = X.tocsr()
+    for start in range(0, X.shape[0], CHUNK):
+        yield X[start : start + CHUNK].toarray()

@@ -1,0 +1,223 @@
+"""Candidates of a search that can train together: how they are sorted, started and kept.
+
+Two of them go together where they differ in numbers alone. A piece is some of them on one fold:
+they begin with the same weights and see the same batches, as they would one by one.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.base import clone
+
+from mlp_jax.estimators.epoch import batches_of
+from mlp_jax.estimators.progress import next_order
+from mlp_jax.estimators.proved import prove_once
+from mlp_jax.estimators.rows import Rows as FoldRows
+from mlp_jax.estimators.solve import batch_size_of, new_optimizer, optimizer_of
+from mlp_jax.estimators.together import Member, Numbers, Rows, Rule, train
+from mlp_jax.model.compilation_cache import use_compilation_cache
+from mlp_jax.proof.quick import platform
+
+NUMBERS = (
+    "learning_rate_init", "alpha", "power_t", "tol", "n_iter_no_change", "beta_1", "beta_2",
+    "epsilon", "momentum",
+)  # fmt: skip
+SHARED = (
+    "hidden_layer_sizes", "activation", "solver", "batch_size", "learning_rate", "max_iter",
+    "shuffle", "random_state", "nesterovs_momentum", "loss", "precision", "device",
+)  # fmt: skip
+MEMBERS_ON_CPU = 4  # together: few, so that they end at about the same time and stay in the cache
+ORDERS = 1 << 27  # places of all epochs of a fold, at most
+
+Candidate = Mapping[str, Any]
+Fold = tuple[np.ndarray, np.ndarray]
+
+
+class Trained(NamedTuple):
+    """A candidate on a fold: the estimator, or the error that its training ended with."""
+
+    candidate: int
+    fold: int
+    estimator: Any
+
+
+class Piece(NamedTuple):
+    """Candidates (by number) that train together on a fold."""
+
+    candidates: tuple[int, ...]
+    fold: int
+
+
+def together(estimator: Any, candidates: Sequence[Candidate], n: int) -> list[list[int]]:
+    """The numbers of candidates that may train together, in groups; others are left out.
+
+    What an epoch asks the host for (a validation score, a callback, a printed line), dropout, and
+    all that `mlp_jax.fit` does for the estimator trains by itself.
+    """
+    groups: dict[Any, list[int]] = {}
+    for number, candidate in enumerate(candidates):
+        try:
+            one = clone(estimator).set_params(**candidate)
+            one._validate_params()
+        except (ValueError, TypeError):
+            continue  # its own fit says what is wrong
+        if _trains_with_others(one, n):
+            given = {name: getattr(one, name, None) for name in SHARED}
+            groups.setdefault(repr(given), []).append(number)
+    return list(groups.values())
+
+
+def _trains_with_others(one: Any, n: int) -> bool:
+    """Whether the estimator asks for nothing but what a member of many can have."""
+    usual = type(one)().get_params()
+    known = {*NUMBERS, *SHARED}
+    plain = all(
+        name in known or value is usual[name] or value == usual[name]
+        for name, value in one.get_params().items()
+    )
+    seeded = one.random_state is None or isinstance(one.random_state, (int, np.integer))
+    return plain and seeded and one.solver in ("adam", "sgd") and one.max_iter * n <= ORDERS
+
+
+def pieces(groups: Sequence[Sequence[int]], rates: Sequence[float], folds: int) -> Iterator[Piece]:
+    """Each group by pieces, fold by fold. Who has about the same rate ends at about the same time.
+
+    Pieces of a group have one size: the last one repeats a member rather than compile anew.
+    """
+    for group in groups:
+        most = MEMBERS_ON_CPU if platform() == "cpu" else len(group)
+        size = min(most, len(group))
+        ordered = sorted(group, key=lambda number: rates[number])
+        for fold in range(folds):
+            for start in range(0, len(ordered), size):
+                part = ordered[start : start + size]
+                yield Piece((*part, *part[-1:] * (size - len(part))), fold)
+
+
+class Search(NamedTuple):
+    """What all pieces share: the data, and the estimator that the candidates are variants of."""
+
+    estimator: Any
+    candidates: Sequence[Candidate]
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+    folds: Sequence[Fold]
+
+    def variant(self, number: int) -> Any:
+        """A new estimator with the parameters of a candidate."""
+        return clone(self.estimator).set_params(**self.candidates[number])
+
+
+def train_pieces(search: Search, chosen: Sequence[Piece], threads: int) -> list[Trained]:
+    """All pieces, `threads` of them at a time; a piece that fails is left out.
+
+    Its candidates then train one by one, and say what is wrong.
+    """
+    use_compilation_cache()
+    with ThreadPoolExecutor(threads) as pool:
+        return [
+            one for found in pool.map(lambda p: train_piece(search, p), chosen) for one in found
+        ]
+
+
+def threads_for(n_jobs: int | None) -> int:
+    """How many pieces run at once: on a CPU one a core, as XLA uses few of them for small products.
+
+    n_jobs: scikit-learn's, where None is all here too.
+    """
+    if platform() != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = cores or 1
+    if n_jobs is None:
+        return cores
+    return max(n_jobs if n_jobs > 0 else cores + 1 + n_jobs, 1)
+
+
+def train_piece(search: Search, piece: Piece) -> list[Trained]:
+    """The members of a piece, trained and as estimators."""
+    rows = search.folds[piece.fold][0]
+    first = search.variant(piece.candidates[0])
+    weights = None if search.weights is None else search.weights[rows]
+    try:
+        specification, fold_rows = first._begin(search.x[rows], search.y[rows], weights)
+    except (ValueError, TypeError, ZeroDivisionError):
+        return []
+    fold_rows = fold_rows._replace(y=first._encoded(fold_rows.y))
+    variants = [first, *(search.variant(number) for number in piece.candidates[1:])]
+    with first._computing(fold_rows.x.dtype) as policy:
+        prove_once(specification, policy.proof_dtype)
+        rule = Rule(
+            specification.network,
+            specification.loss,
+            optimizer_of(first),
+            first.learning_rate if first.solver == "sgd" else "constant",
+            first.max_iter,
+        )
+        started = [_start(one, first._params(), policy.params) for one in variants]
+        arguments = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *started)
+        order = _ordered(first, fold_rows, policy.params)
+        members = jax.device_get(train(rule, *arguments, order))
+    kept = []
+    for k, number in enumerate(dict.fromkeys(piece.candidates)):
+        member = jax.tree.map(lambda leaf, k=k: leaf[k], members)
+        done = _as_fitted(variants[k], first, member, fold_rows)
+        if done is not None:
+            kept.append(Trained(number, piece.fold, done))
+    return kept
+
+
+def _start(one: Any, params: Any, dtype: Any) -> tuple[Any, Any, Numbers]:
+    """A member's weights, its optimizer's state, and its numbers, as NumPy arrays."""
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), params)
+    opt_state, _ = new_optimizer(one, params)
+    most = min(one.n_iter_no_change, np.iinfo(np.int32).max)
+    rate, alpha, power, tol = (
+        np.asarray(value, dtype)
+        for value in (one.learning_rate_init, one.alpha, one.power_t, one.tol)
+    )
+    own = Numbers(rate, alpha, power, tol, np.asarray(most, np.int32))
+    return params, jax.tree.map(np.asarray, opt_state), own
+
+
+def _ordered(first: Any, rows: FoldRows, dtype: Any) -> Rows:
+    """The rows of a fold on the device, in the order of each epoch that scikit-learn would draw."""
+    size = batch_size_of(first.batch_size, rows.n)
+    order, epochs = np.arange(rows.n), []
+    for _ in range(first.max_iter):
+        order = next_order(order, first.shuffle, first._random_state)
+        epochs.append(batches_of(order, size))
+    places = np.stack(epochs)
+    weights = np.zeros(places[0].size, dtype)
+    weights[: rows.n] = 1
+    data = rows.placed(dtype)
+    return Rows(
+        data.x, data.y, jnp.asarray(places), jnp.asarray(weights.reshape(places[0].shape)),
+        data.weights,
+    )  # fmt: skip
+
+
+def _as_fitted(one: Any, first: Any, member: Member, rows: FoldRows) -> Any:
+    """The estimator with what its own fit would have left; None for weights that are not finite."""
+    given = one.get_params(deep=False)
+    one.__dict__.update({k: v for k, v in vars(first).items() if k not in given})
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(member.params)):
+        return None
+    epochs = int(member.epochs)
+    one._keep_params(member.params, rows.x.dtype)
+    one.loss_curve_ = [float(loss) for loss in member.curve[:epochs]]
+    one.n_iter_, one.t_, one.loss_ = epochs, epochs * rows.n, one.loss_curve_[-1]
+    one.best_loss_ = min(one.loss_curve_)
+    one._stale = int(member.stale)
+    return one
+
+
+def converged(one: Any) -> bool:
+    """Whether its training ended before its last epoch."""
+    return bool(one.n_iter_ < one.max_iter or one._stale > one.n_iter_no_change)

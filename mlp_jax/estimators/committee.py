@@ -1,0 +1,76 @@
+"""An ensemble for an estimator: `mlp_jax.fit`'s, told what the estimator was told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.sparse
+
+from mlp_jax.backprop import Loss
+from mlp_jax.errors import InputError
+from mlp_jax.estimators.extras import named_optimizer
+from mlp_jax.estimators.losses import ScikitLoss
+from mlp_jax.estimators.progress import Progress
+from mlp_jax.estimators.rows import Rows
+from mlp_jax.estimators.specify import Specification
+from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.many.ensemble import fit_ensemble
+from mlp_jax.training.optimizers import Optimizer
+
+
+def train_committee(
+    estimator: Any,
+    specification: Specification,
+    rows: Rows,
+    judged: Rows | None,
+    batch_size: int,
+    callbacks: tuple[Callable[[EpochEnd], bool | None], ...],
+) -> tuple[Specification, Any, Any, tuple[dict[str, float], ...]]:
+    """(specification, params, layer_state, records of the epochs) of the members as one network.
+
+    Training stops as the estimator's does: where the mean loss, or with early stopping the
+    validation score, has not got better for so many epochs.
+    """
+    if scipy.sparse.issparse(rows.x):
+        raise InputError("An ensemble takes dense rows; X.toarray() makes them so.")
+    optimizer = named_optimizer(estimator)
+    if optimizer is None:
+        if estimator.optimizer is not None:
+            raise InputError("An ensemble takes an optimizer by name, or as mlp_jax.Optimizer.")
+        optimizer = Optimizer("adam", estimator.learning_rate_init)
+    patience = estimator.n_iter_no_change
+    early = estimator.early_stopping and np.isfinite(patience)
+    fitted = fit_ensemble(
+        specification.network,
+        Loss(specification.loss.name, specification.loss.options),
+        optimizer,
+        (rows.x, rows.y),
+        members=estimator.ensemble,
+        seed=int(estimator._random_state.randint(np.iinfo(np.int32).max)),
+        epochs=estimator.max_iter,
+        batch_size=batch_size,
+        validation=None if judged is None else (judged.x, estimator._encoded(judged.y)),
+        sample_weight=rows.weights,
+        patience=int(patience) if early else None,
+        average=estimator.ema,
+        precision=estimator.precision or ("float64" if rows.x.dtype == np.float64 else None),
+        device=estimator.device,
+        callbacks=[*callbacks, *([] if early else [_until_stale(estimator)])],
+    )
+    loss = ScikitLoss(specification.loss.name, specification.loss.options)
+    together = Specification(fitted.network, loss, specification.n_in)
+    weights = jax.device_get((fitted.params, fitted.layer_state))
+    return together, *weights, fitted.history
+
+
+def _until_stale(estimator: Any) -> Callable[[EpochEnd], bool]:
+    """A callback that ends the training as the training loss does in scikit-learn."""
+    progress = Progress()
+
+    def told(end: EpochEnd) -> bool:
+        nonlocal progress
+        progress, _ = progress.after_loss(end.metrics["train_loss"], estimator.tol)
+        return progress.stale > estimator.n_iter_no_change
+
+    return told

@@ -1,0 +1,164 @@
+"""What the estimators take beyond scikit-learn's parameters: their ranges, and what cannot be."""
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import optax
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from mlp_jax.backprop import LOSSES, NORMS
+from mlp_jax.errors import InputError
+from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD
+from mlp_jax.estimators.specify import Specification
+from mlp_jax.model.precision import DEVICES, PRECISIONS
+from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.optimizers import OPTIMIZERS, Optimizer
+from mlp_jax.training.schedules import SCHEDULES
+
+CLASS_LOSSES = {"log_loss", *(name for name, f in LOSSES.items() if f.targets != "real")}
+NUMBER_LOSSES = {name for name, f in LOSSES.items() if f.targets == "real"}
+ELSEWHERE = ("lbfgs", "kfac")  # optimizers of ours that want more than an epoch here gives
+
+CONSTRAINTS: dict[str, list[Any]] = {
+    "device": [StrOptions(set(DEVICES)), None],
+    "precision": [StrOptions(set(PRECISIONS)), None],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "norm": [StrOptions(set(NORMS)), None],
+    "residual": ["boolean"],
+    "validation_data": [tuple, list, None],
+    "optimizer": [
+        StrOptions(set(OPTIMIZERS)), Optimizer, HasMethods(["init", "update"]), None,
+    ],
+    "schedule": [StrOptions(set(SCHEDULES)), None],
+    "weight_decay": [Interval(Real, 0, None, closed="left"), None],
+    "ema": [Interval(Real, 0, 1, closed="neither"), None],
+    "ensemble": [Interval(Integral, 1, None, closed="left")],
+    "callbacks": ["array-like", callable, None],
+    "tensorboard": [str, HasMethods(["__fspath__"]), None],
+    "preset": [str, None],
+}  # fmt: skip
+
+
+def check_extras(estimator: Any, specification: Specification, *, incremental: bool) -> None:
+    """InputError, in one sentence, for parameters that have no meaning together."""
+    asked = [
+        name
+        for name in ("optimizer", "schedule", "weight_decay", "ema", "tensorboard", "callbacks")
+        if getattr(estimator, name) is not None
+    ]
+    if estimator.ensemble > 1:
+        asked.append("ensemble")
+    if specification.network.draws:
+        asked.append("dropout")
+    if specification.network.couples_examples:
+        asked.append("norm='batch'")
+    if estimator.solver == "lbfgs" and asked:
+        raise InputError(
+            f"The solver lbfgs takes whole steps over all rows, without {asked[0]}; take solver="
+            "'adam'."
+        )
+    if incremental:
+        _check_incremental(estimator)
+    if estimator.solver == "sgd" and estimator.optimizer is None:
+        for name in ("schedule", "weight_decay"):
+            if name in asked:
+                raise InputError(f"{name} goes with solver='adam' or an optimizer of your own.")
+    if isinstance(estimator.optimizer, Optimizer) or not isinstance(
+        estimator.optimizer, str | None
+    ):
+        for name in ("schedule", "weight_decay"):
+            if name in asked:
+                raise InputError(f"An optimizer that is built already brings its own {name}.")
+    if estimator.ensemble > 1:
+        _check_ensemble(estimator)
+
+
+def _check_incremental(estimator: Any) -> None:
+    """InputError for what only a whole fit can give."""
+    for name in ("ema", "schedule", "preset", "validation_data"):
+        if getattr(estimator, name) is not None:
+            raise InputError(f"partial_fit cannot keep to {name}, which is of a whole fit.")
+    if estimator.ensemble > 1:
+        raise InputError("partial_fit trains one network, not an ensemble.")
+    if getattr(estimator, "class_weight", None) == "balanced":
+        raise InputError(
+            "class_weight='balanced' needs all rows; give partial_fit a weight for each class."
+        )
+
+
+def _check_ensemble(estimator: Any) -> None:
+    """InputError for what the members of an ensemble cannot have."""
+    if estimator.warm_start:
+        raise InputError("An ensemble starts from drawn weights: warm_start has no meaning.")
+    if estimator.alpha not in (0, 0.0001):
+        raise InputError("The members of an ensemble take weight_decay in place of alpha.")
+    if estimator.optimizer is None and estimator.solver == "sgd":
+        raise InputError("The members of an ensemble train by solver='adam' or an optimizer.")
+    if not estimator.shuffle:
+        raise InputError("The members of an ensemble see their rows in orders of their own.")
+
+
+def transformation(estimator: Any, steps: int) -> optax.GradientTransformationExtraArgs | None:
+    """The Optax transformation that the estimator asks for over that many steps; None: its solver.
+
+    A name goes with `learning_rate_init`, `schedule` and `weight_decay`.
+    """
+    chosen = estimator.optimizer
+    if chosen is not None and not isinstance(chosen, str | Optimizer):
+        return optax.with_extra_args_support(chosen)
+    named = named_optimizer(estimator)
+    return None if named is None else named.build(steps)
+
+
+def named_optimizer(estimator: Any) -> Optimizer | None:
+    """The optimizer of ours that it asks for, by name or by what only ours have."""
+    chosen = estimator.optimizer
+    if chosen is None and estimator.schedule is None and estimator.weight_decay is None:
+        return None
+    if not isinstance(chosen, Optimizer):
+        chosen = Optimizer(
+            chosen or "adam",
+            None if chosen in ELSEWHERE else estimator.learning_rate_init,
+            schedule=estimator.schedule or "constant",
+            weight_decay=estimator.weight_decay,
+        )
+    if chosen.name in ELSEWHERE:
+        instead = "solver='lbfgs'" if chosen.name == "lbfgs" else "mlp_jax.fit"
+        raise InputError(
+            f"The optimizer {chosen.name} does not train an estimator: {instead} does."
+        )
+    return chosen
+
+
+def is_elementwise(estimator: Any, optimizer: Any) -> bool:
+    """Whether the optimizer treats a matrix and its transpose alike."""
+    if optimizer in (ADAM, SGD, NESTEROV):
+        return True
+    if not isinstance(estimator.optimizer, str | Optimizer | None):
+        return False
+    named = named_optimizer(estimator)
+    return named is not None and not named.knows_matrices
+
+
+def callbacks_of(estimator: Any) -> tuple[Callable[[EpochEnd], bool | None], ...]:
+    """Who is told of every epoch: the callbacks that were given."""
+    given = estimator.callbacks
+    if given is None:
+        return ()
+    return (given,) if callable(given) else tuple(given)
+
+
+def class_weights_of(estimator: Any, labels: Any, weights: Any) -> Any:
+    """The rows' weights times those of their classes."""
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    each = compute_sample_weight(estimator.class_weight, labels)
+    return each if weights is None else np.asarray(weights) * each
+
+
+def keep_parameters(estimator: Any, given: dict[str, Any]) -> None:
+    """A constructor's arguments as attributes, which is all that scikit-learn has one do."""
+    for name in estimator._get_param_names():
+        setattr(estimator, name, given[name])

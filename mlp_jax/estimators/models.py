@@ -1,0 +1,66 @@
+"""An estimator as a model of ours: to save, to export, to say how uncertain it is.
+
+Letters: N rows, I features, C outputs.
+"""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from mlp_jax.backprop import Ensemble, Loss
+from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
+from mlp_jax.errors import InputError
+from mlp_jax.estimators.specify import as_type
+from mlp_jax.model.laplace import check_kind
+from mlp_jax.model.laplace_fit import fit_curvature
+from mlp_jax.model.precision import known_precision
+from mlp_jax.model.saved import Model
+from mlp_jax.model.uncertain import with_laplace
+
+
+def as_model(estimator: Any) -> Model:
+    """The fitted estimator as a `Model`: its network, weights, inputs and target."""
+    specification = estimator._specification
+    names = tuple(map(str, getattr(estimator, "feature_names_in_", ())))
+    inputs = estimator._encoding or ArrayEncoding(specification.n_in, feature_names=names)
+    precision = estimator.precision or (
+        "float64" if estimator.coefs_[0].dtype == np.float64 else "float32"
+    )
+    dtype = known_precision(precision).params
+    params, state = (as_type(tree, dtype) for tree in (estimator._params(), estimator._layer_state))
+    loss = Loss(specification.loss.name, specification.loss.options)
+    return Model(specification.network, loss, params, state, inputs, _target(estimator), precision)
+
+
+def _target(estimator: Any) -> TargetEncoding:
+    if not is_classifier(estimator):
+        return TargetEncoding("regression")
+    labels = tuple(map(str, estimator.classes_))
+    if estimator._label_binarizer.y_type_.startswith("multilabel"):
+        return TargetEncoding("multilabel", names=labels)
+    return TargetEncoding("classification", classes=labels)
+
+
+def learn_laplace(estimator: Any, x: np.ndarray, y: np.ndarray, kind: str) -> Any:
+    """The Laplace approximation at the estimator's weights, from its encoded training rows."""
+    model = as_model(estimator)
+    if model.target.task == "classification":
+        y = y.argmax(axis=1) if y.shape[1] > 1 else y.ravel().astype(np.int64)
+    return fit_curvature(model, x, y, check_kind(kind), None)
+
+
+def uncertainty(estimator: Any, x: np.ndarray) -> np.ndarray:
+    """How uncertain each encoded row is: the members' disagreement, or by Laplace's approximation.
+
+    InputError where there is neither.
+    """
+    model = as_model(estimator)
+    if isinstance(model.network, Ensemble):
+        return model.disagreements(x)
+    if getattr(estimator, "laplace_", None) is None:
+        raise InputError(
+            "One network alone does not say how uncertain it is: train an ensemble=8, or call"
+            " fit_laplace with the training rows first."
+        )
+    return with_laplace(model, estimator.laplace_).uncertainties(x)

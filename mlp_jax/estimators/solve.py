@@ -1,0 +1,268 @@
+"""The stochastic solvers of an estimator: from its parameters to a course, and back."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.model_selection import train_test_split
+
+from mlp_jax.estimators.committee import train_committee
+from mlp_jax.estimators.extras import callbacks_of, is_elementwise, transformation
+from mlp_jax.estimators.progress import Progress, Rate
+from mlp_jax.estimators.rows import Feed, Rows
+from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD, adam_state, sgd_state
+from mlp_jax.estimators.specify import Specification, as_type
+from mlp_jax.estimators.stochastic import Course, Judge, Run, train
+from mlp_jax.model.precision import Precision
+from mlp_jax.proof.quick import platform
+from mlp_jax.training.calls import steps_a_call
+from mlp_jax.training.logs import TensorBoardLog
+from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.program import Program, TrainState
+
+Callbacks = tuple[Callable[[EpochEnd], bool | None], ...]
+
+
+def solve(
+    estimator: Any,
+    specification: Specification,
+    policy: Precision,
+    rows: Rows,
+    proof: "Future[None]",
+    incremental: bool,
+) -> None:
+    """Trains the estimator by its solver and leaves what scikit-learn's would have."""
+    if estimator.early_stopping and incremental:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    rows, judged = _split(estimator, rows)
+    batch_size = batch_size_of(estimator.batch_size, rows.n)
+    with _watching(estimator) as callbacks:
+        if estimator.ensemble > 1:
+            found = train_committee(estimator, specification, rows, judged, batch_size, callbacks)
+            _keep_committee(estimator, *found, rows)
+            return
+        how = (estimator, specification, policy, rows, judged, batch_size)
+        course, run = _course(*how, proof, incremental, callbacks)
+        _keep(estimator, train(course, run), rows.x.dtype)
+
+
+@contextmanager
+def _watching(estimator: Any) -> Iterator[Callbacks]:
+    """Who is told of every epoch, TensorBoard among them."""
+    callbacks = callbacks_of(estimator)
+    if estimator.tensorboard is None:
+        yield callbacks
+        return
+    with TensorBoardLog(estimator.tensorboard) as log:
+
+        def write(end: EpochEnd) -> None:
+            figures = {name: v for name, v in end.metrics.items() if name not in ("epoch", "step")}
+            log.scalars(end.epoch, figures)
+
+        yield (*callbacks, write)
+
+
+def _course(
+    estimator: Any,
+    specification: Specification,
+    policy: Precision,
+    rows: Rows,
+    judged: Rows | None,
+    batch_size: int,
+    proof: "Future[None]",
+    incremental: bool,
+    callbacks: Callbacks,
+) -> tuple[Course, Run]:
+    """The epochs to come, and where they start."""
+    steps = -(-rows.n // batch_size)
+    optimizer = transformation(estimator, steps * estimator.max_iter) or optimizer_of(estimator)
+    program = Program(
+        specification.network,
+        specification.loss,
+        optimizer,
+        batch_size,
+        policy.params,
+        policy.products,
+        estimator.ema,
+        doubt_updates=False,
+        guarded=False,
+        transposed=platform() == "cpu" and is_elementwise(estimator, optimizer),
+    )
+    run = _start(estimator, program, incremental)
+    feed = Feed(rows, policy.params, batch_size, steps_a_call(program, run.state.params, steps))
+    seed = np.uint32(0)
+    if specification.network.draws:
+        seed = np.uint32(estimator._random_state.randint(np.iinfo(np.int32).max))
+    judge = None if judged is None else _judge(estimator, judged, policy)
+    course = Course(
+        program,
+        feed,
+        estimator._random_state,
+        np.asarray(estimator.alpha, policy.params),
+        seed,
+        estimator.shuffle,
+        1 if incremental else estimator.max_iter,
+        estimator.tol,
+        estimator.n_iter_no_change,
+        bool(estimator.verbose),
+        proof,
+        judge,
+        estimator.early_stopping,
+        run.rate,
+        callbacks,
+        one_epoch=incremental,
+    )
+    return course, run
+
+
+def optimizer_of(estimator: Any) -> Any:
+    """The solver as an Optax transformation, the same object for equal ones."""
+    if estimator.solver == "adam":
+        return ADAM
+    return NESTEROV if estimator.nesterovs_momentum else SGD
+
+
+def batch_size_of(asked: Any, n: int) -> int:
+    """Rows in a batch of n rows, as scikit-learn understands `batch_size`; it warns if clipped."""
+    if asked == "auto":
+        return min(200, n)
+    if asked > n:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+            stacklevel=2,
+        )
+    return int(np.clip(asked, 1, n))
+
+
+def _split(estimator: Any, rows: Rows) -> tuple[Rows, Rows | None]:
+    """(rows to train on, rows to judge by), as scikit-learn splits them for early stopping.
+
+    Stratified by class, but not by several outputs. The first have targets as the loss takes them.
+    """
+    if estimator.validation_data is not None:
+        return rows._replace(y=estimator._encoded(rows.y)), estimator._validation_rows()
+    if not estimator.early_stopping:
+        return rows._replace(y=estimator._encoded(rows.y)), None
+    stratified = is_classifier(estimator) and estimator.n_outputs_ == 1
+    arrays = [rows.x, rows.y] + ([] if rows.weights is None else [rows.weights])
+    parts = train_test_split(
+        *arrays,
+        random_state=estimator._random_state,
+        test_size=estimator.validation_fraction,
+        stratify=rows.y if stratified else None,
+    )
+    if parts[1].shape[0] < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your"
+            " dataset."
+        )
+    weights = (None, None) if rows.weights is None else parts[4:]
+    train_rows = Rows(parts[0], estimator._encoded(parts[2]), weights[0])
+    return train_rows, Rows(parts[1], parts[3], weights[1])
+
+
+def _judge(estimator: Any, rows: Rows, policy: Precision) -> Judge:
+    """The rows on the device beside their score."""
+    encoded = rows._replace(y=estimator._encoded(rows.y), weights=None)
+    one_by_one = estimator.out_activation_ == "logistic"
+    score = estimator._scorer(rows.y, rows.weights)
+    return Judge(encoded.placed(policy.params), one_by_one, score)
+
+
+def _start(estimator: Any, program: Program, incremental: bool) -> Run:
+    """Where it begins: the estimator's weights and curves, a new optimizer or its own."""
+    params = as_type(estimator._params(), program.dtype)
+    if incremental and hasattr(estimator, "_optimizer"):
+        opt_state, rate, step = estimator._optimizer
+    else:
+        opt_state, rate = new_optimizer(estimator, params)
+        if program.optimizer not in (ADAM, SGD, NESTEROV):
+            opt_state, rate = jax.device_get(program.optimizer.init(params)), None
+        step = np.zeros((), np.int32)
+    opt_state = jax.tree.map(
+        lambda leaf: leaf.astype(program.dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf,
+        opt_state,
+    )
+    alive: Any = np.ones((), bool)
+    state = TrainState(
+        params,
+        opt_state,
+        as_type(estimator._layer_state, program.dtype),
+        () if program.average_decay is None else params,
+        step,
+        alive,
+    )
+    best_loss, best_score = estimator.best_loss_, estimator.best_validation_score_
+    progress = Progress(
+        np.inf if best_loss is None else best_loss,
+        -np.inf if best_score is None else best_score,
+        estimator._stale,
+    )
+    return Run(state, estimator._best, progress, rate, estimator.t_, 0, (), ())
+
+
+def new_optimizer(estimator: Any, params: Any) -> tuple[Any, Rate | None]:
+    """The state of the solver before its first step, and the rule of its learning rate."""
+    first = estimator.learning_rate_init
+    if estimator.solver == "adam":
+        numbers = (first, estimator.beta_1, estimator.beta_2, estimator.epsilon)
+        return adam_state(params, *numbers), None
+    rate = Rate(first, estimator.learning_rate, estimator.power_t, float(first))
+    return sgd_state(params, first, estimator.momentum), rate
+
+
+def _keep(estimator: Any, run: Run, dtype: Any) -> None:
+    """Leaves the run in the estimator's attributes, as NumPy arrays."""
+    state = jax.device_get(run.state)
+    estimator._optimizer = (state.opt_state, run.rate, state.step)
+    estimator._best = jax.device_get(run.best)
+    weights = state.params if estimator.ema is None else state.average
+    layer_state = state.layer_state
+    if estimator.early_stopping:
+        weights, layer_state = estimator._best
+    estimator._keep_params(weights, dtype)
+    estimator._layer_state = as_type(layer_state, dtype)
+    estimator._stale = run.progress.stale
+    estimator.n_iter_ = run.epochs
+    estimator.t_ = run.seen
+    estimator.loss_curve_.extend(run.losses)
+    if run.losses:
+        estimator.loss_ = run.losses[-1]
+    if estimator.early_stopping:
+        estimator.best_validation_score_ = run.progress.best_score
+    else:
+        estimator.best_loss_ = run.progress.best_loss
+    if estimator.validation_scores_ is not None:
+        estimator.validation_scores_.extend(run.scores)
+
+
+def _keep_committee(
+    estimator: Any,
+    specification: Specification,
+    params: Any,
+    layer_state: Any,
+    history: tuple[dict[str, float], ...],
+    rows: Rows,
+) -> None:
+    """Leaves the members of an ensemble in the estimator's attributes, one after the other."""
+    estimator._specification = specification
+    estimator._keep_params(params, rows.x.dtype)
+    estimator._layer_state = as_type(layer_state, rows.x.dtype)
+    losses = [record["train_loss"] for record in history]
+    estimator.loss_curve_.extend(losses)
+    estimator.loss_ = losses[-1]
+    estimator.n_iter_ = len(history)
+    estimator.t_ = len(history) * rows.n
+    if not estimator.early_stopping:
+        estimator.best_loss_ = min(losses)
+    if estimator.validation_scores_ is not None:
+        scores = [next(v for k, v in record.items() if k.startswith("validation_")
+                       and k != "validation_loss") for record in history]  # fmt: skip
+        estimator.validation_scores_.extend(scores)
+        if estimator.early_stopping:
+            estimator.best_validation_score_ = max(scores)

@@ -1,0 +1,163 @@
+"""Many fits of scikit-learn's rules in one compiled program: a whole training is one call.
+
+K members differ in numbers alone (rate, penalty, …) and see the same batches, so the first layer of
+all of them is one product with the batch. The rule by which scikit-learn ends a training, a loss
+that has not fallen by `tol` for so many epochs, is kept for each member on the device.
+
+N rows, S batches an epoch, B rows a batch, T epochs at most, P parameters.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from mlp_jax.backprop import Layer
+from mlp_jax.backprop.gradient import forward_backward
+from mlp_jax.estimators.epoch import with_penalty
+from mlp_jax.estimators.losses import ScikitLoss
+from mlp_jax.estimators.progress import SMALLEST_RATE
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The static half: what the members have in common; equal rules compile once.
+
+    optimizer: of `solvers`, its numbers in its state.  schedule: of the rate, by scikit-learn's
+    name.  max_iter: T.
+    """
+
+    network: Layer
+    loss: ScikitLoss
+    optimizer: optax.GradientTransformationExtraArgs
+    schedule: str
+    max_iter: int
+
+
+class Numbers(NamedTuple):
+    """What a member has of its own beside the optimizer's state, by scikit-learn's names."""
+
+    learning_rate_init: Any
+    alpha: Any
+    power_t: Any
+    tol: Any
+    n_iter_no_change: Any
+
+
+class Member(NamedTuple):
+    """A training under way.
+
+    curve (T,): the losses of the epochs so far.  best: the lowest of them.  stale: epochs without a
+    fall by `tol`.  done: it has ended.
+    """
+
+    params: Any
+    opt_state: Any
+    epochs: Int[Array, ""]
+    curve: Float[Array, " T"]
+    best: Float[Array, ""]
+    stale: Int[Array, ""]
+    done: Bool[Array, ""]
+
+
+class Rows(NamedTuple):
+    """The rows and the order in which all epochs see them.
+
+    places (T, S, B): the rows of each batch.  weights (S, B): 1, and 0 for a place of padding.
+    row_weights (N,): of the rows, or None.
+    """
+
+    x: Float[Array, "N I"]
+    y: Array
+    places: Int[Array, "T S B"]
+    weights: Float[Array, "S B"]
+    row_weights: Float[Array, " N"] | None
+
+
+def first_member(rule: Rule, params: Any, opt_state: Any, own: Numbers) -> Member:
+    """One member before its first step."""
+    dtype = own.alpha.dtype
+    none = jnp.zeros((), jnp.int32)
+    curve, best = jnp.full((rule.max_iter,), jnp.nan, dtype), jnp.full((), jnp.inf, dtype)
+    return Member(params, opt_state, none, curve, best, none, jnp.zeros((), bool))
+
+
+def gradient(
+    rule: Rule, params: Any, alpha: Array, x: Array, y: Array, weights: Float[Array, " B"]
+) -> tuple[Array, Any]:
+    """(loss, gradient) of a batch, with scikit-learn's penalty."""
+    total = jnp.sum(weights)
+    state = tuple(() for _ in rule.network.children)
+    value, _, grads, _ = forward_backward(
+        rule.network, rule.loss, True, params, state, x, y, weights / total, None, None,
+        per_example=False,
+    )  # fmt: skip
+    return with_penalty(value, grads, params, alpha / total)
+
+
+def end_epoch(rule: Rule, member: Member, own: Numbers, loss: Array, n: Array) -> Member:
+    """The member after an epoch with this mean loss: its curve, its rate, whether it goes on."""
+    stale = jnp.where(loss > member.best - own.tol, member.stale + 1, 0)
+    epochs, rate = member.epochs + 1, member.opt_state.rate
+    if rule.schedule == "invscaling":
+        seen = (epochs * n + 1).astype(rate.dtype)
+        rate = own.learning_rate_init / seen**own.power_t
+    done = waited = stale > own.n_iter_no_change
+    if rule.schedule == "adaptive":
+        done = waited & (rate <= SMALLEST_RATE)
+        rate = jnp.where(waited & ~done, rate / 5, rate)
+        stale = jnp.where(waited & ~done, 0, stale)
+    return member._replace(
+        opt_state=member.opt_state._replace(rate=rate),
+        curve=member.curve.at[member.epochs].set(loss),
+        epochs=epochs,
+        best=jnp.minimum(loss, member.best),
+        stale=stale,
+        done=done | ~jnp.isfinite(loss),
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def train(rule: Rule, params: Any, opt_states: Any, own: Numbers, rows: Rows) -> Member:
+    """K members (all but the rows lead with K) from their first epoch until each has ended."""
+    counts = jnp.sum(rows.weights, axis=1)
+    n = jnp.sum(counts).astype(jnp.int32)
+    members = jax.vmap(partial(first_member, rule))(params, opt_states, own)
+
+    def batch(members: Member, at: tuple[Array, Array, Array]) -> tuple[Member, Array]:
+        places, weights, count = at
+        x, y = rows.x.at[places].get(mode="clip"), rows.y.at[places].get(mode="clip")
+        if rows.row_weights is not None:
+            weights = weights * rows.row_weights.at[places].get(mode="clip")
+
+        def one(member: Member, own: Numbers) -> tuple[Member, Array]:
+            loss, grads = gradient(rule, member.params, own.alpha, x, y, weights)
+            updates, opt_state = rule.optimizer.update(grads, member.opt_state, member.params)
+            params = optax.apply_updates(member.params, updates)
+            return member._replace(params=params, opt_state=opt_state), loss * count
+
+        return jax.vmap(one)(members, own)
+
+    def epoch(carry: tuple[Array, Member]) -> tuple[Array, Member]:
+        t, members = carry
+        places = jax.lax.dynamic_index_in_dim(rows.places, t, keepdims=False)
+        new, losses = jax.lax.scan(batch, members, (places, rows.weights, counts))
+        mean = jnp.sum(losses, axis=0) / n.astype(losses.dtype)
+        new = jax.vmap(lambda member, own, loss: end_epoch(rule, member, own, loss, n))(
+            new, own, mean
+        )
+
+        def kept(old: Array, new: Array) -> Array:
+            return jnp.where(members.done.reshape(-1, *[1] * (new.ndim - 1)), old, new)
+
+        return t + 1, jax.tree.map(kept, members, new)
+
+    def goes_on(carry: tuple[Array, Member]) -> Array:
+        t, members = carry
+        return (t < rule.max_iter) & ~jnp.all(members.done)
+
+    return jax.lax.while_loop(goes_on, epoch, (jnp.zeros((), jnp.int32), members))[1]
