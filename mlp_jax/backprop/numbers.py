@@ -269,7 +269,7 @@ class PiecewiseLinear(Layer):
             raise InputError(f"Bins of {len(self.edges)} features cannot take {n_in} inputs.")
         return n_in * self.n_bins
 
-    def _table(self, dtype: Any) -> tuple[Array, ...]:
+    def table(self, dtype: Any) -> tuple[Array, ...]:
         """(start, 1/width, lowest, highest) of each bin, (1, G, T) each; 1/width 0 for none."""
         G, T = len(self.edges), self.n_bins
         start, rate = np.zeros((G, T)), np.zeros((G, T))
@@ -291,7 +291,7 @@ class PiecewiseLinear(Layer):
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Array, Any, Bool[Array, "N G T"]]:
         """e = clip((x − start)/width); which of them lie within their bin is the residual."""
-        start, rate, low, high = self._table(a.dtype)
+        start, rate, low, high = self.table(a.dtype)
         progress = (a[:, :, None] - start) * rate
         inside = (progress > low) & (progress < high)
         return jnp.clip(progress, low, high).reshape(a.shape[0], -1), state, inside
@@ -305,6 +305,6 @@ class PiecewiseLinear(Layer):
         need_grad_a: bool,
     ) -> tuple[Array, dict[str, Any]]:
         """∇x = Σ_t ∇e_t/width_t over the bins that x lies within."""
-        _, rate, _, _ = self._table(grad_a_next.dtype)
+        _, rate, _, _ = self.table(grad_a_next.dtype)
         grad_e = grad_a_next.reshape(residual.shape)
         return jnp.sum(jnp.where(residual, grad_e * rate, jnp.zeros_like(grad_e)), axis=2), {}

@@ -155,6 +155,7 @@ def _of_preset(config: TrainConfig) -> Parts:
         n_out=n_targets(data),
         task=data.target.task,
         x=data.train.x,
+        y=data.train.y,
     )
     data = replace(data, target=fitting_target(found.loss, data.target))
     if not isinstance(found.network, Sequential):

@@ -10,6 +10,7 @@ from mlp_jax.training.setup import build
 ROWS = "number,word,label\n" + "".join(
     f"{k * 37 % 11},{'abc'[k % 3]},{'yes' if k % 3 else 'no'}\n" for k in range(90)
 )
+Y = np.arange(40, dtype=np.int32) % 4
 X = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
 
 
@@ -24,12 +25,12 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(UnknownNameError, match="images, tabular"):
         column_options("tables")
     with pytest.raises(UnknownNameError, match="images, tabular"):
-        preset("tables", inputs=None, n_in=3, n_out=2, task="classification", x=X)
+        preset("tables", inputs=None, n_in=3, n_out=2, task="classification", x=X, y=Y)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_takes_the_rows_and_gives_an_output_for_each_class(name):
-    found = preset(name, inputs=None, n_in=3, n_out=4, task="classification", x=X)
+    found = preset(name, inputs=None, n_in=3, n_out=4, task="classification", x=X, y=Y)
     assert found.network.width_out(3) == 4
 
 

@@ -39,12 +39,14 @@ def preset(
     n_out: int,
     task: Task,
     x: Shaped[np.ndarray, "N I"],
+    y: Shaped[np.ndarray, "N ..."],
 ) -> Preset:
-    """The preset of that name for training rows x (N, n_in), as the encoding gives them.
+    """The preset of that name for training rows x (N, n_in) with targets y, as `fit` has them.
 
-    inputs: how rows became x; None where x is numbers alone. n_out: classes, or columns to predict.
+    inputs: how rows became x, or will in the step where x is arrays; None where x is numbers that
+    the network sees as they are. n_out: classes, or columns to predict.
     Raises InputError for a name that is none, and for a task that the preset is not made for.
     """
     if check_preset(name) == "images":
         return images(n_in, n_out, len(x), task)
-    return tabular(inputs, n_in, n_out, task, x)
+    return tabular(inputs, n_out, task, x, y)
