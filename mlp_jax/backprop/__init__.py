@@ -1,6 +1,9 @@
 """The mathematics: pure functions over arrays, layers as specifications, the tape as records."""
 
 from mlp_jax.backprop.activations import ACTIVATIONS
+from mlp_jax.backprop.beside import Beside
+from mlp_jax.backprop.block_records import BlockProduct, SharedProduct
+from mlp_jax.backprop.blocks import BlockDense
 from mlp_jax.backprop.columns import Categories
 from mlp_jax.backprop.curvature import (
     gauss_newton_diagonal,
@@ -22,6 +25,7 @@ from mlp_jax.backprop.hessians import hessian_root
 from mlp_jax.backprop.initializers import INITIALIZERS
 from mlp_jax.backprop.kronecker import KroneckerFactors, kronecker_factors
 from mlp_jax.backprop.losses import LOSSES, Loss, get_loss
+from mlp_jax.backprop.members import MeanOfMembers, Members, SharedDense
 from mlp_jax.backprop.moments import (
     GradientNoise,
     NoiseAverage,
@@ -33,6 +37,14 @@ from mlp_jax.backprop.moments import (
 )
 from mlp_jax.backprop.network import NORMS, Residual, Sequential, mlp
 from mlp_jax.backprop.normalization import BatchNorm, LayerNorm, RMSNorm
+from mlp_jax.backprop.numbers import (
+    Cosines,
+    FeatureScale,
+    NTKScale,
+    Periodic,
+    PiecewiseLinear,
+)
+from mlp_jax.backprop.parametric import ParametricActivation
 from mlp_jax.backprop.records import LookUp, OuterProduct, PerExample, Tape, contract
 from mlp_jax.backprop.regularizers import Dropout
 from mlp_jax.backprop.sampling import drawn_gradient
@@ -54,23 +66,36 @@ __all__ = [
     "NORMS",
     "Activation",
     "BatchNorm",
+    "Beside",
+    "BlockDense",
+    "BlockProduct",
     "Categories",
     "Clipped",
+    "Cosines",
     "Dense",
     "Dropout",
     "Ensemble",
+    "FeatureScale",
     "GradientNoise",
     "KroneckerFactors",
     "Layer",
     "LayerNorm",
     "LookUp",
     "Loss",
+    "MeanOfMembers",
+    "Members",
+    "NTKScale",
     "NoiseAverage",
     "OuterProduct",
+    "ParametricActivation",
     "PerExample",
+    "Periodic",
+    "PiecewiseLinear",
     "RMSNorm",
     "Residual",
     "Sequential",
+    "SharedDense",
+    "SharedProduct",
     "Tape",
     "apply",
     "clip_per_example",

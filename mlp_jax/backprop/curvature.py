@@ -20,10 +20,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from mlp_jax.backprop.block_records import SharedProduct
+from mlp_jax.backprop.curvature_tape import check_one_prediction
 from mlp_jax.backprop.gradient import Given, checked_arguments, forward_backward
 from mlp_jax.backprop.hessians import check_convex, hessian_root
 from mlp_jax.backprop.losses import Loss
-from mlp_jax.backprop.records import PerExample, Record, contract, is_record, wide
+from mlp_jax.backprop.member_loss import loss_in
+from mlp_jax.backprop.records import PerExample, Record, contract, is_record
+from mlp_jax.backprop.row_products import wide
 from mlp_jax.backprop.sampling import check_distribution, drawn_gradient
 from mlp_jax.backprop.specification import Layer
 from mlp_jax.backprop.statistics import by_parameter
@@ -107,7 +111,8 @@ def _gauss_newton_product(
         return output.astype(c.dtype), residual
 
     output, along, residual = jax.jvp(forward, (params,), (vector,), has_aux=True)
-    _, bent = jax.jvp(lambda s: loss.gradient(s, y), (output,), (along,))
+    minimized = loss_in(network, loss, train)
+    _, bent = jax.jvp(lambda s: minimized.gradient(s, y), (output,), (along,))
     _, records = network.backward(params, residual, c[:, None] * bent, need_grad_a=False)
     return contract(records, None)
 
@@ -176,6 +181,7 @@ def _check_apart(network: Layer, train: bool) -> None:
             "Batch norm in training mode mixes the examples, so the Gauss-Newton matrix is no sum"
             " over them: take train=False, or a network without batch norm."
         )
+    check_one_prediction(network, train)
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3))
@@ -214,17 +220,27 @@ def summed_second_moment(
     def records_of(seed: Float[Array, "N C"]) -> Any:
         return network.backward(params, residual, seed, need_grad_a=False)[1]
 
+    def squares_of(records: Any) -> Any:
+        return by_parameter(records, lambda record: _squares(record, c))
+
     def add(squares: Any, seed: Float[Array, "N C"]) -> tuple[Any, None]:
-        more = by_parameter(records_of(seed), _squared_delta)
-        return jax.tree.map(jnp.add, squares, more), None
+        return jax.tree.map(jnp.add, squares, squares_of(records_of(seed))), None
 
     first = records_of(seeds[0])
-    squares, _ = lax.scan(add, by_parameter(first, _squared_delta), seeds[1:])
-    standing = jax.tree.map(_with_delta, first, squares, is_leaf=is_record)
-    return by_parameter(standing, lambda record: record.second_moment(c))
+    squares, _ = lax.scan(add, squares_of(first), seeds[1:])
+
+    def moment(record: Record, total: Array) -> Array:
+        if isinstance(record, SharedProduct):
+            return total
+        return _with_delta(record, total).second_moment(c)
+
+    return jax.tree.map(moment, first, squares, is_leaf=is_record)
 
 
-def _squared_delta(record: Record) -> Array:
+def _squares(record: Record, c: Float[Array, " N"]) -> Array:
+    """δ², in which the second moment is linear; itself where an example's rows are summed first."""
+    if isinstance(record, SharedProduct):
+        return record.second_moment(c)
     return wide(record.g if isinstance(record, PerExample) else record.delta) ** 2
 
 

@@ -39,7 +39,17 @@ def check_curvature(network: Layer, loss: Loss, train: bool) -> None:
             "Curvature is that of each example by itself, and batch norm in training mode mixes"
             " the examples. Take a network without batch norm, or train=False."
         )
+    check_one_prediction(network, train)
     check_distribution(loss)
+
+
+def check_one_prediction(network: Layer, train: bool) -> None:
+    """InputError where an example has several outputs in training, each with a curvature."""
+    if train and network.n_predictions > 1:
+        raise InputError(
+            "Curvature is that of one output an example, and the members of a BatchEnsemble have"
+            " one each in training mode. Take train=False, where they predict with their mean."
+        )
 
 
 def tape_of_drawn(network: Layer, loss: Loss, params: Any, passed: Passed, draw: Array) -> Tape:

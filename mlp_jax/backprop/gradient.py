@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.layer import accumulator, weighted_sum
 from mlp_jax.backprop.losses import Loss, check_targets
+from mlp_jax.backprop.member_loss import MemberLoss, loss_in
 from mlp_jax.backprop.records import Tape, contract
 from mlp_jax.backprop.specification import Layer
 from mlp_jax.errors import InputError
@@ -67,15 +68,16 @@ def forward_backward(
     """
     passed = Passed(*network.forward(params, state, x, train=train, key=key, mask=mask))
     coupled = train and network.couples_examples
+    minimized = loss_in(network, loss, train)
     value, grads, tape = backward_from(
-        network, loss, params, passed, y, c, c_comes_first=not per_example or coupled
+        network, minimized, params, passed, y, c, c_comes_first=not per_example or coupled
     )
     return value, passed.state, grads, tape
 
 
 def backward_from(
     network: Layer,
-    loss: Loss,
+    loss: Loss | MemberLoss,
     params: Any,
     passed: Passed,
     y: Array,

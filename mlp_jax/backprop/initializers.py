@@ -1,7 +1,8 @@
 """Initial weights, by name, from `jax.nn.initializers`.
 
 He 2015 for functions that pass half the line, Glorot 2010 for saturating ones and the output,
-LeCun 1998 for selu (Klambauer 2017), orthogonal after Saxe 2014 (gain √2).
+LeCun 1998 for selu (Klambauer 2017), orthogonal after Saxe 2014 (gain √2), N(0, 1) for the NTK
+parametrization (Jacot 2018), whose factor 1/√I is a layer of its own.
 """
 
 import math
@@ -20,6 +21,7 @@ INITIALIZERS: dict[str, Any] = {
     "glorot_uniform": jax.nn.initializers.glorot_uniform(),
     "lecun_normal": jax.nn.initializers.lecun_normal(),
     "lecun_uniform": jax.nn.initializers.lecun_uniform(),
+    "standard_normal": jax.nn.initializers.normal(1.0),
     "orthogonal": jax.nn.initializers.orthogonal(scale=math.sqrt(2)),
 }
 

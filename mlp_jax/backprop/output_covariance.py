@@ -11,10 +11,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from mlp_jax.backprop.block_records import BlockProduct, SharedProduct
 from mlp_jax.backprop.columns import look_up
-from mlp_jax.backprop.records import LookUp, OuterProduct, PerExample, Record, is_record, wide
+from mlp_jax.backprop.records import LookUp, OuterProduct, PerExample, Record, is_record
+from mlp_jax.backprop.row_products import wide
 from mlp_jax.backprop.specification import Layer
 from mlp_jax.backprop.statistics import by_parameter, summed
+from mlp_jax.errors import InputError
 
 
 def output_covariance(
@@ -44,6 +47,13 @@ def output_covariance(
 
 
 def _delta(record: Record) -> Array:
+    if isinstance(record, SharedProduct):
+        raise InputError(
+            "The covariance of the output needs one outer product an example, and the members of a"
+            " BatchEnsemble put a sum of them into a shared weight."
+        )
+    if isinstance(record, BlockProduct):
+        return wide(record.delta).reshape(record.delta.shape[0], -1)
     return wide(record.g if isinstance(record, PerExample) else record.delta)
 
 
@@ -51,9 +61,13 @@ def _spread(record: Record, variance: Array) -> Array:
     """What the inputs of an example make of the variances: ((A∘A) V) (N, J), or v of its row."""
     if isinstance(record, OuterProduct):
         return jnp.matmul(wide(record.a) ** 2, wide(variance), precision=lax.Precision.HIGHEST)
+    if isinstance(record, BlockProduct):
+        a, v = wide(record.a) ** 2, wide(variance)
+        blocks = jnp.einsum("ngi,gij->ngj", a, v, precision=lax.Precision.HIGHEST)
+        return blocks.reshape(a.shape[0], -1)
     if isinstance(record, LookUp):
         return look_up(wide(variance), record.index)
-    return jnp.broadcast_to(wide(variance[None]), record.g.shape)
+    return jnp.broadcast_to(wide(variance[None]), _delta(record).shape)
 
 
 def _covariance(spread: Float[Array, "N J"], delta: Float[Array, "C N J"]) -> Float[Array, "N C C"]:

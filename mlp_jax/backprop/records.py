@@ -14,6 +14,8 @@ parameter with N examples' gradients gₙ (`statistics.py` puts the parameters t
     ⟨gₙ, gₘ⟩       AAᵀ ∘ ΔΔᵀ             GGᵀ          [kₙ = kₘ] ∘ ΔΔᵀ
     ⟨gₙ, v⟩        rows of AV ∘ Δ summed Gv           ⟨vₖ, δₙ⟩, vₖ row k of V
     ============== ===================== ============ ========================
+
+`block_records.py` has two more, for weights that an example meets several times, or in blocks.
 """
 
 from dataclasses import dataclass
@@ -22,35 +24,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from mlp_jax.backprop.block_records import BlockProduct, SharedProduct
 from mlp_jax.backprop.layer import accumulator, grad_bias, grad_weight, grad_weight_transposed
-
-
-def wide(values: Float[Array, "N J"]) -> Float[Array, "N J"]:
-    """The values in the type in which they are summed."""
-    return values.astype(accumulator(values))
-
-
-def row_sums(values: Float[Array, "N J"]) -> Float[Array, " N"]:
-    """The sum of every row.
-
-    It is a product with ones: on a CPU, XLA's own sum along a row adds one number at a time.
-    """
-    ones = jnp.ones(values.shape[1], values.dtype)
-    return jnp.matmul(values, ones, precision=lax.Precision.HIGHEST)
-
-
-def squared_lengths(rows: Float[Array, "N J"]) -> Float[Array, " N"]:
-    """‖rowₙ‖² of every row, in float32 or wider."""
-    return row_sums(wide(rows) ** 2)
-
-
-def products(rows: Float[Array, "N J"], others: Float[Array, "M J"]) -> Float[Array, "N M"]:
-    """⟨rowₙ, otherₘ⟩ of every pair, rows · othersᵀ."""
-    over_features = (((1,), (1,)), ((), ()))
-    return lax.dot_general(rows, others, over_features, preferred_element_type=accumulator(rows))
+from mlp_jax.backprop.row_products import products, row_sums, squared_lengths, wide
 
 
 class OuterProduct(NamedTuple):
@@ -172,12 +150,12 @@ class LookUp:
         return jax.ops.segment_sum(values, self.index, self.n_rows + 1)[1:]
 
 
-Record = OuterProduct | PerExample | LookUp
+Record = OuterProduct | PerExample | LookUp | SharedProduct | BlockProduct
 
 
 def is_record(node: Any) -> bool:
     """Whether a node of the tape is a record: the leaf test of every walk over a tape."""
-    return isinstance(node, (OuterProduct, PerExample, LookUp))
+    return isinstance(node, Record)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["records"], meta_fields=["weighted"])

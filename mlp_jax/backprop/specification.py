@@ -35,6 +35,14 @@ class Layer:
         return any(child.draws for child in self.children)
 
     @property
+    def n_predictions(self) -> int:
+        """How many predictions of an example it gives in training mode, side by side.
+
+        More than 1 where members are trained each by itself; in inference there is always one.
+        """
+        return max((child.n_predictions for child in self.children), default=1)
+
+    @property
     def children(self) -> tuple["Layer", ...]:
         """The layers that this one is composed of; none for a simple layer."""
         return ()

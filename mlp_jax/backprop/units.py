@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.activations import get_activation
-from mlp_jax.backprop.records import squared_lengths
+from mlp_jax.backprop.row_products import squared_lengths
 
 FLAT = 0.01  # |f'| below which a unit lets less than a hundredth of the gradient through
 RECTIFIERS = ("relu", "relu6", "squared_relu")

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop import Activation, Dense, Layer
 from mlp_jax.backprop.layer import pre_activation
-from mlp_jax.backprop.records import wide
+from mlp_jax.backprop.row_products import wide
 from mlp_jax.backprop.units import active_units, mean_square_norm, saturated_share
 from mlp_jax.proof.observe import Path, Seen, walk
 

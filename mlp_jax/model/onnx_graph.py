@@ -13,15 +13,26 @@ import numpy as np
 from mlp_jax.backprop import (
     Activation,
     BatchNorm,
+    Beside,
+    BlockDense,
     Categories,
+    Cosines,
     Dense,
     Dropout,
     Ensemble,
+    FeatureScale,
     Layer,
     LayerNorm,
+    MeanOfMembers,
+    Members,
+    NTKScale,
+    ParametricActivation,
+    Periodic,
+    PiecewiseLinear,
     Residual,
     RMSNorm,
     Sequential,
+    SharedDense,
 )
 from mlp_jax.backprop.activations import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
 from mlp_jax.errors import InputError
@@ -175,6 +186,85 @@ def _categories(graph: Graph, layer: Categories, params: Any, state: Any, a: str
     return concatenated(graph, blocks)
 
 
+def _groups(graph: Graph, a: str, n: int) -> str:
+    """(N, n·I) as (N, n, I)."""
+    return graph.add("Reshape", a, graph.constant([0, n, -1], np.int64))
+
+
+def _flat(graph: Graph, a: str) -> str:
+    """(N, n, J) as (N, n·J)."""
+    return graph.add("Reshape", a, graph.constant([0, -1], np.int64))
+
+
+def _block_dense(graph: Graph, layer: BlockDense, params: Any, state: Any, a: str) -> str:
+    """A product for each block: (N, G, 1, I) times (G, I, J)."""
+    axis = graph.constant([2], np.int64)
+    rows = graph.add("Unsqueeze", _groups(graph, a, layer.n_blocks), axis)
+    z = graph.add("Squeeze", graph.add("MatMul", rows, graph.constant(params["W"])), axis)
+    z = graph.add("Add", _flat(graph, z), graph.constant(params["b"]))
+    return _activate(graph, layer.activation, z)
+
+
+def _shared_dense(graph: Graph, layer: SharedDense, params: Any, state: Any, a: str) -> str:
+    rows = _groups(graph, graph.add("Mul", a, graph.constant(params["r"])), layer.members)
+    u = _flat(graph, graph.add("MatMul", rows, graph.constant(params["W"])))
+    z = graph.add(
+        "Add", graph.add("Mul", u, graph.constant(params["s"])), graph.constant(params["b"])
+    )
+    return _activate(graph, layer.activation, z)
+
+
+def _phases(graph: Graph, a: str, rates: Any, n: int) -> str:
+    """2π c x of each feature (N, G, n)."""
+    rates = 2 * math.pi * np.asarray(rates, np.float64).reshape(1, -1, n)
+    x = graph.add("Unsqueeze", a, graph.constant([2], np.int64))
+    return graph.add("Mul", x, graph.constant(rates))
+
+
+def _periodic(graph: Graph, layer: Periodic, params: Any, state: Any, a: str) -> str:
+    phase = _phases(graph, a, params["c"], layer.frequencies)
+    waves = graph.add("Concat", graph.add("Cos", phase), graph.add("Sin", phase), axis=2)
+    return _flat(graph, waves)
+
+
+def _cosines(graph: Graph, layer: Cosines, params: Any, state: Any, a: str) -> str:
+    phase = _flat(graph, _phases(graph, a, params["w"], layer.frequencies))
+    return graph.add("Cos", graph.add("Add", phase, graph.constant(params["phase"])))
+
+
+def _piecewise_linear(graph: Graph, layer: PiecewiseLinear, params: Any, state: Any, a: str) -> str:
+    start, rate, low, high = (np.asarray(table) for table in layer.table(np.float32))
+    x = graph.add("Unsqueeze", a, graph.constant([2], np.int64))
+    progress = graph.add("Mul", graph.add("Sub", x, graph.constant(start)), graph.constant(rate))
+    raised = graph.add("Max", progress, graph.constant(low))
+    return _flat(graph, graph.add("Min", raised, graph.constant(high)))
+
+
+def _parametric(graph: Graph, layer: ParametricActivation, params: Any, state: Any, a: str) -> str:
+    away = graph.add("Sub", _activate(graph, layer.name, a), a)
+    return graph.add("Add", a, graph.add("Mul", away, graph.constant(params["alpha"])))
+
+
+def _ntk(graph: Graph, layer: NTKScale, params: Any, state: Any, a: str) -> str:
+    width = graph.add("Slice", graph.add("Shape", a), *_ends(graph, 1, 2))
+    return graph.add("Div", a, graph.add("Sqrt", graph.cast(width, np.float32)))
+
+
+def _ends(graph: Graph, start: int, end: int) -> tuple[str, str]:
+    return graph.constant([start], np.int64), graph.constant([end], np.int64)
+
+
+def _beside(graph: Graph, layer: Beside, params: Any, state: Any, a: str) -> str:
+    axis = graph.constant([1], np.int64)
+    first = graph.add("Slice", a, *_ends(graph, 0, layer.n_first), axis)
+    rest = graph.add("Slice", a, *_ends(graph, layer.passed_from, 2**31), axis)
+    return concatenated(graph, [add_layer(graph, layer.body, params[0], state[0], first), rest])
+
+
+def _mean_of_members(graph: Graph, layer: MeanOfMembers, params: Any, state: Any, a: str) -> str:
+    return _mean_output(graph, layer.link, _groups(graph, a, layer.members), layer.members)
+
+
 def _sequential(graph: Graph, layer: Sequential, params: Any, state: Any, a: str) -> str:
     for child, own, kept in zip(layer.layers, params, state, strict=True):
         a = add_layer(graph, child, own, kept, a)
@@ -196,17 +286,21 @@ def _ensemble(graph: Graph, layer: Ensemble, params: Any, state: Any, a: str) ->
         graph.add("Unsqueeze", add_layer(graph, child, own, kept, a), axis)
         for child, own, kept in zip(layer.members, params, state, strict=True)
     ]
-    s = graph.add("Concat", *stacked, axis=1)
-    if layer.link == "identity":
+    return _mean_output(graph, layer.link, graph.add("Concat", *stacked, axis=1), len(stacked))
+
+
+def _mean_output(graph: Graph, link: str, s: str, members: int) -> str:
+    """The output that predicts the mean of the members' s (N, K, C), by logarithms."""
+    if link == "identity":
         return graph.add("ReduceMean", s, axes=[1], keepdims=0)
 
     def log_mean_exp(t: str) -> str:
         total = graph.add("ReduceLogSumExp", t, axes=[1], keepdims=0)
-        return graph.add("Sub", total, graph.constant(math.log(len(layer.members))))
+        return graph.add("Sub", total, graph.constant(math.log(members)))
 
-    if layer.link == "exp":
+    if link == "exp":
         return log_mean_exp(s)
-    if layer.link == "softmax":
+    if link == "softmax":
         return log_mean_exp(graph.add("LogSoftmax", s, axis=2))
     on, off = _log_sigmoid(graph, s), _log_sigmoid(graph, graph.add("Neg", s))
     return graph.add("Sub", log_mean_exp(on), log_mean_exp(off))
@@ -215,7 +309,22 @@ def _ensemble(graph: Graph, layer: Ensemble, params: Any, state: Any, a: str) ->
 _LAYERS: dict[type[Layer], Callable[[Graph, Any, Any, Any, str], str]] = {
     Activation: lambda graph, layer, params, state, a: _activate(graph, layer.name, a),
     BatchNorm: _batch_norm,
+    Beside: _beside,
+    BlockDense: _block_dense,
     Categories: _categories,
+    Cosines: _cosines,
+    FeatureScale: lambda graph, layer, params, state, a: graph.add(
+        "Mul", a, graph.constant(params["s"])
+    ),
+    MeanOfMembers: _mean_of_members,
+    Members: lambda graph, layer, params, state, a: graph.add(
+        "Tile", a, graph.constant([1, layer.members], np.int64)
+    ),
+    NTKScale: _ntk,
+    ParametricActivation: _parametric,
+    Periodic: _periodic,
+    PiecewiseLinear: _piecewise_linear,
+    SharedDense: _shared_dense,
     Dense: _dense,
     Dropout: lambda graph, layer, params, state, a: a,
     Ensemble: _ensemble,

@@ -23,16 +23,27 @@ import numpy as np
 from mlp_jax.backprop import (
     Activation,
     BatchNorm,
+    Beside,
+    BlockDense,
     Categories,
+    Cosines,
     Dense,
     Dropout,
     Ensemble,
+    FeatureScale,
     Layer,
     LayerNorm,
     Loss,
+    MeanOfMembers,
+    Members,
+    NTKScale,
+    ParametricActivation,
+    Periodic,
+    PiecewiseLinear,
     Residual,
     RMSNorm,
     Sequential,
+    SharedDense,
 )
 from mlp_jax.codec import decode, encode, read_json, registry
 from mlp_jax.data.encoding import (
@@ -49,8 +60,9 @@ from mlp_jax.files import as_run_folder_error, write_bytes_atomic, write_json_at
 FORMAT, VERSION = "mlp-jax model", 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 LAYERS = (
-    Activation, BatchNorm, Categories, Dense, Dropout, Ensemble, LayerNorm, RMSNorm, Residual,
-    Sequential,
+    Activation, BatchNorm, Beside, BlockDense, Categories, Cosines, Dense, Dropout, Ensemble,
+    FeatureScale, LayerNorm, MeanOfMembers, Members, NTKScale, ParametricActivation, Periodic,
+    PiecewiseLinear, RMSNorm, Residual, Sequential, SharedDense,
 )  # fmt: skip
 CLASSES = registry(
     (*LAYERS, Loss, ArrayEncoding, TableEncoding, NumericColumn, CategoricalColumn, TargetEncoding)

@@ -22,6 +22,7 @@ from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, Loss, second_moment, squared_norms_by_parameter
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.backprop.member_loss import loss_in
 from mlp_jax.backprop.records import contract_transposed, transposed
 from mlp_jax.errors import InputError
 from mlp_jax.proof import compare, oracles
@@ -78,6 +79,7 @@ def _witnesses(
     """The real pass under observation and JAX's witnesses, as one function to compile."""
     layers = list(walk(network))
     coupled = train and network.couples_examples
+    minimized = loss_in(network, loss, train)
 
     def run(
         params: Any,
@@ -97,7 +99,7 @@ def _witnesses(
 
         def each(candidate: Any) -> Array:
             output = network.forward(candidate, state, x, train=train, key=key, mask=mask)[0]
-            return loss.value(output.astype(c.dtype), y)
+            return minimized.value(output.astype(c.dtype), y)
 
         def objective(candidate: Any) -> Array:
             return c @ each(candidate)
@@ -120,7 +122,7 @@ def _witnesses(
             "statistics": statistics,
             "seen": {path: _arrays(log[path]) for path, _ in layers},
             "local": oracles.local_gradients(layers, log, None if coupled else c),
-            "loss": oracles.loss_gradient(loss, log[()], y, c, coupled),
+            "loss": oracles.loss_gradient(minimized, log[()], y, c, coupled),
             "whole": pull_back(c)[0],
             "slopes": slopes,
         }
@@ -212,6 +214,11 @@ def _uneven_weights(n: int, coupled: bool, rng: np.random.Generator) -> tuple[An
     return weights / weights.sum(), mask
 
 
+def _has_two_modes(network: Layer) -> bool:
+    """Whether inference is another function than training."""
+    return network.draws or network.has_state or network.n_predictions > 1
+
+
 @np.errstate(invalid="ignore", over="ignore")  # what is not finite fails its row: say it once
 def check_gradients(
     network: Layer,
@@ -241,7 +248,7 @@ def check_gradients(
     kept = _perturbed_state(_wide(network.without_state() if state is None else state), rng)
     c, mask = _uneven_weights(len(x), network.couples_examples, rng)
     directions = _unit_directions(moved, rng)
-    modes = [True, False] if network.draws or network.has_state else [True]
+    modes = [True, False] if _has_two_modes(network) else [True]
     rows: list[Row] = []
     for dtype in dtypes:
         full = dtype == "float64"

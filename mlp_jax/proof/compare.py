@@ -12,6 +12,8 @@ import jax
 import numpy as np
 
 from mlp_jax.backprop import Dense, Layer, LookUp, OuterProduct, Sequential
+from mlp_jax.backprop.beside import Beside
+from mlp_jax.backprop.block_records import BlockProduct, SharedProduct
 from mlp_jax.backprop.network import Residual
 from mlp_jax.backprop.normalization import Norm
 from mlp_jax.backprop.records import is_record
@@ -59,6 +61,10 @@ def contraction_size(record: Any, c: np.ndarray | None) -> float:
         terms = share[:, None] * np.abs(np.asarray(record.delta, np.float64))
         rows = np.asarray(record.index)[None, :] == np.arange(1, record.n_rows + 1)[:, None]
         return _norm(rows @ terms)
+    if isinstance(record, (SharedProduct, BlockProduct)):
+        a, delta = (np.abs(np.asarray(part, np.float64)) for part in record)
+        form = "n,nri,nrj->ij" if isinstance(record, SharedProduct) else "n,ngi,ngj->gij"
+        return _norm(np.einsum(form, share, a, delta))
     if isinstance(record, OuterProduct):
         a, delta = (np.abs(np.asarray(part, np.float64)) for part in record)
         return _norm(a.T @ (share[:, None] * delta))
@@ -113,6 +119,8 @@ def local_comparisons(
             yield from _links(path, layer, log)
         elif isinstance(layer, Residual):
             yield from _branches(path, layer, log)
+        elif isinstance(layer, Beside):
+            yield from _beside(path, layer, log)
         else:
             sizes, own = _sizes(layer, seen, c), at(grads, path)
             for equation, value in expected[path].items():
@@ -141,6 +149,21 @@ def _branches(path: Path, layer: Residual, log: dict[Path, Seen]) -> Iterator[Co
         given = log[(*path, index)].grad_a_next
         if given is not None:
             yield Comparison((*path, index), oracles.CHAIN, np.asarray(given), seen.grad_a_next)
+
+
+def _beside(path: Path, layer: Beside, log: dict[Path, Seen]) -> Iterator[Comparison]:
+    """The body is given its own columns of ∇a'; ∇a is what it gave, and the others as they came."""
+    seen, body = log[path], log[(*path, 0)]
+    arrived = np.asarray(seen.grad_a_next)
+    width = np.shape(body.a_next)[1]
+    expected = np.zeros(np.shape(seen.a), arrived.dtype)
+    expected[:, layer.passed_from :] = arrived[:, width:]
+    if body.grad_a is not None:
+        expected[:, : layer.n_first] += np.asarray(body.grad_a)
+    yield Comparison(path, oracles.INPUT, np.asarray(seen.grad_a), expected)
+    if body.grad_a_next is not None:
+        given = np.asarray(body.grad_a_next)
+        yield Comparison((*path, 0), oracles.CHAIN, given, arrived[:, :width])
 
 
 def whole_comparisons(

@@ -8,6 +8,7 @@ from mlp_jax.backprop import (
     ACTIVATIONS,
     Activation,
     BatchNorm,
+    Beside,
     Categories,
     Dense,
     Dropout,
@@ -19,6 +20,7 @@ from mlp_jax.backprop import (
     get_loss,
 )
 from mlp_jax.proof.check import check_gradients, layer_label
+from mlp_jax.proof.explain_tables import table_lines
 from mlp_jax.proof.observe import Path
 from mlp_jax.proof.oracles import (
     BIAS,
@@ -28,6 +30,7 @@ from mlp_jax.proof.oracles import (
     FORWARD,
     INPUT,
     LOOK_UP,
+    OUTPUT,
     SEED,
     parameter_equation,
 )
@@ -150,7 +153,12 @@ def block_of(layer: Layer, n_in: int, batch: int) -> Block:
             if kind is not RMSNorm:
                 equations.append(Equation(parameter_equation("shift"), f"∇β ({j}) = ∇y ({j})"))
             return Block(tuple(equations), row, f"x̂ (N×{j}) and 1/σ")
-    return Block((), 0, "what its forward says")
+    told = table_lines(layer, n_in)
+    if told is None:
+        return Block((), 0, "what its forward says")
+    lines, kept, what = told
+    equations = [Equation(name, text, (), cost) for name, text, cost in lines]
+    return Block(tuple(equations), batch * kept * _FLOAT, what)
 
 
 def placed_layers(network: Layer, n_in: int, path: Path = ()) -> list[tuple[Path, Layer, int]]:
@@ -158,6 +166,8 @@ def placed_layers(network: Layer, n_in: int, path: Path = ()) -> list[tuple[Path
     found: list[tuple[Path, Layer, int]] = []
     if not isinstance(network, Sequential):
         found.append((path, network, n_in))
+    if isinstance(network, Beside):
+        n_in = network.n_first
     for index, layer in enumerate(network.children):
         found += placed_layers(layer, n_in, (*path, index))
         if isinstance(network, Sequential):
@@ -190,6 +200,7 @@ def _table(label: str, title: str, block: Block, report: Report, batch: int) -> 
 _HEADINGS = {
     FORWARD: "forward",
     LOOK_UP: "forward",
+    OUTPUT: "forward",
     EQUATION_1: "eq. 1",
     EQUATION_2: "eq. 2",
     EQUATION_3: "eq. 3",

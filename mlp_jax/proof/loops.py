@@ -23,10 +23,12 @@ from mlp_jax.proof.oracles import (
     INPUT,
     LOOK_UP,
     NORM,
+    OUTPUT,
     SEED,
     parameter_equation,
 )
 from mlp_jax.proof.scalars import ACTIVATION_SCALARS, LOSS_SCALARS
+from mlp_jax.proof.table_loops import Entries, entries_of
 
 SAMPLES = 6
 
@@ -225,10 +227,46 @@ def _embedding_samples(
     return {parameter_equation(name): sampled}
 
 
-def loss_samples(loss: Loss, root: Seen, y: np.ndarray, seed: np.ndarray) -> Sampled:
-    """∂Eₙ/∂s_k of every output of the examples, seeded with c where the network couples them."""
+def table_samples(
+    entries: Entries, seen: Seen, grads: Any, c: np.ndarray, pick: Callable[..., Sampled]
+) -> dict[str, Sampled]:
+    """Forward, ∇a and the gradient of each parameter of a layer of tables."""
+    a, a_next = np.asarray(seen.a), np.asarray(seen.a_next)
+    height = float(np.max(np.abs(a_next)))
+    reach = float(np.max(np.abs(np.asarray(seen.grad_a_next))))
+    rows = {
+        OUTPUT: pick(a_next, entries.output, lambda *_: height, a_next.shape),
+        INPUT: pick(seen.grad_a, entries.grad_a, lambda *_: reach, a.shape),
+    }
+    for name, share in entries.of_parameter.items():
+
+        def entry(*index: int, share: Any = share) -> float:
+            return sum(float(c[n]) * share(n, *index) for n in range(len(c)))
+
+        def size(*index: int, share: Any = share) -> float:
+            return sum(abs(float(c[n]) * share(n, *index)) for n in range(len(c)))
+
+        shape = np.shape(grads[name])
+        rows[parameter_equation(name)] = pick(grads[name], entry, size, shape)
+    return rows
+
+
+def loss_samples(
+    loss: Loss, root: Seen, y: np.ndarray, seed: np.ndarray, members: int = 1
+) -> Sampled:
+    """∂Eₙ/∂s_k of every output of the examples, seeded with c where the network couples them.
+
+    members: how many predictions of each example stand side by side; each counts 1/members.
+    """
+    outputs = np.asarray(root.a_next, dtype=float)
+    apart = [_loss_slopes(loss, s, y, seed / members) for s in np.split(outputs, members, axis=1)]
+    ours = np.asarray(root.grad_a_next, dtype=float)
+    return Sampled(ours, np.concatenate(apart, axis=1), 0.0)
+
+
+def _loss_slopes(loss: Loss, s: np.ndarray, y: np.ndarray, seed: np.ndarray) -> np.ndarray:
+    """seedₙ ∂Eₙ/∂s_k of one prediction of each example."""
     _, slope = LOSS_SCALARS[loss.name]
-    s = np.asarray(root.a_next, dtype=float)
     labels = y.ndim == 1 and loss.function.targets == "classes" and s.shape[1] > 1
     expected = np.zeros_like(s)
     for n in range(len(s)):
@@ -236,7 +274,7 @@ def loss_samples(loss: Loss, root: Seen, y: np.ndarray, seed: np.ndarray) -> Sam
         for k in range(s.shape[1]):
             outputs = [float(v) for v in s[n]]
             expected[n, k] = seed[n] * slope(outputs, target, k, **dict(loss.options))
-    return Sampled(np.asarray(root.grad_a_next, dtype=float), expected, 0.0)
+    return expected
 
 
 def loop_comparisons(
@@ -254,12 +292,14 @@ def loop_comparisons(
     coupled: the tape carries c already, so the loss is seeded with c and equation 3 sums with 1.
     """
     rng = np.random.default_rng(0)
+    root = log[()]
+    members = next(layer for path, layer in layers if not path).n_predictions if root.train else 1
     ones = np.ones_like(c)
 
     def pick(ours: Any, entry: Any, absolute: Any, shape: Sequence[int]) -> Sampled:
         return _sampled(np.asarray(ours), entry, absolute, shape, rng, samples)
 
-    yield Comparison((), SEED, *loss_samples(loss, log[()], y, c if coupled else ones))
+    yield Comparison((), SEED, *loss_samples(loss, log[()], y, c if coupled else ones, members))
     for path, layer in reversed(layers):
         seen = log[path]
         if seen.grad_a_next is None:
@@ -273,5 +313,8 @@ def loop_comparisons(
             found = norm_samples(layer, seen, pick)
         elif isinstance(layer, Activation):
             found = activation_samples(layer, seen, pick)
+        elif (entries := entries_of(layer, seen)) is not None:
+            c_used = ones if coupled else c
+            found = table_samples(entries, seen, at(grads, path), c_used, pick)
         for equation, sampled in found.items():
             yield Comparison(path, equation, *sampled)

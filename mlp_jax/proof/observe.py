@@ -54,6 +54,11 @@ class Observed(Layer):
         return self.inner.couples_examples
 
     @property
+    def n_predictions(self) -> int:
+        """As the layer inside."""
+        return self.inner.n_predictions
+
+    @property
     def has_state(self) -> bool:
         """As the layer inside."""
         return self.inner.has_state
@@ -62,6 +67,10 @@ class Observed(Layer):
     def draws(self) -> bool:
         """As the layer inside."""
         return self.inner.draws
+
+    def width_out(self, n_in: int) -> int:
+        """As the layer inside."""
+        return self.inner.width_out(n_in)
 
     def forward(
         self,

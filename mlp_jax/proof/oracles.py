@@ -13,12 +13,14 @@ from jaxtyping import Array, Float
 
 from mlp_jax.backprop import ACTIVATIONS, Activation, Dense, Layer, Loss
 from mlp_jax.backprop.layer import pre_activation
+from mlp_jax.backprop.member_loss import MemberLoss
 from mlp_jax.proof.observe import Path, Seen
 
 FORWARD = "z = Wᵀa + b, a' = f(z)"
 ACTIVATE = "a' = f(z)"
 LOOK_UP = "a' = (a, Eᵀ1ₖ)"
 NORM = "y = γ ⊙ x̂ + β"
+OUTPUT = "a'"
 EQUATION_1 = "∇z = ∇a' ⊙ f'(z)"
 EQUATION_2 = "∇a = W ∇z"
 EQUATION_3 = "∇W = a ∇zᵀ"
@@ -101,7 +103,7 @@ def local_gradients(
 
 
 def loss_gradient(
-    loss: Loss, root: Seen, y: Array, c: Float[Array, " N"], coupled: bool
+    loss: Loss | MemberLoss, root: Seen, y: Array, c: Float[Array, " N"], coupled: bool
 ) -> tuple[Array, Array]:
     """Eₙ (N,), and by `jax.vjp` the gradient that must enter the network's output."""
     output = root.a_next.astype(c.dtype)

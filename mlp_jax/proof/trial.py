@@ -1,12 +1,14 @@
 """A proof without data: a network from its options, and examples drawn for its loss."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
 
-from mlp_jax.backprop import Categories, Layer, Loss, Sequential, get_loss, mlp
+from mlp_jax.backprop import Categories, FeatureScale, Layer, Loss, Sequential, get_loss, mlp
+from mlp_jax.backprop.tables import binned, plr, realmlp, tabm
 from mlp_jax.data.tables.options import ColumnOptions, embedding_width
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.proof.check import check_gradients
@@ -19,6 +21,33 @@ DTYPES = {
     "float64": ("float64",),
 }
 EXAMPLES = 8
+
+
+TABLES = ("plr", "realmlp", "tabm")
+EDGES = (-2.0, -1.0, 0.0, 1.0, 2.0)
+
+
+def table_network(
+    name: str,
+    n_numbers: int,
+    hidden: Sequence[int],
+    n_out: int,
+    activation: str,
+    dropout: float,
+    link: str,
+) -> Sequential:
+    """A network of `tables.py` for numbers about as large as 1, with a learned scale before it.
+
+    The scale is there so that a wrong ∇a of the first layer shows in a gradient.
+    """
+    if name == "tabm":
+        edges = (EDGES,) * n_numbers
+        tabs = tabm(hidden, n_out, activation, link=link, dropout=dropout, members=3)
+        found = Sequential((binned(edges), *tabs.layers))
+    else:
+        build = plr if name == "plr" else realmlp
+        found = build(n_numbers, hidden, n_out, activation, dropout=dropout, frequencies=4)
+    return Sequential((FeatureScale(), *found.layers))
 
 
 @dataclass(frozen=True)
@@ -43,12 +72,22 @@ class Trial:
     """layer, rms or batch, before each activation"""
     residual: bool = False
     """shortcuts around layers of equal width"""
+    table: str | None = None
+    """plr, realmlp or tabm: the network of a table"""
 
     def network(self) -> Sequential:
         """The network; InputError where an option cannot be."""
         if self.inputs < 1:
             raise InputError(f"A network needs at least 1 input, not {self.inputs}.")
-        network = mlp(
+        network = self._plain() if self.table is None else self._of_table(self.table)
+        if not self.categories:
+            return network
+        few = ColumnOptions().one_hot_up_to
+        widths = tuple(0 if codes <= few else embedding_width(codes) for codes in self.categories)
+        return Sequential((Categories(self.inputs, self.categories, widths), *network.layers))
+
+    def _plain(self) -> Sequential:
+        return mlp(
             self.hidden,
             self.outputs,
             self.activation,
@@ -56,11 +95,17 @@ class Trial:
             norm=self.norm,
             residual=self.residual,
         )
-        if not self.categories:
-            return network
-        few = ColumnOptions().one_hot_up_to
-        widths = tuple(0 if codes <= few else embedding_width(codes) for codes in self.categories)
-        return Sequential((Categories(self.inputs, self.categories, widths), *network.layers))
+
+    def _of_table(self, name: str) -> Sequential:
+        """The network of that name; it has neither norms nor shortcuts."""
+        if name not in TABLES:
+            raise UnknownNameError("network of a table", name, TABLES)
+        if self.norm is not None or self.residual:
+            raise InputError(f"The network {name} has neither norms nor shortcuts.")
+        link = get_loss(self.loss).function.predict
+        return table_network(
+            name, self.inputs, self.hidden, self.outputs, self.activation, self.dropout, link
+        )
 
     @property
     def n_in(self) -> int:

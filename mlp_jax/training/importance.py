@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from mlp_jax.backprop import Layer
 from mlp_jax.backprop.gradient import cast_weights
-from mlp_jax.backprop.records import squared_lengths
+from mlp_jax.backprop.row_products import squared_lengths
 from mlp_jax.errors import InputError
 from mlp_jax.training.batches import Batch, DeviceData, take_batch
 from mlp_jax.training.program import Program

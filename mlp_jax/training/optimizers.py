@@ -38,6 +38,7 @@ LEARNING_RATES = {
     "kfac": 1e-3,
     "lbfgs": 1.0,
 }
+ADAMS = ("adam", "adamw")
 ADAMW_DECAY = 1e-2
 
 
@@ -74,7 +75,8 @@ class Optimizer:
     learning_rate: the peak; None takes a usual one for the name. weight_decay: decoupled
     (Loshchilov & Hutter 2019), on weight matrices only; None is 0.01 for adamw and 0 otherwise.
     clip_norm: bound on the global norm of the gradient (Pascanu 2013). max_norm: bound on the norm
-    of each unit's incoming weights (Srivastava 2014).
+    of each unit's incoming weights (Srivastava 2014). beta_2: how long adam and adamw remember
+    squared gradients, else 0.999.
     """
 
     name: str = "adam"
@@ -84,6 +86,7 @@ class Optimizer:
     weight_decay: float | None = None
     clip_norm: float | None = None
     max_norm: float | None = None
+    beta_2: float | None = None
 
     def __post_init__(self) -> None:
         if self.name not in OPTIMIZERS:
@@ -96,6 +99,11 @@ class Optimizer:
         ):
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise InputError(f"A {label} is a positive number, not {value}.")
+        if self.beta_2 is not None and not (self.name in ADAMS and 0 <= self.beta_2 < 1):
+            raise InputError(
+                f"beta_2 is for {' and '.join(ADAMS)} and lies in [0, 1): {self.name} cannot have"
+                f" {self.beta_2}."
+            )
         if not 0 <= self.decay < math.inf:
             raise InputError(f"A weight decay is at least 0, not {self.weight_decay}.")
 
@@ -179,7 +187,10 @@ class Optimizer:
         if self.name == "muon":
             muon = optax.contrib.muon(rate, weight_decay=decay, weight_decay_mask=is_matrix)
             return optax.with_extra_args_support(optax.chain(*parts, muon))
-        parts.append(Kfac().build(rate) if self.name == "kfac" else _DIRECTIONS[self.name]())
+        if self.beta_2 is not None:
+            parts.append(optax.scale_by_adam(b2=self.beta_2))
+        else:
+            parts.append(Kfac().build(rate) if self.name == "kfac" else _DIRECTIONS[self.name]())
         if decays:
             parts.append(optax.add_decayed_weights(decay, is_matrix))
         if self.name == "lamb":

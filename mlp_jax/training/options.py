@@ -55,7 +55,7 @@ class SharedOptions:
     """by name; a wrong one lists all"""
     learning_rate: Any = None
     schedule: str = "constant"
-    """or cosine, one-cycle, linear, step, warm-up"""
+    """or cosine, one-cycle, linear, step, warm-up, coslog4"""
     warm_up: float = 0.0
     """share of the run in which the rate rises"""
     weight_decay: Any = None

@@ -1,11 +1,25 @@
 """Learning-rate schedules by name, from Optax, over the steps of a run."""
 
+import math
+from typing import Any
+
+import jax.numpy as jnp
 import optax
 
 from mlp_jax.errors import InputError, UnknownNameError
 
-SCHEDULES = ("constant", "cosine", "one-cycle", "linear", "step", "warm-up")
+SCHEDULES = ("constant", "cosine", "one-cycle", "linear", "step", "warm-up", "coslog4")
 WARM_UP = 0.1
+
+
+def _coslog4(peak: float, steps: int) -> optax.Schedule:
+    """step -> ½(1 − cos 2π log₂(1 + 15t)) · peak, t = step/steps."""
+
+    def rate(count: Any) -> Any:
+        waves = jnp.log1p(15 * jnp.minimum(count / steps, 1)) / math.log(2)
+        return 0.5 * peak * (1 - jnp.cos(2 * math.pi * waves))
+
+    return rate
 
 
 def make_schedule(name: str, peak: float, steps: int, warm_up: float = 0.0) -> optax.Schedule:
@@ -13,8 +27,10 @@ def make_schedule(name: str, peak: float, steps: int, warm_up: float = 0.0) -> o
 
     constant; cosine and linear fall to 0; one-cycle rises from peak/25 over the first 30 % and
     falls to peak/250000 (Smith 2018, cosine form); step divides by 10 at one half and at three
-    quarters (He 2016); warm-up rises to the peak over the first tenth and stays. `warm_up`: the
-    fraction of the steps over which any other schedule but one-cycle rises from 0 first.
+    quarters (He 2016); coslog4 is ½(1 − cos 2π log₂(1 + 15t)) of the peak at the share t of the
+    steps, four waves that grow longer (Holzmüller 2024, RealMLP); warm-up rises to the peak over
+    the first tenth and stays. `warm_up`: the fraction of the steps over which any other schedule
+    but one-cycle rises from 0 first.
     """
     if name not in SCHEDULES:
         raise UnknownNameError("schedule", name, SCHEDULES)
@@ -33,6 +49,7 @@ def make_schedule(name: str, peak: float, steps: int, warm_up: float = 0.0) -> o
         "step": lambda: optax.piecewise_constant_schedule(
             peak, {after // 2: 0.1, after * 3 // 4: 0.1} if after >= 4 else None
         ),
+        "coslog4": lambda: _coslog4(peak, after),
     }[name]()
     if not rising:
         return schedule

@@ -154,7 +154,7 @@ def _of_preset(config: TrainConfig) -> Parts:
         n_in=data.inputs.n_features,
         n_out=n_targets(data),
         task=data.target.task,
-        x=data.train.x,
+        n_rows=len(data.train.y),
     )
     data = replace(data, target=fitting_target(found.loss, data.target))
     if not isinstance(found.network, Sequential):

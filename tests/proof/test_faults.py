@@ -10,6 +10,7 @@ from mlp_jax.backprop import BatchNorm, Categories, Dense, Residual, Sequential
 from mlp_jax.backprop.gradient import forward_backward
 from mlp_jax.proof.faults import FAULTS, inject
 from mlp_jax.proof.oracles import BIAS, CHAIN, EQUATION_2, EQUATION_3, INPUT, LOOK_UP, NORM
+from mlp_jax.proof.trial import TABLES, table_network
 
 I, C = 4, 3  # noqa: E741
 RNG = np.random.default_rng(0)
@@ -19,7 +20,7 @@ CODED = np.hstack([BATCH[0], np.array([[0, 3, 20, 3, 7, 1, 1, 20]]).T]), BATCH[1
 # Faults of the whole pass rather than of one layer: they show wherever examples are summed.
 EVERYWHERE = {"mean_forgotten", "weights_after_batch_norm"}
 # The gradient itself is right, and what else the tape gives is not.
-BESIDE_THE_GRADIENT = {"bias_norm_forgotten"}
+BESIDE_THE_GRADIENT = {"bias_norm_forgotten", "shared_norm_multiplied"}
 
 
 def network_for(fault):
@@ -27,6 +28,8 @@ def network_for(fault):
     needs = {name: value for name, value in fault.needs.items() if name != "loss"}
     hidden = (I, I) if "hidden" in needs else (I,)
     codes = needs.pop("categories", ())
+    if "table" in needs:
+        return table_network(needs["table"], I, (I,), C, "tanh", 0.0, "softmax")
     network = mlp(n_out=C, **(needs | {"hidden": hidden, "activation": "tanh"}))
     first = (Categories(I, codes, (6,)),) if codes else ()
     return Sequential((*first, *network.layers))
@@ -110,6 +113,16 @@ def test_networks_without_a_fault_pass(needs):
     report = proof_of(network, get_loss("softmax_cross_entropy"), params, state)
     assert report.ok, report
     assert report.fault is None
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_networks_of_tables_pass_with_dropout_in_float32_too(name):
+    network = table_network(name, I, (I, I), C, "mish", 0.2, "softmax")
+    params, state = network.init(jax.random.key(0), I)
+    loss = get_loss("softmax_cross_entropy", label_smoothing=0.1)
+    report = proof_of(network, loss, params, state, dtypes=("float64", "float32"), samples=None)
+    assert report.ok, report
+    assert {row.mode for row in report.rows} == {"training", "inference"}
 
 
 def test_a_fault_without_a_place_is_not_injected():

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from mlp_jax.errors import InputError, UnknownNameError
@@ -10,7 +9,6 @@ from mlp_jax.training.setup import build
 ROWS = "number,word,label\n" + "".join(
     f"{k * 37 % 11},{'abc'[k % 3]},{'yes' if k % 3 else 'no'}\n" for k in range(90)
 )
-X = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
 
 
 @pytest.fixture
@@ -24,26 +22,26 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(UnknownNameError, match="images, tabular"):
         column_options("tables")
     with pytest.raises(UnknownNameError, match="images, tabular"):
-        preset("tables", inputs=None, n_in=3, n_out=2, task="classification", x=X)
+        preset("tables", inputs=None, n_in=3, n_out=2, task="classification", n_rows=40)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_takes_the_rows_and_gives_an_output_for_each_class(name):
-    found = preset(name, inputs=None, n_in=3, n_out=4, task="classification", x=X)
+    found = preset(name, inputs=None, n_in=3, n_out=4, task="classification", n_rows=40)
     assert found.network.width_out(3) == 4
 
 
 @pytest.mark.parametrize(
-    "given", [{"hidden": (8,)}, {"optimizer": "lion"}, {"scaling": "quantile"}, {"dropout": 0.5}]
+    "given", [{"hidden": (8,)}, {"optimizer": "lion"}, {"scaling": "robust"}, {"dropout": 0.5}]
 )
 def test_an_option_that_the_preset_settles_is_refused(table, given):
     with pytest.raises(InputError, match=f"settles this itself: no --{next(iter(given))}"):
         build(TrainConfig(preset="tabular", **table, **given))
 
 
-def test_the_preset_has_the_numbers_of_a_table_scaled_robustly(table):
+def test_the_preset_has_the_numbers_of_a_table_scaled_by_their_quantiles(table):
     parts = build(TrainConfig(preset="tabular", **table))
-    assert {column.scaling for column in parts.data.inputs.numeric} == {"robust"}
+    assert {column.scaling for column in parts.data.inputs.numeric} == {"quantile"}
 
 
 @pytest.mark.usefixtures("optax_promotes")

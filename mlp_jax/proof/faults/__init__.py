@@ -12,7 +12,8 @@ from mlp_jax.proof.faults.injection import inject
 from mlp_jax.proof.faults.norms import NORMS
 from mlp_jax.proof.faults.passes import PASSES
 from mlp_jax.proof.faults.statistics import STATISTICS
+from mlp_jax.proof.faults.tables import TABLES
 
 __all__ = ["FAULTS", "Fault", "inject"]
 
-FAULTS: dict[str, Fault] = DENSE | NORMS | EMBEDDINGS | PASSES | STATISTICS
+FAULTS: dict[str, Fault] = DENSE | NORMS | EMBEDDINGS | PASSES | STATISTICS | TABLES

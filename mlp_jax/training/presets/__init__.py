@@ -3,9 +3,6 @@
 `preset` gives what a fit needs, `column_options` how the columns of a table become features before.
 """
 
-import numpy as np
-from jaxtyping import Shaped
-
 from mlp_jax.data.encoding import InputEncoding
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import UnknownNameError
@@ -38,13 +35,13 @@ def preset(
     n_in: int,
     n_out: int,
     task: Task,
-    x: Shaped[np.ndarray, "N I"],
+    n_rows: int,
 ) -> Preset:
-    """The preset of that name for training rows x (N, n_in), as the encoding gives them.
+    """The preset of that name for n_rows training rows x (N, n_in), as `fit` has them.
 
     inputs: how rows became x; None where x is numbers alone. n_out: classes, or columns to predict.
     Raises InputError for a name that is none, and for a task that the preset is not made for.
     """
     if check_preset(name) == "images":
-        return images(n_in, n_out, len(x), task)
-    return tabular(inputs, n_in, n_out, task, x)
+        return images(n_in, n_out, n_rows, task)
+    return tabular(inputs, n_in, n_out, task, n_rows)

@@ -1,0 +1,62 @@
+"""An activation that is learned: between the identity and f, each unit as it suits it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from mlp_jax.backprop.activations import get_activation
+from mlp_jax.backprop.records import PerExample
+from mlp_jax.backprop.specification import Layer
+
+
+@dataclass(frozen=True)
+class ParametricActivation(Layer):
+    """a' = (1 − α) ⊙ z + α ⊙ f(z), α learned for each unit, 1 at the start.
+
+    Holzmüller 2024, "Better by Default" (RealMLP). Parameter alpha (J,).
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        get_activation(self.name)
+
+    def __str__(self) -> str:
+        return f"ParametricActivation({self.name})"
+
+    def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], tuple[()]]:
+        """α = 1: f itself."""
+        return {"alpha": jnp.ones((n_in,), jnp.float32)}, ()
+
+    def forward(
+        self,
+        params: dict[str, Array],
+        state: Any,
+        a: Float[Array, "N J"],
+        *,
+        train: bool,
+        key: Array | None,
+        mask: Bool[Array, " N"] | None,
+    ) -> tuple[Array, Any, Array]:
+        """a' = z + α ⊙ (f(z) − z); z is the residual."""
+        alpha = params["alpha"][None].astype(a.dtype)
+        return a + alpha * (get_activation(self.name).function(a) - a), state, a
+
+    def backward(
+        self,
+        params: dict[str, Array],
+        residual: Array,
+        grad_a_next: Float[Array, "N J"],
+        *,
+        need_grad_a: bool,
+    ) -> tuple[Array, dict[str, PerExample]]:
+        """∇z = ∇a' ⊙ (1 + α ⊙ (f'(z) − 1)), ∇α = ∇a' ⊙ (f(z) − z)."""
+        f = get_activation(self.name)
+        z = residual.astype(grad_a_next.dtype)
+        a = f.function(z)
+        slope = f.slope(a if f.keeps == "a" else z)
+        alpha = params["alpha"][None].astype(z.dtype)
+        grad_z = grad_a_next * (1 + alpha * (slope - 1))
+        return grad_z, {"alpha": PerExample(grad_a_next * (a - z))}
