@@ -47,9 +47,6 @@ class _Waves(Layer):
                 f" {self.frequencies} and {self.sigma}."
             )
 
-    def __str__(self) -> str:
-        return f"{type(self).__name__}({self.frequencies}, σ={self.sigma:g})"
-
     def _drawn(self, key: Array, n_in: int) -> Float[Array, " GK"]:
         return self.sigma * jax.random.normal(key, (n_in * self.frequencies,), jnp.float32)
 
@@ -70,6 +67,9 @@ class Periodic(_Waves):
     (N, G) → (N, G·2K). Gorishniy 2022, "On Embeddings for Numerical Features in Tabular Deep
     Learning", eq. 4, where c ~ N(0, σ²) at the start; a `BlockDense` and a ReLU after it make PLR.
     """
+
+    def __str__(self) -> str:
+        return f"Periodic({self.frequencies}, σ={self.sigma:g})"
 
     def width_out(self, n_in: int) -> int:
         """2K a feature."""
@@ -119,6 +119,9 @@ class Cosines(_Waves):
     (N, G) → (N, G·K). Holzmüller 2024, "Better by Default" (RealMLP), its PBLD embedding, where
     w ~ N(0, σ²) and β is uniform within ±π; a `BlockDense` after it, beside x, makes PBLD.
     """
+
+    def __str__(self) -> str:
+        return f"Cosines({self.frequencies}, σ={self.sigma:g})"
 
     def width_out(self, n_in: int) -> int:
         """K a feature."""

@@ -25,10 +25,10 @@ LOSSES: dict[Task, str] = {
     "multilabel": "sigmoid_cross_entropy",
     "regression": "squared_error",
 }
-BINS, ROWS_A_BIN, EMBEDDING = 128, 5, 8
-MEMBERS, HIDDEN, DROPOUT = 8, (128, 128), 0.1
-LEARNING_RATE, WEIGHT_DECAY = 2e-3, 3e-4
-EPOCHS, BATCH_SIZE = 20, 512
+BINS, ROWS_A_BIN, EMBEDDING = 128, 5, 16
+MEMBERS, HIDDEN, DROPOUT = 8, (128, 128), 0.3
+LEARNING_RATE, WEIGHT_DECAY = 3e-3, 3e-4
+EPOCHS, BATCH_SIZE = 24, 512
 
 
 def tabular_columns() -> ColumnOptions:
@@ -62,7 +62,7 @@ def tabular(
     return Preset(
         Sequential((*input_layers(inputs), *network.layers)),
         loss,
-        Optimizer("adamw", LEARNING_RATE, weight_decay=WEIGHT_DECAY),
+        Optimizer("adamw", LEARNING_RATE, "cosine", weight_decay=WEIGHT_DECAY),
         {"epochs": EPOCHS, "batch_size": min(BATCH_SIZE, len(x)), "select": "best"},
     )
 
