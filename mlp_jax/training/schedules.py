@@ -13,10 +13,13 @@ WARM_UP = 0.1
 
 
 def _coslog4(peak: float, steps: int) -> optax.Schedule:
-    """step -> ½(1 − cos 2π log₂(1 + 15t)) · peak, t = step/steps."""
+    """step -> ½(1 − cos 2π log₂(1 + 15t)) · peak, t = (step + ½)/steps.
+
+    In the middle of the step, for at its beginning the first one would stand still.
+    """
 
     def rate(count: Any) -> Any:
-        waves = jnp.log1p(15 * jnp.minimum(count / steps, 1)) / math.log(2)
+        waves = jnp.log1p(15 * jnp.minimum((count + 0.5) / steps, 1)) / math.log(2)
         return 0.5 * peak * (1 - jnp.cos(2 * math.pi * waves))
 
     return rate

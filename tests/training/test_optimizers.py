@@ -28,6 +28,20 @@ def three_updates(transformation):
 
 
 @pytest.mark.usefixtures("optax_promotes")
+def test_beta_2_is_how_long_adam_remembers_squares():
+    ours = three_updates(Optimizer("adam", RATE, beta_2=0.95).build(10))
+    theirs = three_updates(optax.adam(RATE, b2=0.95))
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert np.asarray(a) == pytest.approx(np.asarray(b), rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize(("name", "beta_2"), [("sgd", 0.95), ("adam", 1.0), ("adamw", -0.1)])
+def test_a_beta_2_that_cannot_be_is_refused(name, beta_2):
+    with pytest.raises(InputError, match="beta_2 is for adam and adamw"):
+        Optimizer(name, beta_2=beta_2)
+
+
+@pytest.mark.usefixtures("optax_promotes")
 @pytest.mark.parametrize(
     ("name", "optax_has_it"),
     [

@@ -25,6 +25,11 @@ def one_cycle(step):
     return 1 / 250000 + (1 - 1 / 250000) * cosine(step - 3, 7)
 
 
+def coslog4(t):
+    """Holzmüller 2024: four waves, with the rate 0 at t = 0, 1/15, 3/15, 7/15 and 1."""
+    return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t)))
+
+
 @pytest.mark.parametrize(
     ("name", "steps", "warm_up", "expected"),
     [
@@ -38,6 +43,7 @@ def one_cycle(step):
         ("constant", 4, 0.5, [0, 0.5, 1, 1]),
         ("cosine", 10, 0.2, [0, 0.5] + [cosine(step, 8) for step in range(8)]),
         ("linear", 6, 1 / 3, [0, 0.5, 1, 0.75, 0.5, 0.25]),
+        ("coslog4", 4, 0.0, [coslog4((step + 0.5) / 4) for step in range(4)]),
         ("step", 10, 0.2, [0, 0.5, 1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]),
     ],
 )
@@ -67,5 +73,5 @@ def test_a_warm_up_is_a_fraction(warm_up):
 
 
 def test_an_unknown_schedule_lists_the_known_ones():
-    with pytest.raises(UnknownNameError, match="Known: constant, cosine, linear, one-cycle, step"):
+    with pytest.raises(UnknownNameError, match="Known: constant, cosine, coslog4, linear, one-"):
         make_schedule("onecycle", 1.0, 10)
