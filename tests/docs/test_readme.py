@@ -51,7 +51,7 @@ def test_every_command_is_in_the_table(command):
 
 
 def test_the_tape_gives_norms_and_a_clipped_sum_that_jax_confirms():
-    scope, said = run(BLOCKS[2])
+    scope, said = run(BLOCKS[3])
     assert re.fullmatch(r"longest [0-9.]+, noise scale [0-9]+\n", said)
     network, loss_of, params = (scope[name] for name in ("network", "loss_of", "params"))
 
