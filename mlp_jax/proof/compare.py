@@ -63,8 +63,10 @@ def contraction_size(record: Any, c: np.ndarray | None) -> float:
         return _norm(rows @ terms)
     if isinstance(record, (SharedProduct, BlockProduct)):
         a, delta = (np.abs(np.asarray(part, np.float64)) for part in record)
-        form = "n,nri,nrj->ij" if isinstance(record, SharedProduct) else "n,ngi,ngj->gij"
-        return _norm(np.einsum(form, share, a, delta))
+        weighted = share[:, None, None] * delta
+        if isinstance(record, SharedProduct):
+            return _norm(np.tensordot(a, weighted, ((0, 1), (0, 1))))
+        return _norm(np.matmul(a.transpose(1, 2, 0), weighted.transpose(1, 0, 2)))
     if isinstance(record, OuterProduct):
         a, delta = (np.abs(np.asarray(part, np.float64)) for part in record)
         return _norm(a.T @ (share[:, None] * delta))

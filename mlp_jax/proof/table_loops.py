@@ -1,11 +1,12 @@
 """Witness 4 for the layers of tables: embeddings of numbers, blocks, members, learned activations.
 
-Each layer's equations index by index, in Python's own numbers: what one output is, what ∂E/∂a is
-for one input, and what one parameter's gradient is, summed over the examples with their weights.
+Each layer's equations index by index, in float64 on the host, without JAX: what one output is, what
+∂E/∂a is for one input, and what one parameter's gradient is, summed over the weighted examples.
 """
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,9 +118,10 @@ def _blocks(layer: BlockDense, seen: Seen) -> Entries:
     _, I, J = W.shape  # noqa: E741 - the letter of the mathematics
     f, slope = ACTIVATION_SCALARS[layer.activation]
 
+    @cache
     def z(n: int, p: int) -> float:
         g, j = divmod(p, J)
-        return sum(float(W[g, i, j]) * float(a[n, g * I + i]) for i in range(I)) + float(b[p])
+        return float(W[g, :, j] @ a[n, g * I : (g + 1) * I]) + float(b[p])
 
     def grad_z(n: int, p: int) -> float:
         return float(grad[n, p]) * slope(z(n, p))
@@ -140,11 +142,13 @@ def _shared(layer: SharedDense, seen: Seen) -> Entries:
     (I, J), k = W.shape, layer.members  # noqa: E741 - the letter of the mathematics
     f, slope = ACTIVATION_SCALARS[layer.activation]
 
+    @cache
     def u(n: int, p: int) -> float:
         m, j = divmod(p, J)
-        mine = range(m * I, (m + 1) * I)
-        return sum(float(W[q - m * I, j]) * float(r[q]) * float(a[n, q]) for q in mine)
+        mine = slice(m * I, (m + 1) * I)
+        return float(W[:, j] @ (r[mine] * a[n, mine]))
 
+    @cache
     def grad_z(n: int, p: int) -> float:
         return float(grad[n, p]) * slope(float(s[p]) * u(n, p) + float(b[p]))
 
@@ -152,7 +156,7 @@ def _shared(layer: SharedDense, seen: Seen) -> Entries:
         """(W∇u)_q."""
         m, i = divmod(q, I)
         outputs = range(m * J, (m + 1) * J)
-        return sum(float(W[i, p - m * J]) * float(s[p]) * grad_z(n, p) for p in outputs)
+        return sum(w * float(s[p]) * grad_z(n, p) for w, p in zip(W[i], outputs, strict=True))
 
     def of_W(n: int, i: int, j: int) -> float:
         return sum(

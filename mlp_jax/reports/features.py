@@ -8,18 +8,18 @@ from collections.abc import Iterator
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax.backprop import Dense
 from mlp_jax.backprop.columns import Categories
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
+from mlp_jax.model.first_dense import first_dense
 from mlp_jax.model.saved import Model
-from mlp_jax.proof.observe import at, walk
+from mlp_jax.proof.observe import at
 from mlp_jax.reports.evidence import FirstLayer
 
 
-def first_weights(model: Model) -> np.ndarray:
-    """W (I, J) of the first dense layer, float64."""
-    path = next(path for path, layer in walk(model.network) if isinstance(layer, Dense))
-    return np.asarray(at(model.params, path)["W"], np.float64)
+def first_weights(model: Model) -> np.ndarray | None:
+    """W (I, J) of the first dense layer, float64; None where it does not see the inputs."""
+    path = first_dense(model.network)
+    return None if path is None else np.asarray(at(model.params, path)["W"], np.float64)
 
 
 def pictured(model: Model) -> FirstLayer | None:
@@ -27,23 +27,27 @@ def pictured(model: Model) -> FirstLayer | None:
     inputs = model.inputs
     if not isinstance(inputs, ArrayEncoding) or not inputs.image_shape:
         return None
-    return FirstLayer(first_weights(model), inputs.image_shape)
+    W = first_weights(model)
+    return None if W is None else FirstLayer(W, inputs.image_shape)
 
 
-def column_sway(model: Model, x: np.ndarray) -> FirstLayer:
+def column_sway(model: Model, x: np.ndarray) -> FirstLayer | None:
     """How far each column moves z of the first layer over encoded rows x (N, I).
 
     A column owns the rows W_c of W for its features (its number and indicator, its categories), and
     moves z by (x_c − mean) W_c: the figure is the root mean square of that vector's length. What
-    few rows have counts little, however large the weight that it started with.
+    few rows have counts little, however large the weight that it started with. None for a network
+    whose first dense layer does not see the columns.
     """
+    W = first_weights(model)
+    if W is None:
+        return None
     a = x
     first = model.network.children[0] if model.network.children else model.network
     if isinstance(first, Categories):
         a = np.asarray(
             first.forward(model.params[0], (), jnp.asarray(x), train=False, key=None, mask=None)[0]
         )
-    W = first_weights(model)
     moved: dict[str, np.ndarray] = {}
     for name, place in _columns(model.inputs):
         part = a[:, place].astype(np.float64)

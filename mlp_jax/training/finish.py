@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mlp_jax.backprop import Ensemble
 from mlp_jax.data.encoding import ArrayEncoding
 from mlp_jax.files import write_json_atomic
+from mlp_jax.model.first_dense import first_dense
 from mlp_jax.model.metrics import TEST_METRICS
 from mlp_jax.model.saved import Model, save_model
+from mlp_jax.proof.observe import at
 from mlp_jax.training import plots
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.fitted import Fitted
@@ -65,11 +66,10 @@ def draw(folder: Path, parts: Parts, fitted: Fitted, found: np.ndarray) -> None:
     report.mkdir(exist_ok=True)
     plots.learning_curve(fitted.history, report / "learning_curve.png", best=fitted.best_epoch)
     arrays = data.inputs if isinstance(data.inputs, ArrayEncoding) else None
-    if arrays is not None:
-        params = fitted.params[0] if isinstance(fitted.network, Ensemble) else fitted.params
-        first = next(p["W"] for p in params if "W" in p)
+    path = first_dense(fitted.network)
+    if arrays is not None and path is not None:
         plots.first_layer(
-            np.asarray(first, np.float32),
+            np.asarray(at(fitted.params, path)["W"], np.float32),
             arrays.image_shape or None,
             report / "first_layer.png",
             feature_names=arrays.feature_names,
