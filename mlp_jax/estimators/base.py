@@ -248,10 +248,9 @@ class BaseMLP(BaseEstimator):
         return check_X_y(encoded(self._encoding, X), y, **options)
 
     def _inputs(self, X: Any) -> Any:
-        """Rows to predict as a checked array, or encoded as the training rows were."""
+        """Rows to predict as a checked array; of a frame with words its columns, found by name."""
         if self._encoding is None:
             return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        validate_data(self, X, skip_check_array=True, reset=False)
         return encoded(self._encoding, X)
 
     def _validation_rows(self) -> Rows:
