@@ -77,8 +77,7 @@ def main() -> None:
         print(f"{name}: {mean:.4f} ± {spread:.4f} (standard deviation over {options.seeds} seeds)")
     if options.json:
         content = {
-            "command": "python benchmarks/accuracy_adult.py --data adult.csv"
-            f" --seeds {options.seeds}",
+            "command": f"python benchmarks/accuracy_adult.py --data FILE --seeds {options.seeds}",
             "split": "random 64/16/20, one for each seed",
             "seeds": options.seeds,
             "published": PUBLISHED,

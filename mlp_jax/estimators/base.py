@@ -18,7 +18,11 @@ from mlp_jax.errors import InputError
 from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
 from mlp_jax.estimators.frames import encoded, first_layer, has_words, learn_encoding
 from mlp_jax.estimators.models import as_model, learn_laplace, uncertainty
-from mlp_jax.estimators.presets import find_preset
+from mlp_jax.estimators.presets import (
+    check_alone,
+    learn_preset_encoding,
+    specification_of,
+)
 from mlp_jax.estimators.proved import prove_aside
 from mlp_jax.estimators.quasi_newton import minimize
 from mlp_jax.estimators.rows import Rows
@@ -125,7 +129,7 @@ class BaseMLP(BaseEstimator):
     ) -> tuple[Specification, Rows]:
         """What is trained, and the checked rows; of a first fit the weights are drawn."""
         if self.preset is not None:
-            find_preset(self.preset)
+            check_alone(self)
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         hidden = self._hidden()
         X, y = self._checked(X, y, incremental, reset=first_pass)
@@ -139,7 +143,7 @@ class BaseMLP(BaseEstimator):
             sample_weight = class_weights_of(self, self._named(y), sample_weight)
         self.n_outputs_ = y.shape[1]
         self._random_state = check_random_state(self.random_state)
-        specification = self._specify(hidden, X.shape[1])
+        specification = self._specify(hidden, *X.shape)
         check_extras(self, specification, incremental=incremental)
         if first_pass:
             self._initialize(specification, X.dtype)
@@ -153,7 +157,9 @@ class BaseMLP(BaseEstimator):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return [int(width) for width in hidden]
 
-    def _specify(self, hidden: list[int], n_in: int) -> Specification:
+    def _specify(self, hidden: list[int], n_rows: int, n_in: int) -> Specification:
+        if self.preset is not None:
+            return specification_of(self, n_in, n_rows)
         return specify(
             hidden,
             n_in,
@@ -231,7 +237,10 @@ class BaseMLP(BaseEstimator):
     def _arrays(self, X: Any, y: Any, *, reset: bool, **options: Any) -> tuple[Any, Any]:
         """X and y as checked arrays; a frame that holds words is encoded, learnt where `reset`."""
         if reset:
-            self._encoding = learn_encoding(X) if has_words(X) else None
+            if self.preset is not None:
+                self._encoding = learn_preset_encoding(self.preset, X)
+            else:
+                self._encoding = learn_encoding(X) if has_words(X) else None
         options |= {"dtype": (np.float64, np.float32), "multi_output": True}
         if self._encoding is None:
             return validate_data(self, X, y, accept_sparse=["csr", "csc"], reset=reset, **options)
@@ -239,10 +248,9 @@ class BaseMLP(BaseEstimator):
         return check_X_y(encoded(self._encoding, X), y, **options)
 
     def _inputs(self, X: Any) -> Any:
-        """Rows to predict as a checked array, or encoded as the training rows were."""
+        """Rows to predict as a checked array; of a frame with words its columns, found by name."""
         if self._encoding is None:
             return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        validate_data(self, X, skip_check_array=True, reset=False)
         return encoded(self._encoding, X)
 
     def _validation_rows(self) -> Rows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlp_jax.backprop import Categories, Layer
-from mlp_jax.data.encoding import TableEncoding
+from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding
 from mlp_jax.errors import InputError
 from mlp_jax.model.rows import as_frame
 
@@ -36,31 +36,41 @@ def learn_encoding(X: Any) -> TableEncoding:
     """How the columns of a training frame become features: numbers standardized, words as codes."""
     from mlp_jax.data.tables.fit import fit_encoding
 
-    return fit_encoding(_frame(X))[0]
+    return fit_encoding(frame_of(X))[0]
 
 
-def encoded(encoding: TableEncoding, X: Any) -> np.ndarray:
-    """x (N, I) float32 of a frame that has the columns, in any order.
+def encoded(encoding: InputEncoding, X: Any) -> np.ndarray:
+    """x (N, I) float32 of rows as those that the encoding was learnt from.
 
-    InputError for a column that is missing, and for what is no frame.
+    Of a frame in any order of columns; InputError for a column that is missing, and for an array
+    where there was a frame with categories.
     """
+    if isinstance(encoding, ArrayEncoding):
+        scale, offset = (np.asarray(part) for part in (encoding.scale, encoding.offset))
+        return (np.asarray(X, np.float64) * scale + offset).astype(np.float32)
     from mlp_jax.data.tables.encode import encode
 
-    return encode(encoding, _frame(X))
-
-
-def _frame(X: Any) -> "pl.DataFrame":
-    frame = as_frame(X)
-    if frame is None:
+    if encoding.categorical and as_frame(X) is None:
         raise InputError(
             "The estimator was fitted to a frame with categories; it needs one to predict too."
         )
-    return frame
+    return encode(encoding, frame_of(X))
 
 
-def first_layer(encoding: TableEncoding | None) -> Layer | None:
+def frame_of(X: Any) -> "pl.DataFrame":
+    """The rows as a frame; an array's columns are named by their numbers."""
+    frame = as_frame(X)
+    if frame is not None:
+        return frame
+    import polars as pl
+
+    x = np.asarray(X, np.float64)
+    return pl.DataFrame({str(place): x[:, place] for place in range(x.shape[1])})
+
+
+def first_layer(encoding: InputEncoding | None) -> Layer | None:
     """The layer that takes the codes apart; None where there are none."""
-    if encoding is None or not encoding.categorical:
+    if not isinstance(encoding, TableEncoding) or not encoding.categorical:
         return None
     return Categories(
         encoding.n_numeric,

@@ -1,17 +1,115 @@
-"""Presets by name: the one place where the estimators look them up."""
+"""Presets for an estimator: their encoding of the rows, their network, and their training.
 
-import importlib.util
+Letters: N rows, I features, C outputs.
+"""
+
 from typing import Any
 
-from mlp_jax.errors import InputError, UnknownNameError
+import jax
+import numpy as np
+import scipy.sparse
 
-PRESETS = ("images", "tabular")
+from mlp_jax.backprop import Loss
+from mlp_jax.data import fit_scaling
+from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
+from mlp_jax.errors import InputError
+from mlp_jax.estimators.losses import ScikitLoss
+from mlp_jax.estimators.rows import Rows
+from mlp_jax.estimators.specify import Specification
+from mlp_jax.training.fit import fit
+from mlp_jax.training.many.ensemble import fit_ensemble
+from mlp_jax.training.presets import Preset, check_preset, column_options, preset
+
+SETTLED = (
+    "hidden_layer_sizes", "activation", "solver", "alpha", "learning_rate", "learning_rate_init",
+    "dropout", "norm", "residual", "optimizer", "schedule", "weight_decay", "warm_start",
+    "early_stopping", "tensorboard",
+)  # fmt: skip
 
 
-def find_preset(name: str) -> Any:
-    """The preset of that name; UnknownNameError for one that is none."""
-    if name not in PRESETS:
-        raise UnknownNameError("preset", name, PRESETS)
-    if importlib.util.find_spec("mlp_jax.training.presets") is None:
-        raise InputError(f"The preset '{name}' is not part of this version.")
-    raise InputError(f"The preset '{name}' does not train an estimator yet.")
+def check_alone(estimator: Any) -> None:
+    """InputError for an unknown preset, and for parameters that the preset settles itself."""
+    check_preset(estimator.preset)
+    usual = type(estimator)().get_params(deep=False)
+    given = [name for name in SETTLED if getattr(estimator, name) != usual[name]]
+    if given:
+        raise InputError(f"The preset {estimator.preset} settles {', '.join(given)} itself.")
+
+
+def learn_preset_encoding(name: str, X: Any) -> InputEncoding:
+    """How the preset has training rows: a table's columns, or pixels on one scale."""
+    from mlp_jax.data.tables.fit import fit_encoding
+    from mlp_jax.estimators.frames import frame_of
+
+    if scipy.sparse.issparse(X):
+        raise InputError(f"The preset {name} takes dense rows; X.toarray() makes them so.")
+    if name == "tabular":
+        return fit_encoding(frame_of(X), options=column_options(name))[0]
+    x = np.asarray(X)
+    scaling = fit_scaling(x, pixels=True)
+    scale, offset = (tuple(np.ravel(part).tolist()) for part in scaling)
+    return ArrayEncoding(x.shape[1], scale, offset)
+
+
+def preset_of(estimator: Any, n_in: int, n_rows: int) -> Preset:
+    """The preset for the estimator's encoded rows and its targets."""
+    task: Any = {
+        "softmax_cross_entropy": "classification",
+        "sigmoid_cross_entropy": "multilabel",
+    }.get(estimator._loss_name(), "regression")
+    return preset(
+        estimator.preset,
+        inputs=estimator._encoding,
+        n_in=n_in,
+        n_out=estimator.n_outputs_,
+        task=task,
+        n_rows=n_rows,
+    )
+
+
+def train_preset(
+    estimator: Any, specification: Specification, rows: Rows, judged: Rows | None, callbacks: Any
+) -> tuple[Specification, Any, Any, tuple[dict[str, float], ...]]:
+    """(specification, params, layer_state, records of the epochs) of a training by the preset.
+
+    max_iter and batch_size of the estimator's own win. Where the preset takes the best epoch and
+    no validation_data are given, a share of the rows (validation_fraction) is held out for that.
+    """
+    found = preset_of(estimator, specification.n_in, rows.n)
+    usual, options = type(estimator)().get_params(deep=False), dict(found.options)
+    if estimator.max_iter != usual["max_iter"]:
+        options["epochs"] = estimator.max_iter
+    if estimator.batch_size != usual["batch_size"]:
+        options["batch_size"] = min(estimator.batch_size, rows.n)
+    validation: Any = None
+    if judged is not None:
+        validation = (judged.x, estimator._encoded(judged.y))
+    elif options.get("select") == "best":
+        validation = estimator.validation_fraction
+        kept = rows.n - int(np.ceil(validation * rows.n))
+        options["batch_size"] = max(min(options["batch_size"], kept), 1)
+    options |= {
+        "seed": int(estimator._random_state.randint(np.iinfo(np.int32).max)),
+        "validation": validation,
+        "sample_weight": rows.weights,
+        "average": estimator.ema,
+        "precision": estimator.precision,
+        "device": estimator.device,
+        "callbacks": callbacks,
+    }
+    parts = (found.network, found.loss, found.optimizer, (rows.x, rows.y))
+    if estimator.ensemble > 1:
+        trained = fit_ensemble(*parts, members=estimator.ensemble, **options)
+    else:
+        trained = fit(*parts, **options)
+    loss = ScikitLoss(trained.loss.name, trained.loss.options)
+    together = Specification(trained.network, loss, specification.n_in)
+    weights = jax.device_get((trained.params, trained.layer_state))
+    return together, *weights, trained.history
+
+
+def specification_of(estimator: Any, n_in: int, n_rows: int) -> Specification:
+    """The preset's network and loss as the estimator holds them."""
+    found = preset_of(estimator, n_in, n_rows)
+    loss: Loss = found.loss
+    return Specification(found.network, ScikitLoss(loss.name, loss.options), n_in)

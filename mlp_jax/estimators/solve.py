@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from mlp_jax.estimators.committee import train_committee
 from mlp_jax.estimators.extras import callbacks_of, is_elementwise, transformation
+from mlp_jax.estimators.presets import train_preset
 from mlp_jax.estimators.progress import Progress, Rate
 from mlp_jax.estimators.rows import Feed, Rows
 from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD, adam_state, sgd_state
@@ -42,6 +43,11 @@ def solve(
     rows, judged = _split(estimator, rows)
     batch_size = batch_size_of(estimator.batch_size, rows.n)
     with _watching(estimator) as callbacks:
+        if estimator.preset is not None:
+            proof.result()
+            found = train_preset(estimator, specification, rows, judged, callbacks)
+            _keep_committee(estimator, *found, rows)
+            return
         if estimator.ensemble > 1:
             found = train_committee(estimator, specification, rows, judged, batch_size, callbacks)
             _keep_committee(estimator, *found, rows)

@@ -41,8 +41,14 @@ def test_fit_reaches_a_good_accuracy_on_digits():
     assert found["accuracy"] > 0.96
 
 
+def test_the_estimators_are_imported_as_shown():
+    scope, _ = run(BLOCKS[2])
+    assert scope["MLPClassifier"]().get_params()
+    assert scope["MLPRegressor"]().get_params()
+
+
 def test_there_is_no_block_of_python_that_no_test_runs():
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
 
 
 @pytest.mark.parametrize("command", ["train", "check", "explain", "datasets"])

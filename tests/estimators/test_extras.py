@@ -140,6 +140,8 @@ def test_a_frame_with_words_goes_straight_in(library):
     assert fitted.n_features_in_ == 3
     with pytest.raises(InputError, match="needs one to predict"):
         fitted.predict(np.zeros((2, 3)))
+    turned = frame[["job", "age", "town"]]
+    np.testing.assert_array_equal(fitted.predict(turned), fitted.predict(frame))
     np.testing.assert_array_equal(fitted.to_model().predict(frame), fitted.predict(frame))
 
 

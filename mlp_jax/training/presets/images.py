@@ -22,13 +22,14 @@ def images(n_in: int, n_out: int, n_rows: int, task: Task) -> Preset:
     2018). Fewer images are seen in smaller batches and more often. InputError for what is no task
     of classes.
     """
-    if task != "classification":
+    if task == "regression":
         raise InputError(f"The preset images is for classes, not for a task of {task}.")
+    name = "softmax_cross_entropy" if task == "classification" else "sigmoid_cross_entropy"
     batch = batch_size(n_rows)
     layers = mlp(WIDTHS, n_out, dropout=0.2, norm="batch").layers
     return Preset(
         Sequential((Dropout(0.1), *layers)),
-        get_loss("softmax_cross_entropy", label_smoothing=0.1),
+        get_loss(name, label_smoothing=0.1),
         Optimizer("adamw", 3e-3, schedule="one-cycle", weight_decay=0.3),
         {"epochs": epochs(n_rows, batch), "batch_size": batch, "select": "last"},
     )

@@ -12,8 +12,8 @@ ELSEWISE = SweepConfig(
     date=("d",), drop=("e",), no_header=True, scaling="robust", data_dir="f", hidden=("8,", "4"),
     activation="gelu", loss="huber", label_smoothing="0.1", dropout="0:0.5", norm="layer",
     residual=True, optimizer="lion", learning_rate="1e-3", schedule="cosine", warm_up=0.1,
-    weight_decay="0,1", clip_norm=1.0, batch_size=3, epochs=5, patience=2, average=0.9,
-    importance=2,
+    weight_decay="0,1", clip_norm=1.0, max_norm=3.0, batch_size=3, epochs=5, patience=2,
+    average=0.9, importance=2,
     class_weight="balanced", metrics=("r2",), validation=0.3, test=0.1, split_column="p",
     group_column="g", seed=7, precision="float64", device="cpu", deterministic=True, out="o",
     checkpoint_every="3 epochs", keep=5, resume="r", trials=4, seeds=2,
@@ -30,6 +30,7 @@ def test_every_option_that_a_sweep_shares_with_a_run_reaches_its_runs():
 def test_only_what_a_sweep_cannot_do_is_left_to_a_run():
     left = {field.name for field in fields(TrainConfig)} - {f.name for f in fields(SweepConfig)}
     alone = {"select", "ensemble", "diagnostics", "histograms", "schedule_epochs", "init_from"}
+    alone |= {"preset"}
     private = {"private", "epsilon", "delta", "clip_example", "input_range"}
     assert left == alone | private
 

@@ -1,0 +1,69 @@
+"""Presets through scikit-learn's interface."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_digits, load_iris
+
+from mlp_jax.errors import InputError
+from mlp_jax.estimators import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.usefixtures("optax_promotes")
+
+
+@pytest.fixture
+def optax_promotes():
+    import jax
+
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def people(n=300):
+    rng = np.random.default_rng(0)
+    age, job = rng.integers(18, 80, n), rng.choice(["cook", "nurse", "clerk"], n)
+    rich = np.where((age > 50) ^ (job == "cook"), "yes", "no")
+    return pd.DataFrame({"age": age, "job": job}), rich
+
+
+def test_the_tabular_preset_takes_a_frame_with_words():
+    X, y = people()
+    one = MLPClassifier(preset="tabular", random_state=0, max_iter=15).fit(X, y)
+    assert one.score(X, y) > 0.9
+    assert one.classes_.tolist() == ["no", "yes"]
+    assert one.predict_proba(X).sum(axis=1) == pytest.approx(np.ones(len(X)), abs=1e-6)
+    again = pickle.loads(pickle.dumps(one))
+    assert np.array_equal(again.predict_proba(X[["job", "age"]]), one.predict_proba(X))
+    assert clone(one).get_params() == one.get_params()
+
+
+def test_the_tabular_preset_takes_arrays_and_many_classes():
+    X, y = load_iris(return_X_y=True)
+    one = MLPClassifier(preset="tabular", random_state=0).fit(X, y)
+    assert one.score(X, y) > 0.9
+
+
+def test_the_tabular_preset_predicts_numbers_in_their_units():
+    X, y = load_diabetes(return_X_y=True)
+    one = MLPRegressor(preset="tabular", random_state=0).fit(X, y)
+    assert one.score(X, y) > 0.3
+
+
+def test_the_images_preset_learns_digits():
+    X, y = load_digits(return_X_y=True)
+    one = MLPClassifier(preset="images", random_state=0, max_iter=8).fit(X[:1000], y[:1000])
+    assert one.score(X[1000:], y[1000:]) > 0.9
+    assert one.n_iter_ == 8
+    two = MLPClassifier(preset="images", max_iter=2, ensemble=2).fit(X[:200], y[:200] % 2)
+    assert two.predict_proba(X[:3]).shape == (3, 2)
+
+
+def test_what_the_preset_settles_is_refused():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(InputError, match="settles activation, dropout itself"):
+        MLPClassifier(preset="tabular", activation="tanh", dropout=0.1).fit(X, y)
+    with pytest.raises(ValueError, match="preset"):
+        MLPClassifier(preset="tables").fit(X, y)
