@@ -59,11 +59,11 @@ from mlp_jax.proof import Report, check_gradients
 from mlp_jax.training import Fitted, Optimizer, Privacy, fit
 
 if TYPE_CHECKING:
-    from mlp_jax.estimators import MLPClassifier, MLPRegressor
+    from mlp_jax.estimators import MLPClassifier, MLPRegressor, MLPSearchCV
 
 __version__ = "0.1.0"
 
-_ESTIMATORS = ("MLPClassifier", "MLPRegressor")
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor", "MLPSearchCV")
 
 __all__ = [
     "Activation",
@@ -80,6 +80,7 @@ __all__ = [
     "Loss",
     "MLPClassifier",
     "MLPRegressor",
+    "MLPSearchCV",
     "Model",
     "NoiseAverage",
     "Optimizer",

@@ -14,7 +14,7 @@ import scipy.sparse
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler, check_cv
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, indexable
 from sklearn.utils.metaestimators import available_if
 
 from mlp_jax.errors import InputError
@@ -49,14 +49,14 @@ class MLPSearchCV(GridSearchCV):
         estimator: Any,
         param_grid: Any,
         *,
-        n_iter: int | None = None,
+        n_iter: Any = None,
         scoring: Any = None,
-        n_jobs: int | None = None,
+        n_jobs: Any = None,
         refit: Any = True,
         cv: Any = None,
-        verbose: int = 0,
+        verbose: Any = 0,
         error_score: Any = np.nan,
-        return_train_score: bool = False,
+        return_train_score: Any = False,
         random_state: Any = None,
     ) -> None:
         super().__init__(
@@ -84,6 +84,7 @@ class MLPSearchCV(GridSearchCV):
                 "MLPSearchCV searches over this project's MLPClassifier and MLPRegressor, not over"
                 f" {type(self.estimator).__name__}; GridSearchCV takes any estimator."
             )
+        X, y = indexable(X, y)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         folds = list(splitter.split(X, y, groups))
         candidates = self._candidates()
