@@ -1,6 +1,8 @@
 """The whole suite runs with shapes checked, strict dtype promotion and no silent broadcasting."""
 
+import gc
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "" if os.environ.get("MLP_JAX_TEST_GPU") else "cpu")
 
@@ -23,6 +25,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="JAX sees no GPU here"))
+
+
+MOST_MAPPINGS = 30_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room_for_compiled_programs() -> Iterator[None]:
+    """Lets compiled programs go where a process has many: each maps some memory, of which Linux
+    allows 65,530 pieces, and ends a process that asks for more."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        from mlp_jax.training import calls, probe
+
+        calls._compiled.cache_clear()
+        probe._compiled.cache_clear()
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ KEY = jax.random.key(5)
 I, J = 120, 300  # noqa: E741
 # Variances from the papers: 2/fan_in (He 2015), 2/(fan_in + fan_out) (Glorot 2010),
 # 1/fan_in (LeCun 1998); the uniform ones reach to √(3 variance).
-VARIANCES = {"he": 2 / I, "glorot": 2 / (I + J), "lecun": 1 / I}
+VARIANCES = {"standard": 1.0, "he": 2 / I, "glorot": 2 / (I + J), "lecun": 1 / I}
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_digits, load_iris
+from sklearn.datasets import load_digits, load_iris
 
 from mlp_jax.errors import InputError
-from mlp_jax.estimators import MLPClassifier, MLPRegressor
+from mlp_jax.estimators import MLPClassifier
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")
 
@@ -40,19 +40,11 @@ def test_the_tabular_preset_takes_a_frame_with_words():
     assert clone(one).get_params() == one.get_params()
 
 
-def test_the_tabular_preset_predicts_numbers_in_their_units():
-    X, y = load_diabetes(return_X_y=True)
-    one = MLPRegressor(preset="tabular", random_state=0).fit(X, y)
-    assert one.score(X, y) > 0.3
-
-
 def test_the_images_preset_learns_digits():
     X, y = load_digits(return_X_y=True)
-    one = MLPClassifier(preset="images", random_state=0, max_iter=8).fit(X[:1000], y[:1000])
+    one = MLPClassifier(preset="images", random_state=0, max_iter=5).fit(X[:1000], y[:1000])
     assert one.score(X[1000:], y[1000:]) > 0.9
-    assert one.n_iter_ == 8
-    two = MLPClassifier(preset="images", max_iter=2, ensemble=2).fit(X[:200], y[:200] % 2)
-    assert two.predict_proba(X[:3]).shape == (3, 2)
+    assert one.n_iter_ == 5
 
 
 def test_what_the_preset_settles_is_refused():
