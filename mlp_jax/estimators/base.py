@@ -23,7 +23,7 @@ from mlp_jax.estimators.presets import (
     learn_preset_encoding,
     specification_of,
 )
-from mlp_jax.estimators.proved import prove_aside
+from mlp_jax.estimators.proved import prove_once
 from mlp_jax.estimators.quasi_newton import minimize
 from mlp_jax.estimators.rows import Rows
 from mlp_jax.estimators.solve import solve
@@ -115,11 +115,10 @@ class BaseMLP(BaseEstimator):
         use_compilation_cache()
         specification, rows = self._begin(X, y, sample_weight, incremental=incremental)
         with self._computing(rows.x.dtype) as policy:
-            proof = prove_aside(specification, policy.proof_dtype)
             if self.solver in STOCHASTIC:
-                solve(self, specification, policy, rows, proof, incremental)
+                solve(self, specification, policy, rows, incremental)
             else:
-                proof.result()
+                prove_once(specification, policy.proof_dtype)
                 self._minimize(specification, rows._replace(y=self._encoded(rows.y)))
         self._check_finite()
         return self

@@ -39,7 +39,7 @@ Fold = tuple[np.ndarray, np.ndarray]
 
 
 class Trained(NamedTuple):
-    """A candidate on a fold: the estimator, or the error that its training ended with."""
+    """A candidate on a fold, and the estimator that it became."""
 
     candidate: int
     fold: int

@@ -23,7 +23,7 @@ from mlp_jax.training.presets import Preset, check_preset, column_options, prese
 SETTLED = (
     "hidden_layer_sizes", "activation", "solver", "alpha", "learning_rate", "learning_rate_init",
     "dropout", "norm", "residual", "optimizer", "schedule", "weight_decay", "warm_start",
-    "early_stopping", "tensorboard",
+    "early_stopping", "tensorboard", "loss",
 )  # fmt: skip
 
 

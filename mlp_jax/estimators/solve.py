@@ -15,6 +15,7 @@ from mlp_jax.estimators.committee import train_committee
 from mlp_jax.estimators.extras import callbacks_of, is_elementwise, transformation
 from mlp_jax.estimators.presets import train_preset
 from mlp_jax.estimators.progress import Progress, Rate
+from mlp_jax.estimators.proved import prove_aside
 from mlp_jax.estimators.rows import Feed, Rows
 from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD, adam_state, sgd_state
 from mlp_jax.estimators.specify import Specification, as_type
@@ -34,17 +35,18 @@ def solve(
     specification: Specification,
     policy: Precision,
     rows: Rows,
-    proof: "Future[None]",
     incremental: bool,
 ) -> None:
-    """Trains the estimator by its solver and leaves what scikit-learn's would have."""
+    """Trains the estimator by its solver and leaves what scikit-learn's would have.
+
+    A preset and an ensemble train, and prove, by `mlp_jax.fit`; else the proof runs aside.
+    """
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
     rows, judged = _split(estimator, rows)
     batch_size = batch_size_of(estimator.batch_size, rows.n)
     with _watching(estimator) as callbacks:
         if estimator.preset is not None:
-            proof.result()
             found = train_preset(estimator, specification, rows, judged, callbacks)
             _keep_committee(estimator, *found, rows)
             return
@@ -53,6 +55,7 @@ def solve(
             _keep_committee(estimator, *found, rows)
             return
         how = (estimator, specification, policy, rows, judged, batch_size)
+        proof = prove_aside(specification, policy.proof_dtype)
         course, run = _course(*how, proof, incremental, callbacks)
         _keep(estimator, train(course, run), rows.x.dtype)
 

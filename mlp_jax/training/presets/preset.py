@@ -20,3 +20,26 @@ class Preset:
     loss: Loss
     optimizer: Optimizer
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How batch and epochs follow the number of rows: fewer are seen in smaller batches, and more
+    often. The bounds of each, how many batches an epoch has at least where the batch is not the
+    smallest, and the steps that the epochs make up.
+    """
+
+    batch: tuple[int, int]
+    batches: int
+    epochs: tuple[int, int]
+    steps: int
+
+    def options(self, n_rows: int) -> dict[str, int]:
+        """batch_size, a power of two and at most all rows, and epochs."""
+        fits = 1 << max(n_rows // self.batches, 1).bit_length() - 1
+        batch = min(max(self.batch[0], min(fits, self.batch[1])), n_rows)
+        epochs = round(self.steps / -(-n_rows // batch))
+        return {
+            "batch_size": batch,
+            "epochs": min(max(self.epochs[0], epochs), self.epochs[1]),
+        }

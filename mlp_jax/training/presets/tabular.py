@@ -15,7 +15,7 @@ from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.model.metrics import Task
 from mlp_jax.training.input_layers import input_layers
 from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.presets.preset import Preset
+from mlp_jax.training.presets.preset import Pace, Preset
 
 LOSSES: dict[Task, str] = {
     "classification": "softmax_cross_entropy",
@@ -25,8 +25,7 @@ LOSSES: dict[Task, str] = {
 FREQUENCIES, SIGMA, EMBEDDING = 48, 15.0, 16
 MEMBERS, HIDDEN, DROPOUT = 8, (256, 256), 0.3
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
-STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 500, 8, 60
-SMALLEST_BATCH, LARGEST_BATCH, BATCHES = 32, 512, 50
+PACE = Pace(batch=(32, 512), batches=50, epochs=(8, 60), steps=500)
 
 
 def tabular_columns() -> ColumnOptions:
@@ -48,17 +47,9 @@ def tabular(inputs: InputEncoding | None, n_in: int, n_out: int, task: Task, n_r
     members = tabm(
         HIDDEN, n_out, link=loss.function.predict, dropout=DROPOUT, members=MEMBERS, factors="signs"
     )
-    batch = batch_size(n_rows)
-    epochs = min(max(FEWEST_EPOCHS, round(STEPS * batch / n_rows)), MOST_EPOCHS)
     return Preset(
         Sequential((*input_layers(inputs), *embedded, *members.layers)),
         loss,
         Optimizer("adamw", LEARNING_RATE, "cosine", weight_decay=WEIGHT_DECAY),
-        {"epochs": epochs, "batch_size": batch, "select": "best"},
+        {**PACE.options(n_rows), "select": "best"},
     )
-
-
-def batch_size(n_rows: int) -> int:
-    """The power of two that leaves `BATCHES` an epoch, within bounds, and at most all rows."""
-    fits = 1 << max(n_rows // BATCHES, 1).bit_length() - 1
-    return min(max(SMALLEST_BATCH, min(fits, LARGEST_BATCH)), n_rows)
