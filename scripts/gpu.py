@@ -97,6 +97,8 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=3600, help="seconds that a step may take")
     options = parser.parse_args()
     name = gpu_name()
+    from mlp_jax.bench.results import write_result
+
     path = options.results / f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-').lower()}.json"
     found: dict[str, dict] = {}
     failed = []
@@ -111,7 +113,7 @@ def main() -> None:
             if leaves.exists():
                 found[title]["result"] = summary(title, leaves)
             failed += [title] if code else []
-            path.write_text(json.dumps({"gpu": name, "steps": found}, indent=1) + "\n")
+            write_result(path, {"gpu": name, "steps": found})
     print(f"\nresults: {path}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     sys.exit(1 if failed else 0)
 

@@ -48,8 +48,8 @@ def test_tf32_is_the_default_where_the_gpu_has_it():
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("float64", 1e-10)])
 def test_a_training_has_the_losses_of_a_cpu(rows, precision, tolerance):
-    """Uniform initial weights: a normal draw takes a logarithm in float32, whose last bit depends
-    on the device, and one such bit moves these losses by 1e-9."""
+    """Uniform initial weights: a normal draw takes a logarithm in float32, whose last bit may
+    differ between devices, and one such bit moves these losses by 1e-9."""
     losses = {}
     for device in ("cpu", "gpu"):
         fitted = fit(
