@@ -19,7 +19,6 @@ import numpy as np
 GOAL = 10.0
 CASES = {
     "hidden (32,), batch 32": {"hidden_layer_sizes": (32,), "batch_size": 32},
-    "hidden (32, 32), batch 32": {"hidden_layer_sizes": (32, 32), "batch_size": 32},
     "hidden (100,), batch 200, the defaults": {},
 }
 GRID = {

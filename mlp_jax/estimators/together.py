@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mlp_jax.backprop import Layer
 from mlp_jax.backprop.gradient import forward_backward
+from mlp_jax.backprop.records import contract_transposed, transposed
 from mlp_jax.estimators.epoch import with_penalty
 from mlp_jax.estimators.losses import ScikitLoss
 from mlp_jax.estimators.progress import SMALLEST_RATE
@@ -83,20 +84,30 @@ def first_member(rule: Rule, params: Any, opt_state: Any, own: Numbers) -> Membe
     dtype = own.alpha.dtype
     none = jnp.zeros((), jnp.int32)
     curve, best = jnp.full((rule.max_iter,), jnp.nan, dtype), jnp.full((), jnp.inf, dtype)
-    return Member(params, opt_state, none, curve, best, none, jnp.zeros((), bool))
+    return _turned(Member(params, opt_state, none, curve, best, none, jnp.zeros((), bool)))
+
+
+def _turned(member: Member) -> Member:
+    """The member with its matrices (J, I), as the steps carry them, or (I, J) again.
+
+    The first product of all members is then one with their matrices one below the other, which
+    nothing has to be copied for.
+    """
+    params, opt_state = transposed((member.params, member.opt_state))
+    return member._replace(params=params, opt_state=opt_state)
 
 
 def gradient(
     rule: Rule, params: Any, alpha: Array, x: Array, y: Array, weights: Float[Array, " B"]
 ) -> tuple[Array, Any]:
-    """(loss, gradient) of a batch, with scikit-learn's penalty."""
+    """(loss, gradient) of a batch, with scikit-learn's penalty; their matrices are (J, I)."""
     total = jnp.sum(weights)
     state = tuple(() for _ in rule.network.children)
-    value, _, grads, _ = forward_backward(
-        rule.network, rule.loss, True, params, state, x, y, weights / total, None, None,
+    value, _, _, tape = forward_backward(
+        rule.network, rule.loss, True, transposed(params), state, x, y, weights / total, None, None,
         per_example=False,
     )  # fmt: skip
-    return with_penalty(value, grads, params, alpha / total)
+    return with_penalty(value, contract_transposed(tape.records, None), params, alpha / total)
 
 
 def end_epoch(rule: Rule, member: Member, own: Numbers, loss: Array, n: Array) -> Member:
@@ -160,4 +171,5 @@ def train(rule: Rule, params: Any, opt_states: Any, own: Numbers, rows: Rows) ->
         t, members = carry
         return (t < rule.max_iter) & ~jnp.all(members.done)
 
-    return jax.lax.while_loop(goes_on, epoch, (jnp.zeros((), jnp.int32), members))[1]
+    _, members = jax.lax.while_loop(goes_on, epoch, (jnp.zeros((), jnp.int32), members))
+    return jax.vmap(_turned)(members)
