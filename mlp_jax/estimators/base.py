@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from mlp_jax.backprop import ACTIVATIONS
+from mlp_jax.data import Scaling
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
 from mlp_jax.estimators.frames import encoded, first_layer, has_words, learn_encoding
@@ -102,6 +103,7 @@ class BaseMLP(BaseEstimator):
     preset: str | None
     class_weight: Any = None
     _encoding: Any
+    _target_scaling: Scaling | None = None
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "BaseMLP":
@@ -145,6 +147,7 @@ class BaseMLP(BaseEstimator):
         specification = self._specify(hidden, *X.shape)
         check_extras(self, specification, incremental=incremental)
         if first_pass:
+            self._target_scaling = self._learn_target_scaling(y, sample_weight)
             self._initialize(specification, X.dtype)
         return specification, Rows(X, y, sample_weight)
 
@@ -324,6 +327,10 @@ class BaseMLP(BaseEstimator):
     def _checked_targets(self, y: np.ndarray) -> np.ndarray:
         """Targets of other rows in the form that `_checked` gives those of the training."""
         raise NotImplementedError
+
+    def _learn_target_scaling(self, y: np.ndarray, weights: Any) -> Scaling | None:
+        """What brings checked targets (N, C) to the network; None where they go as they are."""
+        return None
 
     def _named(self, y: np.ndarray) -> np.ndarray:
         """The labels that checked targets stand for."""

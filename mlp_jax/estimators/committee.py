@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 import scipy.sparse
+from sklearn.base import is_classifier
 
 from mlp_jax.backprop import Loss
 from mlp_jax.errors import InputError
@@ -53,6 +54,7 @@ def train_committee(
         validation=None if judged is None else (judged.x, estimator._encoded(judged.y)),
         sample_weight=rows.weights,
         patience=int(patience) if early else None,
+        monitor=None if is_classifier(estimator) else "r2",
         average=estimator.ema,
         precision=estimator.precision or ("float64" if rows.x.dtype == np.float64 else None),
         device=estimator.device,

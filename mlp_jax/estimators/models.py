@@ -35,7 +35,11 @@ def as_model(estimator: Any) -> Model:
 
 def _target(estimator: Any) -> TargetEncoding:
     if not is_classifier(estimator):
-        return TargetEncoding("regression")
+        scaling = estimator._target_scaling
+        if scaling is None:
+            return TargetEncoding("regression")
+        scale, offset = 1 / scaling.scale, -scaling.offset / scaling.scale
+        return TargetEncoding("regression", (), (), tuple(scale.tolist()), tuple(offset.tolist()))
     labels = tuple(map(str, estimator.classes_))
     if estimator._label_binarizer.y_type_.startswith("multilabel"):
         return TargetEncoding("multilabel", names=labels)

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 import scipy.sparse
+from sklearn.base import is_classifier
 
 from mlp_jax.backprop import Loss
-from mlp_jax.data import fit_scaling
+from mlp_jax.data import Scaling, fit_scaling
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.losses import ScikitLoss
@@ -51,6 +52,24 @@ def learn_preset_encoding(name: str, X: Any) -> InputEncoding:
     return ArrayEncoding(x.shape[1], scale, offset)
 
 
+def learn_target_scaling(y: np.ndarray, weights: np.ndarray | None) -> Scaling:
+    """What brings targets y (N, C) to mean 0 and standard deviation 1 a column.
+
+    weights (N,): how much each row counts. A column that is constant over the rows that count keeps
+    its spread. InputError for one too widely spread for float64.
+    """
+    y = y.astype(np.float64)
+    counted = y if weights is None else y[weights != 0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.average(y, axis=0, weights=weights)
+        variance = np.average((y - mean) ** 2, axis=0, weights=weights)
+    if not np.isfinite(variance).all():
+        raise InputError("The targets are too widely spread to be standardized.")
+    varies = (counted.min(axis=0) < counted.max(axis=0)) & (variance > 0)
+    scale = 1 / np.sqrt(np.where(varies, variance, 1.0))
+    return Scaling(scale, -mean * scale)
+
+
 def preset_of(estimator: Any, n_in: int, n_rows: int) -> Preset:
     """The preset for the estimator's encoded rows and its targets."""
     task: Any = {
@@ -72,7 +91,8 @@ def train_preset(
 ) -> tuple[Specification, Any, Any, tuple[dict[str, float], ...]]:
     """(specification, params, layer_state, records of the epochs) of a training by the preset.
 
-    max_iter and batch_size of the estimator's own win. Where the preset takes the best epoch and
+    max_iter and batch_size of the estimator's own win. Of numbers the best epoch is that of the
+    lowest loss, in which outputs of any unit count alike. Where the preset takes the best epoch and
     no validation_data are given, a share of the rows (validation_fraction) is held out for that.
     """
     found = preset_of(estimator, specification.n_in, rows.n)
@@ -92,6 +112,8 @@ def train_preset(
         "seed": int(estimator._random_state.randint(np.iinfo(np.int32).max)),
         "validation": validation,
         "sample_weight": rows.weights,
+        "target_scaling": estimator._target_scaling,
+        "monitor": None if is_classifier(estimator) else "loss",
         "average": estimator.ema,
         "precision": estimator.precision,
         "device": estimator.device,

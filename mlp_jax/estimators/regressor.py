@@ -11,8 +11,10 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from mlp_jax.data import Scaling, unscaled
 from mlp_jax.estimators.base import BaseMLP
 from mlp_jax.estimators.extras import NUMBER_LOSSES, keep_parameters
+from mlp_jax.estimators.presets import learn_target_scaling
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -75,9 +77,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The prediction for each row, (N,) or (N, C)."""
+        """The prediction for each row, (N,) or (N, C), in the units of the targets."""
         check_is_fitted(self)
-        return self._numbers(self._forward(X))
+        found = self._forward(X)
+        if self._target_scaling is not None:
+            found = unscaled(self._target_scaling, found)
+        return self._numbers(found)
 
     def _numbers(self, p: np.ndarray) -> np.ndarray:
         return p.ravel() if p.shape[1] == 1 else p
@@ -91,6 +96,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _checked_targets(self, y: np.ndarray) -> np.ndarray:
         return y
+
+    def _learn_target_scaling(self, y: np.ndarray, weights: Any) -> Scaling | None:
+        return None if self.preset is None else learn_target_scaling(y, weights)
 
     def _loss_name(self) -> str:
         return str(self.loss)

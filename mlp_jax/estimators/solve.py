@@ -270,8 +270,8 @@ def _keep_committee(
     if not estimator.early_stopping:
         estimator.best_loss_ = min(losses)
     if estimator.validation_scores_ is not None:
-        scores = [next(v for k, v in record.items() if k.startswith("validation_")
-                       and k != "validation_loss") for record in history]  # fmt: skip
+        score = "validation_accuracy" if is_classifier(estimator) else "validation_r2"
+        scores = [record[score] for record in history]
         estimator.validation_scores_.extend(scores)
         if estimator.early_stopping:
             estimator.best_validation_score_ = max(scores)
