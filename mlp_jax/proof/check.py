@@ -29,7 +29,7 @@ from mlp_jax.proof import compare, oracles
 from mlp_jax.proof.compare import Comparison
 from mlp_jax.proof.loops import SAMPLES, loop_comparisons
 from mlp_jax.proof.observe import Path, Seen, observe, path_name, walk
-from mlp_jax.proof.quick import jit_once
+from mlp_jax.proof.quick import jit_proof
 from mlp_jax.proof.report import Report, Row, Witness
 
 EXAMPLES = 8
@@ -260,7 +260,7 @@ def check_gradients(
         )
         with jax.enable_x64(full), jax.default_matmul_precision("highest"):
             for train in modes:
-                run = jit_once(_witnesses(network, loss, train, dtype, differentiate))
+                run = jit_proof(_witnesses(network, loss, train, dtype, differentiate))
                 along = directions if full else None
                 found = jax.device_get(run(*arguments, np.uint32(seed), along))
                 mode = "training" if train else "inference"

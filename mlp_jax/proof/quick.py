@@ -1,9 +1,13 @@
 """Programs that run once: compiled fast and not well."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+
+LEVEL_0: dict[str, Any] = {"xla_backend_optimization_level": 0}
+OLDER_GENERATOR: dict[str, Any] = LEVEL_0 | {"xla_cpu_use_fusion_emitters": False}
 
 
 def platform() -> str:
@@ -16,5 +20,25 @@ def jit_once(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` as one program at XLA's optimization level 0 on a CPU, where that compiles in a
     fraction of the time; as usual elsewhere.
     """
-    quick = {"xla_backend_optimization_level": 0} if platform() == "cpu" else None
-    return jax.jit(function, compiler_options=quick)
+    return jax.jit(function, compiler_options=LEVEL_0 if platform() == "cpu" else None)
+
+
+def jit_proof(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `jit_once`, and on a CPU by XLA's older code generator, where it still has one.
+
+    A proof is some hundred fused loops that run a few times each, and the newer generator takes
+    four times as long to make them. The initial weights stay with `jit_once`, to the last digit.
+    """
+    if platform() != "cpu" or not _has_older_generator():
+        return jit_once(function)
+    return jax.jit(function, compiler_options=OLDER_GENERATOR)
+
+
+@functools.cache
+def _has_older_generator() -> bool:
+    """Whether this XLA knows the option: it refuses to compile with one that it does not."""
+    try:
+        jax.jit(lambda: 0, compiler_options=OLDER_GENERATOR).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
