@@ -12,9 +12,9 @@ def platform() -> str:
     return getattr(chosen, "platform", None) or jax.default_backend()
 
 
-def jit_once(function: Callable[..., Any]) -> Callable[..., Any]:
+def jit_once(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """`function` as one program at XLA's optimization level 0 on a CPU, where that compiles in a
-    fraction of the time; as usual elsewhere.
+    fraction of the time; as usual elsewhere. options: `jax.jit`'s.
     """
     quick = {"xla_backend_optimization_level": 0} if platform() == "cpu" else None
-    return jax.jit(function, compiler_options=quick)
+    return jax.jit(function, compiler_options=quick, **options)

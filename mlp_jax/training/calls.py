@@ -39,10 +39,10 @@ def compile_calls(
     done: steps of the first epoch that are not to be repeated; where another kind of device took
     them, what is left of that epoch may need a length of its own.
     """
-    steps = -(-data.x.shape[0] // program.batch_size)
+    steps = -(-data.n // program.batch_size)
     length = steps_a_call(program, state.params, steps)
     leaves, structure = jax.tree.flatten((state, data, seed, np.int32(0), np.int32(0)))
-    shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+    shapes = tuple((leaf.shape, np.dtype(leaf.dtype), _place(program, leaf)) for leaf in leaves)
     settings = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_device")
     how = tuple(getattr(jax.config, name, None) for name in settings)
     return {
@@ -53,6 +53,11 @@ def compile_calls(
     }
 
 
+def _place(program: Program, leaf: Any) -> Any:
+    """Where an argument lies on the mesh, None for one device, and for what comes from the host."""
+    return getattr(leaf, "sharding", None) if program.layout is not None else None
+
+
 @functools.lru_cache(maxsize=64)
 def _compiled(
     program: Program, count: int, structure: Any, shapes: tuple[Any, ...], how: tuple[Any, ...]
@@ -61,5 +66,8 @@ def _compiled(
 
     how: the settings of JAX that the program depends on besides its arguments.
     """
-    arguments = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
+    arguments = jax.tree.unflatten(
+        structure,
+        [jax.ShapeDtypeStruct(shape, dtype, sharding=at) for shape, dtype, at in shapes],
+    )
     return run_steps(program).lower(program, count, *arguments).compile()

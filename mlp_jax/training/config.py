@@ -47,6 +47,14 @@ class TrainConfig(SharedOptions):
     """what the schedule is stretched over; else epochs"""
     preset: Word = None
     """a whole recipe: tabular or images; it settles the network"""
+    mesh: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="AXES")] = None
+    """data=4,model=2: devices that split examples, and weights"""
+    shard_optimizer: Switch = False
+    """split what the optimizer remembers over data too"""
+    accumulate: int = 1
+    """parts that each batch goes through in, to save memory"""
+    recompute: Switch = False
+    """compute activations again going back, to save memory"""
     init_from: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
     """start from the model of that run"""
     private: Switch = False
@@ -71,6 +79,10 @@ MAY_CHANGE = (
     "diagnostics",
     "histograms",
     "device",
+    "devices",
+    "mesh",
+    "shard_optimizer",
+    "recompute",
     "data_dir",
 )
 

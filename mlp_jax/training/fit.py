@@ -47,6 +47,11 @@ def fit(
     importance: int | None = None,
     precision: str | None = None,
     device: str | None = None,
+    devices: int | None = None,
+    mesh: str | None = None,
+    shard_optimizer: bool = False,
+    accumulate: int = 1,
+    recompute: bool = False,
     callbacks: Sequence[Callable[[EpochEnd], bool | None]] = (),
     tick: Callable[[int, float, float, float], None] | None = None,
     proved: Callable[[Report], None] | None = None,
@@ -72,6 +77,10 @@ def fit(
     average: decay of an exponential moving average of the weights, which then is what is judged.
     importance: draw each batch from a pool of so many, by the size of the gradients.
     precision: "float32", "tf32", "bf16", "float64"; device: "cpu", "gpu".
+    devices: how many of them, None for all GPUs or one CPU; mesh: "data=4,model=2" splits examples
+    and weights; shard_optimizer: what the optimizer remembers is split over data too.
+    accumulate: into how many parts each batch is cut, one after the other; recompute: activations
+    are computed again in the backward pass instead of kept. Both save memory, not time.
     callbacks get an `EpochEnd` after each epoch; tick is called after every compiled call; proved
     is given the report of the proof before the first step.
     target_scaling: brings real targets to the network and is undone in predictions and metrics.
@@ -107,6 +116,11 @@ def fit(
         importance=importance,
         precision=precision,
         device=device,
+        devices=devices,
+        mesh=mesh,
+        shard_optimizer=shard_optimizer,
+        accumulate=accumulate,
+        recompute=recompute,
         schedule_epochs=schedule_epochs,
         privacy=privacy,
     )

@@ -126,7 +126,7 @@ def look(
     average: NoiseAverage,
 ) -> Look:
     """A look before `epoch`, at the batches that it begins with."""
-    n = data.x.shape[0]
+    n = data.n
     count, size = extent(n, program.batch_size)
     rows = rows_at(seed, epoch, n, size, np.int32(0), count)
     probed, key = replace(program, batch_size=size), stream(seed, DROPOUT)

@@ -259,6 +259,7 @@ def _run(session: _Session) -> Run:
             "importance": config.importance,
             "precision": config.precision,
             "device": config.device,
+            "devices": config.devices,
             "callbacks": [session.after_epoch],
             "tick": session.tick,
             "proved": session.proved,
@@ -273,6 +274,10 @@ def _run(session: _Session) -> Run:
                 start=_start(parts),
                 diagnostics=config.diagnostics and not config.private,
                 privacy=privacy_of(config),
+                mesh=config.mesh,
+                shard_optimizer=config.shard_optimizer,
+                accumulate=config.accumulate,
+                recompute=config.recompute,
                 ledger=session.ledger,
                 **options,
             )
