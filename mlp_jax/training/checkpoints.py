@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
 from mlp_jax.training.snapshot import Best, Position, Snapshot
@@ -213,6 +214,14 @@ def _open(run: Path, keep: int, tell: Callable[[str], None]) -> Any:
     )
 
 
+def _placed(leaf: np.ndarray, there: Any) -> jax.Array:
+    """The array in memory of JAX's own, spread over the devices of a mesh as `there` is."""
+    where = getattr(there, "sharding", None)
+    if isinstance(where, NamedSharding):
+        return jax.device_put(leaf, where, may_alias=False)
+    return jnp.array(leaf, copy=True)
+
+
 def _named(tree: Any) -> dict[str, Any]:
     return {f"{i:04d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
 
@@ -257,7 +266,10 @@ def _read(manager: Any, step: int, like: Any) -> Snapshot:
     leaves = manager.restore(
         step, args=ocp.args.Composite(leaves=ocp.args.StandardRestore(target))
     )["leaves"]
-    owned = [jnp.array(leaves[name], copy=True) for name in shapes]
+    owned = [
+        _placed(leaves[name], there)
+        for name, there in zip(shapes, _named(expected).values(), strict=True)
+    ]
     state, weights = jax.tree.unflatten(jax.tree.structure(expected), owned)
     at = record["position"]
     noise = tuple(at.get("noise", Position().noise))

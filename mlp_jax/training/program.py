@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int, UInt32
 
 from mlp_jax.backprop import Layer, Loss
@@ -84,6 +85,30 @@ class Program:
     def trained(self) -> Layer:
         """The network as the steps of training run it."""
         return recomputing(self.network) if self.recompute else self.network
+
+
+Shapes = tuple[tuple[Any, ...], ...]
+
+
+def signature(program: Program, arguments: Any) -> tuple[Any, Shapes]:
+    """(structure, shape, type and place of each leaf): what a compiled call depends on, hashable.
+
+    The place is that on the mesh; None on one device, and for what comes from the host.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+
+    def place(leaf: Any) -> Any:
+        where = getattr(leaf, "sharding", None)
+        return where if program.layout is not None and isinstance(where, NamedSharding) else None
+
+    return structure, tuple((leaf.shape, np.dtype(leaf.dtype), place(leaf)) for leaf in leaves)
+
+
+def abstract(structure: Any, shapes: Shapes) -> Any:
+    """Arguments of that signature, to compile for."""
+    return jax.tree.unflatten(
+        structure, [jax.ShapeDtypeStruct(shape, of, sharding=at) for shape, of, at in shapes]
+    )
 
 
 def stream(seed: Seed, which: int) -> Array:

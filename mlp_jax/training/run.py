@@ -352,6 +352,7 @@ def facts_of(config: TrainConfig, parts: Parts) -> dict[str, Any]:
 
 def facts_at_the_end(parts: Parts, fitted: Fitted) -> dict[str, Any]:
     """What is known of a run once it has ended: above all what was chosen where no option said."""
+    layout = fitted.program.layout
     return {
         "finished": run_folder.now(),
         "epochs": len(fitted.history),
@@ -361,4 +362,5 @@ def facts_at_the_end(parts: Parts, fitted: Fitted) -> dict[str, Any]:
         "private": fitted.private,
         "precision": fitted.precision.name,
         "device": fitted.device.device_kind,
+        "mesh": None if layout is None else {"data": layout.data, "model": layout.model},
     }

@@ -53,7 +53,7 @@ def choose_layout(
     """The layout over `devices` devices of the kind of `first`, or None for that one alone.
 
     devices: as `visible` takes it, or None for as many as `mesh` says. mesh: as `parse_mesh` takes
-    it; without it all are along data. InputError for numbers that do not fit each other.
+    it; without it all are along data. One device has nothing to split over. InputError for numbers that do not fit each other.
     """
     sizes = None if mesh is None else parse_mesh(mesh)
     if sizes is not None:
@@ -63,11 +63,6 @@ def choose_layout(
         devices = count
     chosen = visible(devices, first)
     if len(chosen) == 1:
-        if shard_optimizer:
-            raise InputError(
-                "One device has nothing to split what the optimizer remembers over: ask for"
-                " --devices, or leave --shard-optimizer out."
-            )
         return None
     sizes = sizes or {DATA: len(chosen), MODEL: 1}
     grid = np.asarray(chosen).reshape(sizes[DATA], sizes[MODEL])

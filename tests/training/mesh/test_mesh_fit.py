@@ -125,7 +125,6 @@ def test_weights_of_rows_are_spread_with_the_rows(rows):
         ({"mesh": "data=2,tensor=2"}, InputError, "not as 'data=2,tensor=2'"),
         ({"mesh": "data=2", "devices": 4}, InputError, "has 2 devices, not the 4"),
         ({"mesh": "data=3"}, InputError, "16 examples cannot be split evenly over 3 devices"),
-        ({"shard_optimizer": True}, InputError, "One device has nothing to split"),
     ],
 )
 def test_what_cannot_be_is_said(rows, options, error, said):
