@@ -266,10 +266,7 @@ def _read(manager: Any, step: int, like: Any) -> Snapshot:
     leaves = manager.restore(
         step, args=ocp.args.Composite(leaves=ocp.args.StandardRestore(target))
     )["leaves"]
-    owned = [
-        _placed(leaves[name], there)
-        for name, there in zip(shapes, _named(expected).values(), strict=True)
-    ]
+    owned = [_placed(leaves[name], there) for name, there in _named(expected).items()]
     state, weights = jax.tree.unflatten(jax.tree.structure(expected), owned)
     at = record["position"]
     noise = tuple(at.get("noise", Position().noise))

@@ -53,7 +53,8 @@ def choose_layout(
     """The layout over `devices` devices of the kind of `first`, or None for that one alone.
 
     devices: as `visible` takes it, or None for as many as `mesh` says. mesh: as `parse_mesh` takes
-    it; without it all are along data. One device has nothing to split over. InputError for numbers that do not fit each other.
+    it; without it all are along data. One device has nothing to split over. InputError for numbers
+    that do not fit each other.
     """
     sizes = None if mesh is None else parse_mesh(mesh)
     if sizes is not None:
