@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped, UInt32
 
 from mlp_jax.training.mesh.layout import Layout
+from mlp_jax.training.mesh.processes import spread
 from mlp_jax.training.mesh.rows import rows_from
 from mlp_jax.training.orders import permuted
 from mlp_jax.training.program import ORDER, Program, Seed, stream
@@ -61,13 +62,13 @@ def on_device(
         return DeviceData(*jax.tree.map(jnp.asarray, (x, y, weights, scale, offset)))
     padding = layout.padding(len(x))
 
-    def spread(array: np.ndarray) -> Array:
+    def in_parts(array: np.ndarray) -> Array:
         filled = np.pad(array, ((0, padding), *[(0, 0)] * (array.ndim - 1)))
-        return jax.device_put(filled, layout.by_rows)
+        return spread(filled, layout.by_rows)
 
-    rows = jax.tree.map(spread, DeviceData(x, y, weights))  # type: ignore[arg-type]
-    scale, offset = jax.device_put((scale, offset), layout.whole)
-    return rows._replace(scale=scale, offset=offset, padding=Padding(padding))
+    rows = jax.tree.map(in_parts, DeviceData(x, y, weights))  # type: ignore[arg-type]
+    decoding = jax.tree.map(lambda array: spread(array, layout.whole), (scale, offset))
+    return rows._replace(scale=decoding[0], offset=decoding[1], padding=Padding(padding))
 
 
 class Batch(NamedTuple):

@@ -55,6 +55,16 @@ class TrainConfig(SharedOptions):
     """parts that each batch goes through in, to save memory"""
     recompute: Switch = False
     """compute activations again going back, to save memory"""
+    distributed: Switch = False
+    """train with other processes, that SLURM, Open MPI or Kubernetes started"""
+    coordinator: Annotated[
+        str | None, tyro.conf.arg(help_behavior_hint="", metavar="HOST:PORT")
+    ] = None
+    """distributed: where the first process listens, if no scheduler says"""
+    processes: Count = None
+    """distributed: how many there are"""
+    process_id: Count = None
+    """distributed: which of them this is, from 0"""
     init_from: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
     """start from the model of that run"""
     private: Switch = False
@@ -70,7 +80,7 @@ class TrainConfig(SharedOptions):
 
 
 CONFIG_FILE = "config.toml"
-NOT_OF_THE_RUN = ("out", "resume")
+NOT_OF_THE_RUN = ("out", "resume", "distributed", "coordinator", "processes", "process_id")
 MAY_CHANGE = (
     "epochs",
     "schedule_epochs",

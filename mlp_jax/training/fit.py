@@ -1,6 +1,7 @@
 """`fit`: checked data, the proof, then epochs as compiled calls."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,9 +12,10 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.data import Scaling
 from mlp_jax.errors import ProofError
 from mlp_jax.proof import Report
-from mlp_jax.training.checkpoints import Checkpoints
+from mlp_jax.training.checkpoints import Checkpoints, Following
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import EpochEnd, Plan, Select, run_epochs
+from mlp_jax.training.mesh.processes import to_host
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.private.accounting import Account
 from mlp_jax.training.private.asked import Privacy
@@ -56,7 +58,7 @@ def fit(
     tick: Callable[[int, float, float, float], None] | None = None,
     proved: Callable[[Report], None] | None = None,
     schedule_epochs: int | None = None,
-    checkpoints: Callable[[], Checkpoints] | None = None,
+    checkpoints: Callable[[], Checkpoints | Following] | None = None,
     started: Callable[[Position], None] | None = None,
     start: tuple[Any, Any] | None = None,
     diagnostics: bool = False,
@@ -158,4 +160,8 @@ def fit(
         if started is not None:
             started(snapshot.position)
         outcome = run_epochs(program, snapshot, placed, judged, plan)
+    if jax.process_count() > 1:  # what is left to do, each process can do by itself
+        weights = to_host((outcome.params, outcome.layer_state))
+        outcome = outcome._replace(params=weights[0], layer_state=weights[1])
+        settled = settled._replace(program=replace(program, layout=None))
     return settled.fitted(outcome, report)

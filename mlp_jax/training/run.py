@@ -20,9 +20,10 @@ from mlp_jax.training.fit import fit
 from mlp_jax.training.folder import check_folder, held
 from mlp_jax.training.loop import Select
 from mlp_jax.training.many.ensemble import fit_ensemble
+from mlp_jax.training.mesh.processes import Cluster, join, on_first
 from mlp_jax.training.private.ledger import check_ledger
 from mlp_jax.training.private.refusals import check_options, check_resume, privacy_of
-from mlp_jax.training.session import START, Run, Session
+from mlp_jax.training.session import START, Run, Session, session_of
 from mlp_jax.training.setup import (
     Parts,
     build,
@@ -42,13 +43,14 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     check_options(config)
     if config.deterministic:
         ask_for_determinism()
-    check_folder(config.out)
+    _meet(config)
+    on_first(lambda: check_folder(config.out))
     Saving.parse(config.checkpoint_every, config.keep)
     start = None if config.init_from is None else load_model(Path(config.init_from))
     with contextlib.ExitStack() as stack:
         parts = build(config, start)
         config = with_preset_options(config, parts.options)
-        return _run(Session(config, parts, say, bar, stack))
+        return _run(session_of(config, parts, say, bar, stack))
 
 
 def resume(
@@ -63,6 +65,7 @@ def resume(
     InputError where they are not, where the data have changed, or where nothing is left to do;
     RunFolderError where the folder holds no run or another process is writing to it.
     """
+    _meet(config)
     saved, facts = run_config(folder), run_folder.read_facts(folder)
     if "sweep" in facts:
         raise InputError(
@@ -88,10 +91,20 @@ def resume(
             f" --resume {folder} --epochs {2 * saved.epochs}."
         )
     with contextlib.ExitStack() as stack:
-        stack.enter_context(held(folder))
+        on_first(lambda: stack.enter_context(held(folder)))
         start = load_model(folder / START) if (folder / START).exists() else None
-        session = Session(config, build(config, start), say, bar, stack, folder, facts)
+        session = session_of(config, build(config, start), say, bar, stack, folder, facts)
         return _run(session)
+
+
+def _meet(config: TrainConfig) -> None:
+    """Meets the other processes of a distributed run, which trains one network on plain rows."""
+    if not config.distributed:
+        return
+    for name, wanted in (("ensemble", 1), ("private", False), ("histograms", False)):
+        if getattr(config, name) != wanted:
+            raise InputError(f"--distributed goes without --{name}.")
+    join(Cluster(config.coordinator, config.processes, config.process_id))
 
 
 def _run(session: Session) -> Run:
@@ -126,7 +139,7 @@ def _run(session: Session) -> Run:
             fitted = fit(
                 *what,
                 start=_start(parts),
-                diagnostics=config.diagnostics and not config.private,
+                diagnostics=session.looks,
                 privacy=privacy_of(config),
                 mesh=config.mesh,
                 shard_optimizer=config.shard_optimizer,

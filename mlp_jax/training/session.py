@@ -17,12 +17,13 @@ from mlp_jax.model.saved import save_model
 from mlp_jax.model.store import versions
 from mlp_jax.proof import Report
 from mlp_jax.training import folder as run_folder
-from mlp_jax.training.checkpoints import Checkpoints, Saving
+from mlp_jax.training.checkpoints import Checkpoints, Following, Saving
 from mlp_jax.training.config import CONFIG_FILE, TrainConfig, to_toml
 from mlp_jax.training.finish import finish
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.folder import CHECK_FILE, held, new_folder
 from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.mesh.processes import is_first
 from mlp_jax.training.private.accounting import Account
 from mlp_jax.training.private.ledger import Ledger
 from mlp_jax.training.progress import EpochProgress
@@ -35,9 +36,12 @@ START = "start"
 
 
 class Run(NamedTuple):
-    """A finished run: its folder, the trained network, and its metrics on the test rows."""
+    """A finished run: its folder, the trained network, and its metrics on the test rows.
 
-    folder: Path
+    folder: None where another process has written it.
+    """
+
+    folder: Path | None
     fitted: Fitted
     test: dict[str, float]
 
@@ -71,6 +75,12 @@ class Session:
         for note in parts.data.notes:
             say(f"  {note}")
 
+    @property
+    def looks(self) -> bool:
+        """Whether the training is looked at between epochs (`probe.py`)."""
+        several = jax.process_count() > 1
+        return self.config.diagnostics and not self.config.private and not several
+
     def proved(self, report: Report) -> None:
         """Shows the proof; if it holds, the run gets its folder."""
         self.say(f"\n{report}\n")
@@ -92,7 +102,7 @@ class Session:
         self.say(str(account))
         return Ledger(account, self.folder)
 
-    def checkpoints(self) -> Checkpoints:
+    def checkpoints(self) -> Checkpoints | Following:
         """Where the run saves itself, and is read back from."""
         assert self.folder is not None
         saving = Saving.parse(self.config.checkpoint_every, self.config.keep)
@@ -107,7 +117,7 @@ class Session:
             self.folder,
             position,
             self.parts.network,
-            diagnostics=self.config.diagnostics,
+            diagnostics=self.config.diagnostics and jax.process_count() == 1,
             histograms=self.config.histograms,
         )
         self._stack.enter_context(self._logs)
@@ -159,6 +169,49 @@ class Session:
         self._facts |= facts_at_the_end(self.parts, fitted)
         run_folder.write_facts(self.folder, self._facts)
         return Run(self.folder, fitted, found)
+
+
+class FollowingSession(Session):
+    """That of a process that trains with the first one, and leaves saying and writing to it."""
+
+    def proved(self, report: Report) -> None:
+        """Says nothing."""
+
+    def checkpoints(self) -> Following:
+        """Hands the first process what that saves."""
+        return Following(self._stack.enter_context(stop_requests()))
+
+    def started(self, position: Position) -> None:
+        """Says nothing."""
+
+    def tick(self, epoch: int, done: float, loss: float, speed: float) -> None:
+        """Says nothing."""
+
+    def after_epoch(self, end: EpochEnd) -> None:
+        """Writes nothing."""
+
+    @contextlib.contextmanager
+    def naming_the_folder(self) -> Iterator[None]:
+        """Writes nothing."""
+        yield
+
+    def finished(self, fitted: Fitted) -> Run:
+        """Leaves the test rows to the first process."""
+        return Run(None, fitted, {})
+
+
+def session_of(
+    config: TrainConfig,
+    parts: Parts,
+    say: Callable[[str], None],
+    bar: bool,
+    stack: contextlib.ExitStack,
+    *run: Any,
+) -> Session:
+    """The session of this process; run: the folder and the facts of one that goes on."""
+    if is_first():
+        return Session(config, parts, say, bar, stack, *run)
+    return FollowingSession(config, parts, lambda text: None, False, stack, *run)
 
 
 def _headline(config: TrainConfig, parts: Parts) -> str:

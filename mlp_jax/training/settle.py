@@ -23,6 +23,7 @@ from mlp_jax.training.fitted import Fitted, place
 from mlp_jax.training.importance import check_importance
 from mlp_jax.training.loop import Outcome, Select, Watched
 from mlp_jax.training.mesh.layout import Layout
+from mlp_jax.training.mesh.processes import to_host
 from mlp_jax.training.mesh.proof import split_gradient
 from mlp_jax.training.mesh.shape import check_batch_size, choose_layout
 from mlp_jax.training.optimizers import Optimizer
@@ -289,9 +290,9 @@ def prove(settled: Settled, state: TrainState) -> Report:
     return check_gradients(
         program.trained,
         program.loss,
-        state.params,
+        to_host(state.params),
         examples,
-        state=state.layer_state,
+        state=to_host(state.layer_state),
         dtypes=tuple(dict.fromkeys(("float64", settled.precision.proof_dtype))),
         split=None if program.layout is None else partial(split_gradient, program.layout),
     )

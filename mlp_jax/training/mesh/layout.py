@@ -104,10 +104,6 @@ class Layout:
         """Within a program: the state, where it lies between the steps."""
         return jax.lax.with_sharding_constraint(state, self.shardings(network, state))
 
-    def put(self, network: Layer, state: Any) -> Any:
-        """The state on the mesh."""
-        return jax.device_put(state, self.shardings(network, state))
-
     def padding(self, n: int) -> int:
         """How many rows fill n up to equal parts."""
         return math.ceil(n / self.data) * self.data - n

@@ -9,6 +9,7 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.gradient import forward_backward
 from mlp_jax.proof.quick import jit_once
 from mlp_jax.training.mesh.layout import Layout
+from mlp_jax.training.mesh.processes import spread, to_host
 
 
 def split_gradient(
@@ -47,4 +48,5 @@ def split_gradient(
 
     batch = (x[places], y[places], c, mask)
     run = jit_once(gradient, out_shardings=where)
-    return run(jax.device_put(params, where), jax.device_put(state, kept), batch, seed)
+    on_mesh = jax.tree.map(spread, (params, state), (where, kept))
+    return to_host(run(*on_mesh, batch, seed))

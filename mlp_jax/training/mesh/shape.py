@@ -32,17 +32,24 @@ def parse_mesh(text: str) -> dict[str, int]:
 def visible(devices: int | None, first: jax.Device) -> list[jax.Device]:
     """So many devices of the kind of `first`; None takes all GPUs, or one CPU.
 
-    InputError for less than one, DeviceError where there are fewer.
+    Several processes take all that they have. InputError for less than one, or for some of several
+    processes', DeviceError where there are fewer.
     """
     there = jax.devices(first.platform)
+    together = jax.process_count() > 1
     if devices is None:
-        return there if first.platform == "gpu" else [first]
+        return there if together or first.platform == "gpu" else [first]
     if devices < 1:
         raise InputError(f"A training needs at least 1 device, not {devices}.")
     if devices > len(there):
         raise DeviceError(
             f"{devices} devices are asked for, but JAX sees {len(there)} of kind {first.platform}."
             + _how_to_simulate(first, devices)
+        )
+    if together and devices < len(there):
+        raise InputError(
+            f"{jax.process_count()} processes train on all of their {len(there)} devices, not on"
+            f" {devices}: start fewer processes."
         )
     return there[:devices]
 
