@@ -55,6 +55,12 @@ class DivergedError(MlpJaxError, ArithmeticError):
     exit_code = 1
 
 
+class LostProcessError(MlpJaxError, ConnectionError):
+    """One of the processes that train together is gone."""
+
+    exit_code = 1
+
+
 class StoppedError(MlpJaxError):
     """A run that SIGTERM or Ctrl-C ended, saved; exit code 128 + the signal, as shells have it."""
 

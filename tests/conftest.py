@@ -16,6 +16,8 @@ install_import_hook("mlp_jax", "typecheck.checked")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+if not os.environ.get("MLP_JAX_TEST_GPU"):
+    jax.config.update("jax_num_cpu_devices", 8)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -91,6 +91,7 @@ def backward_from(
     grad_output = loss.gradient(output, y)
     if c_comes_first:
         grad_output = c[:, None] * grad_output
+        network = network.contracting()
     _, records = network.backward(params, passed.residual, grad_output, need_grad_a=False)
     grads = contract(records, None if c_comes_first else c)
     return value, grads, Tape(records, c_comes_first)

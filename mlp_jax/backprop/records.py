@@ -150,12 +150,22 @@ class LookUp:
         return jax.ops.segment_sum(values, self.index, self.n_rows + 1)[1:]
 
 
+class Summed(NamedTuple):
+    """A parameter whose examples are summed already, by a pass in which c came first."""
+
+    gradient: Array
+
+    def contract(self, c: Float[Array, " N"] | None) -> Array:
+        """The gradient, for c = None. There is nothing left that other weights c could weigh."""
+        return self.gradient
+
+
 Record = OuterProduct | PerExample | LookUp | SharedProduct | BlockProduct
 
 
 def is_record(node: Any) -> bool:
     """Whether a node of the tape is a record: the leaf test of every walk over a tape."""
-    return isinstance(node, Record)
+    return isinstance(node, Record | Summed)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["records"], meta_fields=["weighted"])
@@ -179,7 +189,7 @@ def contract(records: Any, c: Float[Array, " N"] | None) -> Any:
 def contract_transposed(records: Any, c: Float[Array, " N"] | None) -> Any:
     """The gradient as `contract` gives it, with every matrix transposed, (J, I)."""
 
-    def one(record: Record) -> Array:
+    def one(record: Record | Summed) -> Array:
         if isinstance(record, OuterProduct):
             return grad_weight_transposed(record.a, record.delta, c)
         return transposed(record.contract(c))

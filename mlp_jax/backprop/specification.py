@@ -51,6 +51,10 @@ class Layer:
         """This layer composed of other children, as many as it has."""
         return self
 
+    def contracting(self) -> "Layer":
+        """The same layer for a pass in which c comes first: it may sum its records itself."""
+        return self
+
     def without_state(self) -> State:
         """The state of a layer that keeps none, in the shape that `forward` takes."""
         return tuple(child.without_state() for child in self.children)

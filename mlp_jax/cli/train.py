@@ -17,12 +17,15 @@ def train(words: list[str]) -> int:
     )
     config = parse(TrainConfig, "train", about, rest, default)
     from mlp_jax.model.compilation_cache import use_compilation_cache
+    from mlp_jax.training.mesh.processes import joined
     from mlp_jax.training.run import resume
     from mlp_jax.training.run import train as run
 
     use_compilation_cache()
-    result = run(config) if config.resume is None else resume(Path(config.resume), config)
-    for name, value in result.test.items():
-        print(f"test {name}: {value:.4f}")
-    print(f"run: {result.folder}")
+    with joined(config.distributed):
+        result = run(config) if config.resume is None else resume(Path(config.resume), config)
+    if result.folder is not None:
+        for name, value in result.test.items():
+            print(f"test {name}: {value:.4f}")
+        print(f"run: {result.folder}")
     return 0

@@ -44,7 +44,7 @@ def epoch_steps(
     The last batch may be short: its places after the last row hold rows again, which weigh nothing.
     """
     keys = Keys.of(seed)
-    n = data.x.shape[0]
+    n = data.n
 
     def body(state: TrainState, at: tuple[Array, Array]) -> tuple[TrainState, Totals]:
         draw, _ = keys.at(state.step)

@@ -91,16 +91,16 @@ def choose_precision(name: str | None, device: jax.Device) -> Precision:
 
 
 def choose_device(name: str | None) -> jax.Device:
-    """The first device of that kind, "cpu" or "gpu"; None takes JAX's default.
+    """This process's first device of that kind, "cpu" or "gpu"; None takes JAX's default.
 
     DeviceError where JAX sees none.
     """
     if name is None:
-        return jax.devices()[0]
+        return jax.local_devices()[0]
     if name not in DEVICES:
         raise UnknownNameError("device", name, DEVICES)
     try:
-        return jax.devices(name)[0]
+        return jax.local_devices(backend=name)[0]
     except RuntimeError:
         seen = ", ".join(sorted({device.platform for device in jax.devices()}))
         raise DeviceError(

@@ -6,11 +6,14 @@
 3. differences: central differences along random directions, in float64.
 4. loops: sampled entries against the scalar index equations, in float64 without JAX.
 
+Where the training is split over devices, its gradient is compared with that of one device too.
+
 The check runs at perturbed parameters (at the usual initial values a forgotten scale of 1 passes),
 with uneven weights c that include zeros, in training mode with the dropout masks held, and in
 inference mode where that differs.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -28,49 +31,32 @@ from mlp_jax.errors import InputError
 from mlp_jax.proof import compare, oracles
 from mlp_jax.proof.compare import Comparison
 from mlp_jax.proof.loops import SAMPLES, loop_comparisons
+from mlp_jax.proof.moved import (
+    handful,
+    in_float64,
+    perturbed,
+    perturbed_state,
+    uneven_weights,
+    unit_directions,
+)
 from mlp_jax.proof.observe import Path, Seen, observe, path_name, walk
 from mlp_jax.proof.quick import jit_proof
 from mlp_jax.proof.report import Report, Row, Witness
 
-EXAMPLES = 8
-DIRECTIONS = 2
 STEPS = (1e-5, 1e-6)
 BOUNDS: dict[str, dict[Witness, float]] = {
-    "float64": {"local": 1e-12, "whole": 1e-12, "loops": 1e-12, "differences": 1e-7},
-    "float32": {"local": 2e-5, "whole": 2e-5},
-    "bfloat16": {"local": 5e-2, "whole": 5e-2},
+    "float64": {
+        "local": 1e-12,
+        "whole": 1e-12,
+        "loops": 1e-12,
+        "differences": 1e-7,
+        "one_device": 1e-12,
+    },
+    "float32": {"local": 2e-5, "whole": 2e-5, "one_device": 2e-5},
+    "bfloat16": {"local": 5e-2, "whole": 5e-2, "one_device": 5e-2},
 }
 Differentiate = Callable[..., tuple[Array, Any, Any, Any]]
-
-
-def perturbed(tree: Any, rng: np.random.Generator, scale: float = 0.3) -> Any:
-    """The tree with normal noise: vectors by `scale`, matrices by a tenth of their spread."""
-
-    def moved(leaf: np.ndarray) -> np.ndarray:
-        size = scale if leaf.ndim < 2 else 0.1 * float(np.std(leaf)) + 1e-3
-        return leaf + size * rng.standard_normal(leaf.shape)
-
-    return jax.tree.map(moved, tree)
-
-
-def _perturbed_state(state: Any, rng: np.random.Generator) -> Any:
-    """Running figures moved too; variances stay positive."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: np.abs(leaf) + 0.1 if "variance" in str(path[-1]) else leaf,
-        perturbed(state, rng),
-    )
-
-
-def _wide(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
-
-
-def _unit_directions(params: Any, rng: np.random.Generator) -> Any:
-    """Random unit vectors in parameter space, one a row of the leading axis."""
-    raw = jax.tree.map(lambda p: rng.standard_normal((DIRECTIONS, *p.shape)), params)
-    squares = [np.sum(v**2, axis=tuple(range(1, v.ndim))) for v in jax.tree.leaves(raw)]
-    length = np.sqrt(sum(squares))
-    return jax.tree.map(lambda v: v / length.reshape(-1, *[1] * (v.ndim - 1)), raw)
+Split = Callable[..., Any]
 
 
 def _witnesses(
@@ -128,6 +114,24 @@ def _witnesses(
         }
 
     return run
+
+
+def _split_comparisons(
+    network: Layer,
+    loss: Loss,
+    train: bool,
+    dtype: str,
+    split: Split,
+    found: dict[str, Any],
+    arguments: Any,
+) -> Iterator[tuple[Witness, Comparison]]:
+    """The gradient as many devices find it, against that of one, per parameter."""
+    params, state, x, y, c, mask, seed = arguments
+    weights = cast_weights(params, jnp.bfloat16) if dtype == "bfloat16" else params
+    grads = jax.device_get(split(network, loss, train, weights, state, x, y, c, mask, seed))
+    used = None if train and network.couples_examples else c
+    for row in compare.whole_comparisons(found["grads"], grads, found["records"], used):
+        yield "one_device", row
 
 
 def _as_trained(*arguments: Any) -> list[Any]:
@@ -196,24 +200,6 @@ def layer_label(network: Layer, path: Path, witness: Witness, equation: str = or
     return f"{path_name(path)} {name}" if path else name
 
 
-def _handful(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """At most `EXAMPLES` examples, evenly spaced."""
-    chosen = np.unique(np.linspace(0, len(x) - 1, EXAMPLES).astype(int))
-    return np.asarray(x)[chosen], np.asarray(y)[chosen]
-
-
-def _uneven_weights(n: int, coupled: bool, rng: np.random.Generator) -> tuple[Any, Any]:
-    """c (N,) uneven with zeros, and a mask with a padding row where examples are coupled."""
-    weights = rng.uniform(0.2, 1.8, n)
-    mask = None
-    if n > 2:
-        weights[1] = 0
-    if coupled and n > 3:
-        weights[-1] = 0
-        mask = np.arange(n) < n - 1
-    return weights / weights.sum(), mask
-
-
 def _has_two_modes(network: Layer) -> bool:
     """Whether inference is another function than training."""
     return network.draws or network.has_state or network.n_predictions > 1
@@ -231,23 +217,26 @@ def check_gradients(
     samples: int | None = SAMPLES,
     seed: int = 0,
     differentiate: Differentiate = forward_backward,
+    split: Split | None = None,
 ) -> Report:
     """Proves the gradient of `loss` over `network` at (perturbed) `params` on examples of `batch`.
 
     batch: x (N, I) and y as the loss takes it; a handful of examples is used. dtypes: "float64"
     for all four witnesses, "float32" or "bfloat16" besides for the first two in the run's own
-    type. samples: entries a layer that the index loops look at, None for all. Products run at
-    precision "highest". Nothing is raised on a fault: look at `.ok`, `.fault`, `.worst`.
+    type. samples: entries a layer that the index loops look at, None for all. split: f(network,
+    loss, train, params, state, x, y, c, mask, seed) gives the gradient as many devices find it.
+    Products run at precision "highest". Nothing is raised on a fault: look at `.ok`, `.fault`,
+    `.worst`.
     """
     started = time.perf_counter()
     if network.has_state and state is None:
         raise InputError("This network keeps running figures: pass the state=… that init gave.")
-    x, y = _handful(*batch)
+    x, y = handful(*batch)
     rng = np.random.default_rng(seed)
-    moved = perturbed(_wide(params), rng)
-    kept = _perturbed_state(_wide(network.without_state() if state is None else state), rng)
-    c, mask = _uneven_weights(len(x), network.couples_examples, rng)
-    directions = _unit_directions(moved, rng)
+    moved = perturbed(in_float64(params), rng)
+    kept = perturbed_state(in_float64(network.without_state() if state is None else state), rng)
+    c, mask = uneven_weights(len(x), network.couples_examples, rng)
+    directions = unit_directions(moved, rng)
     modes = [True, False] if _has_two_modes(network) else [True]
     rows: list[Row] = []
     for dtype in dtypes:
@@ -264,7 +253,12 @@ def check_gradients(
                 along = directions if full else None
                 found = jax.device_get(run(*arguments, np.uint32(seed), along))
                 mode = "training" if train else "inference"
-                for witness, row in _comparisons(network, loss, train, found, y, c, along, samples):
+                compared = _comparisons(network, loss, train, found, y, c, along, samples)
+                if split is not None:
+                    given = (*arguments, np.uint32(seed))
+                    apart = _split_comparisons(network, loss, train, dtype, split, found, given)
+                    compared = itertools.chain(compared, apart)
+                for witness, row in compared:
                     label = layer_label(network, row.path, witness, row.equation)
                     bound = BOUNDS[dtype][witness]
                     rows.append(Row(label, row.equation, witness, mode, dtype, *row.error(), bound))

@@ -16,22 +16,23 @@ def platform() -> str:
     return getattr(chosen, "platform", None) or jax.default_backend()
 
 
-def jit_once(function: Callable[..., Any]) -> Callable[..., Any]:
+def jit_once(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """`function` as one program at XLA's optimization level 0 on a CPU, where that compiles in a
-    fraction of the time; as usual elsewhere.
+    fraction of the time; as usual elsewhere. options: `jax.jit`'s.
     """
-    return jax.jit(function, compiler_options=LEVEL_0 if platform() == "cpu" else None)
+    quick = LEVEL_0 if platform() == "cpu" else None
+    return jax.jit(function, compiler_options=quick, **options)
 
 
-def jit_proof(function: Callable[..., Any]) -> Callable[..., Any]:
+def jit_proof(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """As `jit_once`, and on a CPU by XLA's older code generator, where it still has one.
 
     A proof is some hundred fused loops that run a few times each, and the newer generator takes
     four times as long to make them. The initial weights stay with `jit_once`, to the last digit.
     """
     if platform() != "cpu" or not _has_older_generator():
-        return jit_once(function)
-    return jax.jit(function, compiler_options=OLDER_GENERATOR)
+        return jit_once(function, **options)
+    return jax.jit(function, compiler_options=OLDER_GENERATOR, **options)
 
 
 @functools.cache

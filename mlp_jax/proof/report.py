@@ -16,13 +16,14 @@ from mlp_jax.proof.oracles import (
     NORM,
 )
 
-Witness = Literal["local", "whole", "differences", "loops"]
+Witness = Literal["local", "whole", "differences", "loops", "one_device"]
 
 WITNESSES: dict[str, str] = {
     "local": "jax.vjp",
     "whole": "jax.grad",
     "differences": "differences",
     "loops": "index loops",
+    "one_device": "one device",
 }
 READING_ORDER = (FORWARD, ACTIVATE, NORM, EQUATION_1, EQUATION_2, EQUATION_3, BIAS, INPUT)
 
@@ -117,12 +118,14 @@ class Report:
                 group[row.witness] = row
         width_l = max([len("layer"), *(len(layer) for layer, _ in cells)])
         width_e = max([len("equation"), *(len(equation) for _, equation in cells)])
-        heads = "".join(f"{title:>13}" for title in WITNESSES.values())
+        apart = any(row.witness == "one_device" for row in shown)
+        witnesses = [w for w in WITNESSES if apart or w != "one_device"]
+        heads = "".join(f"{WITNESSES[witness]:>13}" for witness in witnesses)
         lines = [f"{'layer':<{width_l}}  {'equation':<{width_e}}{heads}"]
         previous = None
         for (layer, equation), group in cells.items():
             name = "" if layer == previous else layer
-            marks = "".join(_cell(group.get(witness)) for witness in WITNESSES)
+            marks = "".join(_cell(group.get(witness)) for witness in witnesses)
             lines.append(f"{name:<{width_l}}  {equation:<{width_e}}{marks}")
             previous = layer
         return [line.rstrip() for line in lines]

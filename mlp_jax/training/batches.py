@@ -3,6 +3,7 @@
 N rows in the data set, B in a batch, S batches, I features.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,8 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped, UInt32
 
+from mlp_jax.training.mesh.layout import Layout
+from mlp_jax.training.mesh.processes import spread
+from mlp_jax.training.mesh.rows import rows_from
 from mlp_jax.training.orders import permuted
 from mlp_jax.training.program import ORDER, Program, Seed, stream
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Padding:
+    """Rows at the end of a data set that are none, and fill up the share of the last device."""
+
+    rows: int = 0
 
 
 class DeviceData(NamedTuple):
@@ -20,6 +32,7 @@ class DeviceData(NamedTuple):
 
     weights (N,): how much each row counts, None for all the same. A decoded row is
     x * scale + offset, or x itself without them. secret (6, 2): what private steps draw from.
+    padding: what of the N rows is none.
     """
 
     x: Shaped[Array, "N I"]
@@ -28,6 +41,34 @@ class DeviceData(NamedTuple):
     scale: Array | None = None
     offset: Array | None = None
     secret: UInt32[Array, "6 2"] | None = None
+    padding: Padding = Padding()
+
+    @property
+    def n(self) -> int:
+        """How many rows there are."""
+        return int(self.x.shape[0]) - self.padding.rows
+
+
+def on_device(
+    layout: Layout | None,
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    scale: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
+) -> DeviceData:
+    """A data set put on the device, or its rows in equal parts on those of a mesh."""
+    if layout is None:
+        return DeviceData(*jax.tree.map(jnp.asarray, (x, y, weights, scale, offset)))
+    padding = layout.padding(len(x))
+
+    def in_parts(array: np.ndarray) -> Array:
+        filled = np.pad(array, ((0, padding), *[(0, 0)] * (array.ndim - 1)))
+        return spread(filled, layout.by_rows)
+
+    rows = jax.tree.map(in_parts, DeviceData(x, y, weights))  # type: ignore[arg-type]
+    decoding = jax.tree.map(lambda array: spread(array, layout.whole), (scale, offset))
+    return rows._replace(scale=decoding[0], offset=decoding[1], padding=Padding(padding))
 
 
 class Batch(NamedTuple):
@@ -80,16 +121,21 @@ def decode(data: DeviceData, x: Shaped[Array, "B I"], dtype: Any) -> Float[Array
 
 def take_batch(program: Program, data: DeviceData, rows: Int[Array, " B"], index: Array) -> Batch:
     """The batch at `index` with these rows, or the pool; what is padding weighs 0."""
-    n, size = data.x.shape[0], rows.shape[0]
-    x = decode(data, data.x.at[rows].get(mode="clip"), program.dtype)
-    y = data.y.at[rows].get(mode="clip")
+    batch = _batch_of(program, data, rows, index)
+    return batch if program.layout is None else program.layout.split_rows(batch)
+
+
+def _batch_of(program: Program, data: DeviceData, rows: Int[Array, " B"], index: Array) -> Batch:
+    n, size = data.n, rows.shape[0]
+    x = decode(data, rows_from(program.layout, data.x, rows), program.dtype)
+    y = rows_from(program.layout, data.y, rows)
     padded = n % program.batch_size != 0
     if data.weights is None and not padded:
         total = jnp.full((), size, program.dtype)
         return Batch(x, y, jnp.full((size,), 1 / size, program.dtype), total, None)
     weights = jnp.ones((size,), program.dtype)
     if data.weights is not None:
-        weights = data.weights.at[rows].get(mode="clip").astype(program.dtype)
+        weights = rows_from(program.layout, data.weights, rows).astype(program.dtype)
     mask = None
     if padded:
         place = jnp.arange(size, dtype=jnp.int32) % program.batch_size

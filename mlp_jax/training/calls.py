@@ -11,7 +11,7 @@ import numpy as np
 from mlp_jax.proof.quick import platform
 from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.epoch import run_steps
-from mlp_jax.training.program import Program, Seed, Totals, TrainState
+from mlp_jax.training.program import Program, Seed, Shapes, Totals, TrainState, abstract, signature
 
 SECONDS_A_CALL = 1.0
 STEP_OVERHEAD = 2e-5
@@ -39,10 +39,9 @@ def compile_calls(
     done: steps of the first epoch that are not to be repeated; where another kind of device took
     them, what is left of that epoch may need a length of its own.
     """
-    steps = -(-data.x.shape[0] // program.batch_size)
+    steps = -(-data.n // program.batch_size)
     length = steps_a_call(program, state.params, steps)
-    leaves, structure = jax.tree.flatten((state, data, seed, np.int32(0), np.int32(0)))
-    shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+    structure, shapes = signature(program, (state, data, seed, np.int32(0), np.int32(0)))
     settings = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_device")
     how = tuple(getattr(jax.config, name, None) for name in settings)
     return {
@@ -55,11 +54,11 @@ def compile_calls(
 
 @functools.lru_cache(maxsize=64)
 def _compiled(
-    program: Program, count: int, structure: Any, shapes: tuple[Any, ...], how: tuple[Any, ...]
+    program: Program, count: int, structure: Any, shapes: Shapes, how: tuple[Any, ...]
 ) -> Callable[..., tuple[TrainState, Totals]]:
     """The call of `count` steps for arguments of these shapes; equal ones are compiled once.
 
     how: the settings of JAX that the program depends on besides its arguments.
     """
-    arguments = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
+    arguments = abstract(structure, shapes)
     return run_steps(program).lower(program, count, *arguments).compile()

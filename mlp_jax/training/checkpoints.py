@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
+from mlp_jax.training.mesh.processes import placed, shared, to_host, wished
 from mlp_jax.training.snapshot import Best, Position, Snapshot
 from mlp_jax.training.wholeness import FOLDER, put_damage_aside, seal
 
@@ -61,6 +61,31 @@ class Saving:
         return cls(float(found[1]), _UNITS[found[2].rstrip("s")], keep)
 
 
+class Following:
+    """The `Keeper` of a process that writes nothing: it hands the first one what that saves."""
+
+    def __init__(self, stop: Callable[[], int | None]) -> None:
+        self._stop, self._saved = stop, 0
+
+    def __call__(self, snapshot: Snapshot, *, last: bool) -> None:
+        """Takes part in a save; raises StoppedError where any process was asked to stop."""
+        step = int(snapshot.state.step)
+        number, due = wished(self._stop(), False, last)
+        if due and step != self._saved:
+            to_host((snapshot.state, _weights(snapshot.best)))
+            self._saved = step
+        if number is not None and not last:
+            raise StoppedError(number, f"Stopped by {signal.Signals(number).name} with the others.")
+
+    def restore(self, like: Any) -> Snapshot | None:
+        """What the first process has read."""
+        snapshot = shared(None, like)
+        if snapshot is None:
+            return None
+        self._saved = int(snapshot.state.step)
+        return placed(snapshot, like)
+
+
 class Checkpoints:
     """The checkpoints of a run folder, as the `Keeper` of a training.
 
@@ -90,22 +115,27 @@ class Checkpoints:
         """Saves if it is time; raises StoppedError where the process was asked to stop."""
         if self._pending is not None and self._pending.done():
             self._settle()
-        number = self._stop()
-        ends = last or number is not None
         step = int(snapshot.state.step)
-        if (ends or self._is_due(snapshot, step)) and step != self._saved[1]:
+        number, due = wished(self._stop(), self._is_due(snapshot, step), last)
+        if due and step != self._saved[1]:
             self._save(snapshot, step)
+        ends = last or number is not None
         if ends:
             self._settle()
         if number is not None and not last:
             raise StoppedError(number, self._stopped(number, step))
 
     def restore(self, like: Any) -> Snapshot | None:
-        """The newest snapshot that is whole, None where none was saved.
+        """The newest snapshot that is whole, None where none was saved; on all processes alike.
 
-        like: the state of step 0, for the shapes. Raises RunFolderError where every checkpoint is
-        damaged, or the newest holds other arrays than this run's.
+        like: the state of step 0, for the shapes and places. Raises RunFolderError where every
+        checkpoint is damaged, or the newest holds other arrays than this run's.
         """
+        snapshot = shared(self._restored(like), like)
+        return None if snapshot is None else placed(snapshot, like)
+
+    def _restored(self, like: Any) -> Snapshot | None:
+        """What there is on disk, with arrays on the host."""
         if not any((self._run / FOLDER).glob("*")):  # no need to wait for Orbax's import
             return None
         manager = self._manager.result()
@@ -139,7 +169,7 @@ class Checkpoints:
 
     def _save(self, snapshot: Snapshot, step: int) -> None:
         self._settle()
-        host = jax.tree.map(lambda leaf: np.array(leaf), (snapshot.state, _weights(snapshot.best)))
+        host = to_host((snapshot.state, _weights(snapshot.best)))
         self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(host)))
         copied = Snapshot(host[0], snapshot.position, _with_weights(snapshot.best, host[1]))
         self._pending = self._worker.submit(self._write, copied, step)
@@ -202,11 +232,15 @@ def _open(run: Path, keep: int, tell: Callable[[str], None]) -> Any:
     import orbax.checkpoint as ocp
 
     put_damage_aside(run, tell)
+    (run / FOLDER).mkdir(exist_ok=True)
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
-        create=True,
+        create=False,
         cleanup_tmp_directories=True,
         enable_async_checkpointing=False,
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=0, active_processes={0}
+        ),
     )
     return ocp.CheckpointManager(
         (run / FOLDER).absolute(), options=options, item_names=("leaves", "position")
@@ -257,9 +291,7 @@ def _read(manager: Any, step: int, like: Any) -> Snapshot:
     leaves = manager.restore(
         step, args=ocp.args.Composite(leaves=ocp.args.StandardRestore(target))
     )["leaves"]
-    owned = [jnp.array(leaves[name], copy=True) for name in shapes]
-    state, weights = jax.tree.unflatten(jax.tree.structure(expected), owned)
-    at = record["position"]
-    noise = tuple(at.get("noise", Position().noise))
-    position = Position(**{**at, "history": tuple(at["history"]), "noise": noise})
+    read = [leaves[name] for name in shapes]
+    state, weights = jax.tree.unflatten(jax.tree.structure(expected), read)
+    position = Position.of(record["position"])
     return Snapshot(state, position, None if best is None else Best(*best, *weights))

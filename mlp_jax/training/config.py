@@ -47,6 +47,24 @@ class TrainConfig(SharedOptions):
     """what the schedule is stretched over; else epochs"""
     preset: Word = None
     """a whole recipe: tabular or images; it settles the network"""
+    mesh: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="AXES")] = None
+    """data=4,model=2: devices that split examples, and weights"""
+    shard_optimizer: Switch = False
+    """split what the optimizer remembers over data too"""
+    accumulate: int = 1
+    """parts that each batch goes through in, to save memory"""
+    recompute: Switch = False
+    """compute activations again going back, to save memory"""
+    distributed: Switch = False
+    """train with other processes, that SLURM, Open MPI or Kubernetes started"""
+    coordinator: Annotated[
+        str | None, tyro.conf.arg(help_behavior_hint="", metavar="HOST:PORT")
+    ] = None
+    """distributed: where the first process listens, if no scheduler says"""
+    processes: Count = None
+    """distributed: how many there are"""
+    process_id: Count = None
+    """distributed: which of them this is, from 0"""
     init_from: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
     """start from the model of that run"""
     private: Switch = False
@@ -62,7 +80,7 @@ class TrainConfig(SharedOptions):
 
 
 CONFIG_FILE = "config.toml"
-NOT_OF_THE_RUN = ("out", "resume")
+NOT_OF_THE_RUN = ("out", "resume", "distributed", "coordinator", "processes", "process_id")
 MAY_CHANGE = (
     "epochs",
     "schedule_epochs",
@@ -71,6 +89,10 @@ MAY_CHANGE = (
     "diagnostics",
     "histograms",
     "device",
+    "devices",
+    "mesh",
+    "shard_optimizer",
+    "recompute",
     "data_dir",
 )
 

@@ -154,7 +154,7 @@ def _batch_at(
     index: Any,
     draws: Array,
 ) -> Batch:
-    n, size = data.x.shape[0], program.batch_size
+    n, size = data.n, program.batch_size
     (rows,) = rows_at(seed, epoch, n, size, index, 1, program.pool)
     return next_batch(program, state.params, state.layer_state, data, rows, index, draws)
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.training.batches import DeviceData, decode, rows_at
+from mlp_jax.training.mesh.rows import rows_from
 from mlp_jax.training.private.rule import private_step
 from mlp_jax.training.program import Keys, Program, Seed, Totals, TrainState
 from mlp_jax.training.step import all_finite, step
@@ -66,8 +67,10 @@ def scanned(
     state, totals = as_carried(state), jax.tree.map(jnp.sum, totals)
     # No step follows the last one to notice that its weights overflowed.
     checked = (state.params, () if program.guarded else state.opt_state)
-    alive = state.alive & all_finite(totals.loss, checked)
-    return state._replace(alive=alive), totals
+    state = state._replace(alive=state.alive & all_finite(totals.loss, checked))
+    if program.layout is not None:  # where the next call takes it from
+        state = program.layout.constrained(program.network, state)
+    return state, totals
 
 
 def _run_steps(
@@ -85,7 +88,7 @@ def _run_steps(
         return scanned(
             program, lambda state, _: private_step(program, rule, state, data), state, None, length
         )
-    n, size = data.x.shape[0], program.batch_size
+    n, size = data.n, program.batch_size
     rows = rows_at(seed, epoch, n, size, first, length, program.pool)
     return walk(program, state, data, rows, first, seed)
 
@@ -110,13 +113,17 @@ def judge_rows(
     program: Program, params: Any, layer_state: Any, data: DeviceData
 ) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
     """The network's output and loss of every row, in inference, batch by batch."""
-    n = data.x.shape[0]
+    n = data.n
     size = min(n, 4096)
     weights = cast_weights(params, program.products)
 
     def batch(start: Array) -> tuple[Array, Array]:
-        x = jax.lax.dynamic_slice_in_dim(data.x, start, size)
-        y = jax.lax.dynamic_slice_in_dim(data.y, start, size)
+        if program.layout is None:
+            x = jax.lax.dynamic_slice_in_dim(data.x, start, size)
+            y = jax.lax.dynamic_slice_in_dim(data.y, start, size)
+        else:
+            rows = start + jnp.arange(size, dtype=jnp.int32)
+            x, y = (rows_from(program.layout, array, rows) for array in (data.x, data.y))
         output, _, _ = program.network.forward(
             weights, layer_state, decode(data, x, program.dtype), train=False, key=None, mask=None
         )
@@ -132,7 +139,9 @@ def judge_rows(
         rest = size - n % size
         output = jnp.concatenate([output, last_output[rest:]])
         losses = jnp.concatenate([losses, last_losses[rest:]])
-    return output, losses
+    if program.layout is None:
+        return output, losses
+    return jax.lax.with_sharding_constraint((output, losses), program.layout.whole)
 
 
 outputs_and_losses = partial(jax.jit, static_argnums=0)(judge_rows)

@@ -1,6 +1,7 @@
 """`fit`: checked data, the proof, then epochs as compiled calls."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,9 +12,10 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.data import Scaling
 from mlp_jax.errors import ProofError
 from mlp_jax.proof import Report
-from mlp_jax.training.checkpoints import Checkpoints
+from mlp_jax.training.checkpoints import Checkpoints, Following
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import EpochEnd, Plan, Select, run_epochs
+from mlp_jax.training.mesh.processes import to_host
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.private.accounting import Account
 from mlp_jax.training.private.asked import Privacy
@@ -47,11 +49,16 @@ def fit(
     importance: int | None = None,
     precision: str | None = None,
     device: str | None = None,
+    devices: int | None = None,
+    mesh: str | None = None,
+    shard_optimizer: bool = False,
+    accumulate: int = 1,
+    recompute: bool = False,
     callbacks: Sequence[Callable[[EpochEnd], bool | None]] = (),
     tick: Callable[[int, float, float, float], None] | None = None,
     proved: Callable[[Report], None] | None = None,
     schedule_epochs: int | None = None,
-    checkpoints: Callable[[], Checkpoints] | None = None,
+    checkpoints: Callable[[], Checkpoints | Following] | None = None,
     started: Callable[[Position], None] | None = None,
     start: tuple[Any, Any] | None = None,
     diagnostics: bool = False,
@@ -72,6 +79,10 @@ def fit(
     average: decay of an exponential moving average of the weights, which then is what is judged.
     importance: draw each batch from a pool of so many, by the size of the gradients.
     precision: "float32", "tf32", "bf16", "float64"; device: "cpu", "gpu".
+    devices: how many of them, None for all GPUs or one CPU; mesh: "data=4,model=2" splits examples
+    and weights; shard_optimizer: what the optimizer remembers is split over data too.
+    accumulate: into how many parts each batch is cut, one after the other; recompute: activations
+    are computed again in the backward pass instead of kept. Both save memory, not time.
     callbacks get an `EpochEnd` after each epoch; tick is called after every compiled call; proved
     is given the report of the proof before the first step.
     target_scaling: brings real targets to the network and is undone in predictions and metrics.
@@ -107,6 +118,11 @@ def fit(
         importance=importance,
         precision=precision,
         device=device,
+        devices=devices,
+        mesh=mesh,
+        shard_optimizer=shard_optimizer,
+        accumulate=accumulate,
+        recompute=recompute,
         schedule_epochs=schedule_epochs,
         privacy=privacy,
     )
@@ -144,4 +160,8 @@ def fit(
         if started is not None:
             started(snapshot.position)
         outcome = run_epochs(program, snapshot, placed, judged, plan)
+    if jax.process_count() > 1:  # what is left to do, each process can do by itself
+        weights = to_host((outcome.params, outcome.layer_state))
+        outcome = outcome._replace(params=weights[0], layer_state=weights[1])
+        settled = settled._replace(program=replace(program, layout=None))
     return settled.fitted(outcome, report)

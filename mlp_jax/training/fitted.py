@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax.backprop import Layer, Loss
@@ -15,8 +14,9 @@ from mlp_jax.errors import InputError
 from mlp_jax.model.judge import encode_targets
 from mlp_jax.model.precision import Precision
 from mlp_jax.proof import Report
-from mlp_jax.training.batches import DeviceData
+from mlp_jax.training.batches import DeviceData, on_device
 from mlp_jax.training.evaluate import evaluate
+from mlp_jax.training.mesh.layout import Layout
 from mlp_jax.training.program import Program
 from mlp_jax.training.rows import Rows, pair
 
@@ -27,21 +27,23 @@ def place(
     scaling: Scaling | None,
     dtype: Any,
     target_scaling: Scaling | None = None,
+    layout: Layout | None = None,
 ) -> DeviceData:
     """Rows on the device: images as uint8 with their scale beside them, the rest scaled here.
 
     weights (N,): how much each row counts. Scaling happens in float64 before it is rounded.
+    layout: spreads the rows over the devices of a mesh.
     """
     dtype = np.dtype(dtype)
     y = data.y.astype(dtype) if np.issubdtype(data.y.dtype, np.floating) else data.y
     if target_scaling is not None:
         y = apply(target_scaling, data.y.reshape(len(data.y), -1), dtype)
-    share = None if weights is None else jnp.asarray(weights, dtype)
+    share = None if weights is None else np.asarray(weights, dtype)
     if data.x.dtype == np.uint8 and scaling is not None:
-        scale, offset = (jnp.asarray(np.atleast_2d(v), dtype) for v in scaling)
-        return DeviceData(jnp.asarray(data.x), jnp.asarray(y), share, scale, offset)
+        scale, offset = (np.atleast_2d(v).astype(dtype) for v in scaling)
+        return on_device(layout, data.x, y, share, scale, offset)
     x = data.x.astype(dtype) if scaling is None else apply(scaling, data.x, dtype)
-    return DeviceData(jnp.asarray(x), jnp.asarray(y), share)
+    return on_device(layout, x, y, share)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,12 @@ class Fitted:
         with self.precision.active(), jax.default_device(self.device):
             y = encode_targets(self.loss, data.y, self.n_outputs)
             placed = place(
-                Split(data.x, y), None, self.scaling, self.program.dtype, self.target_scaling
+                Split(data.x, y),
+                None,
+                self.scaling,
+                self.program.dtype,
+                self.target_scaling,
+                self.program.layout,
             )
             return evaluate(
                 self.program,

@@ -109,7 +109,7 @@ def _run_epoch(
     """The rest of an epoch as compiled calls: the snapshot, the seconds, samples a second."""
     state, at, best = snapshot
     length, size = next(iter(calls)), program.batch_size
-    n, steps = data.x.shape[0], -(-data.x.shape[0] // size)
+    n, steps = data.n, -(-data.n // size)
     started, before = time.perf_counter(), at.done
     while at.done < steps:
         count = min(length, steps - at.done)
@@ -144,7 +144,7 @@ def _mean_loss(at: Position) -> float:
 
 
 def _diverged(program: Program, state: TrainState, data: DeviceData, plan: Plan, epoch: int) -> str:
-    steps = -(-data.x.shape[0] // program.batch_size)
+    steps = -(-data.n // program.batch_size)
     done = int(state.step)
     index = done - (epoch - 1) * steps
     where = "the update"  # of a private run: where it began would tell of the rows
@@ -221,7 +221,7 @@ def _end_epoch(
         return looking()(state, data, plan.seed, np.int32(at.epoch + 1), average)
 
     record, noise = _record(program, snapshot, validation, plan), at.noise
-    due = probe.is_due(at.epoch, data.x.shape[0], program.batch_size)
+    due = probe.is_due(at.epoch, data.n, program.batch_size)
     if plan.diagnostics and due:
         average = jax.device_get(look().average)
         noise = (float(average.noise), float(average.signal), float(average.share))
@@ -240,7 +240,7 @@ def _end_epoch(
 
 def _is_over(program: Program, snapshot: Snapshot, data: DeviceData, plan: Plan) -> bool:
     """Whether patience or a callback ended the run, or it cannot pay for the rest of an epoch."""
-    left = -(-data.x.shape[0] // program.batch_size) - snapshot.position.done
+    left = -(-data.n // program.batch_size) - snapshot.position.done
     return snapshot.position.stopped or (plan.ledger is not None and not plan.ledger.allows(left))
 
 

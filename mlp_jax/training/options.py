@@ -91,6 +91,8 @@ class SharedOptions:
     """float32, tf32, bf16 or float64"""
     device: Word = None
     """cpu or gpu"""
+    devices: Count = None
+    """how many to use at once; else every GPU, or one CPU"""
     deterministic: Switch = False
     """the same bits each time on a GPU too, if slower"""
     out: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None

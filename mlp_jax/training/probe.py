@@ -26,7 +26,16 @@ from mlp_jax.backprop.moments import total_noise
 from mlp_jax.model.health import LayerHealth, layer_health
 from mlp_jax.proof.observe import Path, Seen, observe
 from mlp_jax.training.batches import Batch, DeviceData, rows_at, take_batch
-from mlp_jax.training.program import DROPOUT, Program, Seed, TrainState, stream
+from mlp_jax.training.program import (
+    DROPOUT,
+    Program,
+    Seed,
+    Shapes,
+    TrainState,
+    abstract,
+    signature,
+    stream,
+)
 
 SHARE = 128  # of the rows, one in so many
 LEAST_ROWS = 32
@@ -126,7 +135,7 @@ def look(
     average: NoiseAverage,
 ) -> Look:
     """A look before `epoch`, at the batches that it begins with."""
-    n = data.x.shape[0]
+    n = data.n
     count, size = extent(n, program.batch_size)
     rows = rows_at(seed, epoch, n, size, np.int32(0), count)
     probed, key = replace(program, batch_size=size), stream(seed, DROPOUT)
@@ -178,8 +187,7 @@ def compile_aside(
     So the first epoch need not wait for it. Equal ones are compiled once.
     """
     arguments = (state, data, seed, np.int32(0), NoiseAverage.start(np.float32))
-    leaves, structure = jax.tree.flatten(arguments)
-    shapes = tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+    structure, shapes = signature(program, arguments)
     values = [getattr(jax.config, f"jax_{name}", None) for name in _SETTINGS]
     return _compiled(program, structure, shapes, tuple(values)).result
 
@@ -195,10 +203,10 @@ _SETTINGS = (
 
 @functools.lru_cache(maxsize=16)
 def _compiled(
-    program: Program, structure: Any, shapes: tuple[Any, ...], settings: tuple[Any, ...]
+    program: Program, structure: Any, shapes: Shapes, settings: tuple[Any, ...]
 ) -> Future[LookCall]:
     """The look under way, by all that it depends on; a thread has no settings of JAX by itself."""
-    arguments = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
+    arguments = abstract(structure, shapes)
 
     def compiled() -> LookCall:
         with contextlib.ExitStack() as stack:

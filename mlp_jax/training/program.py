@@ -7,10 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int, UInt32
 
 from mlp_jax.backprop import Layer, Loss
+from mlp_jax.backprop.recompute import recomputing
+from mlp_jax.errors import InputError
 from mlp_jax.proof.quick import jit_once
+from mlp_jax.training.mesh.layout import Layout
 from mlp_jax.training.private.asked import Rule
 
 INIT, ORDER, DROPOUT, DRAWS = 0, 1, 2, 3
@@ -55,6 +59,9 @@ class Program:
     private: the rule of private steps, which draw their batches themselves; None for plain ones.
     gives_curvature: the optimizer is given `curvature_fn`, for the batch's Kronecker factors (a
     line search of Optax's refuses what it does not know).
+    layout: how the arrays lie on a mesh of devices; None for one device.
+    accumulate: into how many parts a batch is cut, whose gradients are added up one by one.
+    recompute: keep little of the forward pass and compute it again going back (`recompute.py`).
     """
 
     network: Layer
@@ -70,6 +77,38 @@ class Program:
     pool: int | None = None
     private: Rule | None = None
     gives_curvature: bool = False
+    layout: Layout | None = None
+    accumulate: int = 1
+    recompute: bool = False
+
+    @property
+    def trained(self) -> Layer:
+        """The network as the steps of training run it."""
+        return recomputing(self.network) if self.recompute else self.network
+
+
+Shapes = tuple[tuple[Any, ...], ...]
+
+
+def signature(program: Program, arguments: Any) -> tuple[Any, Shapes]:
+    """(structure, shape, type and place of each leaf): what a compiled call depends on, hashable.
+
+    The place is that on the mesh; None on one device, and for what comes from the host.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+
+    def place(leaf: Any) -> Any:
+        where = getattr(leaf, "sharding", None)
+        return where if program.layout is not None and isinstance(where, NamedSharding) else None
+
+    return structure, tuple((leaf.shape, np.dtype(leaf.dtype), place(leaf)) for leaf in leaves)
+
+
+def abstract(structure: Any, shapes: Shapes) -> Any:
+    """Arguments of that signature, to compile for."""
+    return jax.tree.unflatten(
+        structure, [jax.ShapeDtypeStruct(shape, of, sharding=at) for shape, of, at in shapes]
+    )
 
 
 def stream(seed: Seed, which: int) -> Array:
@@ -101,7 +140,14 @@ def initial_state(
     start: parameters and state to begin with instead, None at a child that is drawn all the same.
     One program, for drawing the weights one by one compiles each draw by itself.
     """
-    return jit_once(lambda seed, start: first_state(program, seed, n_in, start))(seed, start)
+
+    def drawn(seed: Any, start: Any) -> TrainState:
+        return first_state(program, seed, n_in, start)
+
+    if program.layout is None:
+        return jit_once(drawn)(seed, start)
+    there = program.layout.shardings(program.network, jax.eval_shape(drawn, seed, start))
+    return jit_once(drawn, out_shardings=there)(seed, start)
 
 
 def _instead(drawn: tuple[Any, ...], given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -127,3 +173,26 @@ def first_state(
         jnp.zeros((), jnp.int32),
         jnp.ones((), bool),
     )
+
+
+def check_parts(count: int, program: Program) -> None:
+    """InputError where the batches of a program cannot be cut into so many parts."""
+    if count < 1:
+        raise InputError(f"A batch is cut into at least 1 part, not {count}.")
+    if count == 1:
+        return
+    if program.network.couples_examples:
+        raise InputError(
+            "Gradients of parts of a batch do not add up under batch norm, whose mean and variance"
+            " are the whole batch's: take --norm layer, say, or leave --accumulate out."
+        )
+    if program.gives_curvature or program.private is not None:
+        what = "kfac" if program.gives_curvature else "a private training"
+        raise InputError(f"--accumulate goes without {what}, which needs the batch as a whole.")
+    devices = 1 if program.layout is None else program.layout.data
+    if program.batch_size % (count * devices):
+        each = f"{count} parts" + (f" on {devices} devices each" if devices > 1 else "")
+        raise InputError(
+            f"A batch of {program.batch_size} examples cannot be cut evenly into {each}: take a"
+            f" multiple of {count * devices}."
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -21,12 +22,16 @@ from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.fitted import Fitted, place
 from mlp_jax.training.importance import check_importance
 from mlp_jax.training.loop import Outcome, Select, Watched
+from mlp_jax.training.mesh.layout import Layout
+from mlp_jax.training.mesh.processes import to_host
+from mlp_jax.training.mesh.proof import split_gradient
+from mlp_jax.training.mesh.shape import check_batch_size, choose_layout
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.private.accounting import Account, open_account
 from mlp_jax.training.private.asked import Privacy, Rule, with_usual_rate
 from mlp_jax.training.private.refusals import check_fit
 from mlp_jax.training.private.rule import draw_secret
-from mlp_jax.training.program import Program, TrainState
+from mlp_jax.training.program import Program, TrainState, check_parts
 from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
 
 BATCH_SIZE = 64
@@ -68,12 +73,13 @@ class Settled(NamedTuple):
     def place(self) -> tuple[DeviceData, Watched | None]:
         """The rows on the device, and those to judge by."""
         dtype = self.program.dtype
-        placed = place(self.rows, self.weights, self.scaling, dtype, self.target_scaling)
+        layout = self.program.layout
+        placed = place(self.rows, self.weights, self.scaling, dtype, self.target_scaling, layout)
         if self.account is not None:
             placed = placed._replace(secret=jnp.asarray(draw_secret(self.account.privacy.seed)))
         if self.watched is None:
             return placed, None
-        there = place(self.watched, None, self.scaling, dtype, self.target_scaling)
+        there = place(self.watched, None, self.scaling, dtype, self.target_scaling, layout)
         return placed, Watched(there, self.watched.y)
 
     def fitted(self, outcome: Outcome, report: Report) -> Fitted:
@@ -124,6 +130,11 @@ def settle(
     schedule_epochs: int | None,
     privacy: Privacy | None = None,
     side_by_side: bool = False,
+    devices: int | None = None,
+    mesh: str | None = None,
+    shard_optimizer: bool = False,
+    accumulate: int = 1,
+    recompute: bool = False,
 ) -> Settled:
     """The options of `fit`, checked and put together. Raises InputError.
 
@@ -134,6 +145,7 @@ def settle(
     if precision is None and privacy is not None:
         precision = "float32"
     policy = choose_precision(precision, chosen)
+    layout = choose_layout(devices, mesh, shard_optimizer, chosen)
     rows, watched, n_classes, weights = checked_rows(
         network, loss, data, validation, seed, sample_weight
     )
@@ -156,8 +168,12 @@ def settle(
         batch_size = len(rows)
     if batch_size is None:
         batch_size = min(BATCH_SIZE if privacy is None else PRIVATE_BATCH_SIZE, len(rows))
+        if layout is not None:
+            batch_size = max(batch_size // layout.data, 1) * layout.data
     check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, len(rows))
     check_importance(importance, network, batch_size, len(rows))
+    if layout is not None and not (isinstance(optimizer, Optimizer) and optimizer.full_batch):
+        check_batch_size(layout, batch_size)
     names, watch = _judges(loss, rows, n_classes, metrics, monitor)
     if select not in ("best", "last"):
         raise UnknownNameError("selection of weights", select, ("best", "last"))
@@ -185,7 +201,10 @@ def settle(
         on_cpu=chosen.platform == "cpu",
         pool=importance,
         private=None if account is None else account.rule,
+        layout=layout,
     )
+    check_parts(accumulate, program)
+    program = replace(program, accumulate=accumulate, recompute=recompute)
     return Settled(
         program,
         optimizer,
@@ -217,6 +236,7 @@ def _program(
     on_cpu: bool,
     pool: int | None,
     private: Rule | None,
+    layout: Layout | None,
 ) -> Program:
     """The static half of the epochs: what the optimizer is known to do decides how they run."""
     named = optimizer if isinstance(optimizer, Optimizer) else None
@@ -234,9 +254,10 @@ def _program(
         doubt_updates=named is None or named.inverts_curvature,
         guarded=guarded,
         gives_curvature=named is not None and named.inverts_curvature,
-        transposed=on_cpu and elementwise and not guarded,
+        transposed=on_cpu and elementwise and not guarded and layout is None,
         pool=pool,
         private=private,
+        layout=layout,
     )
 
 
@@ -267,12 +288,13 @@ def prove(settled: Settled, state: TrainState) -> Report:
     else:
         examples = rows_for(program.network, program.loss, settled.rows.x.shape[1])
     return check_gradients(
-        program.network,
+        program.trained,
         program.loss,
-        state.params,
+        to_host(state.params),
         examples,
-        state=state.layer_state,
+        state=to_host(state.layer_state),
         dtypes=tuple(dict.fromkeys(("float64", settled.precision.proof_dtype))),
+        split=None if program.layout is None else partial(split_gradient, program.layout),
     )
 
 

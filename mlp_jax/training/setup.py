@@ -114,6 +114,7 @@ def build(config: TrainConfig, start: Model | None = None) -> Parts:
                 "The members of an ensemble start from weights of their own: --init-from goes"
                 " without --ensemble."
             )
+        _refuse_with_ensemble(config)
     if config.preset is not None:
         return _of_preset(config)
     data = prepared(config, None if start is None else (start.inputs, None))
@@ -161,6 +162,17 @@ def _of_preset(config: TrainConfig) -> Parts:
         raise TypeError("a preset's network is a sequence of layers")
     parts = Parts(data, found.loss, found.network, found.optimizer, *_judged(config, data))
     return parts._replace(options=found.options)
+
+
+def _refuse_with_ensemble(config: TrainConfig) -> None:
+    """InputError for what splits one network, which an ensemble's members are too small for."""
+    usual = TrainConfig()
+    for name in ("mesh", "shard_optimizer", "accumulate", "recompute"):
+        if getattr(config, name) != getattr(usual, name):
+            raise InputError(
+                f"The members of an ensemble are spread over devices whole: --devices goes with"
+                f" --ensemble, --{name.replace('_', '-')} does not."
+            )
 
 
 def n_targets(data: Prepared) -> int:

@@ -33,6 +33,12 @@ class Position(NamedTuple):
     stopped: bool = False
     noise: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "Position":
+        """From its fields as JSON has them, where tuples are lists."""
+        noise = tuple(record.get("noise", cls().noise))
+        return cls(**{**record, "history": tuple(record["history"]), "noise": noise})
+
 
 class Snapshot(NamedTuple):
     """State on the device, position on the host, and the best weights where they are tracked.

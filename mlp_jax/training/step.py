@@ -33,11 +33,43 @@ def value_and_gradient(
 ) -> tuple[Array, Any, Any]:
     """(loss, state of the layers, gradient) of a batch; `draw` is the key of its dropout.
 
-    Where the program is `transposed`, params and gradient hold their matrices as (J, I).
+    Where the program is `transposed`, params and gradient hold their matrices as (J, I). Where it
+    accumulates, the batch goes through in parts, and its c makes their sum the gradient of the
+    whole; each part draws its own dropout.
     """
+    if program.accumulate == 1:
+        return _one_pass(program, params, layer_state, batch, draw)
+
+    def add(sums: Any, at: tuple[Any, Array]) -> tuple[Any, None]:
+        (x, y, c, mask), number = at
+        part = Batch(x, y, c, batch.total, mask)
+        if program.layout is not None:
+            part = program.layout.split_rows(part)
+        key = jax.random.fold_in(draw, number)
+        value, _, grads = _one_pass(program, params, layer_state, part, key)
+        return jax.tree.map(jnp.add, sums, (value, grads)), None
+
+    parts = jax.tree.map(
+        partial(_in_parts, program.accumulate), (batch.x, batch.y, batch.c, batch.mask)
+    )
+    start = jnp.zeros((), batch.c.dtype), jax.tree.map(jnp.zeros_like, params)
+    numbers = jnp.arange(program.accumulate, dtype=jnp.uint32)
+    (value, grads), _ = jax.lax.scan(add, start, (parts, numbers))
+    return value, layer_state, grads
+
+
+def _in_parts(count: int, array: Array) -> Array:
+    """(B, …) as (count, B/count, …): every so many-th row, so that each device has some of each."""
+    return jnp.moveaxis(array.reshape(-1, count, *array.shape[1:]), 1, 0)
+
+
+def _one_pass(
+    program: Program, params: Any, layer_state: Any, batch: Batch, draw: Array
+) -> tuple[Array, Any, Any]:
+    """`value_and_gradient` of a batch that goes through whole."""
     params = transposed(params) if program.transposed else params
     value, layer_state, grads, tape = forward_backward(
-        program.network,
+        program.trained,
         program.loss,
         True,
         cast_weights(params, program.products),
@@ -113,6 +145,8 @@ def updated(
         decay = program.average_decay
         average = jax.tree.map(lambda m, p: decay * m + (1 - decay) * p, average, params)
     new = TrainState(params, opt_state, layer_state, average, state.step + 1, state.alive)
+    if program.layout is not None:
+        new = program.layout.constrained(program.network, new)
     if not program.guarded:
         return new, Totals(value * total, total)
     looked_at = (grads, updates) if program.doubt_updates else grads

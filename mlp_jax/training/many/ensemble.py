@@ -105,5 +105,5 @@ def _of_first_member(end: ManyEpochEnd, seed: int) -> EpochEnd:
         place = (np.uint32(seed), np.int32(end.epoch + 1), NoiseAverage.start())
         return probe.look(end.program, state, end.data, *place)
 
-    due = probe.is_due(end.epoch, end.data.x.shape[0], end.program.batch_size)
+    due = probe.is_due(end.epoch, end.data.n, end.program.batch_size)
     return EpochEnd(end.epoch, end.metrics, state, end.seconds, end.samples_per_second, look, due)

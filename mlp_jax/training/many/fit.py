@@ -25,6 +25,7 @@ from mlp_jax.training.many.memory import SHARE, bytes_a_member, chunk_size, free
 from mlp_jax.training.many.records import flat, histories
 from mlp_jax.training.many.together import BestWeights, ManyState, first_states
 from mlp_jax.training.many.vary import Recipe, Vary, check_vary, numbers
+from mlp_jax.training.mesh.shape import apart, everywhere, members_over, visible
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.rows import Rows, check_seed
 from mlp_jax.training.settle import Settled, prove, settle
@@ -58,6 +59,7 @@ def fit_many(
     importance: int | None = None,
     precision: str | None = None,
     device: str | None = None,
+    devices: int | None = None,
     callbacks: Sequence[Callable[[ManyEpochEnd], bool | None]] = (),
     tick: Callable[[int, float, float, float], None] | None = None,
     proved: Callable[[Report], None] | None = None,
@@ -75,8 +77,9 @@ def fit_many(
     of `seed`; the first layer of all is then one product, and on a CPU this is much faster.
     memory: bytes that the members may take together, else half of what is free; where they need
     more, they train one chunk after another.  seed: of the rows held out, where validation is a
-    fraction.  checkpoints: given the number of a chunk's first member and how many train at once,
-    says where to save that chunk. All other arguments are those of `fit`.
+    fraction.  devices: the members are spread over so many, None for all GPUs or one CPU (as many
+    as divide their number evenly).  checkpoints: given the number of a chunk's first member and how
+    many train at once, says where to save that chunk. All other arguments are those of `fit`.
 
     A member that diverges is masked and named in `failures`; the others go on. Raises what `fit`
     raises for bad input, and InputError for what cannot vary.
@@ -88,7 +91,8 @@ def fit_many(
         validation=validation, sample_weight=sample_weight, class_weight=class_weight,
         scaling=scaling, target_scaling=target_scaling, metrics=metrics, patience=patience,
         select=select, monitor=monitor, average=average, importance=importance,
-        precision=precision, device=device, schedule_epochs=schedule_epochs, side_by_side=True,
+        precision=precision, device=device, devices=1, schedule_epochs=schedule_epochs,
+        side_by_side=True,
     )  # fmt: skip
     check_vary(vary, len(seeds), settled.program, settled.optimizer)
     settled = settled.guarded()
@@ -99,18 +103,21 @@ def fit_many(
     with settled.precision.active(), jax.default_device(settled.device):
         report = _proved(settled, recipe, vary, seeds, proved)
         placed, watched = settled.place()
-        size = _chunk(recipe, settled, keeps_best, len(seeds), memory)
+        there = len(visible(devices, settled.device))
+        size = _chunk(recipe, settled, keeps_best, len(seeds), memory, there)
+        spread = members_over(devices, settled.device, size)
+        placed, watched = everywhere((placed, watched), spread)
         parts = []
         for first in range(0, len(seeds), size):
             # A last chunk that is short repeats its last member: nothing is compiled anew.
             chosen = np.minimum(np.arange(first, first + size), len(seeds) - 1)
-            own = _members(recipe, vary, seeds, chosen)
+            own = apart(_members(recipe, vary, seeds, chosen), spread)
             data_of = placed
             if weights is not None:
-                data_of = placed._replace(
-                    weights=jnp.asarray(weights[chosen], settled.program.dtype)
-                )
-            snapshot = Snapshot(first_states(recipe, settled.rows.x.shape[1], keeps_best, *own))
+                own_weights = np.asarray(weights[chosen], settled.program.dtype)
+                data_of = placed._replace(weights=apart(jnp.asarray(own_weights), spread))
+            state = first_states(recipe, settled.rows.x.shape[1], keeps_best, *own)
+            snapshot = Snapshot(apart(state, spread))
             plan = plan._replace(first=first)
             if checkpoints is not None:
                 keeper = checkpoints(first, size)
@@ -184,11 +191,18 @@ def _proved(
 
 
 def _chunk(
-    recipe: Recipe, settled: Settled, keeps_best: bool, count: int, memory: int | None
+    recipe: Recipe,
+    settled: Settled,
+    keeps_best: bool,
+    count: int,
+    memory: int | None,
+    devices: int,
 ) -> int:
+    """How many members train at once: what fits into the memory of all devices."""
     judged = 0 if settled.watched is None else len(settled.watched)
     each = bytes_a_member(recipe, settled.rows.x.shape[1], keeps_best, judged)
-    bound = int(SHARE * free_memory(settled.device)) if memory is None else memory
+    on_all = devices if settled.device.platform == "gpu" else 1  # CPUs share one memory
+    bound = int(SHARE * on_all * free_memory(settled.device)) if memory is None else memory
     return chunk_size(count, each, bound)
 
 

@@ -78,7 +78,7 @@ def _run_epoch(
 ) -> tuple[Snapshot, float, float]:
     """The rest of an epoch: the snapshot, the seconds, samples a second of all members."""
     state, at, _ = snapshot
-    n, size = data.x.shape[0], recipe.program.batch_size
+    n, size = data.n, recipe.program.batch_size
     steps, count = -(-n // size), len(own.seeds)
     length = steps_a_call(recipe.program, state.members.params, steps)
     order = orders(recipe, n, own.seeds, plan.seed, np.int32(at.epoch))

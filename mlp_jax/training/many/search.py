@@ -27,7 +27,7 @@ from mlp_jax.training.many.picture import Columns
 from mlp_jax.training.many.progress import BestSoFar, LegProgress, counted
 from mlp_jax.training.many.results import SWEEP_CSV, leave_behind, ranked_table
 from mlp_jax.training.many.sweep import Found, Leg, Search, draw_trials, sweep, trial_config
-from mlp_jax.training.run import digest, facts_at_the_end, facts_of
+from mlp_jax.training.session import digest, facts_at_the_end, facts_of
 from mlp_jax.training.setup import build, build_optimizer
 from mlp_jax.training.signals import stop_requests
 

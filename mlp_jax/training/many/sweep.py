@@ -216,6 +216,7 @@ def _train(
         importance=config.importance,
         precision=config.precision,
         device=config.device,
+        devices=config.devices,
         **told,
     )
 

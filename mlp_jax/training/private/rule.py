@@ -52,7 +52,7 @@ def draw_secret(seed: int | None = None) -> UInt32[np.ndarray, "6 2"]:
 
 def poisson_batch(program: Program, rule: Rule, data: DeviceData, key: Array) -> PoissonBatch:
     """Each row with probability q, in their order; rows beyond the capacity stay out."""
-    n = data.x.shape[0]
+    n = data.n
     taken = jax.random.bits(key, (n,), jnp.uint32) <= jnp.uint32(rule.last)
     (rows,) = jnp.nonzero(taken, size=rule.capacity, fill_value=0)
     mask = jnp.arange(rule.capacity, dtype=jnp.int32) < jnp.sum(taken, dtype=jnp.int32)

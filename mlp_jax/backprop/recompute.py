@@ -1,0 +1,180 @@
+"""A sequence that keeps little of its forward pass, and computes the rest again going back.
+
+Chen 2016, "Training Deep Nets with Sublinear Memory Cost": of L layers only the inputs of about √L
+segments are kept; the backward pass runs each segment forward once more when it comes to it. One
+forward pass more, for √L times less to hold. Where the pass keeps no example's own gradient, a
+segment's gradients are summed before the next one is walked back, so that its a and ∇z can go too.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from mlp_jax.backprop.network import Sequential, child_key
+from mlp_jax.backprop.records import Summed, is_record
+from mlp_jax.backprop.specification import Layer
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class _Mode:
+    """Whether the pass was one of training: known while tracing, no array."""
+
+    train: bool
+
+
+class Kept(NamedTuple):
+    """What the backward pass starts from: the input of each segment, and how forward was called.
+
+    states: of each layer before the pass.
+    """
+
+    inputs: tuple[Array, ...]
+    states: tuple[Any, ...]
+    key: Array | None
+    mask: Bool[Array, " N"] | None
+    mode: _Mode
+
+
+@dataclass(frozen=True)
+class Recomputing(Sequential):
+    """`Sequential` with the same parameters, function and gradient, and less in memory.
+
+    sums: the records are contracted as soon as they are there, c being in them.
+    """
+
+    sums: bool = False
+
+    def contracting(self) -> "Recomputing":
+        """The one that sums."""
+        return replace(self, sums=True)
+
+    def segments(self) -> tuple[range, ...]:
+        """The indices of the layers, in about √L pieces of equal length."""
+        count = len(self.layers)
+        length = max(math.isqrt(count), 1)
+        return tuple(range(first, min(first + length, count)) for first in range(0, count, length))
+
+    def forward(
+        self,
+        params: tuple[Any, ...],
+        state: tuple[Any, ...],
+        a: Float[Array, "N I"],
+        *,
+        train: bool,
+        key: Array | None,
+        mask: Bool[Array, " N"] | None,
+    ) -> tuple[Array, tuple[Any, ...], Any]:
+        """As `Sequential`; of the residuals only the input of each segment stays."""
+        inputs, states = [], []
+        for segment in self.segments():
+            inputs.append(a)
+            a, new, _ = self._through(segment, params, state, a, train=train, key=key, mask=mask)
+            states.extend(new)
+        return a, tuple(states), Kept(tuple(inputs), state, key, mask, _Mode(train))
+
+    def backward(
+        self,
+        params: tuple[Any, ...],
+        residual: Any,
+        grad_a_next: Float[Array, "N J"],
+        *,
+        need_grad_a: bool,
+    ) -> tuple[Array | None, tuple[Any, ...]]:
+        """The chain rule, each segment forward again before it is walked back.
+
+        The barrier says that a segment may not be computed before its ∇a' and the gradients after
+        it are there: without it the compiler sees that it was computed once already, and keeps it.
+        """
+        records: list[Any] = []
+        grad_a: Array | None = grad_a_next
+        for segment, a in zip(reversed(self.segments()), reversed(residual.inputs), strict=True):
+            a, grad_a, records = jax.lax.optimization_barrier((a, grad_a, records))
+            walk = partial(self._walk_back, segment, residual, need_grad_a)
+            if self.sums:
+                walk = partial(jax.lax.platform_dependent, cpu=_apart(walk), default=walk)
+            grad_a, own = walk(params, a, grad_a)
+            records.extend(own)
+        return grad_a, tuple(reversed(records))
+
+    def _walk_back(
+        self, segment: range, kept: Kept, need_grad_a: bool, params: Any, a: Array, grad_a: Array
+    ) -> tuple[Array | None, list[Any]]:
+        """(∇a, records from right to left) of the layers of a segment, forward and back."""
+        train, key, mask = kept.mode.train, kept.key, kept.mask
+        _, _, residuals = self._through(
+            segment, params, kept.states, a, train=train, key=key, mask=mask
+        )
+        records = []
+        back: Array | None = grad_a
+        for index in reversed(segment):
+            assert back is not None
+            back, own = self.layers[index].backward(
+                params[index],
+                residuals[index - segment.start],
+                back,
+                need_grad_a=need_grad_a or index > 0,
+            )
+            records.append(jax.tree.map(_summed, own, is_leaf=is_record) if self.sums else own)
+        return back, records
+
+    def _through(
+        self,
+        segment: range,
+        params: tuple[Any, ...],
+        state: tuple[Any, ...],
+        a: Array,
+        *,
+        train: bool,
+        key: Array | None,
+        mask: Array | None,
+    ) -> tuple[Array, list[Any], list[Any]]:
+        """(output, new states, residuals) of the layers of a segment."""
+        states, residuals = [], []
+        for index in segment:
+            a, new, residual = self.layers[index].forward(
+                params[index],
+                state[index],
+                a,
+                train=train,
+                key=child_key(key, index),
+                mask=mask,
+            )
+            states.append(new)
+            residuals.append(residual)
+        return a, states, residuals
+
+
+def _summed(record: Any) -> Summed:
+    return Summed(record.contract(None))
+
+
+def _apart(walk: Callable[..., Any]) -> Callable[..., Any]:
+    """`walk` as the branch of a condition that always holds, which the compiler cannot see.
+
+    XLA drops the barriers on a CPU, and would merge the second forward pass with the first; it
+    looks into no branch.
+    """
+
+    def guarded(params: Any, a: Array, grad_a: Array) -> Any:
+        entry = grad_a[0, 0]
+        holds = (entry < 0) | (entry >= 0) | jnp.isnan(entry)
+        shapes = jax.eval_shape(walk, params, a, grad_a)
+
+        def never(params: Any, a: Array, grad_a: Array) -> Any:
+            return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+
+        return jax.lax.cond(holds, walk, never, params, a, grad_a)
+
+    return guarded
+
+
+def recomputing(network: Layer) -> Layer:
+    """The network with its outermost sequence of layers as a `Recomputing` one."""
+    return Recomputing(network.layers) if isinstance(network, Sequential) else network

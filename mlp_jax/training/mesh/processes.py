@@ -1,0 +1,198 @@
+"""Several processes that train as one: how they meet, agree, and hand one another what they hold.
+
+Each process sees its own devices and runs the same program; the mesh is over all of them. What is
+decided outside of the program (to save, to stop) must be decided by all alike, or they wait for one
+another for ever. On one process everything here is the identity.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+
+from mlp_jax.errors import DeviceError, InputError, LostProcessError, MlpJaxError
+from mlp_jax.training.snapshot import Best, Position, Snapshot
+
+MEETING_SECONDS = 120
+SILENT_SECONDS = 20
+
+
+class Cluster(NamedTuple):
+    """How the processes find each other; None where the scheduler says it (JAX asks it)."""
+
+    coordinator: str | None = None
+    processes: int | None = None
+    process_id: int | None = None
+
+
+def join(cluster: Cluster) -> None:
+    """Meets the other processes. InputError for half an address, DeviceError where none answers.
+
+    A process that is silent for 20 s is taken for dead, which ends the others.
+    """
+    given = [value is not None for value in cluster]
+    if any(given) and not all(given):
+        raise InputError(
+            "Processes that no scheduler started need all three: --coordinator HOST:PORT,"
+            " --processes and --process-id."
+        )
+    try:
+        jax.distributed.initialize(
+            *cluster,
+            initialization_timeout=MEETING_SECONDS,
+            heartbeat_timeout_seconds=SILENT_SECONDS,
+            shutdown_timeout_seconds=MEETING_SECONDS,
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise DeviceError(
+            f"The processes did not meet: {reason}. Without SLURM, Open MPI or Kubernetes they"
+            " need --coordinator, --processes and --process-id."
+        ) from None
+
+
+@contextlib.contextmanager
+def joined(distributed: bool) -> Iterator[None]:
+    """A block that processes go through together, and leave together.
+
+    One that fails says why and ends at once: leaving in good order means to wait for the others,
+    which wait for it. They find its connection closed, or miss it after 20 s.
+    """
+    try:
+        yield
+    except (MlpJaxError, jax.errors.JaxRuntimeError) as error:
+        if not distributed or jax.process_count() == 1:
+            raise
+        if not isinstance(error, MlpJaxError):
+            reason = " ".join(str(error).split())[:200].rstrip(".")
+            error = LostProcessError(
+                f"Another process of this training is gone ({reason}). What is saved stays; go on"
+                " with --resume, on as many processes as are left."
+            )
+        print(f"mlp-jax: {error}", file=sys.stderr, flush=True)
+        os._exit(error.exit_code)
+    if distributed:
+        jax.distributed.shutdown()
+
+
+def is_first() -> bool:
+    """Whether this is the process that speaks and writes."""
+    return jax.process_index() == 0
+
+
+def spread(array: np.ndarray, where: NamedSharding) -> jax.Array:
+    """An array that every process holds, on the mesh: each takes its devices' part of it."""
+    return jax.make_array_from_callback(array.shape, where, lambda index: array[index])
+
+
+def to_host(tree: Any) -> Any:
+    """The whole arrays as NumPy's, in memory of their own. Every process must ask for them."""
+    if jax.process_count() == 1:
+        return jax.tree.map(lambda leaf: np.array(leaf), tree)
+    from jax.experimental import multihost_utils
+
+    def gathered(leaf: Any) -> np.ndarray:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+            return np.array(leaf)
+        if leaf.is_fully_replicated:
+            return np.array(leaf.addressable_data(0))
+        return np.array(multihost_utils.process_allgather(leaf, tiled=True))
+
+    return jax.tree.map(gathered, tree)
+
+
+def agreed(*numbers: int) -> tuple[int, ...]:
+    """The largest that any process says, of each of these numbers."""
+    if jax.process_count() == 1:
+        return numbers
+    from jax.experimental import multihost_utils
+
+    said = multihost_utils.process_allgather(np.asarray(numbers, np.int32))
+    return tuple(int(most) for most in np.max(said, axis=0))
+
+
+def told(value: Any, arrays: Any = ()) -> tuple[Any, Any]:
+    """What the first process says, on all: a value as JSON takes it, and a tree of arrays.
+
+    arrays: of the same shapes everywhere; those of the others are not looked at.
+    """
+    if jax.process_count() == 1:
+        return value, arrays
+    from jax.experimental import multihost_utils
+
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    (length,) = agreed(len(text) if is_first() else 0)
+    padded = np.zeros(length, np.uint8)
+    padded[: min(len(text), length)] = text[:length]
+    heard = np.asarray(multihost_utils.broadcast_one_to_all(padded))
+    return json.loads(heard.tobytes().decode()), multihost_utils.broadcast_one_to_all(arrays)
+
+
+def wished(number: int | None, due: bool, last: bool) -> tuple[int | None, bool]:
+    """(the signal that asks to stop, whether to save): what any process wishes, on all."""
+    signal, save = agreed(number or 0, due or last or number is not None)
+    return signal or None, bool(save)
+
+
+def on_first(work: Callable[[], None]) -> None:
+    """Does the work on the first process; where it fails, all of them do, with its message."""
+    failed: MlpJaxError | None = None
+    if is_first():
+        try:
+            work()
+        except MlpJaxError as error:
+            failed = error
+    said, _ = told(None if failed is None else str(failed))
+    if failed is not None:
+        raise failed
+    if said is not None:
+        raise InputError(said)
+
+
+def shared(snapshot: Snapshot | None, like: Any) -> Snapshot | None:
+    """The snapshot of the first process, with arrays on the host, on all of them.
+
+    like: a state of the same shapes.
+    """
+    if jax.process_count() == 1:
+        return snapshot
+    record = None
+    if snapshot is not None:
+        best = snapshot.best
+        scored = None if best is None else [best.score, best.loss, best.epoch]
+        record = {"position": snapshot.position._asdict(), "best": scored}
+    record, _ = told(record)
+    if record is None:
+        return None
+    weights = () if record["best"] is None else (like.params, like.layer_state)
+    arrays: Any = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), (like, weights))
+    if snapshot is not None:
+        best = snapshot.best
+        arrays = snapshot.state, () if best is None else (best.params, best.layer_state)
+    _, (state, weights) = told(None, arrays)
+    best = None if record["best"] is None else Best(*record["best"], *weights)
+    return Snapshot(state, Position.of(record["position"]), best)
+
+
+def placed(snapshot: Snapshot, like: Any) -> Snapshot:
+    """The snapshot's arrays in memory of JAX's own, over the devices as those of `like`."""
+
+    def put(leaf: np.ndarray, there: Any) -> jax.Array:
+        where = getattr(there, "sharding", None)
+        if isinstance(where, NamedSharding):
+            return spread(np.array(leaf), where)
+        return jnp.array(leaf, copy=True)
+
+    best = snapshot.best
+    if best is not None:
+        weights = (best.params, best.layer_state)
+        params, kept = jax.tree.map(put, weights, (like.params, like.layer_state))
+        best = best._replace(params=params, layer_state=kept)
+    return Snapshot(jax.tree.map(put, snapshot.state, like), snapshot.position, best)

@@ -1,0 +1,95 @@
+"""Which parameters are split over the axis `model`: columns of one layer, rows of the next.
+
+Shoeybi 2019, "Megatron-LM", section 3. A dense layer whose W (I, J) is split by columns gives each
+device its own J/M neurons, and needs nothing from the others: z, f(z), ∇z and ∇W are all local. The
+next one is split by rows: each device multiplies its own activations with its own rows of W, and
+one all-reduce adds up z. Backwards the same two layers need one for ∇a. An activation, a dropout
+and the vectors of a norm between them lie as the neurons do.
+"""
+
+from typing import Any
+
+import jax
+from jax.sharding import PartitionSpec
+
+from mlp_jax.backprop import Dense, Layer, Residual, Sequential
+from mlp_jax.backprop.normalization import Norm
+from mlp_jax.backprop.parametric import ParametricActivation
+
+MODEL = "model"
+_WHOLE = PartitionSpec()
+
+
+def parameter_specs(network: Layer, params: Any, state: Any, parts: int) -> tuple[Any, Any]:
+    """(the specification of each parameter, of each leaf of the layers' state), as trees like them.
+
+    parts: M. What M does not divide is left whole, and so is the output layer.
+    """
+    if parts == 1:
+        return _all_whole(params), _all_whole(state)
+    specs, kept, _ = _specs(network, params, state, parts, split=False, final=True)
+    return specs, kept
+
+
+def _all_whole(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: _WHOLE, tree)
+
+
+def _specs(
+    layer: Layer, params: Any, state: Any, parts: int, *, split: bool, final: bool
+) -> tuple[Any, Any, bool]:
+    """The specifications of a layer, and whether its output is split.
+
+    split: whether its input is.  final: whether its output is the network's.
+    """
+    if isinstance(layer, Sequential):
+        return _of_sequence(layer, params, state, parts, split, final)
+    if isinstance(layer, Residual):
+        return _of_residual(layer, params, state, parts)
+    if isinstance(layer, Dense):
+        by_columns = not split and not final and layer.n_out % parts == 0
+        return _of_dense(params, split, by_columns), _all_whole(state), by_columns
+    if isinstance(layer, Norm | ParametricActivation):
+        spec = PartitionSpec(MODEL) if split else _WHOLE
+        specs, kept = (jax.tree.map(lambda leaf: spec, tree) for tree in (params, state))
+        return specs, kept, split
+    passes = not jax.tree.leaves((params, state)) and not layer.children
+    return _all_whole(params), _all_whole(state), split and passes
+
+
+def _of_sequence(
+    layer: Sequential, params: Any, state: Any, parts: int, split: bool, final: bool
+) -> tuple[Any, Any, bool]:
+    specs, kept = [], []
+    for index, child in enumerate(layer.layers):
+        found, figures, split = _specs(
+            child,
+            params[index],
+            state[index],
+            parts,
+            split=split,
+            final=final and index == len(layer.layers) - 1,
+        )
+        specs.append(found)
+        kept.append(figures)
+    return tuple(specs), tuple(kept), split
+
+
+def _of_residual(layer: Residual, params: Any, state: Any, parts: int) -> tuple[Any, Any, bool]:
+    """The sum lies whole, so body and shortcut begin and end so."""
+    found = [
+        _specs(child, params[index], state[index], parts, split=False, final=False)
+        for index, child in enumerate(layer.children)
+    ]
+    return tuple(f[0] for f in found), tuple(f[1] for f in found), False
+
+
+def _of_dense(params: Any, split: bool, by_columns: bool) -> Any:
+    """By rows where the input is split, else by columns if they can be."""
+    if split:
+        specs = {"W": PartitionSpec(MODEL, None), "b": _WHOLE}
+    elif by_columns:
+        specs = {"W": PartitionSpec(None, MODEL), "b": PartitionSpec(MODEL)}
+    else:
+        specs = {"W": _WHOLE, "b": _WHOLE}
+    return {name: specs[name] for name in params}

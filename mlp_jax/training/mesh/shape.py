@@ -1,0 +1,120 @@
+"""The mesh that is asked for: how many devices, and how many along each axis."""
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from mlp_jax.errors import DeviceError, InputError
+from mlp_jax.training.mesh.layout import DATA, Layout
+from mlp_jax.training.mesh.rules import MODEL
+
+MEMBERS = "members"
+_AXIS = re.compile(r"\s*([a-z]+)\s*=\s*([0-9]+)\s*")
+
+
+def parse_mesh(text: str) -> dict[str, int]:
+    """ "data=4,model=2" as {"data": 4, "model": 2}; what is not named is 1. InputError."""
+    found = {DATA: 1, MODEL: 1}
+    for part in text.split(","):
+        match = _AXIS.fullmatch(part)
+        if match is None or match[1] not in found or int(match[2]) < 1:
+            raise InputError(
+                f"A mesh is said as data=4,model=2, with the axes {DATA} and {MODEL} and numbers"
+                f" of devices, not as '{text}'."
+            )
+        found[match[1]] = int(match[2])
+    return found
+
+
+def visible(devices: int | None, first: jax.Device) -> list[jax.Device]:
+    """So many devices of the kind of `first`; None takes all GPUs, or one CPU.
+
+    Several processes take all that they have. InputError for less than one, or for some of several
+    processes', DeviceError where there are fewer.
+    """
+    there = jax.devices(first.platform)
+    together = jax.process_count() > 1
+    if devices is None:
+        return there if together or first.platform == "gpu" else [first]
+    if devices < 1:
+        raise InputError(f"A training needs at least 1 device, not {devices}.")
+    if devices > len(there):
+        raise DeviceError(
+            f"{devices} devices are asked for, but JAX sees {len(there)} of kind {first.platform}."
+            + _how_to_simulate(first, devices)
+        )
+    if together and devices < len(there):
+        raise InputError(
+            f"{jax.process_count()} processes train on all of their {len(there)} devices, not on"
+            f" {devices}: start fewer processes."
+        )
+    return there[:devices]
+
+
+def choose_layout(
+    devices: int | None, mesh: str | None, shard_optimizer: bool, first: jax.Device
+) -> Layout | None:
+    """The layout over `devices` devices of the kind of `first`, or None for that one alone.
+
+    devices: as `visible` takes it, or None for as many as `mesh` says. mesh: as `parse_mesh` takes
+    it; without it all are along data. One device has nothing to split over. InputError for numbers
+    that do not fit each other.
+    """
+    sizes = None if mesh is None else parse_mesh(mesh)
+    if sizes is not None:
+        count = sizes[DATA] * sizes[MODEL]
+        if devices not in (None, count):
+            raise InputError(f"The mesh {mesh} has {count} devices, not the {devices} asked for.")
+        devices = count
+    chosen = visible(devices, first)
+    if len(chosen) == 1:
+        return None
+    sizes = sizes or {DATA: len(chosen), MODEL: 1}
+    grid = np.asarray(chosen).reshape(sizes[DATA], sizes[MODEL])
+    return Layout(Mesh(grid, (DATA, MODEL), axis_types=(AxisType.Auto,) * 2), shard_optimizer)
+
+
+def members_over(devices: int | None, first: jax.Device, count: int) -> NamedSharding | None:
+    """Where the first axis of `count` networks that train together lies: in equal parts on devices.
+
+    As many devices are taken as `visible` has and divide the count evenly; None for one.
+    """
+    there = visible(devices, first)
+    used = max(d for d in range(1, len(there) + 1) if count % d == 0)
+    if used == 1:
+        return None
+    axis = Mesh(np.asarray(there[:used]), (MEMBERS,), axis_types=(AxisType.Auto,))
+    return NamedSharding(axis, PartitionSpec(MEMBERS))
+
+
+def apart(tree: Any, spread: NamedSharding | None) -> Any:
+    """Arrays whose first axis is the members', on their devices."""
+    return tree if spread is None else jax.device_put(tree, spread)
+
+
+def everywhere(tree: Any, spread: NamedSharding | None) -> Any:
+    """Arrays that every device of the members needs, whole on each; NumPy's stay on the host."""
+    if spread is None:
+        return tree
+    whole = NamedSharding(spread.mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda leaf: jax.device_put(leaf, whole) if isinstance(leaf, jax.Array) else leaf, tree
+    )
+
+
+def check_batch_size(layout: Layout, batch_size: int) -> None:
+    """InputError where a batch cannot be split evenly over the devices along data."""
+    if batch_size % layout.data:
+        raise InputError(
+            f"A batch of {batch_size} examples cannot be split evenly over {layout.data} devices:"
+            f" take a multiple of {layout.data}."
+        )
+
+
+def _how_to_simulate(first: jax.Device, count: int) -> str:
+    if first.platform != "cpu":
+        return ""
+    return f" To simulate them: XLA_FLAGS=--xla_force_host_platform_device_count={count}."
