@@ -1,0 +1,1 @@
+"""Data that is larger than memory: rows read from files as training needs them."""
