@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Float64, Int64, Shaped
 
 from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
 from mlp_jax.data.scaling import Scaling, check_spread, scaling_of, scaling_of_counts
@@ -31,16 +31,18 @@ class Moments:
         self.low = np.full(n_columns, np.inf)
         self.high = np.full(n_columns, -np.inf)
 
-    def add(self, chunk: Shaped[np.ndarray, "M I"]) -> None:
-        """Take in rows without NaN."""
-        m = len(chunk)
-        if not m:
+    def add(
+        self, chunk: Shaped[np.ndarray, "M I"], times: Int64[np.ndarray, " M"] | None = None
+    ) -> None:
+        """Take in rows without NaN, each `times` times."""
+        if not len(chunk):
             return
+        m = len(chunk) if times is None else int(times.sum())
         with np.errstate(over="ignore", invalid="ignore"):
             wide = chunk.astype(np.float64)
-            mean = wide.mean(axis=0)
+            mean = wide.mean(axis=0) if times is None else times @ wide / m
             wide -= mean
-            squares = np.einsum("mi,mi->i", wide, wide)
+            squares = np.einsum("mi,mi->i", wide, wide if times is None else wide * times[:, None])
             shift = mean - self.mean
             total = self.n + m
             self._squares += squares + shift**2 * (self.n * m / total)

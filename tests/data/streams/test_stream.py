@@ -15,9 +15,9 @@ from mlp_jax.training.batches import epoch_order
 from mlp_jax.training.program import ORDER
 from mlp_jax.training.program import stream as stream_of
 
-N, I = 1003, 7
+N, WIDTH = 1003, 7
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(N, I)).astype(np.float32)
+X = RNG.normal(size=(N, WIDTH)).astype(np.float32)
 Y = RNG.integers(0, 3, N)
 KEYS = keys_of(5, 0)
 
@@ -25,7 +25,7 @@ KEYS = keys_of(5, 0)
 class Blocks:
     """Rows 0 … N−1 in blocks of many sizes; counts how often each is read."""
 
-    name, n_features = "blocks", I
+    name, n_features = "blocks", WIDTH
     starts = np.array([0, 1, 100, 101, 350, 500, 640, 1003])
 
     def __init__(self):
@@ -54,13 +54,13 @@ def npy_folder(folder):
 
 
 def idx(folder):
-    write_idx(folder / "train-images-idx3-ubyte", pixels().reshape(N, 1, I))
+    write_idx(folder / "train-images-idx3-ubyte", pixels().reshape(N, 1, WIDTH))
     write_idx(folder / "train-labels-idx1-ubyte", Y.astype(np.uint8))
     return open_idx(folder)
 
 
 def pixels():
-    return np.random.default_rng(1).integers(0, 256, (N, I)).astype(np.uint8)
+    return np.random.default_rng(1).integers(0, 256, (N, WIDTH)).astype(np.uint8)
 
 
 def whole(stream, keys=KEYS, first=0):
