@@ -9,7 +9,7 @@ Letters: N rows, K blocks.
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -33,6 +33,7 @@ _BLOCK_BYTES = 1 << 23
 _LEAST_ROWS = 1024
 
 
+@runtime_checkable
 class Frames(Protocol):
     """The columns of a table in K blocks of rows."""
 

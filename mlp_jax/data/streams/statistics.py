@@ -1,60 +1,21 @@
 """What is learned from rows in one pass over a stream: the scaling of features, the target.
 
-Means and deviations are merged chunk by chunk in float64 (Chan, Golub & LeVeque 1983,
-"Algorithms for computing the sample variance", eq. 2.1).
-
-Letters: N rows, M in a chunk, I features.
+Letters: N rows, I features.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped
 
 from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
 from mlp_jax.data.scaling import Scaling, check_spread, scaling_of, scaling_of_counts
 from mlp_jax.data.streams.arrays import ArraySource
+from mlp_jax.data.streams.moments import Moments
 from mlp_jax.data.streams.source import BlockSource, Rows, Source
 from mlp_jax.errors import InputError
 
 _CHUNK_BYTES = 1 << 24
-
-
-class Moments:
-    """Mean, deviation, least and greatest of columns (I,), of rows that come chunk by chunk."""
-
-    def __init__(self, n_columns: int) -> None:
-        self.n = 0
-        self.mean = np.zeros(n_columns)
-        self._squares = np.zeros(n_columns)
-        self.low = np.full(n_columns, np.inf)
-        self.high = np.full(n_columns, -np.inf)
-
-    def add(
-        self, chunk: Shaped[np.ndarray, "M I"], times: Int64[np.ndarray, " M"] | None = None
-    ) -> None:
-        """Take in rows without NaN, each `times` times."""
-        if not len(chunk):
-            return
-        m = len(chunk) if times is None else int(times.sum())
-        with np.errstate(over="ignore", invalid="ignore"):
-            wide = chunk.astype(np.float64)
-            mean = wide.mean(axis=0) if times is None else times @ wide / m
-            wide -= mean
-            squares = np.einsum("mi,mi->i", wide, wide if times is None else wide * times[:, None])
-            shift = mean - self.mean
-            total = self.n + m
-            self._squares += squares + shift**2 * (self.n * m / total)
-            self.mean += shift * (m / total)
-        self.n = total
-        self.low = np.minimum(self.low, chunk.min(axis=0))
-        self.high = np.maximum(self.high, chunk.max(axis=0))
-
-    @property
-    def deviation(self) -> Float64[np.ndarray, " I"]:
-        """Standard deviations, which divide by N; not finite where float64 does not hold them."""
-        return np.sqrt(self._squares / self.n)
 
 
 def streaming_scaling(source: Source, *, pixels: bool = False) -> Scaling:

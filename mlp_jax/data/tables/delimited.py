@@ -144,7 +144,7 @@ def cut_delimited(
             offset, line = offset + len(piece), line + piece.count(b"\n")
     if not pieces:
         raise InputError(f"'{path}' has no rows{' below its header' if form.header else ''}.")
-    return pieces, schema
+    return pieces, dict(pl.Schema(schema))
 
 
 def read_piece(
