@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from mlp_jax.data.arrays import TASKS, holds_labels, image_shape, kept_dtype, labels_of
 from mlp_jax.data.idx import FILES, find_idx, idx_layout
-from mlp_jax.data.streams.mapped import Layout, Mapped, npy_layout
+from mlp_jax.data.streams.array_files import ArrayFiles, Layout, npy_layout
 from mlp_jax.data.streams.source import Rows
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
@@ -20,7 +20,7 @@ _MOST_CLASSES = 1 << 16
 
 
 class ArraySource:
-    """Rows of mapped arrays, as `from_arrays` would have them: x (N, I), labels from 0 or floats.
+    """Rows of arrays in files, as `from_arrays` would have them: x (N, I), labels from 0 or floats.
 
     classes: the name of each label; () where numbers are predicted. image_shape: of a row of
     pixels, (height, width) or (height, width, 3), else None. least_classes: above 0, every label
@@ -28,7 +28,7 @@ class ArraySource:
     """
 
     def __init__(
-        self, name: str, x: Mapped, y: Mapped, task: str = "auto", least_classes: int = 0
+        self, name: str, x: ArrayFiles, y: ArrayFiles, task: str = "auto", least_classes: int = 0
     ) -> None:
         if task not in TASKS:
             raise UnknownNameError("task", task, TASKS)
@@ -95,7 +95,7 @@ def open_npy(x: Path, y: Path, *, task: str = "auto") -> ArraySource:
     Raises DataFileError for a file that is missing or cut off, InputError for arrays that are not
     rows of numbers and their targets.
     """
-    return ArraySource(x.stem, Mapped([npy_layout(x)]), Mapped([npy_layout(y)]), task)
+    return ArraySource(x.stem, ArrayFiles([npy_layout(x)]), ArrayFiles([npy_layout(y)]), task)
 
 
 def open_npy_folder(folder: Path, *, task: str = "auto") -> ArraySource:
@@ -118,7 +118,7 @@ def open_npy_folder(folder: Path, *, task: str = "auto") -> ArraySource:
         if a.shape[0] != b.shape[0]:
             raise InputError(f"'{a.path}' has {a.shape[0]} rows, but '{b.path}' has {b.shape[0]}.")
     x_files, y_files = zip(*pairs, strict=True)
-    return ArraySource(folder.resolve().name, Mapped(x_files), Mapped(y_files), task)
+    return ArraySource(folder.resolve().name, ArrayFiles(x_files), ArrayFiles(y_files), task)
 
 
 def open_idx(folder: Path, *, test: bool = False) -> ArraySource:
@@ -134,5 +134,5 @@ def open_idx(folder: Path, *, test: bool = False) -> ArraySource:
     for name, path in zip(names, found, strict=True):
         if path is None:
             raise DataFileError(f"'{folder}' has no {name}.")
-    x, y = (Mapped([Layout(path, *idx_layout(path))]) for path in found if path is not None)
+    x, y = (ArrayFiles([Layout(path, *idx_layout(path))]) for path in found if path is not None)
     return ArraySource(folder.resolve().name, x, y, "classification", least_classes=10)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mlp_jax.data import write_idx
+from mlp_jax.data.streams import array_files
 from mlp_jax.data.streams.arrays import open_idx, open_npy, open_npy_folder
 from mlp_jax.data.streams.order import keys_of
 from mlp_jax.data.streams.source import Rows
@@ -20,6 +21,11 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, WIDTH)).astype(np.float32)
 Y = RNG.integers(0, 3, N)
 KEYS = keys_of(5, 0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_held(monkeypatch):
+    monkeypatch.setattr(array_files, "_HELD_BYTES", 0)
 
 
 class Blocks:

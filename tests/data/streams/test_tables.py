@@ -232,8 +232,7 @@ def test_a_file_that_changes_below_a_stream_is_refused(tmp_path):
     opened = open_frames(path)
     path.write_bytes(path.read_bytes()[:30_000])
     with pytest.raises(DataFileError, match="was changed after it was opened"):
-        for k in range(len(opened.starts) - 1):
-            opened.read(k, ["whole"])
+        opened.read(len(opened.starts) - 2, ["whole"])
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
