@@ -1,7 +1,8 @@
 """Tables on disk in blocks of rows, as columns: Parquet files, a folder of them, CSV and TSV.
 
-A block is what is decoded at once, about eight megabytes: a slice of a Parquet file, or a piece of
-text that ends where a row ends, whose place one pass over the file has found.
+A block is what is decoded at once, at most 32 MiB of features: row groups of a Parquet file, or a
+part of one that is larger; or a piece of text that ends where a row ends, whose place one pass over
+the file has found.
 
 Letters: N rows, K blocks.
 """
@@ -15,6 +16,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int64
 
+from mlp_jax.data.streams.row_groups import row_groups
 from mlp_jax.data.tables.columns import shown
 from mlp_jax.data.tables.delimited import (
     Format,
@@ -29,7 +31,8 @@ from mlp_jax.data.tables.read import check_parquet, reading_parquet
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
-_BLOCK_BYTES = 1 << 23
+_BLOCK_BYTES = 1 << 25  # as float32, a feature a column
+_TEXT_BYTES = 1 << 24
 _LEAST_ROWS = 1024
 
 
@@ -111,9 +114,9 @@ class ParquetFrames:
                 _check_same(files[0], self.schema, path, schema)
             else:
                 self.schema = schema
-            most = max(_LEAST_ROWS, _BLOCK_BYTES // (8 * len(schema)))
-            edges = np.linspace(0, n_rows, -(-n_rows // most) + 1, dtype=np.int64).tolist()
-            self._slices += [_Slice(path, a, b - a) for a, b in pairwise(edges)]
+            most = max(_LEAST_ROWS, _BLOCK_BYTES // (4 * len(schema)))
+            groups = row_groups(path)
+            self._slices += _slices(path, groups if sum(groups) == n_rows else [n_rows], most)
         if not self._slices:
             raise InputError(f"'{name}' has no rows.")
         self.starts = np.cumsum([0, *(part.rows for part in self._slices)])
@@ -138,7 +141,7 @@ class DelimitedFrames:
         self.name, self.header = path.stem, header
         self._path = path
         self._form: Format = read_format(path, separator, header)
-        pieces, self.schema = cut_delimited(path, self._form, _BLOCK_BYTES, as_text)
+        pieces, self.schema = cut_delimited(path, self._form, _TEXT_BYTES, as_text)
         self._pieces: tuple[Piece, ...] = tuple(pieces)
         self.starts = np.cumsum([0, *(piece.rows for piece in pieces)])
 
@@ -146,6 +149,24 @@ class DelimitedFrames:
         """These columns of the rows of a block."""
         piece = self._pieces[number]
         return read_piece(self._path, self._form, piece, self.schema, list(columns))
+
+
+def _slices(path: Path, groups: Sequence[int], most: int) -> list[_Slice]:
+    """A file of these row groups in slices of at most `most` rows: groups together, or parts."""
+    found: list[_Slice] = []
+    first = open_from = 0
+    for rows in groups:
+        if first > open_from and first + rows - open_from > most:
+            found.append(_Slice(path, open_from, first - open_from))
+            open_from = first
+        first += rows
+        if rows > most:
+            edges = np.linspace(open_from, first, -(-rows // most) + 1, dtype=np.int64).tolist()
+            found += [_Slice(path, a, b - a) for a, b in pairwise(edges)]
+            open_from = first
+    if first > open_from:
+        found.append(_Slice(path, open_from, first - open_from))
+    return found
 
 
 def _check_same(first: Path, known: dict[str, Any], path: Path, found: dict[str, Any]) -> None:

@@ -21,6 +21,8 @@ from mlp_jax.data.streams.order import MOST_ROWS, permuted, windows
 from mlp_jax.data.streams.source import BlockSource, Rows, Source
 from mlp_jax.errors import InputError
 
+_WINDOW_BYTES = 3 << 26
+
 
 class Stack(NamedTuple):
     """S batches of an epoch, from its batch `first` on, as far as they are this process's.
@@ -42,7 +44,8 @@ class Stream:
     batch_size: rows of all processes together. process, n_processes: this one takes the rows
     [process·B/P, (process+1)·B/P) of every batch. steps: batches in a stack. ahead: stacks that are
     read before they are asked for; threads: that read them, a stack each. window: blocks that are
-    shuffled together where the source has blocks; two windows are in memory.
+    shuffled together where the source has blocks, None for what 192 MiB hold; two windows are in
+    memory, and the order hangs on it.
     """
 
     source: Source
@@ -52,12 +55,13 @@ class Stream:
     steps: int = 1
     ahead: int = 8
     threads: int = 4
-    window: int = 16
+    window: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "n_processes", "steps", "ahead", "threads", "window"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, but is {getattr(self, name)}.")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, but is {value}.")
         if not 0 <= self.process < self.n_processes:
             raise InputError(f"Of {self.n_processes} processes there is no process {self.process}.")
         if self.batch_size % self.n_processes:
@@ -85,6 +89,14 @@ class Stream:
         if not 0 <= first <= self.n_batches:
             raise InputError(f"An epoch of {self.n_batches} batches does not go on at {first}.")
         return Epoch(_Stacks(self, keys, first), self.ahead, self.threads)
+
+
+def _size(stream: Stream, source: BlockSource) -> int:
+    """The blocks of a window."""
+    if stream.window is not None:
+        return stream.window
+    block_bytes = 4 * source.n_features * len(source) / (len(source.starts) - 1)
+    return max(2, int(_WINDOW_BYTES / block_bytes))
 
 
 class Epoch(Iterator[Stack]):
@@ -131,7 +143,9 @@ class _Stacks:
         self._windows = None
         source = stream.source
         if isinstance(source, BlockSource):
-            self._windows = WindowReader(source, windows(keys, source.starts, stream.window))
+            self._windows = WindowReader(
+                source, windows(keys, source.starts, _size(stream, source))
+            )
 
     def __len__(self) -> int:
         return -(-(self._stream.n_batches - self._first) // self._stream.steps)

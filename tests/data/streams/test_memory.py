@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 import grain, polars, numpy as np
 from mlp_jax.data.streams.arrays import open_npy
+from mlp_jax.data.streams import frames as frames_module
 from mlp_jax.data.streams.fitting import fit_table
 from mlp_jax.data.streams.frames import open_frames
 from mlp_jax.data.streams.order import keys_of
@@ -33,6 +34,7 @@ if kind == "npy":
     source = open_npy(folder / "x.npy", folder / "y.npy")
     scaling = streaming_scaling(source)
 else:
+    frames_module._BLOCK_BYTES = 1 << 23
     frames = open_frames(folder / "table.parquet")
     inputs, target, _ = fit_table(frames, ["y"])
     source = TableSource(frames, inputs, target)

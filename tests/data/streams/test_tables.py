@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -27,6 +28,7 @@ N = 5000
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(frames_module, "_BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(frames_module, "_TEXT_BYTES", 20_000)
     monkeypatch.setattr(frames_module, "_LEAST_ROWS", 64)
 
 
@@ -173,6 +175,22 @@ def test_a_header_of_none_gives_names_by_number(tmp_path):
     raw = np.arange(3000) + 0.5
     np.testing.assert_allclose(x, (raw - raw.mean()) / raw.std(), rtol=1e-5, atol=1e-6)
     assert not inputs.header
+
+
+@pytest.mark.parametrize(
+    ("groups", "most", "rows"),
+    [
+        ([10, 10, 10], 25, [20, 10]),
+        ([10, 10, 10], 9, [5, 5, 5, 5, 5, 5]),
+        ([3, 30, 4, 5, 1], 10, [3, 10, 10, 10, 10]),
+        ([10, 10], 10, [10, 10]),
+        ([], 10, []),
+    ],
+)
+def test_slices_are_row_groups_together_or_parts_of_one(groups, most, rows):
+    slices = frames_module._slices(Path("t"), groups, most)
+    assert [part.rows for part in slices] == rows
+    assert [part.first for part in slices] == [sum(rows[:k]) for k in range(len(rows))]
 
 
 def parquet(path, **data):
