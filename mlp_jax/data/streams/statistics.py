@@ -12,6 +12,7 @@ from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
 from mlp_jax.data.scaling import Scaling, check_spread, scaling_of, scaling_of_counts
 from mlp_jax.data.streams.arrays import ArraySource
 from mlp_jax.data.streams.moments import Moments
+from mlp_jax.data.streams.parts import ArrayPart
 from mlp_jax.data.streams.source import BlockSource, Rows, Source
 from mlp_jax.errors import InputError
 
@@ -26,7 +27,7 @@ def streaming_scaling(source: Source, *, pixels: bool = False) -> Scaling:
     return _pass_over(source, pixels).scaling
 
 
-def fit_arrays(source: ArraySource) -> tuple[ArrayEncoding, TargetEncoding]:
+def fit_arrays(source: ArraySource | ArrayPart) -> tuple[ArrayEncoding, TargetEncoding]:
     """What `prepare` learns of arrays that are all training rows, in one pass over the source.
 
     Numbers to predict are standardized, one pair of figures an output. Raises InputError as
