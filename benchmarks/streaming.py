@@ -7,6 +7,7 @@ figure comes from a process of its own, of at most `--seconds` after the first s
 - paced: whoever takes the batches needs `--milliseconds` for each, and waits for what is not there;
 - network, from disk and in memory: steps of Adam on 100-512-512-2, the same rows in the same order.
 
+The processor's time a row tells what a stream costs where other programs run beside it.
 Memory is the highest resident size of the process, and that beyond what it was before the file was
 opened. The file is in the page cache as far as that has room; with --cold it is dropped from there
 first.
@@ -31,7 +32,7 @@ from mlp_jax.bench.machine import describe, median_and_quartiles
 WIDTH = 100
 CHUNK = 200_000  # rows written at a time
 BATCH = 256
-STEPS = 8
+STEPS = 32
 KINDS = ("free", "paced", "network", "memory")
 
 
@@ -164,7 +165,7 @@ def measure(folder: Path, form: str, kind: str, seconds: float, milliseconds: fl
         first_wait = epoch.waited
         if work:
             work(first)
-        epoch.waited, start = 0.0, time.perf_counter()
+        epoch.waited, start, start_cpu = 0.0, time.perf_counter(), time.process_time()
         for stack in epoch:
             if work:
                 work(stack)
@@ -172,10 +173,11 @@ def measure(folder: Path, form: str, kind: str, seconds: float, milliseconds: fl
             if time.perf_counter() - start > seconds:
                 break
         took = time.perf_counter() - start
-        waited = epoch.waited
+        waited, cpu = epoch.waited, time.process_time() - start_cpu
     return {
         "rows_a_second": rows / took,
         "waited": waited / took,
+        "cpu_microseconds_a_row": 1e6 * cpu / rows,
         "first_wait": first_wait,
         "opening": opening,
         "rows": rows,
@@ -246,6 +248,7 @@ def tell(form: str, found: dict[str, Any], kinds: list[str]) -> None:
         f = {key: value["median"] for key, value in found[kind].items()}
         print(
             f"  {kind:<8} {f['rows_a_second']:>10,.0f} rows/s, waited {f['waited']:.1%},"
+            f" {f['cpu_microseconds_a_row']:.1f} µs of processor a row,"
             f" first {f['first_wait']:.2f} s, opened in {f['opening']:.1f} s,"
             f" peak {f['peak'] / 1e6:.0f} MB ({f['grown'] / 1e6:.0f} MB for the data)"
         )

@@ -30,13 +30,9 @@ class WindowReader:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="blocks")
 
-    def rows(self, places: Int64[np.ndarray, " M"]) -> Int64[np.ndarray, " M"]:
-        """The rows at these places of the epoch."""
-        return rows_of_windows(self._order, self._starts, places)
-
     def read(self, places: Int64[np.ndarray, " M"]) -> Rows:
         """What stands at these places. Called by several threads at once."""
-        rows = self.rows(places)
+        rows = rows_of_windows(self._order, self._starts, places)
         blocks = np.searchsorted(self._starts, rows, side="right") - 1
         needed = np.unique(blocks).tolist()
         found = {block: self._ask_for(block) for block in needed}
