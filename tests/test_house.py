@@ -29,7 +29,7 @@ FLOORS = {
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = [
     "sklearn", "matplotlib", "tensorboardX", "polars", "tyro", "rich", "orbax", "onnx", "pandas",
-    "torch", "scipy.stats", "safetensors", "pooch", "requests", "dp_accounting",
+    "torch", "scipy.stats", "safetensors", "pooch", "requests", "dp_accounting", "grain",
 ]  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def from_arrays(
             f" but {shapes[1]} in the test rows."
         )
     targets = [y for _, y in pairs]
-    if _holds_labels(targets[0], task):
+    if holds_labels(targets[0].dtype, task):
         encoded, names = _encode(targets, places, classes)
     elif classes is not None:
         raise InputError(f"'{name}' names classes, but its y is {targets[0].dtype}: no labels.")
@@ -62,12 +62,12 @@ def from_arrays(
         train=splits[0],
         test=splits[1] if test is not None else None,
         classes=names,
-        image_shape=_image_shape(shapes[0]),
+        image_shape=image_shape(shapes[0]),
         feature_names=feature_names,
     )
 
 
-def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+def image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """(height, width) of grey images, (height, width, 3) of colour; None for what is no picture."""
     if not shape or (len(shape) == 3 and shape[2] not in (1, 3)):
         return None
@@ -81,31 +81,33 @@ def _features(x: np.ndarray, where: str) -> tuple[np.ndarray, tuple[int, ...]]:
     shape = x.shape[1:] if x.ndim in (3, 4) else ()
     if shape:
         x = x.reshape(len(x), math.prod(shape))
-    return np.asarray(x, dtype=_kept_dtype(x.dtype), order="C"), shape
+    return np.asarray(x, dtype=kept_dtype(x.dtype), order="C"), shape
 
 
 def _targets(y: np.ndarray, where: str) -> np.ndarray:
     if y.dtype.kind not in "biuf":
         raise InputError(f"In {where}, y must hold numbers, but its dtype is {y.dtype}.")
-    dtype = np.float64 if _kept_dtype(y.dtype) == np.float64 else np.float32
+    dtype = np.float64 if kept_dtype(y.dtype) == np.float64 else np.float32
     return np.asarray(y, dtype=dtype, order="C")
 
 
-def _kept_dtype(dtype: np.dtype) -> type[np.uint8 | np.float32 | np.float64]:
+def kept_dtype(dtype: np.dtype) -> type[np.uint8 | np.float32 | np.float64]:
+    """What x of that type is kept as: uint8 and float64 as they are, other numbers float32."""
     if dtype == np.uint8:
         return np.uint8
     return np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32
 
 
-def _holds_labels(y: np.ndarray, task: str) -> bool:
-    return task == "classification" or (task == "auto" and y.dtype.kind != "f")
+def holds_labels(dtype: np.dtype, task: str) -> bool:
+    """Whether y of that type is labels: asked for, or, under "auto", anything but floats."""
+    return task == "classification" or (task == "auto" and dtype.kind != "f")
 
 
 def _encode(
     targets: list[np.ndarray], places: list[str], classes: Sequence[str] | None
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Labels as int32 (N,) for each part, and the class that each number stands for."""
-    labels = [_labels(y, where) for y, where in zip(targets, places, strict=True)]
+    labels = [labels_of(y, where) for y, where in zip(targets, places, strict=True)]
     if len({y.dtype.kind for y in labels}) > 1:
         raise InputError(
             f"The labels are {targets[0].dtype} in {places[0]},"
@@ -126,8 +128,11 @@ def _encode(
     return [y.astype(np.int32) for y in labels], names
 
 
-def _labels(y: np.ndarray, where: str) -> np.ndarray:
-    """Labels (N,) as int64, bool or str."""
+def labels_of(y: np.ndarray, where: str, first_row: int = 0) -> np.ndarray:
+    """Labels (N,) as int64, bool or str; InputError for what is none.
+
+    first_row: the number of the first row in messages.
+    """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
@@ -150,12 +155,13 @@ def _labels(y: np.ndarray, where: str) -> np.ndarray:
         broken = np.flatnonzero(~np.isfinite(y) | (y != np.trunc(y)))
         if broken.size:
             raise InputError(
-                f"In {where}, labels must be whole numbers, but row {broken[0]} has {y[broken[0]]}."
+                f"In {where}, labels must be whole numbers, but row {first_row + broken[0]} has"
+                f" {y[broken[0]]}."
             )
     negative = np.flatnonzero(y < 0)
     if negative.size:
         raise InputError(
-            f"In {where}, label {y[negative[0]]} in row {negative[0]} is negative:"
+            f"In {where}, label {y[negative[0]]} in row {first_row + negative[0]} is negative:"
             " whole-number labels count from 0, other names go in as strings."
         )
     return y.astype(np.int64)

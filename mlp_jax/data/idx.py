@@ -10,7 +10,8 @@ import io
 import math
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,15 +50,21 @@ def read_idx(
     what the file holds.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as raw:
-            size = path.stat().st_size
-            if raw.read(2) == _GZIP:
-                raw.seek(0)
-                with gzip.GzipFile(fileobj=raw, mode="rb") as stream:
-                    return _read(stream, path, None, inflation_bound(size), seen)
+    with _reading(path), path.open("rb") as raw:
+        size = path.stat().st_size
+        if raw.read(2) == _GZIP:
             raw.seek(0)
-            return _read(raw, path, size, size, seen)
+            with gzip.GzipFile(fileobj=raw, mode="rb") as stream:
+                return _read(stream, path, None, inflation_bound(size), seen)
+        raw.seek(0)
+        return _read(raw, path, size, size, seen)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns what a file that cannot be read raises into a DataFileError."""
+    try:
+        yield
     except FileNotFoundError:
         raise DataFileError(f"There is no file '{path}'.") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -66,6 +73,25 @@ def read_idx(
         raise
     except OSError as error:
         raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
+
+
+def idx_layout(path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
+    """Type and shape of the values in a plain IDX file, and the byte at which they begin.
+
+    Raises DataFileError as `read_idx` does, and for a gzipped file: its rows cannot be had alone.
+    """
+    with _reading(path), path.open("rb") as raw:
+        size = path.stat().st_size
+        if raw.read(2) == _GZIP:
+            raise DataFileError(
+                f"'{path}' is gzipped, so that its rows cannot be read alone: gunzip it first."
+            )
+        raw.seek(0)
+        start, dtype, shape = _read_header(raw, path)
+    promised = math.prod(shape) * dtype.itemsize
+    if size - len(start) != promised:
+        raise _mismatch(path, shape, promised, f"{size - len(start)}")
+    return dtype, shape, len(start)
 
 
 def write_idx(path: str | os.PathLike[str], array: np.ndarray) -> None:
@@ -138,6 +164,31 @@ def _read(
     seen: Callable[[bytes | bytearray], object] | None,
 ) -> np.ndarray:
     """Read from a stream of known size, or, where only its end tells the size, up to there."""
+    start, dtype, shape = _read_header(stream, path)
+    promised = math.prod(shape) * dtype.itemsize
+    held = None if size is None else size - len(start)
+    if held is not None and held != promised:
+        raise _mismatch(path, shape, promised, f"{held}")
+    values = _read_up_to(stream, min(promised, bound) + 1)
+    if len(values) > bound:
+        raise DataFileError(
+            f"'{path}' inflates to more than {as_size(bound)}, which is refused for its size."
+        )
+    if len(values) != promised:
+        more = len(values) > promised
+        raise _mismatch(path, shape, promised, "more" if more else f"{len(values)}")
+    if seen is not None:
+        for piece in (start, values):
+            seen(piece)
+    try:
+        array = np.frombuffer(values, dtype).reshape(shape)
+    except ValueError as error:
+        raise DataFileError(f"'{path}' has a shape that NumPy cannot hold: {error}.") from None
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_header(stream: io.BufferedIOBase, path: Path) -> tuple[bytes, np.dtype, tuple[int, ...]]:
+    """The bytes of the header, the type of the values, and their shape."""
     start = stream.read(4)
     if start[:2] != b"\0\0"[: len(start)] or not start:
         raise DataFileError(
@@ -157,26 +208,7 @@ def _read(
         )
     dtype = DTYPES[start[2]]
     shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, len(sizes), 4))
-    promised = math.prod(shape) * dtype.itemsize
-    held = None if size is None else size - len(start) - len(sizes)
-    if held is not None and held != promised:
-        raise _mismatch(path, shape, promised, f"{held}")
-    values = _read_up_to(stream, min(promised, bound) + 1)
-    if len(values) > bound:
-        raise DataFileError(
-            f"'{path}' inflates to more than {as_size(bound)}, which is refused for its size."
-        )
-    if len(values) != promised:
-        more = len(values) > promised
-        raise _mismatch(path, shape, promised, "more" if more else f"{len(values)}")
-    if seen is not None:
-        for piece in (start, sizes, values):
-            seen(piece)
-    try:
-        array = np.frombuffer(values, dtype).reshape(shape)
-    except ValueError as error:
-        raise DataFileError(f"'{path}' has a shape that NumPy cannot hold: {error}.") from None
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    return start + sizes, dtype, shape
 
 
 def _mismatch(path: Path, shape: tuple[int, ...], promised: int, held: str) -> DataFileError:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, Shaped
+from jaxtyping import Float, Float64, Int64, Shaped
 from numpy.typing import DTypeLike
 
 from mlp_jax.errors import InputError
@@ -61,13 +61,19 @@ def unscaled(scaling: Scaling, x: Float[np.ndarray, "N I"]) -> Float64[np.ndarra
 
 def _fit_histogram(x: np.ndarray) -> Scaling:
     counts = sum(np.bincount(x[rows].ravel(), minlength=256) for rows in _chunks(x))
-    values = [(value, int(n)) for value, n in enumerate(np.asarray(counts))]
+    return scaling_of_counts(np.asarray(counts))
+
+
+def scaling_of_counts(counts: Int64[np.ndarray, "256"]) -> Scaling:
+    """The scaling of pixels, of which `counts` says how many have each value; exact."""
+    size = int(counts.sum())
+    values = [(value, int(n)) for value, n in enumerate(counts)]
     total = sum(value * n for value, n in values)
     squares = sum(value**2 * n for value, n in values)
     # Whole numbers of any size: N² times the variance is exact.
-    spread = x.size * squares - total**2
-    mean, deviation = total / x.size, spread**0.5 / x.size
-    return _scaling(np.asarray(mean), np.asarray(deviation), np.asarray(spread == 0))
+    spread = size * squares - total**2
+    mean, deviation = total / size, spread**0.5 / size
+    return scaling_of(np.asarray(mean), np.asarray(deviation), np.asarray(spread == 0))
 
 
 def _fit_columns(x: np.ndarray, *, one: bool) -> Scaling:
@@ -77,19 +83,26 @@ def _fit_columns(x: np.ndarray, *, one: bool) -> Scaling:
         for rows in _chunks(x):
             squares += np.square(x[rows] - mean).sum(axis=0)
         deviation = np.sqrt(squares / len(x))
-    if not np.isfinite(deviation).all():
-        column = int(np.argmin(np.isfinite(deviation)))
-        raise InputError(
-            f"Column {column} of x, from {x[:, column].min()} to {x[:, column].max()},"
-            " is too widely spread to be standardized."
-        )
-    scaling = _scaling(mean, deviation, x.min(axis=0) == x.max(axis=0))
+    low, high = x.min(axis=0), x.max(axis=0)
+    check_spread(deviation, low, high)
+    scaling = scaling_of(mean, deviation, low == high)
     if one:
         return Scaling(scaling.scale.reshape(()), scaling.offset.reshape(()))
     return scaling
 
 
-def _scaling(mean: np.ndarray, deviation: np.ndarray, is_constant: np.ndarray) -> Scaling:
+def check_spread(deviation: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    """InputError that names the first column whose deviation float64 does not hold."""
+    if not np.isfinite(deviation).all():
+        column = int(np.argmin(np.isfinite(deviation)))
+        raise InputError(
+            f"Column {column} of x, from {low[column]} to {high[column]},"
+            " is too widely spread to be standardized."
+        )
+
+
+def scaling_of(mean: np.ndarray, deviation: np.ndarray, is_constant: np.ndarray) -> Scaling:
+    """The scaling that brings this mean to 0 and this deviation to 1, or keeps the unit."""
     scale = 1 / np.where(is_constant | (deviation == 0), 1.0, deviation)
     return Scaling(np.asarray(scale), np.asarray(-mean * scale))
 

@@ -37,6 +37,15 @@ class Format(NamedTuple):
     header: bool
 
 
+class Piece(NamedTuple):
+    """Whole rows of a file: the bytes they take, the line they begin in, how many they are."""
+
+    offset: int
+    size: int
+    line: int
+    rows: int
+
+
 class _TextFoundError(Exception):
     """A column of numbers holds text further down: read again with these types."""
 
@@ -86,8 +95,7 @@ def stream_delimited(
     with _reading(path), open_text(path) as file:
         line = 1 + (_first_row(file).count(b"\n") if form.header else 0)
         for piece in _pieces(file, size):
-            if not form.header and line == 1:
-                piece = piece.removeprefix(_BOM)
+            piece = _without_mark(piece, form, line)
             try:
                 frame = _parse(piece, form, schema=schema, columns=wanted)
             except pl.exceptions.PolarsError:
@@ -101,6 +109,64 @@ def stream_delimited(
                 _check_short_rows(path, piece, line, form, frame.height)
             line += piece.count(b"\n")
             yield frame.select(list(types))
+
+
+def cut_delimited(
+    path: Path, form: Format, size: int, as_text: tuple[str, ...] = ()
+) -> tuple[list[Piece], dict[str, Any]]:
+    """Pieces of about `size` bytes of a file that is not gzipped, and the types that fit them all.
+
+    Reads the file once, a piece at a time. Types and errors are those of `read_delimited`.
+    """
+    pieces: list[Piece] = []
+    schema: dict[str, Any] = {}
+    with _reading(path), open_text(path) as file:
+        first = _first_row(file) if form.header else b""
+        offset, line = len(first), 1 + first.count(b"\n")
+        file.seek(offset)
+        for piece in _pieces(file, size):
+            text = _without_mark(piece, form, line)
+            if not schema:
+                schema = _first_schema(path, text, line, form, dict.fromkeys(as_text, pl.String))
+            frame = None
+            while frame is None:
+                try:
+                    frame = _parse(text, form, schema=schema)
+                except pl.exceptions.PolarsError as error:
+                    try:
+                        schema = _wider(path, text, line, form, schema, error)
+                    except _TextFoundError as found:
+                        schema |= found.schema
+            if frame.get_column(form.names[-1]).null_count():
+                _check_short_rows(path, text, line, form, frame.height)
+            if frame.height:
+                pieces.append(Piece(offset, len(piece), line, frame.height))
+            offset, line = offset + len(piece), line + piece.count(b"\n")
+    if not pieces:
+        raise InputError(f"'{path}' has no rows{' below its header' if form.header else ''}.")
+    return pieces, dict(pl.Schema(schema))
+
+
+def read_piece(
+    path: Path, form: Format, piece: Piece, schema: dict[str, Any], columns: list[str]
+) -> pl.DataFrame:
+    """Some columns of a piece that `cut_delimited` found. DataFileError if the file was changed."""
+    with _reading(path), path.open("rb") as file:
+        file.seek(piece.offset)
+        text = _without_mark(file.read(piece.size), form, piece.line)
+    wanted = [k for k, name in enumerate(form.names) if name in columns]
+    try:
+        frame = _parse(text, form, schema=schema, columns=wanted)
+    except pl.exceptions.PolarsError:
+        frame = pl.DataFrame()
+    if frame.height != piece.rows:
+        raise DataFileError(f"'{path}' was changed after it was opened, before line {piece.line}.")
+    return frame.select(columns)
+
+
+def _without_mark(piece: bytes, form: Format, line: int) -> bytes:
+    """The piece without the byte order mark that a file without header may begin with."""
+    return piece if form.header or line > 1 else piece.removeprefix(_BOM)
 
 
 @contextmanager
@@ -154,8 +220,7 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
         if form.header:
             line += _first_row(file).count(b"\n")
         for piece in _pieces(file):
-            if not form.header and line == 1:
-                piece = piece.removeprefix(_BOM)
+            piece = _without_mark(piece, form, line)
             if not schema:
                 schema = _first_schema(path, piece, line, form, overrides)
             frame = None

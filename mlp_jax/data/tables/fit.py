@@ -25,7 +25,7 @@ from mlp_jax.data.tables.encode import date_part, missing_text, raw_numbers
 from mlp_jax.data.tables.options import KINDS, ColumnOptions, embedding_width
 from mlp_jax.errors import InputError, UnknownNameError
 
-_DATE_WAVES: tuple[DatePart, ...] = (
+DATE_WAVES: tuple[DatePart, ...] = (
     "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos",
 )  # fmt: skip
 _FEW_WORDS = 50
@@ -101,11 +101,11 @@ def fit_column(values: pl.Series, kind: Kind | None, options: ColumnOptions) -> 
     """What becomes of one column of training rows."""
     check_type(values)
     if values.null_count() == len(values):
-        return _ignored(values.name, "every value is missing")
+        return ignored(values.name, "every value is missing")
     found_kind = kind or find_kind(values)
     if found_kind == "categorical":
         found = _fit_categorical(values, options)
-        return found if kind else found._replace(notes=_words_among_numbers(values) + found.notes)
+        return found if kind else found._replace(notes=words_among_numbers(values) + found.notes)
     if found_kind == "date":
         return _fit_date(values, options)
     column = NumericColumn(values.name, boolean=found_kind == "boolean")
@@ -113,7 +113,7 @@ def fit_column(values: pl.Series, kind: Kind | None, options: ColumnOptions) -> 
     return _usable(column, v, _fit_boolean if column.boolean else _fit_numeric, options)
 
 
-def _words_among_numbers(values: pl.Series) -> tuple[str, ...]:
+def words_among_numbers(values: pl.Series) -> tuple[str, ...]:
     """A note where most of very many different words are numbers, which a few others spoil."""
     distinct = distinct_text(values)
     words = distinct.filter(parse_numbers(distinct).is_null())
@@ -125,7 +125,8 @@ def _words_among_numbers(values: pl.Series) -> tuple[str, ...]:
     )
 
 
-def _ignored(name: str, why: str) -> Found:
+def ignored(name: str, why: str) -> Found:
+    """A column of no use, and the note that says why."""
     return Found(notes=(f"Column '{name}' is ignored: {why}.",))
 
 
@@ -134,17 +135,28 @@ def _usable(column: NumericColumn, v: np.ndarray, fit: Fit, options: ColumnOptio
     finite = np.isfinite(v)
     n_missing = len(v) - int(np.count_nonzero(finite))
     values = v[finite] if n_missing else v
-    if not len(values):
-        return _ignored(column.name, "every value is missing")
-    if not n_missing and values.min() == values.max():
-        said = str(bool(values[0])).lower() if column.boolean else f"{values[0]:.6g}"
-        return _ignored(column.name, f"it is {said} in every training row")
-    return Found((fit(replace(column, indicator=n_missing > 0), values, options),))
+    low, high = (values.min(), values.max()) if len(values) else (np.nan, np.nan)
+    useless = find_useless(column, n_missing, low, high)
+    return useless or Found((fit(replace(column, indicator=n_missing > 0), values, options),))
+
+
+def find_useless(column: NumericColumn, n_missing: int, low: float, high: float) -> Found | None:
+    """Why a column from low to high (NaN where it has no value) carries nothing, if so."""
+    if np.isnan(low):
+        return ignored(column.name, "every value is missing")
+    if not n_missing and low == high:
+        said = str(bool(low)).lower() if column.boolean else f"{low:.6g}"
+        return ignored(column.name, f"it is {said} in every training row")
+    return None
 
 
 def _fit_boolean(
     column: NumericColumn, values: np.ndarray, options: ColumnOptions
 ) -> NumericColumn:
+    return boolean(column)
+
+
+def boolean(column: NumericColumn) -> NumericColumn:
     """−1 for false, 1 for true, 0 for missing (Holzmüller 2024, RealMLP)."""
     return replace(column, fill=0.5, center=0.5, scale=2.0)
 
@@ -157,11 +169,17 @@ def _fit_numeric(
 
 
 def _standard(column: NumericColumn, values: np.ndarray) -> NumericColumn:
-    """Mean and standard deviation (over N, as scikit-learn's StandardScaler)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        center = float(values.mean())
-        scale = _inverse(column, values, float(values.std()))
-    return replace(column, fill=center, scaling="standard", center=center, scale=scale)
+        mean, deviation = float(values.mean()), float(values.std())
+    return standard(column, mean, deviation, values.min(), values.max())
+
+
+def standard(
+    column: NumericColumn, mean: float, deviation: float, low: float, high: float
+) -> NumericColumn:
+    """Mean and standard deviation (over N, as scikit-learn's StandardScaler)."""
+    scale = _inverse(column, low, high, deviation)
+    return replace(column, fill=mean, scaling="standard", center=mean, scale=scale)
 
 
 def _robust(column: NumericColumn, values: np.ndarray) -> NumericColumn:
@@ -169,7 +187,7 @@ def _robust(column: NumericColumn, values: np.ndarray) -> NumericColumn:
     with np.errstate(over="ignore", invalid="ignore"):
         low, center, high = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
         spread = high - low or float(values.max() / 2 - values.min() / 2)
-        scale = _inverse(column, values, spread)
+        scale = _inverse(column, values.min(), values.max(), spread)
     return replace(column, fill=center, scaling="robust", center=center, scale=scale)
 
 
@@ -198,12 +216,12 @@ def _quantile(column: NumericColumn, values: np.ndarray) -> NumericColumn:
     )
 
 
-def _inverse(column: NumericColumn, values: np.ndarray, spread: float) -> float:
+def _inverse(column: NumericColumn, low: float, high: float, spread: float) -> float:
     """1/spread; 1 where that is no number. InputError for a spread beyond float64."""
     if not np.isfinite(spread):
         raise InputError(
-            f"Column '{column.name}', from {values.min():.6g} to {values.max():.6g}, is too widely"
-            " spread to be scaled."
+            f"Column '{column.name}', from {low:.6g} to {high:.6g}, is too widely spread to be"
+            " scaled."
         )
     return 1 / spread if spread > 0 and np.isfinite(1 / spread) else 1.0
 
@@ -217,7 +235,7 @@ def _fit_date(values: pl.Series, options: ColumnOptions) -> Found:
         return found
     v = v[np.isfinite(v)]
     waves = []
-    for part in _DATE_WAVES:
+    for part in DATE_WAVES:
         if part.startswith("day_") and (v == np.floor(v)).all():
             continue
         wave = date_part(v, part)
@@ -226,7 +244,7 @@ def _fit_date(values: pl.Series, options: ColumnOptions) -> Found:
     return Found((*found.numeric, *waves))
 
 
-def _counts(values: pl.Series) -> pl.DataFrame:
+def word_counts(values: pl.Series) -> pl.DataFrame:
     """The distinct values as text, with their numbers of rows, the most frequent first."""
     found = values.alias("text").value_counts(name="rows")
     text = found.with_columns(as_text(found.get_column("text"))).drop_nulls()
@@ -238,18 +256,21 @@ def _counts(values: pl.Series) -> pl.DataFrame:
 
 
 def _fit_categorical(values: pl.Series, options: ColumnOptions) -> Found:
-    """Categories in the order of their text; the rare ones pooled."""
-    name, counts = values.name, _counts(values)
-    n_missing = len(values) - int(counts.get_column("rows").sum())
+    return categories_of(values.name, word_counts(values), len(values), options)
+
+
+def categories_of(name: str, counts: pl.DataFrame, n_rows: int, options: ColumnOptions) -> Found:
+    """Categories in the order of their text, by `word_counts` of n_rows; the rare ones pooled."""
+    n_missing = n_rows - int(counts.get_column("rows").sum())
     if not counts.height:
-        return _ignored(name, "every value is missing")
+        return ignored(name, "every value is missing")
     kept = counts.filter(pl.col("rows") >= options.rare).head(options.max_categories)
     categories = kept.get_column("text").sort().to_list()
-    pooled = len(values) - n_missing - int(kept.get_column("rows").sum())
+    pooled = n_rows - n_missing - int(kept.get_column("rows").sum())
     if counts.height == 1 and not n_missing:
-        return _ignored(name, f"it is {shown(counts['text'][0])} in every training row")
+        return ignored(name, f"it is {shown(counts['text'][0])} in every training row")
     if not categories:
-        return _ignored(
+        return ignored(
             name,
             f"none of its {counts.height} distinct values stands in {options.rare} training rows"
             " or more (an identifier?)",

@@ -1,6 +1,7 @@
 """From a file to a Table: CSV, TSV, Parquet, NPY; and which columns are predicted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,8 @@ def read_frame(path: Path, *, header: bool = True, as_text: tuple[str, ...] = ()
     return read_delimited(path, separator=separator, header=header, as_text=as_text)
 
 
-def _read_parquet(path: Path) -> pl.DataFrame:
+def check_parquet(path: Path) -> None:
+    """DataFileError for a file whose beginning or end are not those of a Parquet file."""
     with path.open("rb") as file:
         head = file.read(4)
         size = file.seek(0, 2)
@@ -83,11 +85,22 @@ def _read_parquet(path: Path) -> pl.DataFrame:
         raise DataFileError(
             f"'{path}' is a truncated Parquet file: its end is missing after {size} bytes."
         )
+
+
+@contextmanager
+def reading_parquet(path: Path) -> Iterator[None]:
+    """Turns what polars raises at a damaged file into a DataFileError."""
     try:
-        frame = pl.read_parquet(path, glob=False)
+        yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise DataFileError(f"'{path}' is a damaged Parquet file: {reason}.") from None
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    check_parquet(path)
+    with reading_parquet(path):
+        frame = pl.read_parquet(path, glob=False)
     check_names(path, frame.columns)
     if not frame.height:
         raise InputError(f"'{path}' has no rows.")

@@ -64,7 +64,7 @@ def fit_target(
         columns = [column.filter(chosen) for column in columns]
     found = find_task(columns, task)
     if found.task == "classification":
-        encoding = TargetEncoding("classification", tuple(targets), _classes(columns[0]))
+        encoding = TargetEncoding("classification", tuple(targets), classes_of(columns[0]))
     elif found.task == "multilabel":
         encoding = TargetEncoding("multilabel", tuple(targets))
     else:
@@ -88,8 +88,11 @@ def target_columns(frame: pl.DataFrame, targets: Sequence[str]) -> list[pl.Serie
     return columns
 
 
-def find_task(columns: Sequence[pl.Series], task: str) -> FoundTask:
-    """What is predicted, by `Table.task`, from the target's values."""
+def find_task(columns: Sequence[pl.Series], task: str, n_rows: int | None = None) -> FoundTask:
+    """What is predicted, by `Table.task`, from the target's values.
+
+    n_rows: of which the columns hold each distinct value once; None where they are the rows.
+    """
     if task == "multilabel":  # found already, on all of the rows
         return FoundTask("multilabel")
     if task not in TASKS:
@@ -112,13 +115,13 @@ def find_task(columns: Sequence[pl.Series], task: str) -> FoundTask:
     if column.dtype.is_numeric() and not column.dtype.is_integer():
         return FoundTask("regression")
     if column.dtype.is_integer():
-        return _of_whole_numbers(column)
-    return _of_text(column) if is_text(column.dtype) else FoundTask("classification")
+        return _of_whole_numbers(column, n_rows)
+    return _of_text(column, n_rows) if is_text(column.dtype) else FoundTask("classification")
 
 
-def _of_whole_numbers(column: pl.Series) -> FoundTask:
-    distinct = column.n_unique()
-    most = min(MANY_VALUES, max(FEW_VALUES, len(column) // ROWS_A_VALUE))
+def _of_whole_numbers(column: pl.Series, n_rows: int | None) -> FoundTask:
+    distinct, rows = column.n_unique(), len(column) if n_rows is None else n_rows
+    most = min(MANY_VALUES, max(FEW_VALUES, rows // ROWS_A_VALUE))
     if distinct <= most:
         return FoundTask("classification")
     note = (
@@ -128,7 +131,7 @@ def _of_whole_numbers(column: pl.Series) -> FoundTask:
     return FoundTask("regression", (note,))
 
 
-def _of_text(column: pl.Series) -> FoundTask:
+def _of_text(column: pl.Series, n_rows: int | None) -> FoundTask:
     """Labels, or numbers that a few words among them turned into text."""
     distinct = distinct_text(column)
     found = parse_numbers(distinct)
@@ -142,14 +145,17 @@ def _of_text(column: pl.Series) -> FoundTask:
             FoundTask("regression")
             if (whole != whole.floor()).any()
             else FoundTask(
-                *_of_whole_numbers(parse_numbers(as_text(column)).cast(pl.Int64, strict=False))
+                *_of_whole_numbers(
+                    parse_numbers(as_text(column)).cast(pl.Int64, strict=False), n_rows
+                )
             )
         )
     odd = distinct.filter(found.is_null() & spelled)[0]
     row = int((as_text(column) == odd).arg_max() or 0)
+    place = f" in row {row}" if n_rows is None else ""
     raise InputError(
-        f"Target '{column.name}' holds numbers, but {shown(odd)} in row {row} is text: remove it,"
-        " or say task classification if these are labels."
+        f"Target '{column.name}' holds numbers, but {shown(odd)}{place} is text: remove it, or say"
+        " task classification if these are labels."
     )
 
 
@@ -160,7 +166,7 @@ def _is_binary(column: pl.Series) -> bool:
     return len(words) <= 2 and bool(words.str.to_lowercase().is_in(TRUE_WORDS + FALSE_WORDS).all())
 
 
-def _classes(column: pl.Series) -> tuple[str, ...]:
+def classes_of(column: pl.Series) -> tuple[str, ...]:
     """The distinct labels: numbers in their order, else in the order of their text."""
     names = distinct_text(column).to_list()
     if len(names) < 2:
@@ -176,16 +182,21 @@ def _classes(column: pl.Series) -> tuple[str, ...]:
 
 
 def _standardized(columns: Sequence[pl.Series]) -> TargetEncoding:
-    scale, offset = [], []
+    figures = []
     for column in columns:
         y = _finite(column)
         spread = float(y.std()) if y.min() != y.max() else 0.0
+        figures.append((column.name, float(y.mean()), spread))
+    return standardized(figures)
+
+
+def standardized(figures: Sequence[tuple[str, float, float]]) -> TargetEncoding:
+    """The encoding of numbers from the name, mean and standard deviation of each column."""
+    for name, _, spread in figures:
         if not np.isfinite(spread):
-            raise InputError(f"Target '{column.name}' is too widely spread to be standardized.")
-        scale.append(spread or 1.0)
-        offset.append(float(y.mean()))
-    names = tuple(column.name for column in columns)
-    return TargetEncoding("regression", names, (), tuple(scale), tuple(offset))
+            raise InputError(f"Target '{name}' is too widely spread to be standardized.")
+    names, means, spreads = zip(*figures, strict=True)
+    return TargetEncoding("regression", names, (), tuple(s or 1.0 for s in spreads), means)
 
 
 def _finite(column: pl.Series) -> np.ndarray:

@@ -1,0 +1,120 @@
+"""The order of an epoch on the host: of all rows, or of blocks and of the rows in a window of them.
+
+`permuted` is the permutation of `mlp_jax/training/orders.py` in NumPy: the same rows for the same
+sixteen numbers, so that rows that stream from the host come as they would lie on the device. Every
+order here is computed place by place: what stands at a place needs no list of what stands before.
+
+N rows, K blocks, S places asked for.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64, UInt32
+
+ROUNDS = 16
+MOST_ROWS = 2**31 - 1
+_BLOCKS, _WINDOWS = 0, 1  # what derived keys are for: the order of blocks, that inside of windows
+
+
+def permuted(
+    keys: UInt32[np.ndarray, " 16"], places: Int64[np.ndarray, " S"], n: int
+) -> Int64[np.ndarray, " S"]:
+    """The rows that stand at these places of the permutation of 0 … n−1 that `keys` name.
+
+    keys: `jax.random.bits(key, (16,), jnp.uint32)` for what `permuted` there makes of `key`.
+    places: below n, which is at most MOST_ROWS.
+    """
+    wide = math.isqrt(n - 1) + 1
+    high = -(-n // wide)
+
+    def through(place: np.ndarray) -> np.ndarray:
+        v, u = np.divmod(place, np.uint32(wide))
+        for number in range(0, ROUNDS, 2):
+            u = _shifted(u, v, keys[number], wide)
+            v = _shifted(v, u, keys[number + 1], high)
+        return v * np.uint32(wide) + u
+
+    rows = through(places.astype(np.uint32))
+    outside = np.flatnonzero(rows >= n)
+    while outside.size:
+        rows[outside] = through(rows[outside])
+        outside = outside[rows[outside] >= n]
+    return rows.astype(np.int64)
+
+
+def keys_of(seed: int, epoch: int) -> UInt32[np.ndarray, " 16"]:
+    """Sixteen numbers for an epoch of a seed, where no key of a training run names them."""
+    return np.random.SeedSequence([seed, epoch]).generate_state(ROUNDS, np.uint32)
+
+
+def derived(keys: UInt32[np.ndarray, " 16"], *numbers: int) -> UInt32[np.ndarray, " 16"]:
+    """Sixteen other numbers for a part of the order that these numbers name."""
+    for number in numbers:
+        keys = _mixed(_mixed(keys, np.uint32(number)), np.arange(ROUNDS, dtype=np.uint32))
+    return keys
+
+
+class Windows(NamedTuple):
+    """An epoch of blocks: which stand in which window, and where each window begins.
+
+    blocks (K,): the blocks in their order; the first `size` of them are the first window. starts:
+    the place at which each window begins, and N.
+    """
+
+    keys: UInt32[np.ndarray, " 16"]
+    size: int
+    blocks: Int64[np.ndarray, " K"]
+    starts: Int64[np.ndarray, " M"]
+
+    def window(self, number: int) -> Int64[np.ndarray, " K"]:
+        """The blocks of a window; none behind the last."""
+        return self.blocks[number * self.size : (number + 1) * self.size]
+
+
+def windows(
+    keys: UInt32[np.ndarray, " 16"], block_starts: Int64[np.ndarray, " K1"], size: int
+) -> Windows:
+    """The windows of an epoch, `size` blocks each. block_starts (K + 1,): first rows, and N."""
+    n_blocks = len(block_starts) - 1
+    blocks = permuted(derived(keys, _BLOCKS), np.arange(n_blocks), n_blocks)
+    ends = np.cumsum(np.diff(block_starts)[blocks])
+    last = np.minimum(np.arange(size, n_blocks + size, size), n_blocks) - 1
+    return Windows(keys, size, blocks, np.concatenate([[0], ends[last]]))
+
+
+def rows_of_windows(
+    order: Windows, block_starts: Int64[np.ndarray, " K1"], places: Int64[np.ndarray, " S"]
+) -> Int64[np.ndarray, " S"]:
+    """The rows at these places: each window is a permutation of the rows of its blocks."""
+    rows = np.empty(len(places), np.int64)
+    numbers = np.searchsorted(order.starts, places, side="right") - 1
+    for number in np.unique(numbers):
+        here = numbers == number
+        start, stop = order.starts[number : number + 2]
+        inside = permuted(
+            derived(order.keys, _WINDOWS, int(number)), places[here] - start, int(stop - start)
+        )
+        blocks = order.window(int(number))
+        ends = np.cumsum(np.diff(block_starts)[blocks])
+        at = np.searchsorted(ends, inside, side="right")
+        rows[here] = block_starts[blocks + 1][at] - (ends[at] - inside)
+    return rows
+
+
+def _mixed(x: np.ndarray, key: np.ndarray | np.uint32) -> np.ndarray:
+    """32 bits that depend on all bits of x and of the key (the finalizer of MurmurHash3)."""
+    x = (x + key) * np.uint32(0x9E3779B1)
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return x ^ (x >> np.uint32(16))
+
+
+def _shifted(u: np.ndarray, v: np.ndarray, key: np.uint32, bound: int) -> np.ndarray:
+    """u + F(v) mod bound, for u < bound and bound ≤ 2¹⁶."""
+    bits = _mixed(v, key)
+    high, low = bits >> np.uint32(16), bits & np.uint32(0xFFFF)
+    b = np.uint32(bound)
+    total = u + ((high * b + ((low * b) >> np.uint32(16))) >> np.uint32(16))
+    return np.where(total >= b, total - b, total)
