@@ -15,7 +15,8 @@ ELSEWISE = SweepConfig(
     weight_decay="0,1", clip_norm=1.0, max_norm=3.0, batch_size=3, epochs=5, patience=2,
     average=0.9, importance=2,
     class_weight="balanced", metrics=("r2",), validation=0.3, test=0.1, split_column="p",
-    group_column="g", seed=7, precision="float64", device="cpu", deterministic=True, out="o",
+    group_column="g", seed=7, precision="float64", device="cpu", devices=2, deterministic=True,
+    out="o",
     checkpoint_every="3 epochs", keep=5, resume="r", trials=4, seeds=2,
 )  # fmt: skip
 
@@ -32,7 +33,9 @@ def test_only_what_a_sweep_cannot_do_is_left_to_a_run():
     alone = {"select", "ensemble", "diagnostics", "histograms", "schedule_epochs", "init_from"}
     alone |= {"preset"}
     private = {"private", "epsilon", "delta", "clip_example", "input_range"}
-    assert left == alone | private
+    scale = {"mesh", "shard_optimizer", "accumulate", "recompute"}
+    scale |= {"distributed", "coordinator", "processes", "process_id"}
+    assert left == alone | private | scale
 
 
 @pytest.mark.parametrize("config", [SweepConfig(), ELSEWISE])
