@@ -1,0 +1,118 @@
+"""Two processes over loopback: the run of one, also after one of them is killed."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from mlp_jax.errors import DeviceError, InputError
+from mlp_jax.files import read_jsonl
+from mlp_jax.training.mesh.processes import Cluster, agreed, join, told
+
+WORDS = (
+    "--data", "rows.npz", "--hidden", "16", "16", "--epochs", "30", "--batch-size", "8",
+    "--precision", "float64", "--dropout", "0.1", "--checkpoint-every", "2 epochs",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 6)).astype(np.float32)
+    np.savez(folder / "rows.npz", x=x, y=(x[:, :3].sum(axis=1) > 0).astype(np.int64))
+    return folder
+
+
+def start(place, *words, processes=1):
+    """The command, as so many processes."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    together = ("--distributed", "--coordinator", f"localhost:{port}", "--processes")
+    environment = os.environ | {"XDG_CACHE_HOME": str(place / "cache"), "JAX_PLATFORMS": "cpu"}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "mlp_jax", "train", *words]
+            + ([*together, str(processes), "--process-id", str(number)] if processes > 1 else []),
+            cwd=place,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(processes)
+    ]
+
+
+def read_epochs(process, count):
+    for line in process.stdout:
+        count -= line.startswith("epoch ")
+        if count == 0:
+            return
+    raise AssertionError(process.stderr.read())
+
+
+def ends(processes, seconds=120):
+    """Their exit codes and what the first one said."""
+    said = [process.communicate(timeout=seconds) for process in processes]
+    return [process.returncode for process in processes], "".join(said[0])
+
+
+def losses(folder):
+    return [
+        (line["train_loss"], line["validation_loss"])
+        for line in read_jsonl(folder / "metrics.jsonl")
+    ]
+
+
+def test_two_processes_give_the_run_of_one_also_when_one_is_killed(place):
+    assert ends(start(place, *WORDS, "--out", "one"))[0] == [0]
+    first, second = start(place, *WORDS, "--out", "two", processes=2)
+    read_epochs(first, 5)
+    second.kill()
+    second.communicate()
+    codes, _ = ends([first], 60)
+    assert codes[0] != 0
+    resumed = start(place, "--resume", "two", processes=2)
+    read_epochs(resumed[0], 3)
+    for process in resumed:
+        process.kill()
+        process.communicate()
+    codes, said = ends(start(place, "--resume", "two"))
+    assert codes == [0], said
+    assert "going on from epoch" in said
+    assert len(losses(place / "two")) == 30
+    np.testing.assert_allclose(losses(place / "two"), losses(place / "one"), rtol=1e-10)
+
+
+def test_both_say_what_is_wrong_and_end(place):
+    (place / "full").mkdir()
+    (place / "full/something").touch()
+    codes, said = ends(start(place, *WORDS, "--out", "full", processes=2))
+    assert codes == [2, 2]
+    assert "full already holds something else" in said
+
+
+def test_half_an_address_is_no_address():
+    with pytest.raises(InputError, match="need all three"):
+        join(Cluster("localhost:1", None, 0))
+
+
+def test_one_process_agrees_with_itself():
+    assert jax.process_count() == 1
+    assert agreed(3, 0) == (3, 0)
+    assert told({"a": [1]}, ()) == ({"a": [1]}, ())
+
+
+def test_without_a_scheduler_it_says_what_is_needed(monkeypatch):
+    def nobody(*_, **__):
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", nobody)
+    with pytest.raises(DeviceError, match="Without SLURM, Open MPI or Kubernetes they need"):
+        join(Cluster())
