@@ -35,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 MOST_MAPPINGS = 30_000
+MOST_MEMORY = 2 << 30  # bytes: beyond that, looking for garbage takes longer than compiling anew
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -42,8 +43,11 @@ def room_for_compiled_programs() -> Iterator[None]:
     """Lets compiled programs go where a process has many: each maps some memory, of which Linux
     allows 65,530 pieces, and ends a process that asks for more."""
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPPINGS:
+    maps, memory = Path("/proc/self/maps"), Path("/proc/self/statm")
+    if not maps.exists():
+        return
+    held = int(memory.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if held > MOST_MEMORY or maps.read_bytes().count(b"\n") > MOST_MAPPINGS:
         from mlp_jax.training import calls, probe
 
         calls._compiled.cache_clear()

@@ -92,10 +92,10 @@ def test_without_our_own_trainer_there_is_nothing_to_compare():
         bench_trainers(TINY[:1], 1, entrants=(ABSENT, NUMPY))
 
 
-@pytest.mark.parametrize("entrant", ENTRANTS[1:], ids=lambda entrant: entrant.name)
-def test_each_contender_that_is_installed_takes_the_same_steps(entrant):
-    found = bench_trainers(TINY, 1, entrants=(ENTRANTS[0], entrant))
-    results = [point["results"][entrant.name] for point in found["points"]]
-    if any(result["status"] == "skipped" for result in results):
-        pytest.skip(results[0]["reason"])
-    assert [result["status"] for result in results] == ["ok", "ok"]
+def test_every_contender_that_is_installed_takes_the_same_steps():
+    found = bench_trainers(TINY, 1, entrants=ENTRANTS)
+    for point in found["points"]:
+        for entrant in ENTRANTS:
+            taken = point["results"][entrant.name]
+            absent = taken["status"] == "skipped" and "is not installed" in taken["reason"]
+            assert absent or taken["status"] == "ok", (entrant.name, taken)
