@@ -232,7 +232,7 @@ def _open(run: Path, keep: int, tell: Callable[[str], None]) -> Any:
     import orbax.checkpoint as ocp
 
     put_damage_aside(run, tell)
-    (run / FOLDER).mkdir(exist_ok=True)
+    (run / FOLDER).mkdir(parents=True, exist_ok=True)
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
         create=False,
