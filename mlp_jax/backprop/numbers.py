@@ -35,20 +35,36 @@ def _spread_out(x: Float[Array, "N G"], frequencies: int) -> Float[Array, "N GK"
 
 @dataclass(frozen=True)
 class _Waves(Layer):
-    """What `Periodic` and `Cosines` share: K frequencies for each feature, drawn from N(0, σ²)."""
+    """What `Periodic` and `Cosines` share: K frequencies for each feature, drawn from N(0, σ²).
+
+    sigma: one σ for all features, or one for each.
+    """
 
     frequencies: int
-    sigma: float
+    sigma: float | tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if self.frequencies < 1 or not 0 < self.sigma < math.inf:
+        if self.frequencies < 1 or not all(0 < each < math.inf for each in self._spreads()):
             raise InputError(
                 f"Waves need at least 1 frequency and a positive spread of them, not"
                 f" {self.frequencies} and {self.sigma}."
             )
 
+    def _spreads(self) -> tuple[float, ...]:
+        return self.sigma if isinstance(self.sigma, tuple) else (self.sigma,)
+
+    def _said(self) -> str:
+        low, high = min(self._spreads()), max(self._spreads())
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
     def _drawn(self, key: Array, n_in: int) -> Float[Array, " GK"]:
-        return self.sigma * jax.random.normal(key, (n_in * self.frequencies,), jnp.float32)
+        drawn = jax.random.normal(key, (n_in * self.frequencies,), jnp.float32)
+        spreads = self._spreads()
+        if len(spreads) == 1:
+            return spreads[0] * drawn
+        if len(spreads) != n_in:
+            raise InputError(f"Waves with a σ for {len(spreads)} features were given {n_in}.")
+        return jnp.repeat(jnp.asarray(spreads, jnp.float32), self.frequencies) * drawn
 
     def _grads(
         self, c: Float[Array, " GK"], x: Float[Array, "N G"], grad_phase: Float[Array, "N GK"]
@@ -69,7 +85,7 @@ class Periodic(_Waves):
     """
 
     def __str__(self) -> str:
-        return f"Periodic({self.frequencies}, σ={self.sigma:g})"
+        return f"Periodic({self.frequencies}, σ={self._said()})"
 
     def width_out(self, n_in: int) -> int:
         """2K a feature."""
@@ -121,7 +137,7 @@ class Cosines(_Waves):
     """
 
     def __str__(self) -> str:
-        return f"Cosines({self.frequencies}, σ={self.sigma:g})"
+        return f"Cosines({self.frequencies}, σ={self._said()})"
 
     def width_out(self, n_in: int) -> int:
         """K a feature."""

@@ -70,8 +70,8 @@ def learn_target_scaling(y: np.ndarray, weights: np.ndarray | None) -> Scaling:
     return Scaling(scale, -mean * scale)
 
 
-def preset_of(estimator: Any, n_in: int, n_rows: int) -> Preset:
-    """The preset for the estimator's encoded rows and its targets."""
+def preset_of(estimator: Any, n_in: int, n_rows: int, x: Any = None) -> Preset:
+    """The preset for the estimator's encoded rows x (N, n_in) and its targets."""
     task: Any = {
         "softmax_cross_entropy": "classification",
         "sigmoid_cross_entropy": "multilabel",
@@ -83,6 +83,7 @@ def preset_of(estimator: Any, n_in: int, n_rows: int) -> Preset:
         n_out=estimator.n_outputs_,
         task=task,
         n_rows=n_rows,
+        x=x,
     )
 
 
@@ -95,7 +96,7 @@ def train_preset(
     lowest loss, in which outputs of any unit count alike. Where the preset takes the best epoch and
     no validation_data are given, a share of the rows (validation_fraction) is held out for that.
     """
-    found = preset_of(estimator, specification.n_in, rows.n)
+    found = preset_of(estimator, specification.n_in, rows.n, rows.x)
     usual, options = type(estimator)().get_params(deep=False), dict(found.options)
     if estimator.max_iter != usual["max_iter"]:
         options["epochs"] = estimator.max_iter

@@ -156,6 +156,7 @@ def _of_preset(config: TrainConfig) -> Parts:
         n_out=n_targets(data),
         task=data.target.task,
         n_rows=len(data.train.y),
+        x=data.train.x,
     )
     data = replace(data, target=fitting_target(found.loss, data.target))
     if not isinstance(found.network, Sequential):

@@ -189,6 +189,7 @@ def test_a_number_fills_the_bins_before_it_and_runs_on_beyond_the_outer_edges(x,
     [
         (lambda: PiecewiseLinear(((0.0, 0.0),)), "rise"),
         (lambda: Periodic(0, 1.0), "at least 1 frequency"),
+        (lambda: Periodic(2, (1.0, 0.0)), "at least 1 frequency and a positive spread"),
         (lambda: Cosines(2, 0.0), "positive spread"),
         (lambda: BlockDense(0, 2), "at least 1 group"),
         (lambda: BlockDense(2, 3).width_out(5), "multiple"),

@@ -1,8 +1,14 @@
+import numpy as np
 import pytest
+from sklearn.datasets import make_friedman1
+from sklearn.ensemble import RandomForestRegressor
 
 from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.estimators import MLPRegressor
+from mlp_jax.model.saved import load_model
 from mlp_jax.training.config import TrainConfig, run_config
 from mlp_jax.training.presets import PRESETS, column_options, preset
+from mlp_jax.training.presets.tabular import LONG, SHORT, wave_spreads
 from mlp_jax.training.run import train
 from mlp_jax.training.setup import build
 
@@ -31,6 +37,20 @@ def test_a_preset_takes_the_rows_and_gives_an_output_for_each_class(name):
     assert found.network.width_out(3) == 4
 
 
+def test_only_numbers_whose_values_many_rows_share_get_short_waves():
+    rng = np.random.default_rng(0)
+    smooth, shared, few = rng.standard_normal(500), np.arange(500) % 20, np.arange(500) % 21
+    assert wave_spreads(np.stack([smooth, shared, few], axis=1)) == (LONG, SHORT, LONG)
+
+
+@pytest.mark.usefixtures("optax_promotes")
+def test_the_preset_learns_a_smooth_function_of_few_rows():
+    x, y = make_friedman1(900, noise=1.0, random_state=0)
+    model = MLPRegressor(preset="tabular", random_state=0).fit(x[:600], y[:600])
+    forest = RandomForestRegressor(random_state=0).fit(x[:600], y[:600])
+    assert model.score(x[600:], y[600:]) > forest.score(x[600:], y[600:])
+
+
 @pytest.mark.parametrize(
     "given", [{"hidden": (8,)}, {"optimizer": "lion"}, {"scaling": "robust"}, {"dropout": 0.5}]
 )
@@ -50,6 +70,7 @@ def test_options_that_the_user_gives_win_over_the_presets(table, tmp_path):
     asked = TrainConfig(preset="tabular", epochs=2, out=str(out), **table)
     run = train(asked, say=lambda text: None, bar=False)
     assert len(run.fitted.history) == 2
+    assert load_model(out).network == run.fitted.network
     kept = run_config(out)
     assert (kept.preset, kept.epochs) == ("tabular", 2)
     assert kept.batch_size == build(asked).options["batch_size"]

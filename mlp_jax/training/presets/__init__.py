@@ -3,6 +3,8 @@
 `preset` gives what a fit needs, `column_options` how the columns of a table become features before.
 """
 
+import numpy as np
+
 from mlp_jax.data.encoding import InputEncoding
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import UnknownNameError
@@ -36,12 +38,14 @@ def preset(
     n_out: int,
     task: Task,
     n_rows: int,
+    x: np.ndarray | None = None,
 ) -> Preset:
     """The preset of that name for n_rows training rows x (N, n_in), as `fit` has them.
 
     inputs: how rows became x; None where x is numbers alone. n_out: classes, or columns to predict.
+    x: the rows, where they are there, for what the recipe reads off them.
     Raises InputError for a name that is none, and for a task that the preset is not made for.
     """
     if check_preset(name) == "images":
         return images(n_in, n_out, n_rows, task)
-    return tabular(inputs, n_in, n_out, task, n_rows)
+    return tabular(inputs, n_in, n_out, task, n_rows, x)

@@ -4,9 +4,12 @@ Gorishniy 2024, "TabM: Advancing Tabular Deep Learning with Parameter-Efficient 
 members share one MLP and differ by rank-one factors (Wen 2020, BatchEnsemble); the mean of their
 losses is minimized, and the mean of their probabilities is predicted. Each number goes in as waves
 of many frequencies through a small dense layer of its own (Gorishniy 2022, PLR), categories one-hot
-or embedded (Guo & Berkhahn 2016). The waves are short, σ = 15: amounts that many rows have to the
-last digit, such as a capital gain, can then be told from their neighbours.
+or embedded (Guo & Berkhahn 2016). Most waves are long, σ = 0.1 (Holzmüller 2024): what changes
+slowly with a number is learned from few rows. A number that has the same value in many rows, such
+as a capital gain to the last digit, gets short ones, σ = 15, that tell it from its neighbours.
 """
+
+import numpy as np
 
 from mlp_jax.backprop import Beside, BlockDense, Layer, Periodic, Sequential, get_loss
 from mlp_jax.backprop.tables import tabm
@@ -22,7 +25,9 @@ LOSSES: dict[Task, str] = {
     "multilabel": "sigmoid_cross_entropy",
     "regression": "squared_error",
 }
-FREQUENCIES, SIGMA, EMBEDDING = 48, 15.0, 16
+FREQUENCIES, EMBEDDING = 48, 16
+LONG, SHORT = 0.1, 15.0
+SHARED = 25  # rows to a value in the mean: from there on each value can be learned by itself
 MEMBERS, HIDDEN, DROPOUT = 8, (256, 256), 0.3
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
 PACE = Pace(batch=(32, 512), batches=50, epochs=(8, 60), steps=500)
@@ -33,16 +38,30 @@ def tabular_columns() -> ColumnOptions:
     return ColumnOptions(scaling="quantile")
 
 
-def tabular(inputs: InputEncoding | None, n_in: int, n_out: int, task: Task, n_rows: int) -> Preset:
+def wave_spreads(x: np.ndarray) -> tuple[float, ...]:
+    """σ of the waves of each column of x (N, G): short where a value is shared by many rows."""
+    values = (len(np.unique(column)) for column in x.T)
+    return tuple(SHORT if len(x) >= SHARED * count else LONG for count in values)
+
+
+def tabular(
+    inputs: InputEncoding | None,
+    n_in: int,
+    n_out: int,
+    task: Task,
+    n_rows: int,
+    x: np.ndarray | None = None,
+) -> Preset:
     """The recipe for N = n_rows training rows of a table, x (N, n_in) as the encoding gives them.
 
-    Fewer rows are seen in smaller batches and more often.
+    Fewer rows are seen in smaller batches and more often. Without x all waves are long.
     """
     loss = get_loss(LOSSES[task])
     numbers = inputs.n_numeric if isinstance(inputs, TableEncoding) else n_in
     embedded: tuple[Layer, ...] = ()
     if numbers:
-        waves = (Periodic(FREQUENCIES, SIGMA), BlockDense(numbers, EMBEDDING, "relu"))
+        spreads = LONG if x is None else wave_spreads(x[:, :numbers])
+        waves = (Periodic(FREQUENCIES, spreads), BlockDense(numbers, EMBEDDING, "relu"))
         embedded = (Beside(Sequential(waves), numbers),)
     members = tabm(
         HIDDEN, n_out, link=loss.function.predict, dropout=DROPOUT, members=MEMBERS, factors="signs"
