@@ -80,10 +80,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _one_of(value: Any, hints: tuple[Any, ...], classes: Classes, where: str) -> Any:
-    """A union: None, one other type, or records of several classes, told apart by their type."""
+    """A union: None, one other type, a tuple or something else, or records of several classes,
+    told apart by their type.
+    """
     if value is None and type(None) in hints:
         return None
     rest = tuple(hint for hint in hints if hint is not type(None))
+    lists = tuple(hint for hint in rest if get_origin(hint) is tuple)
+    if len(lists) == 1 and len(rest) > 1:
+        others = tuple(hint for hint in rest if hint not in lists)
+        rest = lists if isinstance(value, list) else others
     if len(rest) == 1:
         return decode(value, rest[0], classes, where)
     return _record(value, rest, classes, where)
