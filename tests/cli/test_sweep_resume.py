@@ -13,7 +13,7 @@ from mlp_jax.files import read_jsonl
 
 SWEEP = (
     "sweep", "--data", "digits", "--hidden", "16", "--hidden", "24", "12", "--trials", "9",
-    "--seeds", "2", "--epochs", "27", "--learning-rate", "1e-3:1e-1:log", "--dropout", "0,0.2",
+    "--seeds", "2", "--epochs", "90", "--learning-rate", "1e-3:1e-1:log", "--dropout", "0,0.2",
     "--optimizer", "momentum", "--checkpoint-every", "2 epochs",
 )  # fmt: skip
 ENSEMBLE = (
@@ -82,14 +82,14 @@ def alone(place):
 
 def test_a_sweep_killed_and_resumed_is_the_uninterrupted_sweep(place, alone):
     process = start(place, *SWEEP, "--out", "killed")
-    read_epochs(process, 3 + 3 + 4)
+    read_epochs(process, 10 + 10 + 15)
     process.kill()
     process.communicate()
     assert not (place / "killed/sweep.csv").exists()
     process = start(place, "sweep", "--resume", "killed")
-    said = read_epochs(process, 9)
+    said = read_epochs(process, 30)
     assert said.count("trained already") == 2
-    assert re.search(r"going on from epoch \d+\nepoch +\d+/9 ", said)
+    assert re.search(r"going on from epoch \d+\nepoch +\d+/30 ", said)
     process.kill()
     process.communicate()
     finished(start(place, "sweep", "--resume", "killed"))
@@ -103,7 +103,7 @@ def test_a_sweep_killed_and_resumed_is_the_uninterrupted_sweep(place, alone):
 def test_a_signal_saves_a_sweep_and_says_how_to_go_on(place, alone, number, code):
     name = f"stopped-{number}"
     process = start(place, *SWEEP, "--checkpoint-every", "never", "--out", name)
-    read_epochs(process, 8)
+    read_epochs(process, 25)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
