@@ -70,7 +70,7 @@ WEIGHTS = np.random.default_rng(1).uniform(0, 2, len(Y)) * (np.arange(len(Y)) % 
 def small_recipe(monkeypatch):
     """A network that is proved in a moment in place of the tabular one."""
 
-    def recipe(name, *, inputs, n_in, n_out, task, n_rows):
+    def recipe(name, *, inputs, n_in, n_out, task, n_rows, x=None):
         assert (name, task) == ("tabular", "regression")
         options = {"epochs": 12, "batch_size": 50, "select": "best"}
         loss = get_loss("squared_error")
