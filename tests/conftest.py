@@ -7,9 +7,13 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "" if os.environ.get("MLP_JAX_TEST_GPU") else "cpu")
 if version("jax").startswith("0.10."):  # an XLA that does not know a flag ends the process
-    # The older code generator compiles in half the time, which is most of what the tests take.
-    older = "--xla_cpu_use_fusion_emitters=false"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {older}".strip()
+    # The older code generator compiles in half the time, which is most of what the tests take; and
+    # eight devices that two busy cores simulate may wait long for one another.
+    flags = (
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_cpu_collective_call_terminate_timeout_seconds=300",
+    )
+    os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *flags)).strip()
 
 from collections.abc import Iterator
 
