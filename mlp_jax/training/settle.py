@@ -145,7 +145,6 @@ def settle(
     if precision is None and privacy is not None:
         precision = "float32"
     policy = choose_precision(precision, chosen)
-    layout = choose_layout(devices, mesh, shard_optimizer, chosen)
     rows, watched, n_classes, weights = checked_rows(
         network, loss, data, validation, seed, sample_weight
     )
@@ -166,10 +165,16 @@ def settle(
             optimizer = with_usual_rate(optimizer)
     if isinstance(optimizer, Optimizer) and optimizer.full_batch:
         batch_size = len(rows)
+    given = batch_size
     if batch_size is None:
         batch_size = min(BATCH_SIZE if privacy is None else PRIVATE_BATCH_SIZE, len(rows))
-        if layout is not None:
-            batch_size = max(batch_size // layout.data, 1) * layout.data
+    layout = None
+    if privacy is None:
+        layout = choose_layout(devices, mesh, shard_optimizer, chosen, batch_size)
+    elif devices not in (None, 1) or mesh is not None:
+        raise InputError("A private training computes on one device: no --devices, no --mesh.")
+    if layout is not None and given is None:
+        batch_size = max(batch_size // layout.data, 1) * layout.data
     check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, len(rows))
     check_importance(importance, network, batch_size, len(rows))
     if layout is not None and not (isinstance(optimizer, Optimizer) and optimizer.full_batch):

@@ -55,13 +55,17 @@ def visible(devices: int | None, first: jax.Device) -> list[jax.Device]:
 
 
 def choose_layout(
-    devices: int | None, mesh: str | None, shard_optimizer: bool, first: jax.Device
+    devices: int | None,
+    mesh: str | None,
+    shard_optimizer: bool,
+    first: jax.Device,
+    batch_size: int,
 ) -> Layout | None:
     """The layout over `devices` devices of the kind of `first`, or None for that one alone.
 
     devices: as `visible` takes it, or None for as many as `mesh` says. mesh: as `parse_mesh` takes
-    it; without it all are along data. One device has nothing to split over. InputError for numbers
-    that do not fit each other.
+    it; without it all are along data. Where neither says how many, as many are taken as divide the
+    batch evenly. One device has nothing to split over. InputError for numbers that do not fit.
     """
     sizes = None if mesh is None else parse_mesh(mesh)
     if sizes is not None:
@@ -70,6 +74,8 @@ def choose_layout(
             raise InputError(f"The mesh {mesh} has {count} devices, not the {devices} asked for.")
         devices = count
     chosen = visible(devices, first)
+    if devices is None and jax.process_count() == 1:
+        chosen = _dividing(chosen, batch_size)
     if len(chosen) == 1:
         return None
     sizes = sizes or {DATA: len(chosen), MODEL: 1}
@@ -77,16 +83,20 @@ def choose_layout(
     return Layout(Mesh(grid, (DATA, MODEL), axis_types=(AxisType.Auto,) * 2), shard_optimizer)
 
 
+def _dividing(devices: list[jax.Device], count: int) -> list[jax.Device]:
+    """As many of the devices as divide `count` evenly."""
+    return devices[: max(d for d in range(1, len(devices) + 1) if count % d == 0)]
+
+
 def members_over(devices: int | None, first: jax.Device, count: int) -> NamedSharding | None:
     """Where the first axis of `count` networks that train together lies: in equal parts on devices.
 
     As many devices are taken as `visible` has and divide the count evenly; None for one.
     """
-    there = visible(devices, first)
-    used = max(d for d in range(1, len(there) + 1) if count % d == 0)
-    if used == 1:
+    used = _dividing(visible(devices, first), count)
+    if len(used) == 1:
         return None
-    axis = Mesh(np.asarray(there[:used]), (MEMBERS,), axis_types=(AxisType.Auto,))
+    axis = Mesh(np.asarray(used), (MEMBERS,), axis_types=(AxisType.Auto,))
     return NamedSharding(axis, PartitionSpec(MEMBERS))
 
 

@@ -2,12 +2,15 @@
 
 import importlib
 
+import jax
 import numpy as np
 import pytest
 
 from mlp_jax import fit, mlp
 from mlp_jax.errors import DeviceError, InputError
 from mlp_jax.proof import Report
+from mlp_jax.training.mesh import shape
+from mlp_jax.training.private.asked import Privacy
 
 pytestmark = pytest.mark.usefixtures("optax_promotes", "unproved")
 
@@ -130,3 +133,16 @@ def test_weights_of_rows_are_spread_with_the_rows(rows):
 def test_what_cannot_be_is_said(rows, options, error, said):
     with pytest.raises(error, match=said):
         trained(rows, **options)
+
+
+@pytest.mark.parametrize(("batch_size", "used"), [(64, 8), (60, 6), (7, 7), (11, 1)])
+def test_where_nobody_says_how_many_the_batch_divides_evenly(monkeypatch, batch_size, used):
+    there = jax.devices("cpu")
+    monkeypatch.setattr(shape, "visible", lambda devices, first: there)
+    found = shape.choose_layout(None, None, False, there[0], batch_size)
+    assert (1 if found is None else found.data) == used
+
+
+def test_a_private_training_keeps_to_one_device(rows):
+    with pytest.raises(InputError, match="one device"):
+        trained(rows, optimizer="sgd", devices=2, privacy=Privacy(1.0, 1e-3))

@@ -17,7 +17,7 @@ NETWORK = mlp((16, 16, 12), 3, "gelu", norm="layer", dropout=0.2)
 
 
 def layout(mesh):
-    return choose_layout(None, mesh, False, jax.devices("cpu")[0])
+    return choose_layout(None, mesh, False, jax.devices("cpu")[0], 16)
 
 
 def rows(n=16):
