@@ -94,7 +94,7 @@ def opened(folder: Path, form: str) -> tuple[Any, float]:
 
 def in_memory(source: Any) -> Any:
     """The same rows as a source whose arrays are in memory, in the same order of an epoch."""
-    from mlp_jax.data.streams.source import Rows
+    from mlp_jax.data.source import Rows
     from mlp_jax.data.streams.statistics import chunks
 
     parts = [rows for _, rows in chunks(source)]

@@ -71,10 +71,19 @@ def load(
         return address.load_address(spec, read, FILE_SUFFIXES, data_dir)
     path = Path(spec).expanduser()
     if path.is_dir():
+        _hint_at_streams(path)
         return _as_asked(read_folder(path), task, targets, kinds, drop)
     if path.is_file() or spec.lower().endswith(FILE_SUFFIXES):
         return read(path)
     raise UnknownNameError("data set", spec, (*ENTRIES, *FORMS))
+
+
+def _hint_at_streams(folder: Path) -> None:
+    """InputError for a folder of files that are read one after the other, as a stream."""
+    if any(folder.glob("*.parquet")) or any(folder.glob("x*.npy")):
+        raise InputError(
+            f"'{folder}' holds rows in several files, which mlp-jax train reads with --stream."
+        )
 
 
 def _read_file(

@@ -13,6 +13,7 @@ from jaxtyping import Int8
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding, TargetEncoding
 from mlp_jax.data.scaling import fit_scaling
+from mlp_jax.data.source import Streamed
 from mlp_jax.data.splits import TEST, TRAIN, VALIDATION, part_of_rows, usual_validation
 from mlp_jax.data.table import Table
 from mlp_jax.data.tables.options import ColumnOptions
@@ -29,24 +30,27 @@ class Prepared:
     x of a table is encoded, float32; of arrays it is as it came, and `inputs` is applied later. y
     is labels (N,) int32, 0 and 1 (N, C), or numbers in their own units. part: of each of the
     source's own training rows, TRAIN, VALIDATION or TEST, and negative for a row that is in none;
-    each part has its rows in the source's order.
+    each part has its rows in the source's order. Where the training rows stream, they are encoded
+    as they are read (arrays still come as they are), and part is None.
     """
 
     name: str
-    train: Split
+    train: Split | Streamed
     validation: Split | None
     test: Split | None
     inputs: InputEncoding
     target: TargetEncoding
     notes: tuple[str, ...]
-    part: Int8[np.ndarray, " M"]
+    part: Int8[np.ndarray, " M"] | None
 
     @property
     def test_rows(self) -> np.ndarray | None:
         """Which of the source's own training rows are the test rows.
 
-        None where the source has test rows of its own or there are none.
+        None where the source has test rows of its own, there are none, or the rows stream.
         """
+        if self.part is None:
+            return None
         found = np.flatnonzero(self.part == TEST)
         return found if len(found) else None
 

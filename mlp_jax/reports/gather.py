@@ -16,6 +16,7 @@ from mlp_jax.backprop.records import OuterProduct, is_record
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import ArrayEncoding
 from mlp_jax.data.prepare import Prepared
+from mlp_jax.data.source import some_rows
 from mlp_jax.data.table import Table
 from mlp_jax.errors import InputError, MlpJaxError, ModelFileError
 from mlp_jax.model.inference import runnable_precision
@@ -49,18 +50,20 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
         config = read_config(run.folder / "config.toml")
         if data is not None:
             config = replace(config, data=data)
-        rows = source(config)
+        rows = None if config.stream else source(config)
         parts = prepared(config, (model.inputs, model.target), rows)
         _check_same(run, parts)
         judged = judge(model, parts, rows, may_train=not run.private)
         if run.private:
             return replace(known, judged=judged)
+        passed = some_rows(parts.train, FLOW_ROWS)
         return replace(
             known,
-            first_layer=known.first_layer or column_sway(model, _sample(model, parts.train)),
+            first_layer=known.first_layer
+            or column_sway(model, network_rows(model, some_rows(parts.train, SWAY_ROWS).x)),
             judged=judged,
-            flow=flow(model, parts.train),
-            flow_rows=len(_evenly(len(parts.train), FLOW_ROWS)),
+            flow=flow(model, passed),
+            flow_rows=len(passed),
         )
     except MlpJaxError as error:
         sentence = f"The run's data cannot be loaded, so what needs them is left out: {error}"
@@ -69,18 +72,20 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
 
 
 def judge(
-    model: Model, parts: Prepared, table: Dataset | Table, *, may_train: bool = True
+    model: Model, parts: Prepared, table: Dataset | Table | None, *, may_train: bool = True
 ) -> Judged | None:
     """The network's predictions on the test rows, or the best that there are instead.
 
-    may_train: whether the training rows may stand in for them, None where they may not.
+    may_train: whether the training rows may stand in for them, None where they may not. table:
+    None where the rows stream.
     """
+    train = parts.train if may_train and isinstance(parts.train, Split) else None
     found = [
         (name, split)
         for name, split in (
             ("test rows", parts.test),
             ("validation rows (there are no test rows)", parts.validation),
-            ("training rows (there are no others)", parts.train if may_train else None),
+            ("training rows (there are no others)", train),
         )
         if split is not None and len(split)
     ]
@@ -99,7 +104,7 @@ def judge(
     return worst(judged, _inputs(model, parts, rows, table), most)
 
 
-def _inputs(model: Model, parts: Prepared, rows: Split, table: Dataset | Table) -> Inputs:
+def _inputs(model: Model, parts: Prepared, rows: Split, table: Dataset | Table | None) -> Inputs:
     """How the inputs of the judged rows are shown; a table's as they stand in the table."""
     if isinstance(model.inputs, ArrayEncoding):
         return partial(array_inputs, rows.x, model.inputs)
@@ -117,11 +122,10 @@ def network_rows(model: Model, x: np.ndarray) -> np.ndarray:
     return scaled.astype(np.float32)
 
 
-def flow(model: Model, train: Split) -> tuple[LayerFlow, ...]:
+def flow(model: Model, rows: Split) -> tuple[LayerFlow, ...]:
     """Norms of the backward pass at every weight matrix, in inference mode, input first."""
-    chosen = _evenly(len(train), FLOW_ROWS)
     precision = runnable_precision(model.precision)
-    x, y = network_rows(model, train.x[chosen]), np.asarray(train.y)[chosen]
+    x, y = network_rows(model, rows.x), np.asarray(rows.y)
     if isinstance(model.inputs, ArrayEncoding) and model.inputs.pixels and model.inputs.scale:
         x = x * np.asarray(model.inputs.scale) + np.asarray(model.inputs.offset)
     y = model.coded_targets(y)
@@ -146,11 +150,6 @@ def flow(model: Model, train: Split) -> tuple[LayerFlow, ...]:
     return tuple(found)
 
 
-def _sample(model: Model, train: Split) -> np.ndarray:
-    """Some of the training rows, as the network takes them."""
-    return network_rows(model, train.x[_evenly(len(train), SWAY_ROWS)])
-
-
 def _check_same(run: RunRecord, parts: Prepared) -> None:
     """InputError where the data are not those that the run was trained on, by their checksum."""
     said = run.facts.get("digest")
@@ -158,8 +157,3 @@ def _check_same(run: RunRecord, parts: Prepared) -> None:
         raise InputError(
             f"'{parts.name}' is not what this run was trained on: its rows are not the same."
         )
-
-
-def _evenly(n: int, most: int) -> np.ndarray:
-    """At most so many row numbers, evenly spaced."""
-    return np.unique(np.linspace(0, max(n - 1, 0), min(n, most)).astype(int))

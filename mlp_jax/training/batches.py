@@ -48,6 +48,46 @@ class DeviceData(NamedTuple):
         """How many rows there are."""
         return int(self.x.shape[0]) - self.padding.rows
 
+    def at(self, layout: Layout | None, rows: Int[Array, " B"]) -> tuple[Array, Array, Any]:
+        """x, y and weights of these rows."""
+        weights = None if self.weights is None else rows_from(layout, self.weights, rows)
+        return rows_from(layout, self.x, rows), rows_from(layout, self.y, rows), weights
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Whole:
+    """The data set that a stack is of: how many rows it has."""
+
+    n: int
+
+
+class DeviceStack(NamedTuple):
+    """S batches of a data set that streams, on the device in the order of the epoch.
+
+    x (S, B, I) as stored, y (S, B) or (S, B, C); scale and offset as of `DeviceData`.
+    """
+
+    x: Shaped[Array, "S B I"]
+    y: Array
+    scale: Array | None
+    offset: Array | None
+    whole: Whole
+
+    @property
+    def n(self) -> int:
+        """How many rows the data set has."""
+        return self.whole.n
+
+    @property
+    def batches(self) -> tuple[Array, Array]:
+        """What steps are walked over: x and y of each batch."""
+        return self.x, self.y
+
+    def at(self, layout: Layout | None, rows: tuple[Array, Array]) -> tuple[Array, Array, None]:
+        """x, y and no weights of one of `batches`."""
+        return *rows, None
+
 
 def on_device(
     layout: Layout | None,
@@ -112,30 +152,35 @@ def epoch_order(
     return rows_at(seed, epoch, n, batch_size, np.int32(0), -(-n // batch_size), pool)
 
 
-def decode(data: DeviceData, x: Shaped[Array, "B I"], dtype: Any) -> Float[Array, "B I"]:
+def decode(
+    data: DeviceData | DeviceStack, x: Shaped[Array, "B I"], dtype: Any
+) -> Float[Array, "B I"]:
     """Stored rows as the network takes them: x * scale + offset."""
     if data.scale is None or data.offset is None:
         return x.astype(dtype)
     return x.astype(dtype) * data.scale.astype(dtype) + data.offset.astype(dtype)
 
 
-def take_batch(program: Program, data: DeviceData, rows: Int[Array, " B"], index: Array) -> Batch:
-    """The batch at `index` with these rows, or the pool; what is padding weighs 0."""
+def take_batch(program: Program, data: DeviceData | DeviceStack, rows: Any, index: Array) -> Batch:
+    """The batch at `index` with these rows (B,), or the pool; what is padding weighs 0.
+
+    rows: of a stack, one of its `batches`.
+    """
     batch = _batch_of(program, data, rows, index)
     return batch if program.layout is None else program.layout.split_rows(batch)
 
 
-def _batch_of(program: Program, data: DeviceData, rows: Int[Array, " B"], index: Array) -> Batch:
-    n, size = data.n, rows.shape[0]
-    x = decode(data, rows_from(program.layout, data.x, rows), program.dtype)
-    y = rows_from(program.layout, data.y, rows)
+def _batch_of(program: Program, data: DeviceData | DeviceStack, rows: Any, index: Array) -> Batch:
+    x, y, given = data.at(program.layout, rows)
+    n, size = data.n, x.shape[0]
+    x = decode(data, x, program.dtype)
     padded = n % program.batch_size != 0
-    if data.weights is None and not padded:
+    if given is None and not padded:
         total = jnp.full((), size, program.dtype)
         return Batch(x, y, jnp.full((size,), 1 / size, program.dtype), total, None)
     weights = jnp.ones((size,), program.dtype)
-    if data.weights is not None:
-        weights = rows_from(program.layout, data.weights, rows).astype(program.dtype)
+    if given is not None:
+        weights = given.astype(program.dtype)
     mask = None
     if padded:
         place = jnp.arange(size, dtype=jnp.int32) % program.batch_size

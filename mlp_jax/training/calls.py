@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from mlp_jax.proof.quick import platform
-from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.epoch import run_steps
+from mlp_jax.training.feed import Feed
 from mlp_jax.training.program import Program, Seed, Shapes, Totals, TrainState, abstract, signature
 
 SECONDS_A_CALL = 1.0
@@ -20,18 +20,22 @@ FLOPS_A_SECOND = {"cpu": 1.5e11, "gpu": 2e13}
 Calls = dict[int, Callable[..., tuple[TrainState, Totals]]]
 
 
-def steps_a_call(program: Program, params: Any, steps: int) -> int:
-    """The length of a compiled call: an epoch, or equal parts of it of about a second each."""
+def steps_a_call(program: Program, params: Any, steps: int, bound: int | None = None) -> int:
+    """The length of a compiled call: an epoch, or equal parts of it of about a second each.
+
+    bound: how many steps a call may have at most, if anything bounds it.
+    """
     multiplied = sum(p.size for p in jax.tree.leaves(params) if p.ndim > 1)
     rate = FLOPS_A_SECOND.get(platform(), 1.5e11)
     products = 6 + 2 * (program.pool or 0)  # a pool goes forward to be scored
     seconds = STEP_OVERHEAD + products * multiplied * program.batch_size / rate
     most = max(int(SECONDS_A_CALL / seconds), 1)
+    most = most if bound is None else min(most, bound)
     return math.ceil(steps / math.ceil(steps / most))
 
 
 def compile_calls(
-    program: Program, state: TrainState, data: DeviceData, seed: Seed, done: int = 0
+    program: Program, state: TrainState, feed: Feed, seed: Seed, done: int = 0
 ) -> Calls:
     """The compiled calls of an epoch by their number of steps: one, or two where it is cut.
 
@@ -39,17 +43,16 @@ def compile_calls(
     done: steps of the first epoch that are not to be repeated; where another kind of device took
     them, what is left of that epoch may need a length of its own.
     """
-    steps = -(-data.n // program.batch_size)
-    length = steps_a_call(program, state.params, steps)
-    structure, shapes = signature(program, (state, data, seed, np.int32(0), np.int32(0)))
+    steps = -(-feed.n // program.batch_size)
+    length = steps_a_call(program, state.params, steps, feed.most)
     settings = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_device")
     how = tuple(getattr(jax.config, name, None) for name in settings)
-    return {
-        count: _compiled(program, count, structure, shapes, how)
-        for count in dict.fromkeys(
-            (length, steps % length or length, (steps - done) % length or length)
-        )
-    }
+    calls = {}
+    for count in (length, steps % length or length, (steps - done) % length or length):
+        if count not in calls:
+            arguments = (state, feed.like(count), seed, np.int32(0), np.int32(0))
+            calls[count] = _compiled(program, count, *signature(program, arguments), how)
+    return calls
 
 
 @functools.lru_cache(maxsize=64)

@@ -65,6 +65,8 @@ class TrainConfig(SharedOptions):
     """distributed: how many there are"""
     process_id: Count = None
     """distributed: which of them this is, from 0"""
+    stream: Switch = False
+    """read the rows from their files as they are needed"""
     init_from: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
     """start from the model of that run"""
     private: Switch = False

@@ -13,7 +13,8 @@ from mlp_jax.backprop import Layer
 from mlp_jax.backprop.moments import is_noise
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, at, path_name, walk
-from mlp_jax.training.batches import Batch, DeviceData, rows_at
+from mlp_jax.training.batches import Batch, DeviceStack, rows_at
+from mlp_jax.training.feed import Data
 from mlp_jax.training.importance import next_batch
 from mlp_jax.training.probe import LayerFigures, Look, watched_pass
 from mlp_jax.training.program import Keys, Program, Seed, TrainState
@@ -148,24 +149,37 @@ def histograms(state: TrainState, seen: Look) -> dict[str, np.ndarray]:
 def _batch_at(
     program: Program,
     state: TrainState,
-    data: DeviceData,
+    data: Data,
     seed: Seed,
     epoch: Any,
+    first: Any,
     index: Any,
     draws: Array,
 ) -> Batch:
     n, size = data.n, program.batch_size
-    (rows,) = rows_at(seed, epoch, n, size, index, 1, program.pool)
+    if isinstance(data, DeviceStack):
+        rows = jax.tree.map(lambda leaf: leaf[index - first], data.batches)
+    else:
+        (rows,) = rows_at(seed, epoch, n, size, index, 1, program.pool)
     return next_batch(program, state.params, state.layer_state, data, rows, index, draws)
 
 
 def first_not_finite(
-    program: Program, state: TrainState, data: DeviceData, seed: Seed, epoch: int, index: int
+    program: Program,
+    state: TrainState,
+    data: Data,
+    seed: Seed,
+    epoch: int,
+    first: int,
+    index: int,
 ) -> str:
-    """Where the step that was not applied blew up, in words: forward first, then from the loss."""
-    place = jnp.asarray(index, jnp.int32)
+    """Where the step that was not applied blew up, in words: forward first, then from the loss.
+
+    index: of its batch in the epoch; first: of the first batch of the call that it was in.
+    """
     dropout, draws = Keys.of(seed).at(state.step)
-    batch = _batch_at(program, state, data, seed, np.int32(epoch), place, draws)
+    places = (np.int32(value) for value in (epoch, first, index))
+    batch = _batch_at(program, state, data, seed, *places, draws)
     value, grads, _, log = watched_pass(program, state, batch, dropout, per_example=False)
     simple = [(path, layer) for path, layer in walk(program.network) if not layer.children]
     for path, _ in simple:

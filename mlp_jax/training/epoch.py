@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from mlp_jax.backprop.gradient import cast_weights
-from mlp_jax.training.batches import DeviceData, decode, rows_at
+from mlp_jax.training.batches import DeviceData, DeviceStack, decode, rows_at
 from mlp_jax.training.mesh.rows import rows_from
 from mlp_jax.training.private.rule import private_step
 from mlp_jax.training.program import Keys, Program, Seed, Totals, TrainState
@@ -39,19 +39,23 @@ def _turned_over(tree: Any) -> Any:
 def walk(
     program: Program,
     state: TrainState,
-    data: DeviceData,
-    rows: Int[Array, "S B"],
+    data: DeviceData | DeviceStack,
+    rows: Any,
     first: Any,
     seed: Seed,
 ) -> tuple[TrainState, Totals]:
-    """S steps with these rows, the batches of an epoch from `first` on, and the sums over them."""
+    """S steps, the batches of an epoch from `first` on, and the sums over them.
+
+    rows (S, B): of each batch; of a stack, its `batches`.
+    """
     keys = Keys.of(seed)
 
-    def body(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, Totals]:
+    def body(state: TrainState, batch: tuple[Any, Array]) -> tuple[TrainState, Totals]:
         return step(program, state, data, *batch, keys)
 
-    indices = first + jnp.arange(len(rows), dtype=jnp.int32)
-    return scanned(program, body, state, (rows, indices), len(rows))
+    steps = jax.tree.leaves(rows)[0].shape[0]
+    indices = first + jnp.arange(steps, dtype=jnp.int32)
+    return scanned(program, body, state, (rows, indices), steps)
 
 
 def scanned(
@@ -77,12 +81,17 @@ def _run_steps(
     program: Program,
     length: int,
     state: TrainState,
-    data: DeviceData,
+    data: DeviceData | DeviceStack,
     seed: Seed,
     epoch: Any,
     first: Any,
 ) -> tuple[TrainState, Totals]:
-    """`length` steps of an epoch from its batch `first` on, and the sums over them."""
+    """`length` steps of an epoch from its batch `first` on, and the sums over them.
+
+    data: of a stream, these batches alone.
+    """
+    if isinstance(data, DeviceStack):
+        return walk(program, state, data, data.batches, first, seed)
     rule = program.private
     if rule is not None:
         return scanned(

@@ -70,7 +70,8 @@ def fit(
     optimizer: a name, an `Optimizer` with its schedule, or any Optax transformation.
     batch_size: examples a step; None takes 64, or all rows where there are fewer.
     data: (x, y) or a Split; x uint8 (images, scaled in the step) or float (taken as it is unless
-    `scaling` is given); y as the loss takes it.
+    `scaling` is given); y as the loss takes it.  A `Streamed` stays in its files, and is read as
+    training needs it.
     validation: rows to judge each epoch by, or the fraction of `data` to hold out, stratified.
     sample_weight (N,) of `data`, class_weight ("balanced" or one a class): how much a row counts.
     metrics: names for validation; the first is the `monitor` unless said otherwise ("loss" too).
@@ -151,7 +152,7 @@ def fit(
             raise ProofError(f"The gradient fails the proof at {report.fault}.")
         if settled.account is not None:
             plan = plan._replace(ledger=ledger(settled.account))
-        placed, judged = settled.place()
+        feed, judged = settled.feed()
         snapshot = Snapshot(state)
         if checkpoints is not None:
             keeper = checkpoints()
@@ -159,7 +160,7 @@ def fit(
             plan = plan._replace(keep=keeper)
         if started is not None:
             started(snapshot.position)
-        outcome = run_epochs(program, snapshot, placed, judged, plan)
+        outcome = run_epochs(program, snapshot, feed, judged, plan)
     if jax.process_count() > 1:  # what is left to do, each process can do by itself
         weights = to_host((outcome.params, outcome.layer_state))
         outcome = outcome._replace(params=weights[0], layer_state=weights[1])

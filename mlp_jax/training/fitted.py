@@ -21,6 +21,25 @@ from mlp_jax.training.program import Program
 from mlp_jax.training.rows import Rows, pair
 
 
+def readied(
+    data: Split, scaling: Scaling | None, dtype: Any, target_scaling: Scaling | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """(x, y, scale, offset) as they lie on the device.
+
+    Images stay uint8 with their scale beside them, the rest is scaled here, in float64 before it is
+    rounded to dtype.
+    """
+    dtype = np.dtype(dtype)
+    y = data.y.astype(dtype) if np.issubdtype(data.y.dtype, np.floating) else data.y
+    if target_scaling is not None:
+        y = apply(target_scaling, data.y.reshape(len(data.y), -1), dtype)
+    if data.x.dtype == np.uint8 and scaling is not None:
+        scale, offset = (np.atleast_2d(v).astype(dtype) for v in scaling)
+        return data.x, y, scale, offset
+    x = data.x.astype(dtype) if scaling is None else apply(scaling, data.x, dtype)
+    return x, y, None, None
+
+
 def place(
     data: Split,
     weights: np.ndarray | None,
@@ -29,21 +48,13 @@ def place(
     target_scaling: Scaling | None = None,
     layout: Layout | None = None,
 ) -> DeviceData:
-    """Rows on the device: images as uint8 with their scale beside them, the rest scaled here.
+    """Rows on the device, as `readied` makes them.
 
-    weights (N,): how much each row counts. Scaling happens in float64 before it is rounded.
-    layout: spreads the rows over the devices of a mesh.
+    weights (N,): how much each row counts. layout: spreads the rows over the devices of a mesh.
     """
-    dtype = np.dtype(dtype)
-    y = data.y.astype(dtype) if np.issubdtype(data.y.dtype, np.floating) else data.y
-    if target_scaling is not None:
-        y = apply(target_scaling, data.y.reshape(len(data.y), -1), dtype)
-    share = None if weights is None else np.asarray(weights, dtype)
-    if data.x.dtype == np.uint8 and scaling is not None:
-        scale, offset = (np.atleast_2d(v).astype(dtype) for v in scaling)
-        return on_device(layout, data.x, y, share, scale, offset)
-    x = data.x.astype(dtype) if scaling is None else apply(scaling, data.x, dtype)
-    return on_device(layout, x, y, share)
+    x, y, scale, offset = readied(data, scaling, dtype, target_scaling)
+    share = None if weights is None else np.asarray(weights, np.dtype(dtype))
+    return on_device(layout, x, y, share, scale, offset)
 
 
 @dataclass(frozen=True)

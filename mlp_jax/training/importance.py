@@ -23,7 +23,7 @@ from mlp_jax.backprop import Layer
 from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.backprop.row_products import squared_lengths
 from mlp_jax.errors import InputError
-from mlp_jax.training.batches import Batch, DeviceData, take_batch
+from mlp_jax.training.batches import Batch, DeviceData, DeviceStack, take_batch
 from mlp_jax.training.program import Program
 
 MIXED = 0.1  # ε: the second moment of the estimate is at most 1/(1 − ε) times the least there is
@@ -103,12 +103,12 @@ def next_batch(
     program: Program,
     params: Any,
     layer_state: Any,
-    data: DeviceData,
-    rows: Int[Array, " M"],
+    data: DeviceData | DeviceStack,
+    rows: Any,
     index: Any,
     key: Array,
 ) -> Batch:
-    """The batch at `index`: these rows, or those drawn from them where they are a pool.
+    """The batch at `index`: these rows (M,), or those drawn from them where they are a pool.
 
     params: with matrices (I, J), whatever the steps carry. key: of this step's draws alone.
     """

@@ -1,5 +1,6 @@
 """The loop over epochs: compiled calls, one host transfer each, what happens between epochs."""
 
+import contextlib
 import functools
 import math
 import time
@@ -20,6 +21,7 @@ from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.calls import Calls, compile_calls
 from mlp_jax.training.epoch import run_steps
 from mlp_jax.training.evaluate import evaluate
+from mlp_jax.training.feed import Data, Feed, Given
 from mlp_jax.training.private.ledger import Ledger
 from mlp_jax.training.probe import Look
 from mlp_jax.training.program import Program, Seed, TrainState
@@ -34,8 +36,8 @@ class EpochEnd(NamedTuple):
     metrics: the epoch's record.  state: parameters and all else that training changes; copy what
     you keep, the next epoch reuses its memory.  look: () -> `probe.Look`, what a look at the next
     batches tells: gradient, update, the health of the layers, the gradient's noise; None in a
-    private run.  look_due: whether this epoch's figures go into the records (`probe.is_due`).  A
-    callback that returns True ends the training.
+    private run, and where the rows stream.  look_due: whether this epoch's figures go into the
+    records (`probe.is_due`).  A callback that returns True ends the training.
     """
 
     epoch: int
@@ -102,17 +104,20 @@ def weights_of(program: Program, state: TrainState) -> Any:
 def _run_epoch(
     program: Program,
     snapshot: Snapshot,
-    data: DeviceData,
+    feed: Feed,
     plan: Plan,
     calls: Calls,
-) -> tuple[Snapshot, float, float]:
-    """The rest of an epoch as compiled calls: the snapshot, the seconds, samples a second."""
+    given: Given,
+) -> tuple[Snapshot, tuple[float, float]]:
+    """The rest of an epoch as compiled calls: the snapshot, (the seconds, samples a second).
+
+    given: the calls' steps and rows.
+    """
     state, at, best = snapshot
-    length, size = next(iter(calls)), program.batch_size
-    n, steps = data.n, -(-data.n // size)
+    size, n = program.batch_size, feed.n
+    steps = -(-n // size)
     started, before = time.perf_counter(), at.done
-    while at.done < steps:
-        count = min(length, steps - at.done)
+    for count, data in given:
         where = (data, plan.seed, np.int32(at.epoch), np.int32(at.done))
         if plan.ledger is not None:
             plan.ledger.pay(count)
@@ -124,7 +129,7 @@ def _run_epoch(
             alive, totals = jax.device_get((new.alive, totals))
         state = new
         if not alive:
-            raise DivergedError(_diverged(program, state, data, plan, at.epoch))
+            raise DivergedError(_diverged(program, state, data, plan, at))
         at = at._replace(
             done=at.done + count,
             loss=at.loss + float(totals.loss),
@@ -136,22 +141,24 @@ def _run_epoch(
             plan.tick(at.epoch, at.done / steps, _mean_loss(at), speed)
         if plan.keep is not None and at.done < steps:
             plan.keep(Snapshot(state, at, best), last=False)
-    return Snapshot(state, at, best), seconds, speed
+    return Snapshot(state, at, best), (seconds, speed)
 
 
 def _mean_loss(at: Position) -> float:
     return at.loss / at.weight if at.weight else math.nan
 
 
-def _diverged(program: Program, state: TrainState, data: DeviceData, plan: Plan, epoch: int) -> str:
+def _diverged(program: Program, state: TrainState, data: Data, plan: Plan, at: Position) -> str:
+    """What there is to say of a step that is not finite; at: before its call."""
     steps = -(-data.n // program.batch_size)
     done = int(state.step)
-    index = done - (epoch - 1) * steps
+    index = done - (at.epoch - 1) * steps
     where = "the update"  # of a private run: where it began would tell of the rows
     if program.private is None:
-        where = diagnose.first_not_finite(program, state, data, plan.seed, epoch, index)
+        place = (at.epoch, at.done, index)
+        where = diagnose.first_not_finite(program, state, data, plan.seed, *place)
     return (
-        f"Training diverged at step {done + 1} (epoch {epoch}): {where} is not finite. "
+        f"Training diverged at step {done + 1} (epoch {at.epoch}): {where} is not finite. "
         "The step was not applied; try a smaller learning rate or a gradient clip."
     )
 
@@ -205,30 +212,33 @@ def _takes_best(plan: Plan) -> bool:
 def _end_epoch(
     program: Program,
     snapshot: Snapshot,
-    data: DeviceData,
+    feed: Feed,
     validation: Watched | None,
     plan: Plan,
-    seconds: float,
-    speed: float,
+    pace: tuple[float, float],
     looking: Callable[[], probe.LookCall],
 ) -> Snapshot:
-    """Judges the epoch, tells the callbacks, and moves on to the next one."""
-    state, at, _ = snapshot
+    """Judges the epoch, tells the callbacks, and moves on to the next one.
+
+    pace: seconds, and samples a second.
+    """
+    (state, at, _), held = snapshot, feed.held
 
     @functools.cache
     def look() -> Look:
+        assert held is not None
         average = NoiseAverage(*map(jnp.float32, at.noise))
-        return looking()(state, data, plan.seed, np.int32(at.epoch + 1), average)
+        return looking()(state, held, plan.seed, np.int32(at.epoch + 1), average)
 
     record, noise = _record(program, snapshot, validation, plan), at.noise
-    due = probe.is_due(at.epoch, data.n, program.batch_size)
-    if plan.diagnostics and due:
+    due = probe.is_due(at.epoch, feed.n, program.batch_size)
+    if plan.diagnostics and due and held is not None:
         average = jax.device_get(look().average)
         noise = (float(average.noise), float(average.signal), float(average.share))
         record |= diagnose.noise_record(look())
     best = _best(program, snapshot, record, plan)
-    shown = look if plan.ledger is None else None
-    end = EpochEnd(at.epoch, record, state, seconds, speed, shown, due)
+    shown = look if plan.ledger is None and held is not None else None
+    end = EpochEnd(at.epoch, record, state, *pace, shown, due)
     stops = [callback(end) for callback in plan.callbacks]
     since = at.epoch - (0 if best is None else best.epoch)
     out_of_patience = plan.patience is not None and since >= plan.patience
@@ -238,35 +248,38 @@ def _end_epoch(
     return Snapshot(state, position, best)
 
 
-def _is_over(program: Program, snapshot: Snapshot, data: DeviceData, plan: Plan) -> bool:
+def _is_over(program: Program, snapshot: Snapshot, feed: Feed, plan: Plan) -> bool:
     """Whether patience or a callback ended the run, or it cannot pay for the rest of an epoch."""
-    left = -(-data.n // program.batch_size) - snapshot.position.done
+    left = -(-feed.n // program.batch_size) - snapshot.position.done
     return snapshot.position.stopped or (plan.ledger is not None and not plan.ledger.allows(left))
 
 
 def _looking(
-    program: Program, state: TrainState, data: DeviceData, plan: Plan
+    program: Program, state: TrainState, feed: Feed, plan: Plan
 ) -> Callable[[], probe.LookCall]:
     """() -> the look's program: compiled meanwhile where the records want it, else if asked."""
-    if plan.diagnostics:
-        return probe.compile_aside(program, state, data, plan.seed)
+    if plan.diagnostics and feed.held is not None:
+        return probe.compile_aside(program, state, feed.held, plan.seed)
     return lambda: functools.partial(probe.look, program)
 
 
 def run_epochs(
     program: Program,
     snapshot: Snapshot,
-    data: DeviceData,
+    feed: Feed,
     validation: Watched | None,
     plan: Plan,
 ) -> Outcome:
     """All epochs that are left, or as many as patience and the callbacks allow."""
     done = snapshot.position.done
-    calls = compile_calls(program, snapshot.state, data, plan.seed, done)
-    looking = _looking(program, snapshot.state, data, plan)
-    while snapshot.position.epoch <= plan.epochs and not _is_over(program, snapshot, data, plan):
-        snapshot, seconds, speed = _run_epoch(program, snapshot, data, plan, calls)
-        snapshot = _end_epoch(program, snapshot, data, validation, plan, seconds, speed, looking)
+    calls = compile_calls(program, snapshot.state, feed, plan.seed, done)
+    looking = _looking(program, snapshot.state, feed, plan)
+    while snapshot.position.epoch <= plan.epochs and not _is_over(program, snapshot, feed, plan):
+        at = snapshot.position
+        given = feed.calls(plan.seed, at.epoch, at.done, next(iter(calls)))
+        with contextlib.closing(given):
+            snapshot, pace = _run_epoch(program, snapshot, feed, plan, calls, given)
+        snapshot = _end_epoch(program, snapshot, feed, validation, plan, pace, looking)
         if plan.keep is not None:
             plan.keep(snapshot, last=False)
     if plan.keep is not None:

@@ -8,14 +8,17 @@ import numpy as np
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.losses import check_targets
 from mlp_jax.data import Dataset, Split, Splits, class_weights, from_arrays, split
+from mlp_jax.data.source import Streamed
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.model.judge import class_count, encode_targets, labels_of
 
-Rows = Split | tuple[Any, Any]
+Rows = Split | Streamed | tuple[Any, Any]
 
 
 def pair(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """x and y as arrays."""
+    """x and y as arrays; InputError for rows that stream, where all are needed at once."""
+    if isinstance(rows, Streamed):
+        raise InputError("Rows that stream are for training alone: here they have to be arrays.")
     x, y = (rows.x, rows.y) if isinstance(rows, Split) else rows
     return np.asarray(x), np.asarray(y)
 
@@ -49,12 +52,12 @@ def checked_rows(
                 f"The data have {x.shape[1]} features, but the validation data {judged.x.shape[1]}."
             )
         parts = Splits(dataset.train, judged, None)
-    train = _coded(loss, parts.train, n_outputs)
-    watched = None if parts.validation is None else _coded(loss, parts.validation, n_outputs)
+    train = coded(loss, parts.train, n_outputs)
+    watched = None if parts.validation is None else coded(loss, parts.validation, n_outputs)
     return train, watched, n_classes, weights
 
 
-def _coded(loss: Loss, rows: Split, n_outputs: int) -> Split:
+def coded(loss: Loss, rows: Split, n_outputs: int) -> Split:
     """The rows with targets in the loss's terms, checked."""
     targets = encode_targets(loss, rows.y, n_outputs)
     check_targets(loss, targets, n_outputs)

@@ -11,6 +11,7 @@ import numpy as np
 
 from mlp_jax.data.encoding import TableEncoding
 from mlp_jax.data.prepare import Prepared
+from mlp_jax.data.source import Streamed
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.files import write_text_atomic
 from mlp_jax.model.saved import save_model
@@ -78,8 +79,8 @@ class Session:
     @property
     def looks(self) -> bool:
         """Whether the training is looked at between epochs (`probe.py`)."""
-        several = jax.process_count() > 1
-        return self.config.diagnostics and not self.config.private and not several
+        whole = jax.process_count() == 1 and not self.config.stream
+        return self.config.diagnostics and not self.config.private and whole
 
     def proved(self, report: Report) -> None:
         """Shows the proof; if it holds, the run gets its folder."""
@@ -117,7 +118,7 @@ class Session:
             self.folder,
             position,
             self.parts.network,
-            diagnostics=self.config.diagnostics and jax.process_count() == 1,
+            diagnostics=self.looks,
             histograms=self.config.histograms,
         )
         self._stack.enter_context(self._logs)
@@ -218,18 +219,20 @@ def _headline(config: TrainConfig, parts: Parts) -> str:
     """What is trained, in a line."""
     data = parts.data
     shape = "-".join(map(str, widths(parts.network, data.inputs.n_features)))
-    columns = ""
+    columns, streamed = "", " that stream" if isinstance(data.train, Streamed) else ""
     if isinstance(data.inputs, TableEncoding):
         count = len(data.inputs.column_names)
         columns = f", {count} column{'s' * (count != 1)}"
     return (
-        f"{data.name}: {len(data.train)} training rows{columns};"
+        f"{data.name}: {len(data.train)} training rows{streamed}{columns};"
         f" {shape} {config.preset or config.activation}, {parts.loss}"
     )
 
 
 def digest(data: Prepared) -> str:
-    """A checksum of the rows that the run learns from and is judged by."""
+    """A checksum of the rows that the run learns from and is judged by, or of their files."""
+    if isinstance(data.train, Streamed):
+        return data.train.fingerprint
     total = 0
     for part in (data.train, data.validation):
         for array in () if part is None else (part.x, part.y):

@@ -12,6 +12,7 @@ import optax
 
 from mlp_jax.backprop import Layer, Loss, get_loss
 from mlp_jax.data import Scaling, Split, apply, fit_scaling, scaling_of_range
+from mlp_jax.data.source import Streamed
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.model.judge import task_of
 from mlp_jax.model.metrics import check_metrics, default_metrics
@@ -19,6 +20,7 @@ from mlp_jax.model.precision import Precision, choose_device, choose_precision
 from mlp_jax.proof import Report, check_gradients
 from mlp_jax.proof.trial import rows_for
 from mlp_jax.training.batches import DeviceData
+from mlp_jax.training.feed import Feed, Held, Reading, check_streamed
 from mlp_jax.training.fitted import Fitted, place
 from mlp_jax.training.importance import check_importance
 from mlp_jax.training.loop import Outcome, Select, Watched
@@ -43,6 +45,7 @@ class Settled(NamedTuple):
     """What the options of a fit come to, checked; nothing is on the device yet.
 
     rows, watched: to train on and to judge by, in the loss's terms.  weights (N,): of the rows.
+    streamed: the rows to train on, where they stay in their files; `rows` are a few of them then.
     steps: what the schedule is stretched over.  monitor: the metric that chooses the best epoch.
     account: of a private training, what it may spend.
     """
@@ -61,6 +64,7 @@ class Settled(NamedTuple):
     precision: Precision
     device: jax.Device
     account: Account | None = None
+    streamed: Streamed | None = None
 
     def guarded(self) -> "Settled":
         """The same with every step guarded, so that a member of many can stop by itself."""
@@ -72,15 +76,30 @@ class Settled(NamedTuple):
 
     def place(self) -> tuple[DeviceData, Watched | None]:
         """The rows on the device, and those to judge by."""
-        dtype = self.program.dtype
-        layout = self.program.layout
-        placed = place(self.rows, self.weights, self.scaling, dtype, self.target_scaling, layout)
+        placed = self._place(self.rows, self.weights)
         if self.account is not None:
             placed = placed._replace(secret=jnp.asarray(draw_secret(self.account.privacy.seed)))
+        return placed, self._judged()
+
+    def feed(self) -> tuple[Feed, Watched | None]:
+        """What the epochs take their rows from, and the rows to judge by."""
+        if self.streamed is None:
+            placed, judged = self.place()
+            return Held(placed, self.program.batch_size), judged
+        n_outputs = self.program.network.width_out(self.rows.x.shape[1])
+        scalings = (self.scaling, self.target_scaling)
+        counts = (n_outputs, self.n_classes)
+        return Reading(self.streamed, self.program, *scalings, *counts), self._judged()
+
+    def _place(self, rows: Split, weights: np.ndarray | None) -> DeviceData:
+        program = self.program
+        where = (self.target_scaling, program.layout)
+        return place(rows, weights, self.scaling, program.dtype, *where)
+
+    def _judged(self) -> Watched | None:
         if self.watched is None:
-            return placed, None
-        there = place(self.watched, None, self.scaling, dtype, self.target_scaling, layout)
-        return placed, Watched(there, self.watched.y)
+            return None
+        return Watched(self._place(self.watched, None), self.watched.y)
 
     def fitted(self, outcome: Outcome, report: Report) -> Fitted:
         """What a training left behind, with all that it needs to be used."""
@@ -145,11 +164,24 @@ def settle(
     if precision is None and privacy is not None:
         precision = "float32"
     policy = choose_precision(precision, chosen)
+    if isinstance(optimizer, str):
+        optimizer = Optimizer(optimizer)
+    streamed = data if isinstance(data, Streamed) else None
+    if streamed is not None:
+        check_streamed(
+            optimizer,
+            validation=validation,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            importance=importance,
+            privacy=privacy,
+            side_by_side=side_by_side,
+        )
+        data = streamed.sample
     rows, watched, n_classes, weights = checked_rows(
         network, loss, data, validation, seed, sample_weight
     )
-    if isinstance(optimizer, str):
-        optimizer = Optimizer(optimizer)
+    n = len(rows) if streamed is None else len(streamed)
     if privacy is not None:
         check_fit(
             network,
@@ -164,10 +196,10 @@ def settle(
         if isinstance(optimizer, Optimizer):
             optimizer = with_usual_rate(optimizer)
     if isinstance(optimizer, Optimizer) and optimizer.full_batch:
-        batch_size = len(rows)
+        batch_size = n
     given = batch_size
     if batch_size is None:
-        batch_size = min(BATCH_SIZE if privacy is None else PRIVATE_BATCH_SIZE, len(rows))
+        batch_size = min(BATCH_SIZE if privacy is None else PRIVATE_BATCH_SIZE, n)
     layout = None
     if privacy is None:
         layout = choose_layout(devices, mesh, shard_optimizer, chosen, batch_size)
@@ -175,8 +207,8 @@ def settle(
         raise InputError("A private training computes on one device: no --devices, no --mesh.")
     if layout is not None and given is None:
         batch_size = max(batch_size // layout.data, 1) * layout.data
-    check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, len(rows))
-    check_importance(importance, network, batch_size, len(rows))
+    check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, n)
+    check_importance(importance, network, batch_size, n)
     if layout is not None and not (isinstance(optimizer, Optimizer) and optimizer.full_batch):
         check_batch_size(layout, batch_size)
     names, watch = _judges(loss, rows, n_classes, metrics, monitor)
@@ -186,12 +218,12 @@ def settle(
         raise InputError("Early stopping (patience) needs validation rows.")
     weights = row_weights(rows, weights, class_weight, n_classes)
     if scaling is None and rows.x.dtype == np.uint8:
-        scaling = fit_scaling(rows.x) if privacy is None else scaling_of_range(0, 255)
-    an_epoch = -(-len(rows) // batch_size)
+        scaling = _pixel_scaling(rows, streamed, privacy)
+    an_epoch = -(-n // batch_size)
     steps = (schedule_epochs or epochs) * an_epoch
     account = None
     if privacy is not None:
-        account = open_account(privacy, len(rows), batch_size, epochs * an_epoch)
+        account = open_account(privacy, n, batch_size, epochs * an_epoch)
     if isinstance(optimizer, Optimizer):
         optimizer.check_fits(network, loss, side_by_side=side_by_side)
     program = _program(
@@ -225,7 +257,19 @@ def settle(
         policy,
         chosen,
         account,
+        streamed,
     )
+
+
+def _pixel_scaling(rows: Split, streamed: Streamed | None, privacy: Privacy | None) -> Scaling:
+    """The scaling of pixels for which none was given."""
+    if privacy is not None:
+        return scaling_of_range(0, 255)
+    if streamed is None:
+        return fit_scaling(rows.x)
+    from mlp_jax.data.streams import streaming_scaling
+
+    return streaming_scaling(streamed.source)
 
 
 def _program(

@@ -18,6 +18,7 @@ from mlp_jax.data.encoding import (
 )
 from mlp_jax.data.load import load
 from mlp_jax.data.prepare import Known, Prepared, prepare
+from mlp_jax.data.source import some_rows
 from mlp_jax.data.table import Kind, Table
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import InputError
@@ -55,19 +56,22 @@ class Parts(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})
 
 
-def source(config: TrainConfig) -> Dataset | Table:
-    """The data that the configuration names, before it is split and encoded."""
-    kinds: Mapping[str, Kind] = {
+def _kinds(config: TrainConfig) -> Mapping[str, Kind]:
+    return {
         **dict.fromkeys(config.numeric, "numeric"),
         **dict.fromkeys(config.categorical, "categorical"),
         **dict.fromkeys(config.date, "date"),
     }
+
+
+def source(config: TrainConfig) -> Dataset | Table:
+    """The data that the configuration names, before it is split and encoded."""
     return load(
         config.data,
         task=config.task or "auto",
         targets=config.target,
         data_dir=config.data_dir,
-        kinds=kinds,
+        kinds=_kinds(config),
         drop=config.drop,
         header=not config.no_header,
     )
@@ -83,6 +87,8 @@ def prepared(
     known: encodings to apply instead of learning them. rows: the data, where they are loaded. A
     private run learns none, and holds no validation rows out unless it is told to.
     """
+    if config.stream:
+        return _streamed(config, known)
     rows = source(config) if rows is None else rows
     validation = config.validation
     if config.private:
@@ -99,6 +105,28 @@ def prepared(
         known=known,
     )
     return unscaled_targets(found) if config.private else found
+
+
+def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
+    """The data of a run whose training rows stay in their files."""
+    usual = TrainConfig()
+    for name in ("split_column", "group_column", "ensemble", "preset", "private", "histograms"):
+        if getattr(config, name) != getattr(usual, name):
+            raise InputError(f"--stream goes without --{name.replace('_', '-')}.")
+    from mlp_jax.data.streams.opening import Asked, prepare_stream
+
+    asked = Asked(
+        config.test,
+        config.validation,
+        config.seed,
+        config.task or "auto",
+        config.target,
+        _kinds(config),
+        config.drop,
+        not config.no_header,
+        _columns(config),
+    )
+    return prepare_stream(config.data, asked, known)
 
 
 def build(config: TrainConfig, start: Model | None = None) -> Parts:
@@ -155,8 +183,8 @@ def _of_preset(config: TrainConfig) -> Parts:
         n_in=data.inputs.n_features,
         n_out=n_targets(data),
         task=data.target.task,
-        n_rows=len(data.train.y),
-        x=data.train.x,
+        n_rows=len(data.train),
+        x=some_rows(data.train, len(data.train)).x,
     )
     data = replace(data, target=fitting_target(found.loss, data.target))
     if not isinstance(found.network, Sequential):
@@ -180,7 +208,8 @@ def n_targets(data: Prepared) -> int:
     """How many classes there are, or columns to predict."""
     if data.target.task == "classification":
         return len(data.target.classes)
-    return 1 if data.train.y.ndim == 1 else data.train.y.shape[1]
+    y = some_rows(data.train, 1).y
+    return 1 if y.ndim == 1 else y.shape[1]
 
 
 def with_preset_options(config: TrainConfig, options: Mapping[str, Any]) -> TrainConfig:

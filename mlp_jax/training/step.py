@@ -12,7 +12,7 @@ from mlp_jax.backprop import loss_with_manual_gradient
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.backprop.kronecker import drawn_factors
 from mlp_jax.backprop.records import contract_transposed, transposed
-from mlp_jax.training.batches import Batch, DeviceData
+from mlp_jax.training.batches import Batch, DeviceData, DeviceStack
 from mlp_jax.training.importance import next_batch
 from mlp_jax.training.program import TARGETS, Keys, Program, Totals, TrainState
 
@@ -87,7 +87,12 @@ def _one_pass(
 
 
 def step(
-    program: Program, state: TrainState, data: DeviceData, rows: Array, index: Array, keys: Keys
+    program: Program,
+    state: TrainState,
+    data: DeviceData | DeviceStack,
+    rows: Any,
+    index: Array,
+    keys: Keys,
 ) -> tuple[TrainState, Totals]:
     """One update; where the program is guarded, one that is not finite is not applied."""
     draw, draws = keys.at(state.step)

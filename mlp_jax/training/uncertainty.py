@@ -39,6 +39,10 @@ def fit_run(
     if data is not None:
         config = replace(config, data=data)
     rows = prepared(config, (model.inputs, model.target))
+    if not isinstance(rows.train, Split):
+        raise InputError(
+            "This run's training rows stream, and a Laplace approximation needs them all at hand."
+        )
     if read_facts(folder).get("digest") != digest(rows):
         raise InputError(
             f"'{rows.name}' is not what this run was trained on: its rows are not the same."

@@ -241,25 +241,25 @@ def test_the_first_layer_whose_output_is_not_finite_is_named():
     program, state, data = looked_at(mlp([5, 5], 3))
     state = with_param(state, 0, "b", [1e20] * 5)
     state = with_param(state, 1, "W", np.full((5, 5), 1e20))
-    where = diagnose.first_not_finite(program, state, data, SEED, 1, 1)
+    where = diagnose.first_not_finite(program, state, data, SEED, 1, 0, 1)
     assert where == "the output of layer 1 Dense(5, relu)"
 
 
 def test_a_loss_that_overflows_after_finite_outputs_is_named():
     program, state, data = looked_at(mlp([5], 1), "squared_error", np.zeros(10, np.float32))
     state = with_param(state, 1, "b", [1e30])
-    where = diagnose.first_not_finite(program, state, data, SEED, 1, 1)
+    where = diagnose.first_not_finite(program, state, data, SEED, 1, 0, 1)
     assert where == "the loss squared_error, after outputs that are finite,"
 
 
 def test_the_layer_whose_gradient_is_not_finite_is_named():
     network = Sequential((Dense(5, "relu"), EndlessGradient(), Dense(3)))
     program, state, data = looked_at(network)
-    where = diagnose.first_not_finite(program, state, data, SEED, 1, 1)
+    where = diagnose.first_not_finite(program, state, data, SEED, 1, 0, 1)
     assert where == "the gradient at layer 1 EndlessGradient"
 
 
 def test_where_all_is_finite_the_optimizer_is_left():
     program, state, data = looked_at(mlp([5], 3))
-    where = diagnose.first_not_finite(program, state, data, SEED, 1, 0)
+    where = diagnose.first_not_finite(program, state, data, SEED, 1, 0, 0)
     assert where == "the update of the optimizer"

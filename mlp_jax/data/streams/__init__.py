@@ -20,12 +20,12 @@ Rows of arrays come in the order that the device would take them, blocks in that
 Nothing here imports JAX.
 """
 
+from mlp_jax.data.source import BlockSource, Rows, RowSource, Source
 from mlp_jax.data.streams.arrays import ArraySource, open_idx, open_npy, open_npy_folder
 from mlp_jax.data.streams.fitting import fit_table
 from mlp_jax.data.streams.frames import Frames, open_frames
 from mlp_jax.data.streams.order import keys_of
 from mlp_jax.data.streams.parts import ArrayPart, FramesPart
-from mlp_jax.data.streams.source import BlockSource, Rows, RowSource, Source
 from mlp_jax.data.streams.statistics import fit_arrays, streaming_scaling
 from mlp_jax.data.streams.stream import Epoch, Stack, Stream
 from mlp_jax.data.streams.tables import TableSource

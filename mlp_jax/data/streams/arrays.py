@@ -11,8 +11,8 @@ from jaxtyping import Int64
 
 from mlp_jax.data.arrays import TASKS, holds_labels, image_shape, kept_dtype, labels_of
 from mlp_jax.data.idx import FILES, find_idx, idx_layout
+from mlp_jax.data.source import Rows
 from mlp_jax.data.streams.array_files import ArrayFiles, Layout, npy_layout
-from mlp_jax.data.streams.source import Rows
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 _CHUNK = 1 << 20  # labels at a time

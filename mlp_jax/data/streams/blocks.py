@@ -14,8 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Int64
 
+from mlp_jax.data.source import BlockSource, Rows
 from mlp_jax.data.streams.order import Windows, rows_of_windows
-from mlp_jax.data.streams.source import BlockSource, Rows
 
 _SPARE = 2  # blocks beyond two windows: read before those of the last window are given up
 _EARLY = 1.25  # the next window is read by the time four fifths of this one are used

@@ -1,63 +1,112 @@
-"""Some rows of a source: those to train on, or those held out.
+"""Some rows of a source held out, and the source of all the others.
 
-Which they are is held in memory: four bytes a row of arrays, one a row of a table.
+Which they are takes eight bytes for each row held out, and nothing for the others.
 
-Letters: N rows of the whole, M rows asked for, K blocks.
+Letters: N rows of the whole, H of them held out, M rows asked for, K blocks.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 
+from mlp_jax.data.source import Rows
 from mlp_jax.data.streams.arrays import ArraySource
 from mlp_jax.data.streams.frames import Frames
-from mlp_jax.data.streams.source import Rows
+from mlp_jax.data.streams.order import keys_of, permuted
 from mlp_jax.errors import InputError
+
+_HELD_OUT = 2**32 - 1  # the epoch whose order chooses the rows to hold out: there is none such
+
+
+def drawn_rows(n_rows: int, counts: Sequence[int], seed: int) -> list[Int64[np.ndarray, " H"]]:
+    """So many of the rows for each count, at random, disjoint and each in order."""
+    places = permuted(keys_of(seed, _HELD_OUT), np.arange(sum(counts)), n_rows)
+    ends = np.cumsum([0, *counts])
+    return [np.sort(places[a:b]) for a, b in pairwise(ends)]
 
 
 class ArrayPart:
-    """The rows of an ArraySource where `chosen` (N,) is true, in their order."""
+    """The rows of an ArraySource but for those held out (H,), which are in order."""
 
-    def __init__(self, source: ArraySource, chosen: Bool[np.ndarray, " N"]) -> None:
-        _check(source.name, len(source), chosen)
+    def __init__(self, source: ArraySource, held_out: Int64[np.ndarray, " H"]) -> None:
+        _check(source.name, len(source), held_out)
         self._source = source
-        self._rows = np.flatnonzero(chosen).astype(np.uint32)
+        self._before = held_out - np.arange(len(held_out))  # rows of the part before each
+        self._n = len(source) - len(held_out)
         self.name, self.n_features = source.name, source.n_features
         self.classes, self.image_shape = source.classes, source.image_shape
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._n
 
     def read(self, rows: Int64[np.ndarray, " M"]) -> Rows:
         """These rows of the part in this order."""
-        return self._source.read(self._rows[rows].astype(np.int64))
+        return self._source.read(rows + np.searchsorted(self._before, rows, side="right"))
 
 
 class FramesPart:
-    """The rows of a table where `chosen` (N,) is true; messages count the rows of the part."""
+    """The rows of a table but for those held out (H,), which are in order.
 
-    def __init__(self, frames: Frames, chosen: Bool[np.ndarray, " N"]) -> None:
-        _check(frames.name, int(frames.starts[-1]), chosen)
-        counts = np.add.reduceat(chosen.astype(np.int64), frames.starts[:-1])
-        self._frames, self._chosen = frames, chosen
+    Messages count the rows of the part.
+    """
+
+    def __init__(self, frames: Frames, held_out: Int64[np.ndarray, " H"]) -> None:
+        starts = frames.starts
+        _check(frames.name, int(starts[-1]), held_out)
+        self._frames, self._held_out = frames, held_out
+        self._ends = np.searchsorted(held_out, starts)
+        counts = np.diff(starts) - np.diff(self._ends)
         self._blocks = np.flatnonzero(counts)
         self.starts = np.concatenate([[0], np.cumsum(counts[self._blocks])])
         self.name, self.header = frames.name, frames.header
         self.schema: dict[str, Any] = frames.schema
 
     def read(self, number: int, columns: Sequence[str]) -> pl.DataFrame:
-        """These columns of the chosen rows of a block."""
-        block = int(self._blocks[number])
-        start, stop = self._frames.starts[block : block + 2]
+        """These columns of the rows of a block that are not held out."""
+        return self._parted(int(self._blocks[number]), columns)[0]
+
+    def _parted(self, block: int, columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """A block of the table as the rows of the part and those held out."""
         frame = self._frames.read(block, columns)
-        return frame.filter(pl.Series(self._chosen[start:stop]))
+        first, last = self._ends[block : block + 2]
+        inside = self._held_out[first:last] - self._frames.starts[block]
+        if not len(inside):
+            return frame, frame.clear()
+        held = np.zeros(frame.height, bool)
+        held[inside] = True
+        return frame.filter(pl.Series(~held)), frame.filter(pl.Series(held))
 
 
-def _check(name: str, n_rows: int, chosen: np.ndarray) -> None:
-    if len(chosen) != n_rows:
-        raise InputError(f"'{name}' has {n_rows} rows, but {len(chosen)} were chosen from.")
-    if not chosen.any():
-        raise InputError(f"No row of '{name}' is chosen.")
+class HeldOut(FramesPart):
+    """A part that keeps the rows held out of the blocks that it reads, for one pass over them."""
+
+    def __init__(self, frames: Frames, held_out: Int64[np.ndarray, " H"]) -> None:
+        super().__init__(frames, held_out)
+        self._found: dict[int, pl.DataFrame] = {}
+
+    def read(self, number: int, columns: Sequence[str]) -> pl.DataFrame:
+        """As `FramesPart` does."""
+        block = int(self._blocks[number])
+        rest, held = self._parted(block, columns)
+        if len(held):
+            self._found[block] = held
+        return rest
+
+    def rows(self, columns: Sequence[str]) -> pl.DataFrame:
+        """These columns of the rows held out, in order; what was not kept is read."""
+        found = []
+        for block in np.flatnonzero(np.diff(self._ends)).tolist():
+            kept = self._found.get(block)
+            if kept is None or not set(columns) <= set(kept.columns):
+                kept = self._parted(block, columns)[1]
+            found.append(kept.select(list(columns)))
+        return pl.concat(found)
+
+
+def _check(name: str, n_rows: int, held_out: np.ndarray) -> None:
+    if len(held_out) >= n_rows:
+        raise InputError(f"All {n_rows} rows of '{name}' are held out: none is left to train on.")

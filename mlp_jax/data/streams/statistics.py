@@ -10,10 +10,10 @@ import numpy as np
 
 from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
 from mlp_jax.data.scaling import Scaling, check_spread, scaling_of, scaling_of_counts
+from mlp_jax.data.source import BlockSource, Rows, Source
 from mlp_jax.data.streams.arrays import ArraySource
 from mlp_jax.data.streams.moments import Moments
 from mlp_jax.data.streams.parts import ArrayPart
-from mlp_jax.data.streams.source import BlockSource, Rows, Source
 from mlp_jax.errors import InputError
 
 _CHUNK_BYTES = 1 << 24

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped, UInt32
 
+from mlp_jax.data.source import BlockSource, Rows, Source
 from mlp_jax.data.streams.blocks import WindowReader
 from mlp_jax.data.streams.order import MOST_ROWS, permuted, windows
-from mlp_jax.data.streams.source import BlockSource, Rows, Source
 from mlp_jax.errors import InputError
 
 _WINDOW_BYTES = 3 << 26

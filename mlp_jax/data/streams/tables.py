@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from mlp_jax.data.encoding import TableEncoding, TargetEncoding
+from mlp_jax.data.source import Rows
 from mlp_jax.data.streams.frames import Frames
-from mlp_jax.data.streams.source import Rows
 from mlp_jax.data.tables.encode import check_columns, encode
 from mlp_jax.data.tables.targets import encode_target
 

@@ -40,17 +40,25 @@ def read_table(
     written = tuple(name for name, kind in (kinds or {}).items() if kind == "categorical")
     frame = read_frame(path, header=header, as_text=written)
     known = check_kinds(kinds or {}, frame.columns)
-    absent = [name for name in drop if name not in frame.columns]
-    if absent:
-        raise InputError(f"'{path}' has no column {missing_text(absent, frame.columns)} to drop.")
-    found = tuple(dict.fromkeys(find_column(path, name, frame.columns) for name in targets))
-    found = found or (_usual_target(path, frame.columns),)
-    both = [name for name in found if name in drop]
-    if both:
-        raise InputError(f"Column '{both[0]}' is both the target and to be dropped.")
+    found = chosen_targets(path, targets, drop, frame.columns)
     kept = {name: kind for name, kind in known.items() if name not in drop}
     name = path.name.removesuffix(".gz")
     return Table(Path(name).stem, frame.drop(drop), found, kinds=kept, task=task, header=header)
+
+
+def chosen_targets(
+    path: Path, targets: Sequence[str], drop: Sequence[str], columns: Sequence[str]
+) -> tuple[str, ...]:
+    """The columns to predict, as `read_table` finds them; InputError for one that is not there."""
+    absent = [name for name in drop if name not in columns]
+    if absent:
+        raise InputError(f"'{path}' has no column {missing_text(absent, columns)} to drop.")
+    found = tuple(dict.fromkeys(find_column(path, name, columns) for name in targets))
+    found = found or (_usual_target(path, columns),)
+    both = [name for name in found if name in drop]
+    if both:
+        raise InputError(f"Column '{both[0]}' is both the target and to be dropped.")
+    return found
 
 
 def read_frame(path: Path, *, header: bool = True, as_text: tuple[str, ...] = ()) -> pl.DataFrame:

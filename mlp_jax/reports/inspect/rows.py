@@ -72,6 +72,11 @@ def rows_of_run(
     refuse_private(config)
     if data_dir is not None:
         config = replace(config, data_dir=str(data_dir))
+    if config.stream:
+        raise InputError(
+            "This run's training rows stream, so they are not looked at one by one. Other rows can"
+            " be looked at with --data."
+        )
     table = source(config)
     data = prepared(config, (model.inputs, model.target), table)
     facts = read_facts(folder) if (folder / FACTS_FILE).exists() else {}

@@ -14,6 +14,7 @@ from mlp_jax.data.streams import (
     open_npy,
 )
 from mlp_jax.data.streams import frames as frames_module
+from mlp_jax.data.streams.parts import HeldOut, drawn_rows
 from mlp_jax.errors import InputError
 
 N = 1000
@@ -22,6 +23,7 @@ X = RNG.normal(size=(N, 3)).astype(np.float32)
 Y = np.arange(N) % 2
 CHOSEN = RNG.random(N) < 0.7
 CHOSEN[200:400] = False  # blocks of nothing
+HELD_OUT = np.flatnonzero(~CHOSEN)
 
 
 def arrays(folder):
@@ -46,14 +48,14 @@ def all_rows(source):
     return x[weights == 1]
 
 
-def test_a_part_of_arrays_holds_the_chosen_rows(tmp_path):
-    part = ArrayPart(arrays(tmp_path), CHOSEN)
+def test_a_part_of_arrays_holds_the_rows_not_held_out(tmp_path):
+    part = ArrayPart(arrays(tmp_path), HELD_OUT)
     np.testing.assert_array_equal(part.read(np.arange(len(part))).x, X[CHOSEN])
     assert sorted(all_rows(part).tolist()) == sorted(X[CHOSEN].tolist())
 
 
-def test_a_part_of_a_table_holds_the_chosen_rows(tmp_path, monkeypatch):
-    part = FramesPart(table(tmp_path, monkeypatch), CHOSEN)
+def test_a_part_of_a_table_holds_the_rows_not_held_out(tmp_path, monkeypatch):
+    part = FramesPart(table(tmp_path, monkeypatch), HELD_OUT)
     found = pl.concat([part.read(k, ["a", "b", "c"]) for k in range(len(part.starts) - 1)])
     np.testing.assert_array_equal(found.to_numpy(), X[CHOSEN])
     assert (np.diff(part.starts) > 0).all()
@@ -61,9 +63,9 @@ def test_a_part_of_a_table_holds_the_chosen_rows(tmp_path, monkeypatch):
 
 def test_what_is_learned_of_a_part_is_of_its_rows_alone(tmp_path, monkeypatch):
     wide = X[CHOSEN].astype(np.float64)
-    inputs, _ = fit_arrays(ArrayPart(arrays(tmp_path), CHOSEN))
+    inputs, _ = fit_arrays(ArrayPart(arrays(tmp_path), HELD_OUT))
     np.testing.assert_allclose(inputs.scale, 1 / wide.std(axis=0), rtol=1e-12)
-    part = FramesPart(table(tmp_path, monkeypatch), CHOSEN)
+    part = FramesPart(table(tmp_path, monkeypatch), HELD_OUT)
     encoding, target, _ = fit_table(part, ["y"])
     centers = [column.center for column in encoding.numeric]
     np.testing.assert_allclose(centers, wide.mean(axis=0), rtol=1e-12)
@@ -72,10 +74,43 @@ def test_what_is_learned_of_a_part_is_of_its_rows_alone(tmp_path, monkeypatch):
     assert len(rows) == CHOSEN.sum()
 
 
-@pytest.mark.parametrize(
-    ("chosen", "message"),
-    [(CHOSEN[1:], "has 1000 rows, but 999 were chosen from"), (CHOSEN & False, "No row of 'x'")],
-)
-def test_a_part_that_cannot_be_is_refused(tmp_path, chosen, message):
-    with pytest.raises(InputError, match=message):
-        ArrayPart(arrays(tmp_path), chosen)
+@pytest.mark.parametrize("make", [arrays, table])
+def test_a_part_without_rows_is_refused(tmp_path, monkeypatch, make):
+    source = arrays(tmp_path) if make is arrays else table(tmp_path, monkeypatch)
+    part = ArrayPart if make is arrays else FramesPart
+    with pytest.raises(InputError, match=f"All {N} rows of '{source.name}' are held out"):
+        part(source, np.arange(N))
+
+
+@pytest.mark.parametrize("passed", [True, False], ids=["after a pass", "without one"])
+def test_the_rows_held_out_are_kept_in_a_pass_over_the_others(tmp_path, monkeypatch, passed):
+    frames = table(tmp_path, monkeypatch)
+    passing = HeldOut(frames, HELD_OUT)
+    reads = []
+    if passed:
+        fit_table(passing, ["y"])
+        monkeypatch.setattr(
+            frames, "read", lambda *a, read=frames.read: reads.append(a) or read(*a)
+        )
+    found = passing.rows(["b", "y"])
+    np.testing.assert_array_equal(found["b"].to_numpy(), X[HELD_OUT][:, 1])
+    np.testing.assert_array_equal(found["y"].to_numpy(), Y[HELD_OUT])
+    whole = [
+        k for k, n in enumerate(np.diff(frames.starts)) if not CHOSEN[frames.starts[k] :][:n].any()
+    ]
+    assert [number for number, _ in reads] == (
+        whole if passed else []
+    )  # the pass did not read them
+
+
+def test_rows_to_hold_out_are_as_many_as_asked_disjoint_and_of_the_seed():
+    a, b = drawn_rows(10_000, (300, 500), 1)
+    assert (len(a), len(b)) == (300, 500)
+    assert len(set(a.tolist()) | set(b.tolist())) == 800
+    assert (np.diff(a) > 0).all()
+    assert max(a.max(), b.max()) < 10_000
+    again, _ = drawn_rows(10_000, (300, 500), 1)
+    other, _ = drawn_rows(10_000, (300, 500), 2)
+    np.testing.assert_array_equal(a, again)
+    assert not np.array_equal(a, other)
+    assert abs(np.mean([*a, *b]) - 5000) < 5 * 10_000 / np.sqrt(12 * 800)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mlp_jax.data import write_idx
+from mlp_jax.data.source import Rows
 from mlp_jax.data.streams import array_files
 from mlp_jax.data.streams.arrays import open_idx, open_npy, open_npy_folder
 from mlp_jax.data.streams.order import keys_of
-from mlp_jax.data.streams.source import Rows
 from mlp_jax.data.streams.stream import Stream
 from mlp_jax.errors import InputError
 from mlp_jax.training.batches import epoch_order

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mlp_jax.data import Dataset, Split, fit_scaling, from_arrays, prepare
+from mlp_jax.data.source import Rows
 from mlp_jax.data.streams import statistics
 from mlp_jax.data.streams.arrays import ArraySource, open_npy
 from mlp_jax.data.streams.moments import Moments
-from mlp_jax.data.streams.source import Rows
 from mlp_jax.data.streams.statistics import fit_arrays, streaming_scaling
 from mlp_jax.errors import InputError
 

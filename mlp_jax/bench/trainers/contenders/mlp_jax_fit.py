@@ -13,6 +13,7 @@ from mlp_jax.model.precision import PRECISIONS
 from mlp_jax.training.batches import DeviceData, epoch_order
 from mlp_jax.training.calls import compile_calls
 from mlp_jax.training.epoch import walk
+from mlp_jax.training.feed import Held
 from mlp_jax.training.fitted import place
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.program import Program, initial_state
@@ -49,7 +50,7 @@ class Trainer(Contender):
         self.data = self._placed(np.arange(point.rows))
         self.start()
         with self.policy.active():
-            self.calls = compile_calls(self.program, self.state, self.data, SEED)
+            self.calls = compile_calls(self.program, self.state, Held(self.data, point.batch), SEED)
 
     def _placed(self, rows: np.ndarray) -> DeviceData:
         problem = self.problem

@@ -1,0 +1,230 @@
+"""From what a user writes, a file or a folder, to rows that stream, and those held out in memory.
+
+Letters: N rows, I features.
+"""
+
+import os
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from mlp_jax.data.dataset import Split
+from mlp_jax.data.encoding import ArrayEncoding, TableEncoding
+from mlp_jax.data.idx import FILES, find_idx
+from mlp_jax.data.prepare import Known, Prepared
+from mlp_jax.data.source import Streamed
+from mlp_jax.data.splits import usual_validation
+from mlp_jax.data.streams.arrays import ArraySource, open_idx, open_npy_folder
+from mlp_jax.data.streams.fitting import fit_table
+from mlp_jax.data.streams.frames import SUFFIXES, Frames, open_frames
+from mlp_jax.data.streams.parts import ArrayPart, FramesPart, HeldOut, drawn_rows
+from mlp_jax.data.streams.statistics import fit_arrays
+from mlp_jax.data.streams.tables import TableSource
+from mlp_jax.data.tables.encode import encode
+from mlp_jax.data.tables.options import ColumnOptions
+from mlp_jax.data.tables.read import chosen_targets
+from mlp_jax.data.tables.targets import encode_target
+from mlp_jax.errors import InputError
+
+FORMS = (
+    "a folder of Parquet files",
+    "a folder of x….npy and y….npy",
+    "a folder of IDX files",
+    "a .parquet, .csv or .tsv file",
+)
+HELD_BYTES = 1 << 27  # what validation rows and test rows may each take in memory, as float32
+_ENDS = 1 << 20  # bytes at either end of a file that its fingerprint is made of
+
+
+class Asked(NamedTuple):
+    """How the rows of a stream are read and parted; each as `load` and `prepare` take it."""
+
+    test: float
+    validation: float | None
+    seed: int
+    task: str = "auto"
+    targets: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = MappingProxyType({})
+    drop: tuple[str, ...] = ()
+    header: bool = True
+    options: ColumnOptions = ColumnOptions()
+
+
+def prepare_stream(spec: str, asked: Asked, known: Known | None = None) -> Prepared:
+    """Open what `spec` names, draw the rows to hold out, and learn the encodings of the others.
+
+    The rows held out are drawn without regard to their class, and stay in memory: where a share
+    would take more than 128 MiB there are fewer, which a note says. An IDX folder's own test rows
+    are the test rows if it has some. Raises InputError for what does not stream, and what the
+    readers of the files raise.
+    """
+    path = Path(spec.removeprefix("idx:")).expanduser()
+    if path.is_dir() and not any(path.glob("*.parquet")):
+        arrays, files = _open_arrays(path)
+        source, test = arrays(asked.task)
+        return _of_arrays(source, test, fingerprint(files), asked, known)
+    if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"'{spec}' cannot stream: --stream reads {', '.join(FORMS)}.")
+    written = tuple(name for name, kind in asked.kinds.items() if kind == "categorical")
+    frames = open_frames(path, header=asked.header, as_text=written)
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return _of_table(frames, path, fingerprint(files), asked, known)
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """A checksum of the files' names, sizes, and first and last bytes: without a pass."""
+    total = 0
+    for path in files:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            total = zlib.crc32(f"{path.name} {size}".encode(), total)
+            for start in (0, max(0, size - _ENDS)):
+                file.seek(start)
+                total = zlib.crc32(file.read(_ENDS), total)
+    return f"ends:{total:08x}"
+
+
+def _open_arrays(
+    folder: Path,
+) -> tuple[Callable[[str], tuple[ArraySource, Split | None]], list[Path]]:
+    """(task -> training rows, the folder's own test rows), and its files."""
+    idx = [path for name in FILES if (path := find_idx(folder, name)) is not None]
+    if not idx:
+        found = sorted(folder.glob("*.npy"))
+        return lambda task: (open_npy_folder(folder, task=task), None), found
+
+    def opened(task: str) -> tuple[ArraySource, Split | None]:
+        if task == "regression":
+            raise InputError(f"'{folder}' holds classes, so it cannot be used for regression.")
+        test = None
+        if len(idx) == len(FILES):
+            own = open_idx(folder, test=True)
+            test = Split(*own.read(np.arange(len(own))))
+        return open_idx(folder), test
+
+    return opened, idx
+
+
+def _of_arrays(
+    source: ArraySource,
+    own_test: Split | None,
+    told: str,
+    asked: Asked,
+    known: Known | None,
+) -> Prepared:
+    """The rows of arrays. told: the fingerprint of their files."""
+    for option, value in (("target", asked.targets), ("kinds", asked.kinds), ("drop", asked.drop)):
+        if value:
+            raise InputError(
+                f"'{source.name}' has its targets beside its rows, and no named columns:"
+                f" --{option} is for tables."
+            )
+    asked = asked if own_test is None else asked._replace(test=0.0)
+    held = _drawn(source.name, len(source), source.n_features, asked)
+    part = ArrayPart(source, held.all)
+    inputs, target = (None, None) if known is None else known
+    if inputs is None or target is None:
+        fitted = fit_arrays(part)
+        inputs, target = inputs or fitted[0], target or fitted[1]
+    if not isinstance(inputs, ArrayEncoding) or inputs.n_features != source.n_features:
+        raise InputError(f"'{source.name}' holds other features than the model was trained on.")
+    validation, test = (
+        Split(*source.read(rows)) if len(rows) else None for rows in (held.validation, held.test)
+    )
+    return Prepared(
+        source.name,
+        Streamed(part, fingerprint=told),
+        validation,
+        own_test or test,
+        inputs,
+        target,
+        held.notes,
+        None,
+    )
+
+
+def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known | None) -> Prepared:
+    """The rows of a table. told: the fingerprint of its files."""
+    columns = list(frames.schema)
+    targets = chosen_targets(path, asked.targets, asked.drop, columns)
+    held = _drawn(frames.name, int(frames.starts[-1]), len(columns), asked)
+    passing = HeldOut(frames, held.all)
+    notes: tuple[str, ...] = ()
+    inputs, target = (None, None) if known is None else known
+    if inputs is None or target is None:
+        found = fit_table(
+            passing,
+            targets,
+            task=asked.task,
+            kinds=asked.kinds,
+            drop=asked.drop,
+            options=asked.options,
+        )
+        inputs, target, notes = inputs or found[0], target or found[1], found[2]
+    if not isinstance(inputs, TableEncoding):
+        raise InputError(f"'{frames.name}' is a table, but the model was trained on arrays.")
+    source = TableSource(FramesPart(frames, held.all), inputs, target)
+    validation = test = None
+    if len(held.all):
+        frame = passing.rows([*inputs.column_names, *target.names])
+        x, y = encode(inputs, frame), encode_target(target, frame)
+        validation, test = (
+            Split(x[chosen], y[chosen]) if chosen.any() else None
+            for chosen in (np.isin(held.all, rows) for rows in (held.validation, held.test))
+        )
+    return Prepared(
+        frames.name,
+        Streamed(source, fingerprint=told),
+        validation,
+        test,
+        inputs,
+        target,
+        notes + held.notes,
+        None,
+    )
+
+
+class _Held(NamedTuple):
+    """The rows held out, each in order, and what there is to say of them."""
+
+    validation: np.ndarray
+    test: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def all(self) -> np.ndarray:
+        """Both, in order."""
+        return np.sort(np.concatenate([self.validation, self.test]))
+
+
+def _drawn(name: str, n_rows: int, n_features: int, asked: Asked) -> _Held:
+    """The rows to hold out, by the shares that are asked for as far as memory is to hold them."""
+    validation = usual_validation(n_rows) if asked.validation is None else asked.validation
+    most = max(1, HELD_BYTES // (4 * n_features))
+    counts, notes = [], []
+    for part, share in (("validation", validation), ("test", asked.test)):
+        if not 0 <= share < 1:
+            raise InputError(
+                f"The {part} fraction must be at least 0 and less than 1, but is {share}."
+            )
+        count = round(share * n_rows)
+        if share and not count:
+            raise InputError(f"A {part} fraction of {share} leaves no {part} row of {n_rows}.")
+        if count > most:
+            notes.append(
+                f"{part}: {most} rows and not {count}, for the rows held out stay in memory."
+            )
+        counts.append(min(count, most))
+    if sum(counts) >= n_rows:
+        raise InputError(
+            f"A validation fraction of {validation} and a test fraction of {asked.test} leave no"
+            f" training row of {n_rows} in '{name}'."
+        )
+    if asked.seed < 0:
+        raise InputError(f"The seed of a split must not be negative, but is {asked.seed}.")
+    validation_rows, test_rows = drawn_rows(n_rows, counts, asked.seed)
+    return _Held(validation_rows, test_rows, tuple(notes))
