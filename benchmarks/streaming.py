@@ -5,7 +5,8 @@ figure comes from a process of its own, of at most `--seconds` after the first s
 
 - free: nothing is done with the rows, so this is the most that the stream gives;
 - paced: whoever takes the batches needs `--milliseconds` for each, and waits for what is not there;
-- network, from disk and in memory: steps of Adam on 100-512-512-2, the same rows in the same order.
+- network and memory: `fit` with Adam on 100-512-512-2 (--width), with the rows streaming and with
+  all of them in memory, from the second compiled call on.
 
 The processor's time a row tells what a stream costs where other programs run beside it.
 Memory is the highest resident size of the process, and that beyond what it was before the file was
@@ -16,6 +17,7 @@ first.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -73,92 +75,89 @@ def resident(field: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def opened(folder: Path, form: str) -> tuple[Any, float]:
-    """The source, and the seconds that opening and the pass for its statistics took."""
+def opened(folder: Path, form: str) -> tuple[Any, float, Any]:
+    """The source, the seconds that opening and the pass for its statistics took, the scaling."""
     from mlp_jax.data.streams.arrays import open_npy_folder
     from mlp_jax.data.streams.fitting import fit_table
     from mlp_jax.data.streams.frames import open_frames
     from mlp_jax.data.streams.statistics import fit_arrays
     from mlp_jax.data.streams.tables import TableSource
+    from mlp_jax.training.setup import input_scaling
 
-    start = time.perf_counter()
+    start, scaling = time.perf_counter(), None
     if form == "npy":
         source: Any = open_npy_folder(folder)
-        fit_arrays(source)
+        scaling = input_scaling(fit_arrays(source)[0])
     else:
         frames = open_frames(folder if form == "parquet" else folder / "table.csv")
         inputs, target, _ = fit_table(frames, ["label"])
         source = TableSource(frames, inputs, target)
-    return source, time.perf_counter() - start
+    return source, time.perf_counter() - start, scaling
 
 
-def in_memory(source: Any) -> Any:
-    """The same rows as a source whose arrays are in memory, in the same order of an epoch."""
-    from mlp_jax.data.source import Rows
+class EnoughError(Exception):
+    """The training has been watched for long enough."""
+
+
+def trained(folder: Path, form: str, kind: str, width: int, seconds: float) -> dict:
+    """Rows a second of `fit` on 100-width-width-2, once its calls are compiled and under way."""
+    import numpy as np
+
+    from mlp_jax import fit, mlp
+    from mlp_jax.data import Split
+    from mlp_jax.data.source import Streamed
     from mlp_jax.data.streams.statistics import chunks
 
-    parts = [rows for _, rows in chunks(source)]
-    x, y = np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts])
+    before = resident("VmRSS")
+    source, opening, scaling = opened(folder, form)
+    rows: Any = Streamed(source)
+    if kind == "memory":
+        parts = [part for _, part in chunks(source)]
+        rows = Split(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))
+        del parts
+    seen: list[tuple[float, float, float]] = []
 
-    class Held:
-        name, n_features = source.name, source.n_features
+    def tick(epoch: int, fraction: float, loss: float, speed: float) -> None:
+        seen.append((time.perf_counter(), epoch - 1 + fraction, time.process_time()))
+        if len(seen) > 2 and seen[-1][0] - seen[1][0] > seconds:
+            raise EnoughError
 
-        def __len__(self) -> int:
-            return len(x)
-
-        def read(self, rows: np.ndarray) -> Rows:
-            return Rows(np.take(x, rows, axis=0), np.take(y, rows, axis=0))
-
-    return Held()
-
-
-def network_step() -> Any:
-    """A jitted function that takes the steps of a stack, and the state it starts from."""
-    import jax
-    import jax.numpy as jnp
-    import optax
-
-    from mlp_jax import get_loss, mlp, value_and_grad
-
-    network = mlp([512, 512], 2, "relu")
-    params, _ = network.init(jax.random.key(0), WIDTH)
-    grad = value_and_grad(network, get_loss("softmax_cross_entropy"))
-    optimizer = optax.adam(1e-3)
-
-    def step(state: Any, batch: Any) -> tuple[Any, Any]:
-        params, moments = state
-        loss, grads = grad(params, *batch)
-        updates, moments = optimizer.update(grads, moments, params)
-        return (optax.apply_updates(params, updates), moments), loss
-
-    run = jax.jit(lambda state, x, y: jax.lax.scan(step, state, (x, y)), donate_argnums=0)
-    return run, (params, optimizer.init(params)), jnp
+    with contextlib.suppress(EnoughError):
+        fit(
+            mlp([width, width], 2), "softmax_cross_entropy", "adam", rows,
+            batch_size=BATCH, epochs=1000, scaling=scaling, tick=tick,
+        )  # fmt: skip
+    (start, at, cpu), (end, then, cpu_then) = seen[1], seen[-1]
+    count = (then - at) * len(rows)
+    return {
+        "rows_a_second": count / (end - start),
+        "cpu_microseconds_a_row": 1e6 * (cpu_then - cpu) / count,
+        "opening": opening,
+        "rows": round(count),
+        "peak": resident("VmHWM"),
+        "grown": resident("VmHWM") - before,
+    }
 
 
-def measure(folder: Path, form: str, kind: str, seconds: float, milliseconds: float) -> dict:
+def measure(
+    folder: Path, form: str, kind: str, seconds: float, milliseconds: float, width: int
+) -> dict:
     import grain  # noqa: F401 - its memory is no part of the data's
     import polars  # noqa: F401
 
     from mlp_jax.data.streams.order import keys_of
     from mlp_jax.data.streams.stream import Stream
 
-    work = None
     if kind in ("network", "memory"):
-        run, state, jnp = network_step()
-
-        def work(stack: Any) -> None:
-            nonlocal state
-            state, losses = run(state, jnp.asarray(stack.x), jnp.asarray(stack.y))
-            losses.block_until_ready()
-    elif kind == "paced":
+        return trained(folder, form, kind, width, seconds)
+    work = None
+    if kind == "paced":
 
         def work(stack: Any) -> None:
             time.sleep(milliseconds * 1e-3 * len(stack.x))
 
     before = resident("VmRSS")
-    source, opening = opened(folder, form)
-    if kind == "memory":
-        source = in_memory(source)
+    source, opening, _ = opened(folder, form)
     rows = 0
     with Stream(source, BATCH, steps=STEPS).epoch(keys_of(0, 0)) as epoch:
         first = next(epoch)
@@ -194,6 +193,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--milliseconds", type=float, default=5.0)
+    parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--cold", action="store_true")
     parser.add_argument("--folder", type=Path, help="where there is room for the file")
     parser.add_argument("--json", type=Path)
@@ -201,7 +201,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         form, kind = options.one
-        figures = measure(options.folder, form, kind, options.seconds, options.milliseconds)
+        seconds, milliseconds = options.seconds, options.milliseconds
+        figures = measure(options.folder, form, kind, seconds, milliseconds, options.width)
         print(json.dumps(figures))
         return
     n_rows = int(options.gigabytes * 1e9 / (4 * WIDTH))
@@ -238,6 +239,7 @@ def main() -> None:
 def of_a_process(options: argparse.Namespace, folder: Path, form: str, kind: str) -> dict:
     command = [sys.executable, __file__, "--one", form, kind, "--folder", str(folder)]
     command += ["--seconds", str(options.seconds), "--milliseconds", str(options.milliseconds)]
+    command += ["--width", str(options.width)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -246,10 +248,13 @@ def tell(form: str, found: dict[str, Any], kinds: list[str]) -> None:
     print(f"{form}: {found['file_bytes'] / 1e9:.2f} GB")
     for kind in kinds:
         f = {key: value["median"] for key, value in found[kind].items()}
+        waited = (
+            f" waited {f['waited']:.1%}, first {f['first_wait']:.2f} s," if "waited" in f else ""
+        )
         print(
-            f"  {kind:<8} {f['rows_a_second']:>10,.0f} rows/s, waited {f['waited']:.1%},"
+            f"  {kind:<8} {f['rows_a_second']:>10,.0f} rows/s,{waited}"
             f" {f['cpu_microseconds_a_row']:.1f} µs of processor a row,"
-            f" first {f['first_wait']:.2f} s, opened in {f['opening']:.1f} s,"
+            f" opened in {f['opening']:.1f} s,"
             f" peak {f['peak'] / 1e6:.0f} MB ({f['grown'] / 1e6:.0f} MB for the data)"
         )
 
