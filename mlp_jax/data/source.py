@@ -13,6 +13,7 @@ from jaxtyping import Int64, Shaped
 
 from mlp_jax.data.dataset import Split
 
+LANES = 4
 _FEW = 8
 
 
@@ -72,11 +73,14 @@ Source = RowSource | BlockSource
 class Streamed:
     """Rows that stay in their files and are read as training needs them.
 
-    fingerprint: tells these files from others, "" where none was taken.
+    fingerprint: tells these files from others, "" where none was taken. lanes: of a source of
+    blocks, how many are read side by side; processes that train together each read lanes of their
+    own, where these are a multiple of those. The order hangs on it.
     """
 
     source: Source
     fingerprint: str = ""
+    lanes: int = LANES
 
     def __len__(self) -> int:
         return len(self.source)

@@ -57,9 +57,13 @@ class DeviceData(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Whole:
-    """The data set that a stack is of: how many rows it has."""
+    """The data set that a stack is of: its rows, and the lanes that each batch takes its rows from.
+
+    A lane gives B/L rows to every batch, until it has no more; all have n/L, or one more.
+    """
 
     n: int
+    lanes: int = 1
 
 
 class DeviceStack(NamedTuple):
@@ -183,9 +187,18 @@ def _batch_of(program: Program, data: DeviceData | DeviceStack, rows: Any, index
         weights = given.astype(program.dtype)
     mask = None
     if padded:
-        place = jnp.arange(size, dtype=jnp.int32) % program.batch_size
-        mask = index * program.batch_size + place < n
+        mask = _is_row(program, data, index, size)
         weights = jnp.where(mask, weights, jnp.zeros_like(weights))
     total = jnp.sum(weights)
     c = weights / jnp.where(total == 0, jnp.ones_like(total), total)
     return Batch(x, y, c, total, mask)
+
+
+def _is_row(program: Program, data: DeviceData | DeviceStack, index: Array, size: int) -> Array:
+    """Which of `size` places of the batch at `index` (or of its pool) hold rows of the data set."""
+    lanes = data.whole.lanes if isinstance(data, DeviceStack) else 1
+    place = jnp.arange(size, dtype=jnp.int32) % program.batch_size
+    of_a_lane = program.batch_size // lanes
+    lane, inside = place // of_a_lane, place % of_a_lane
+    length = jnp.where(lane < data.n % lanes, data.n // lanes + 1, data.n // lanes)
+    return index * of_a_lane + inside < length

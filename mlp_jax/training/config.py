@@ -67,6 +67,8 @@ class TrainConfig(SharedOptions):
     """distributed: which of them this is, from 0"""
     stream: Switch = False
     """read the rows from their files as they are needed"""
+    lanes: Count = None
+    """stream: blocks of a table read side by side; else 4, or one a process"""
     init_from: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
     """start from the model of that run"""
     private: Switch = False

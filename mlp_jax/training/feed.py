@@ -4,6 +4,7 @@ N rows in the data set, S batches of B rows in a call, I features.
 """
 
 import functools
+import math
 import os
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +16,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from mlp_jax.data import Scaling, Split
-from mlp_jax.data.source import Rows, Source, Streamed, converted, some_rows
+from mlp_jax.data.source import BlockSource, Rows, Source, Streamed, converted, some_rows
 from mlp_jax.errors import InputError
 from mlp_jax.training.batches import DeviceData, DeviceStack, Whole
 from mlp_jax.training.fitted import readied
@@ -99,7 +100,7 @@ class Reading:
 
     They are scaled and coded in the threads that read them, and the stack after the one that a call
     is given is on the device already. Where several processes train together, each reads the rows
-    that its own devices take; of files that are read in blocks, all blocks.
+    that its own devices take; of files that are read in blocks, the blocks of its lanes.
     """
 
     held: DeviceData | None = None
@@ -127,6 +128,9 @@ class Reading:
         self._one = ready(Rows(self._few.x, self._few.y))
         self._layout, self._batch_size = program.layout, program.batch_size
         self.n = len(rows)
+        self._lanes = 1
+        if isinstance(rows.source, BlockSource):
+            self._lanes = math.gcd(program.batch_size, rows.lanes)
 
     @property
     def most(self) -> int:
@@ -155,6 +159,7 @@ class Reading:
             steps=length,
             ahead=AHEAD,
             threads=min(AHEAD, os.cpu_count() or 1),
+            lanes=self._lanes,
         )
         key = jax.random.fold_in(stream(seed, ORDER), epoch)
         keys = np.asarray(jax.random.bits(key, (16,), jnp.uint32))
@@ -184,7 +189,7 @@ class Reading:
         return jax.tree.map(lambda array: spread(array, whole), found)
 
     def _stack(self, x: Any, y: Any) -> DeviceStack:
-        return DeviceStack(x, y, *self._decoding, Whole(self.n))
+        return DeviceStack(x, y, *self._decoding, Whole(self.n, self._lanes))
 
     def _placed(self, stack: "Stack") -> Iterator[jax.Array]:
         where = self._sharding

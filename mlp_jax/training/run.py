@@ -2,9 +2,13 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from mlp_jax.data.source import LANES
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.model.precision import ask_for_determinism
 from mlp_jax.model.saved import load_model
@@ -48,6 +52,8 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     Saving.parse(config.checkpoint_every, config.keep)
     start = None if config.init_from is None else load_model(Path(config.init_from))
     with contextlib.ExitStack() as stack:
+        if config.stream and config.lanes is None:  # said in the run, for those that go on with it
+            config = replace(config, lanes=max(LANES, jax.process_count()))
         parts = build(config, start)
         config = with_preset_options(config, parts.options)
         return _run(session_of(config, parts, say, bar, stack))

@@ -18,7 +18,7 @@ from mlp_jax.data.encoding import (
 )
 from mlp_jax.data.load import load
 from mlp_jax.data.prepare import Known, Prepared, prepare
-from mlp_jax.data.source import some_rows
+from mlp_jax.data.source import LANES, some_rows
 from mlp_jax.data.table import Kind, Table
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import InputError
@@ -125,6 +125,7 @@ def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
         config.drop,
         not config.no_header,
         _columns(config),
+        config.lanes or LANES,
     )
     return prepare_stream(config.data, asked, known)
 

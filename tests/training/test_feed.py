@@ -4,6 +4,7 @@ import importlib
 import warnings
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
@@ -15,6 +16,7 @@ from mlp_jax.data.streams import TableSource, fit_arrays, fit_table, open_frames
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.proof import Report
 from mlp_jax.training import feed, fit
+from mlp_jax.training.batches import take_batch
 from mlp_jax.training.checkpoints import Checkpoints, Saving
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.setup import input_scaling, target_scaling
@@ -139,14 +141,19 @@ def test_every_epoch_of_a_stream_has_every_row_once(source):
         if (hasattr(source, "starts"))
         else X
     )
-    reading = feed.Reading(
-        Streamed(source), train(Streamed(source), (None, None)).program, None, None, 3, 3
-    )
+    program = train(Streamed(source), (None, None)).program
+    reading = feed.Reading(Streamed(source), program, None, None, 3, 3)
     seen = []
     for epoch in (1, 2):
-        stacks = [stack for _, stack in reading.calls(np.uint32(0), epoch, 0, 3)]
-        seen.append(np.concatenate([np.asarray(s.x).reshape(-1, WIDTH) for s in stacks])[:N])
-        assert sum(len(s.x) for s in stacks) == STEPS
+        found, index = [], 0
+        for count, stack in reading.calls(np.uint32(0), epoch, 0, 3):
+            for x, y in zip(*stack.batches, strict=True):
+                batch = take_batch(program, stack, (x, y), jnp.int32(index))
+                found.append(np.asarray(batch.x)[np.asarray(batch.mask)])
+                index += 1
+            assert count == len(stack.x)
+        assert index == STEPS
+        seen.append(np.concatenate(found))
     for x in seen:
         assert sorted(map(tuple, x.tolist())) == sorted(map(tuple, rows.tolist()))
     assert not np.array_equal(*seen)

@@ -96,7 +96,12 @@ def test_a_run_whose_files_have_changed_does_not_go_on(made, config, tmp_path):
     run.train(asked, lambda _: None, bar=False)
     pl.read_parquet(changed / "1.parquet")[:99].write_parquet(changed / "1.parquet")
     with pytest.raises(InputError, match="have changed since it began"):
-        run.resume(folder, replace(asked, epochs=6), lambda _: None, bar=False)
+        run.resume(
+            folder,
+            replace(read_config(folder / "config.toml"), epochs=6),
+            lambda _: None,
+            bar=False,
+        )
 
 
 @pytest.mark.parametrize(

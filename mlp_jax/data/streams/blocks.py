@@ -17,7 +17,7 @@ from jaxtyping import Int64
 from mlp_jax.data.source import BlockSource, Rows
 from mlp_jax.data.streams.order import Windows, rows_of_windows
 
-_SPARE = 2  # blocks beyond two windows: read before those of the last window are given up
+_SPARE = 1  # blocks beyond two windows: read before those of the last window are given up
 _EARLY = 1.25  # the next window is read by the time four fifths of this one are used
 
 
@@ -32,7 +32,7 @@ class WindowReader:
 
     def read(self, places: Int64[np.ndarray, " M"]) -> Rows:
         """What stands at these places. Called by several threads at once."""
-        rows = rows_of_windows(self._order, self._starts, places)
+        rows = rows_of_windows(self._order, places)
         blocks = np.searchsorted(self._starts, rows, side="right") - 1
         needed = np.unique(blocks).tolist()
         found = {block: self._ask_for(block) for block in needed}
@@ -58,7 +58,7 @@ class WindowReader:
         starts = self._order.starts
         number = int(np.searchsorted(starts, place, side="right")) - 1
         used = (place + 1 - starts[number]) / (starts[number + 1] - starts[number])
-        coming = self._order.window(number + 1)
+        coming = self._order.blocks(number + 1)
         for block in coming[: math.ceil(_EARLY * used * len(coming))].tolist():
             self._ask_for(block)
 

@@ -16,7 +16,7 @@ from mlp_jax.data.dataset import Split
 from mlp_jax.data.encoding import ArrayEncoding, TableEncoding
 from mlp_jax.data.idx import FILES, find_idx
 from mlp_jax.data.prepare import Known, Prepared
-from mlp_jax.data.source import Streamed
+from mlp_jax.data.source import LANES, Streamed
 from mlp_jax.data.splits import usual_validation
 from mlp_jax.data.streams.arrays import ArraySource, open_idx, open_npy_folder
 from mlp_jax.data.streams.fitting import fit_table
@@ -52,6 +52,7 @@ class Asked(NamedTuple):
     drop: tuple[str, ...] = ()
     header: bool = True
     options: ColumnOptions = ColumnOptions()
+    lanes: int = LANES
 
 
 def prepare_stream(spec: str, asked: Asked, known: Known | None = None) -> Prepared:
@@ -137,7 +138,7 @@ def _of_arrays(
     )
     return Prepared(
         source.name,
-        Streamed(part, fingerprint=told),
+        Streamed(part, told),
         validation,
         own_test or test,
         inputs,
@@ -178,7 +179,7 @@ def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known 
         )
     return Prepared(
         frames.name,
-        Streamed(source, fingerprint=told),
+        Streamed(source, told, asked.lanes),
         validation,
         test,
         inputs,

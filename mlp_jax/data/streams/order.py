@@ -4,7 +4,7 @@
 sixteen numbers, so that rows that stream from the host come as they would lie on the device. Every
 order here is computed place by place: what stands at a place needs no list of what stands before.
 
-N rows, K blocks, S places asked for.
+N rows, K blocks, L lanes, M pieces, W windows, S places asked for.
 """
 
 import math
@@ -56,50 +56,84 @@ def derived(keys: UInt32[np.ndarray, " 16"], *numbers: int) -> UInt32[np.ndarray
     return keys
 
 
-class Windows(NamedTuple):
-    """An epoch of blocks: which stand in which window, and where each window begins.
+class Pieces(NamedTuple):
+    """Rows one after the other, in M parts of blocks.
 
-    blocks (K,): the blocks in their order; the first `size` of them are the first window. starts:
-    the place at which each window begins, and N.
+    blocks (M,): which block each is of. firsts (M,): its first row. ends (M,): the place behind its
+    last row, from 0 at the first row of the first piece.
+    """
+
+    blocks: Int64[np.ndarray, " M"]
+    firsts: Int64[np.ndarray, " M"]
+    ends: Int64[np.ndarray, " M"]
+
+
+def lane_starts(n: int, n_lanes: int) -> Int64[np.ndarray, " L1"]:
+    """(L + 1,): where the lanes begin that n rows are cut into, and n. They differ by a row."""
+    return np.cumsum([0, *((n + n_lanes - 1 - np.arange(n_lanes)) // n_lanes)])
+
+
+def lane(
+    keys: UInt32[np.ndarray, " 16"],
+    block_starts: Int64[np.ndarray, " K1"],
+    number: int = 0,
+    n_lanes: int = 1,
+) -> Pieces:
+    """A lane of an epoch: its blocks one after the other, in random order, are cut into lanes.
+
+    A block where two lanes meet is read for both. block_starts (K + 1,): first rows, and N.
+    """
+    n_blocks = len(block_starts) - 1
+    blocks = permuted(derived(keys, _BLOCKS), np.arange(n_blocks), n_blocks)
+    ends = np.cumsum(np.diff(block_starts)[blocks])
+    begins = np.concatenate([[0], ends[:-1]])
+    first, last = lane_starts(int(ends[-1]), n_lanes)[number : number + 2]
+    chosen = np.flatnonzero((begins < last) & (ends > first))
+    skipped = np.maximum(first - begins[chosen], 0)
+    return Pieces(
+        blocks[chosen],
+        block_starts[blocks[chosen]] + skipped,
+        np.minimum(ends[chosen], last) - first,
+    )
+
+
+class Windows(NamedTuple):
+    """The order of a lane: so many pieces at a time, their rows shuffled.
+
+    starts: the place at which each window begins, and that behind the last.
     """
 
     keys: UInt32[np.ndarray, " 16"]
     size: int
-    blocks: Int64[np.ndarray, " K"]
-    starts: Int64[np.ndarray, " M"]
+    pieces: Pieces
+    starts: Int64[np.ndarray, " W1"]
 
-    def window(self, number: int) -> Int64[np.ndarray, " K"]:
+    def blocks(self, number: int) -> Int64[np.ndarray, " M"]:
         """The blocks of a window; none behind the last."""
-        return self.blocks[number * self.size : (number + 1) * self.size]
+        return self.pieces.blocks[number * self.size : (number + 1) * self.size]
 
 
-def windows(
-    keys: UInt32[np.ndarray, " 16"], block_starts: Int64[np.ndarray, " K1"], size: int
-) -> Windows:
-    """The windows of an epoch, `size` blocks each. block_starts (K + 1,): first rows, and N."""
-    n_blocks = len(block_starts) - 1
-    blocks = permuted(derived(keys, _BLOCKS), np.arange(n_blocks), n_blocks)
-    ends = np.cumsum(np.diff(block_starts)[blocks])
-    last = np.minimum(np.arange(size, n_blocks + size, size), n_blocks) - 1
-    return Windows(keys, size, blocks, np.concatenate([[0], ends[last]]))
+def windows(keys: UInt32[np.ndarray, " 16"], pieces: Pieces, size: int, number: int = 0) -> Windows:
+    """The windows of lane `number`, `size` pieces each."""
+    n_pieces = len(pieces.ends)
+    last = np.minimum(np.arange(size, n_pieces + size, size), n_pieces) - 1
+    starts = np.concatenate([[0], pieces.ends[last]])
+    return Windows(derived(keys, _WINDOWS, number), size, pieces, starts)
 
 
-def rows_of_windows(
-    order: Windows, block_starts: Int64[np.ndarray, " K1"], places: Int64[np.ndarray, " S"]
-) -> Int64[np.ndarray, " S"]:
-    """The rows at these places: each window is a permutation of the rows of its blocks."""
+def rows_of_windows(order: Windows, places: Int64[np.ndarray, " S"]) -> Int64[np.ndarray, " S"]:
+    """The rows at these places: each window is a permutation of the rows of its pieces."""
     rows = np.empty(len(places), np.int64)
     numbers = np.searchsorted(order.starts, places, side="right") - 1
     for number in np.unique(numbers):
         here = numbers == number
         start, stop = order.starts[number : number + 2]
-        inside = permuted(
-            derived(order.keys, _WINDOWS, int(number)), places[here] - start, int(stop - start)
-        )
-        blocks = order.window(int(number))
-        ends = np.cumsum(np.diff(block_starts)[blocks])
+        inside = permuted(derived(order.keys, int(number)), places[here] - start, int(stop - start))
+        window = slice(number * order.size, (number + 1) * order.size)
+        firsts, ends = order.pieces.firsts[window], order.pieces.ends[window] - start
         at = np.searchsorted(ends, inside, side="right")
-        rows[here] = block_starts[blocks + 1][at] - (ends[at] - inside)
+        begins = np.concatenate([[0], ends[:-1]])
+        rows[here] = firsts[at] + inside - begins[at]
     return rows
 
 

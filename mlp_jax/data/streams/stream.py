@@ -1,11 +1,11 @@
 """The batches of an epoch from a source on disk, read ahead by threads of Grain.
 
-Batch k of an epoch is a function of the source, the batch size, the sixteen numbers that name the
-epoch's order, and k: not of where the epoch was taken up again, how many processes share it, or how
-far it is read ahead. A RowSource comes in the order that the same rows would have on the device; a
-BlockSource in the order of windows (see `order.py`).
+Batch k of an epoch is a function of the source, the batch size, the lanes, the sixteen numbers that
+name the epoch's order, and k: not of where the epoch was taken up again, how many processes share
+it, or how far it is read ahead. A RowSource comes in the order that the same rows would have on the
+device; a BlockSource in the order of windows (see `order.py`).
 
-Letters: N rows, B in a batch, P processes, S batches in a stack, I features.
+Letters: N rows, B in a batch, P processes, L lanes, S batches in a stack, I features.
 """
 
 import time
@@ -18,7 +18,7 @@ from jaxtyping import Float32, Int64, Shaped, UInt32
 
 from mlp_jax.data.source import BlockSource, Rows, Source
 from mlp_jax.data.streams.blocks import WindowReader
-from mlp_jax.data.streams.order import MOST_ROWS, permuted, windows
+from mlp_jax.data.streams.order import MOST_ROWS, lane, lane_starts, permuted, windows
 from mlp_jax.errors import InputError
 
 _WINDOW_BYTES = 3 << 26
@@ -41,11 +41,15 @@ class Stack(NamedTuple):
 class Stream:
     """A source as batches. Raises InputError for sizes that cannot be.
 
+    A source of blocks is read in lanes side by side, and every batch takes B/L rows of each, so
+    that a process reads the blocks of its own lanes alone: as many lanes as processes, or a
+    multiple. Which rows stand in a batch hangs on the lanes, not on the processes.
+
     batch_size: rows of all processes together. process, n_processes: this one takes the rows
     [process·B/P, (process+1)·B/P) of every batch. steps: batches in a stack. ahead: stacks that are
-    read before they are asked for; threads: that read them, a stack each. window: blocks that are
-    shuffled together where the source has blocks, None for what 192 MiB hold; two windows are in
-    memory, and the order hangs on it.
+    read before they are asked for; threads: that read them, a stack each. window: blocks of a lane
+    that are shuffled together, None for what 192 MiB hold in all lanes; two windows are in memory,
+    and the order hangs on it.
     """
 
     source: Source
@@ -56,9 +60,10 @@ class Stream:
     ahead: int = 8
     threads: int = 4
     window: int | None = None
+    lanes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "n_processes", "steps", "ahead", "threads", "window"):
+        for name in ("batch_size", "n_processes", "steps", "ahead", "threads", "window", "lanes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, but is {value}.")
@@ -69,11 +74,21 @@ class Stream:
                 f"Batches of {self.batch_size} rows cannot be shared by {self.n_processes}"
                 " processes evenly."
             )
+        if self.batch_size % self.n_lanes or self.n_lanes > len(self.source):
+            raise InputError(
+                f"Batches of {self.batch_size} of {len(self.source)} rows cannot be taken evenly"
+                f" from {self.lanes} lanes."
+            )
         if not 0 < len(self.source) <= MOST_ROWS:
             raise InputError(
                 f"'{self.source.name}' has {len(self.source)} rows; a stream takes 1 to"
                 f" {MOST_ROWS}."
             )
+
+    @property
+    def n_lanes(self) -> int:
+        """The lanes: one where any row can be read alone."""
+        return self.lanes if isinstance(self.source, BlockSource) else 1
 
     @property
     def n_batches(self) -> int:
@@ -92,11 +107,12 @@ class Stream:
 
 
 def _size(stream: Stream, source: BlockSource) -> int:
-    """The blocks of a window."""
+    """The blocks of a lane's window."""
     if stream.window is not None:
         return stream.window
     block_bytes = 4 * source.n_features * len(source) / (len(source.starts) - 1)
-    return max(2, int(_WINDOW_BYTES / block_bytes))
+    least = 2 if stream.n_lanes == 1 else 1
+    return max(least, int(_WINDOW_BYTES / (stream.n_lanes * block_bytes)))
 
 
 class Epoch(Iterator[Stack]):
@@ -140,12 +156,18 @@ class _Stacks:
 
     def __init__(self, stream: Stream, keys: np.ndarray, first: int) -> None:
         self._stream, self._keys, self._first = stream, keys, first
-        self._windows = None
+        share, lane_share = stream.batch_size // stream.n_processes, self._in_a_lane
+        own = stream.process * share + np.arange(share)  # places in a batch
+        self._lanes, self._inside = np.divmod(own, lane_share)
+        self._lengths = np.diff(lane_starts(len(stream.source), stream.n_lanes))
+        self._readers: dict[int, WindowReader] = {}
         source = stream.source
         if isinstance(source, BlockSource):
-            self._windows = WindowReader(
-                source, windows(keys, source.starts, _size(stream, source))
-            )
+            size = _size(stream, source)
+            for number in np.unique(self._lanes).tolist():
+                pieces = lane(keys, source.starts, number, stream.n_lanes)
+                order = windows(keys, pieces, size, number)
+                self._readers[number] = WindowReader(source, order)
 
     def __len__(self) -> int:
         return -(-(self._stream.n_batches - self._first) // self._stream.steps)
@@ -154,26 +176,34 @@ class _Stacks:
         stream = self._stream
         first = self._first + number * stream.steps
         batches = np.arange(first, min(first + stream.steps, stream.n_batches))
-        share = stream.batch_size // stream.n_processes
-        inside = stream.process * share + np.arange(share)
-        places = batches[:, None] * stream.batch_size + inside
-        weights = (places < len(stream.source)).astype(np.float32)
-        rows = self._read(places.reshape(-1))
-        return Stack(
-            first,
-            rows.x.reshape(*places.shape, -1),
-            rows.y.reshape(*places.shape, *rows.y.shape[1:]),
-            weights,
-        )
+        places = batches[:, None] * self._in_a_lane + self._inside  # in their lanes
+        weights = (places < self._lengths[self._lanes]).astype(np.float32)
+        return Stack(first, *self._read(places), weights)
 
-    def _read(self, places: Int64[np.ndarray, " M"]) -> Rows:
-        """What stands at these places; behind the last come rows again."""
+    @property
+    def _in_a_lane(self) -> int:
+        """How many rows of a batch come from each lane."""
+        return self._stream.batch_size // self._stream.n_lanes
+
+    def _read(self, places: Int64[np.ndarray, "S B"]) -> Rows:
+        """What stands at these places, (S, B, …); behind a lane's last row come rows again."""
         source, n = self._stream.source, len(self._stream.source)
-        if self._windows is not None:  # the last row again, for it is of a block that is there
-            return self._windows.read(np.minimum(places, n - 1))
-        assert not isinstance(source, BlockSource)
-        return source.read(permuted(self._keys, places % n, n))
+        if not isinstance(source, BlockSource):
+            return _stacked(source.read(permuted(self._keys, places.reshape(-1) % n, n)), places)
+        found = []
+        for number, reader in self._readers.items():
+            own = places[:, self._lanes == number]
+            last = self._lengths[number] - 1  # again, for it is of a block that is there
+            found.append(_stacked(reader.read(np.minimum(own, last).reshape(-1)), own))
+        if len(found) == 1:
+            return found[0]
+        return Rows(*(np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)))
 
     def close(self) -> None:
-        if self._windows is not None:
-            self._windows.close()
+        for reader in self._readers.values():
+            reader.close()
+
+
+def _stacked(rows: Rows, places: Int64[np.ndarray, "S B"]) -> Rows:
+    """Rows (SB, …) as (S, B, …)."""
+    return Rows(*(values.reshape(*places.shape, *values.shape[1:]) for values in rows))
