@@ -1,0 +1,42 @@
+"""The last words of a process whose fellows are gone.
+
+JAX ends a process that has lost another by abort(), from a thread of its own and after a page of
+C++; there is no public way to hear of it first. So abort's signal is given a handler that says in a
+sentence what to do next, and leaves with this program's exit code.
+"""
+
+import ctypes
+import os
+import signal
+from typing import Any
+
+from mlp_jax.errors import LostProcessError
+
+WORDS = (
+    "Another process of this training is gone{why}. What is saved stays; go on with --resume, on as"
+    " many processes as are left."
+)
+_kept: list[Any] = []  # C holds the handler without counting it
+
+
+def lost(why: str = "") -> LostProcessError:
+    """The error of a process that cannot go on without the others."""
+    return LostProcessError(WORDS.format(why=f" ({why})" if why else ""))
+
+
+def speak_when_aborted() -> None:
+    """From now on abort() says `WORDS` and exits with the code of `LostProcessError`."""
+    if os.name != "posix" or _kept:
+        return
+    error = lost()
+    words = f"mlp-jax: {error}\n".encode()
+
+    def handler(_: int) -> None:
+        os.write(2, words)
+        os._exit(error.exit_code)
+
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_int)
+    _kept.append(kind(handler))
+    install = ctypes.CDLL(None).signal
+    install.restype, install.argtypes = ctypes.c_void_p, [ctypes.c_int, kind]
+    install(signal.SIGABRT, _kept[0])
