@@ -1,14 +1,16 @@
 """From a configuration to its parts: data, loss, network, optimizer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from mlp_jax.backprop import LOSSES, Dense, Layer, Loss, Sequential, get_loss, mlp
 from mlp_jax.backprop.columns import Categories
+from mlp_jax.codec import decode, encode
 from mlp_jax.data import Scaling
 from mlp_jax.data.dataset import Dataset
 from mlp_jax.data.encoding import (
@@ -24,9 +26,11 @@ from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import InputError
 from mlp_jax.model.metrics import Task, check_metrics, default_metrics
 from mlp_jax.model.saved import Model
+from mlp_jax.model.store import CLASSES
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.input_layers import input_layers
 from mlp_jax.training.many.ensemble import ensemble_seeds
+from mlp_jax.training.mesh.processes import on_first, told
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.presets import check_preset, column_options, preset
 from mlp_jax.training.private.asked import with_usual_rate
@@ -127,7 +131,25 @@ def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
         _columns(config),
         config.lanes or LANES,
     )
-    return prepare_stream(config.data, asked, known)
+    return _learned_once(lambda known: prepare_stream(config.data, asked, known), known)
+
+
+def _learned_once(prepare: Callable[[Known | None], Prepared], known: Known | None) -> Prepared:
+    """What each process prepares, with the encodings that the first one alone has learned."""
+    if jax.process_count() == 1:
+        return prepare(known)
+    found: list[Prepared] = []
+    on_first(lambda: found.append(prepare(known)))
+    records, _ = told([encode(one, CLASSES) for p in found for one in (p.inputs, p.target)])
+    if found:
+        return found[0]
+    inputs, target = records
+    return prepare(
+        (
+            decode(inputs, InputEncoding, CLASSES, "the inputs"),
+            decode(target, TargetEncoding, CLASSES, "the target"),
+        )
+    )
 
 
 def build(config: TrainConfig, start: Model | None = None) -> Parts:
