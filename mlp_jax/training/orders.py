@@ -48,7 +48,7 @@ def _shifted(
 def permuted(key: Array, places: Int[Array, " M"], n: int) -> Int[Array, " M"]:
     """The rows (int32, below n) that stand at these places of the permutation that `key` names.
 
-    places: below n, which is at most 2³¹. The same on every device, and with or without x64.
+    places: below n, which is below 2³¹. The same on every device, and with or without x64.
     """
     wide = math.isqrt(n - 1) + 1
     high = -(-n // wide)
