@@ -1,27 +1,29 @@
 """Checkpoints: a run's snapshot on disk, saved beside the training, read back or refused.
 
 A checkpoint is Orbax's folder with the leaves of the state (and of the best weights) and a record
-of where the run stood. It counts once the checksums of its files lie in it, which are written last.
+of where the run stood. It counts once the checksums of its files lie in it, which are written last,
+by the first process, when all have written their parts.
 """
 
+import contextlib
 import re
 import shutil
 import signal
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
-from mlp_jax.training.mesh.processes import placed, shared, to_host, wished
-from mlp_jax.training.snapshot import Best, Position, Snapshot
-from mlp_jax.training.wholeness import FOLDER, put_damage_aside, seal
+from mlp_jax.training.mesh.processes import agreed, is_first, on_first, to_host, told, wished
+from mlp_jax.training.snapshot import Snapshot
+from mlp_jax.training.storage import begin, finish, open_checkpointer, read, weights_of
+from mlp_jax.training.wholeness import FOLDER, keep_newest, newest, put_damage_aside, seal
 
 SMALL_FILES = 200_000  # bytes of a checkpoint besides its arrays
 _UNITS = {"": "seconds", "second": "seconds", "step": "steps", "epoch": "epochs"}
@@ -61,39 +63,15 @@ class Saving:
         return cls(float(found[1]), _UNITS[found[2].rstrip("s")], keep)
 
 
-class Following:
-    """The `Keeper` of a process that writes nothing: it hands the first one what that saves."""
-
-    def __init__(self, stop: Callable[[], int | None]) -> None:
-        self._stop, self._saved = stop, 0
-
-    def __call__(self, snapshot: Snapshot, *, last: bool) -> None:
-        """Takes part in a save; raises StoppedError where any process was asked to stop."""
-        step = int(snapshot.state.step)
-        number, due = wished(self._stop(), False, last)
-        if due and step != self._saved:
-            to_host((snapshot.state, _weights(snapshot.best)))
-            self._saved = step
-        if number is not None and not last:
-            raise StoppedError(number, f"Stopped by {signal.Signals(number).name} with the others.")
-
-    def restore(self, like: Any) -> Snapshot | None:
-        """What the first process has read."""
-        snapshot = shared(None, like)
-        if snapshot is None:
-            return None
-        self._saved = int(snapshot.state.step)
-        return placed(snapshot, like)
-
-
 class Checkpoints:
     """The checkpoints of a run folder, as the `Keeper` of a training.
 
     Saves when `saving` says so, at the end, and when `stop` gives a signal, after which it raises
-    StoppedError. The newest few stay, each with the best weights so far. Saving costs the
-    training a copy of the state; a thread of its own checks and writes it. Raises RunFolderError
-    where it cannot be written, at the next call. `tell` is told of a damaged checkpoint; `again`
-    is the command to go on with, else that of a run.
+    StoppedError; of processes that train together all have one, and do what any of them is to do.
+    The newest few stay, each with the best weights so far. Saving costs the training a copy on the
+    host, of what the process's devices hold; other threads write it and check it. Raises
+    RunFolderError where it cannot be written, at the next call. `tell` is told of a damaged
+    checkpoint; `again` is the command to go on with, else that of a run.
     """
 
     def __init__(
@@ -107,7 +85,7 @@ class Checkpoints:
         self._run, self._saving, self._stop = run, saving, stop
         self._again = again or f"mlp-jax train --resume {run}"
         self._worker = ThreadPoolExecutor(1, "checkpoints")
-        self._manager = self._worker.submit(_open, run, saving.keep, tell)
+        self._opened = self._worker.submit(_open, run, tell)
         self._pending: Future[None] | None = None
         self._saved = (time.monotonic(), 0, 0)
 
@@ -122,6 +100,7 @@ class Checkpoints:
         ends = last or number is not None
         if ends:
             self._settle()
+            agreed(0)  # no process leaves before the first has sealed what all have written
         if number is not None and not last:
             raise StoppedError(number, self._stopped(number, step))
 
@@ -131,32 +110,31 @@ class Checkpoints:
         like: the state of step 0, for the shapes and places. Raises RunFolderError where every
         checkpoint is damaged, or the newest holds other arrays than this run's.
         """
-        snapshot = shared(self._restored(like), like)
-        return None if snapshot is None else placed(snapshot, like)
-
-    def _restored(self, like: Any) -> Snapshot | None:
-        """What there is on disk, with arrays on the host."""
-        if not any((self._run / FOLDER).glob("*")):  # no need to wait for Orbax's import
+        saved = told(any((self._run / FOLDER).glob("*")))
+        if not saved:  # no need to wait for Orbax's import
             return None
-        manager = self._manager.result()
-        step = manager.latest_step()
+        on_first(self._opened.result)
+        step = told(newest(self._run))
         if step is None:
             return None
-        snapshot = _read(manager, step, like)
+        snapshot = read(self._opened.result(), self._folder(step), like)
         self._saved = (time.monotonic(), step, snapshot.position.epoch - 1)
         return snapshot
 
     def close(self) -> None:
         """Waits for what is being written."""
         self._worker.shutdown()
-        if self._manager.exception() is None:
-            self._manager.result().close()
+        if self._opened.exception() is None:
+            self._opened.result().close()
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _folder(self, step: int) -> Path:
+        return self._run / FOLDER / str(step)
 
     def _is_due(self, snapshot: Snapshot, step: int) -> bool:
         when, last_step, last_epoch = self._saved
@@ -169,10 +147,15 @@ class Checkpoints:
 
     def _save(self, snapshot: Snapshot, step: int) -> None:
         self._settle()
-        host = to_host((snapshot.state, _weights(snapshot.best)))
-        self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(host)))
-        copied = Snapshot(host[0], snapshot.position, _with_weights(snapshot.best, host[1]))
-        self._pending = self._worker.submit(self._write, copied, step)
+        leaves = jax.tree.leaves((snapshot.state, weights_of(snapshot.best)))
+        on_first(lambda: self._check_room(sum(leaf.nbytes for leaf in leaves)))
+        if jax.process_count() == 1:
+            self._pending = self._worker.submit(self._write, _on_host(snapshot), step)
+        else:
+            jax.block_until_ready(leaves)  # raises by itself where another process is gone
+            with self._as_run_folder_error():
+                begin(self._opened.result(), self._folder(step), snapshot)
+            self._pending = self._worker.submit(self._finish, step)
         self._saved = (time.monotonic(), step, snapshot.position.epoch - 1)
 
     def _check_room(self, size: int) -> None:
@@ -188,11 +171,15 @@ class Checkpoints:
             )
 
     def _write(self, snapshot: Snapshot, step: int) -> None:
-        manager = self._manager.result()
-        if step in manager.all_steps():
-            manager.delete(step)
-        manager.save(step, args=_arguments(snapshot), force=True)
-        seal(self._run / FOLDER / str(step))
+        begin(self._opened.result(), self._folder(step), snapshot)
+        self._finish(step)
+
+    def _finish(self, step: int) -> None:
+        """Waits until all processes have written; then the checkpoint counts."""
+        finish(self._opened.result())
+        if is_first():
+            seal(self._folder(step))
+            keep_newest(self._run, self._saving.keep)
 
     def _stopped(self, number: int, step: int) -> str:
         name = signal.Signals(number).name
@@ -201,10 +188,17 @@ class Checkpoints:
     def _settle(self) -> None:
         """Waits for the save under way, and raises what went wrong in it."""
         pending, self._pending = self._pending, None
-        if pending is None:
-            return
+        if pending is not None:
+            with self._as_run_folder_error():
+                pending.result()
+
+    @contextlib.contextmanager
+    def _as_run_folder_error(self) -> Iterator[None]:
+        """Turns what goes wrong in saving into a sentence, but for a process that is gone."""
         try:
-            pending.result()
+            yield
+        except jax.errors.JaxRuntimeError:
+            raise
         except Exception as error:  # tensorstore's errors are ValueErrors, Orbax's of many kinds
             raise RunFolderError(
                 f"Could not save a checkpoint in {self._run}: {_reason(error)}. The checkpoints"
@@ -212,86 +206,25 @@ class Checkpoints:
             ) from error
 
 
+def _open(run: Path, tell: Callable[[str], None]) -> Any:
+    """Orbax's checkpointer, imported off the critical path, once what is damaged is put aside."""
+    if is_first():
+        put_damage_aside(run, tell)
+        (run / FOLDER).mkdir(parents=True, exist_ok=True)
+    return open_checkpointer()
+
+
+def _on_host(snapshot: Snapshot) -> Snapshot:
+    """A copy with arrays on the host."""
+    state, weights = to_host((snapshot.state, weights_of(snapshot.best)))
+    best = snapshot.best
+    if best is not None:
+        best = best._replace(params=weights[0], layer_state=weights[1])
+    return Snapshot(state, snapshot.position, best)
+
+
 def _reason(error: Exception) -> str:
     text = str(error)
     if "No space left" in text or getattr(error, "errno", None) == 28:
         return "the disk is full"
     return " ".join(text.split())[:200].rstrip(".") or type(error).__name__
-
-
-def _weights(best: Best | None) -> Any:
-    return () if best is None else (best.params, best.layer_state)
-
-
-def _with_weights(best: Best | None, weights: Any) -> Best | None:
-    return None if best is None else best._replace(params=weights[0], layer_state=weights[1])
-
-
-def _open(run: Path, keep: int, tell: Callable[[str], None]) -> Any:
-    """Orbax's manager of what is whole. Imported here, in the worker, off the critical path."""
-    import orbax.checkpoint as ocp
-
-    put_damage_aside(run, tell)
-    (run / FOLDER).mkdir(parents=True, exist_ok=True)
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
-        create=False,
-        cleanup_tmp_directories=True,
-        enable_async_checkpointing=False,
-        multiprocessing_options=ocp.options.MultiprocessingOptions(
-            primary_host=0, active_processes={0}
-        ),
-    )
-    return ocp.CheckpointManager(
-        (run / FOLDER).absolute(), options=options, item_names=("leaves", "position")
-    )
-
-
-def _named(tree: Any) -> dict[str, Any]:
-    return {f"{i:04d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
-
-
-def _arguments(snapshot: Snapshot) -> Any:
-    """What Orbax saves: the leaves by number, and all else as JSON."""
-    import orbax.checkpoint as ocp
-
-    leaves = _named((snapshot.state, _weights(snapshot.best)))
-    best = snapshot.best
-    record = {
-        "position": snapshot.position._asdict(),
-        "best": None if best is None else [best.score, best.loss, best.epoch],
-        "leaves": {
-            name: {"shape": leaf.shape, "dtype": str(leaf.dtype)} for name, leaf in leaves.items()
-        },
-    }
-    return ocp.args.Composite(
-        leaves=ocp.args.StandardSave(leaves), position=ocp.args.JsonSave(record)
-    )
-
-
-def _read(manager: Any, step: int, like: Any) -> Snapshot:
-    """The snapshot of a step; RunFolderError where its arrays are not the run's."""
-    import orbax.checkpoint as ocp
-
-    found = manager.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore()))
-    record = found["position"]
-    best = record["best"]
-    expected = (like, () if best is None else (like.params, like.layer_state))
-    shapes = {
-        name: (list(leaf.shape), np.dtype(leaf.dtype).name)
-        for name, leaf in _named(expected).items()
-    }
-    saved = {name: (of["shape"], of["dtype"]) for name, of in record["leaves"].items()}
-    if shapes != saved:
-        raise RunFolderError(
-            f"The checkpoint of step {step} holds other arrays than this run's: it comes from"
-            " another network or optimizer, or from other versions of JAX or Optax."
-        )
-    target = {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
-    leaves = manager.restore(
-        step, args=ocp.args.Composite(leaves=ocp.args.StandardRestore(target))
-    )["leaves"]
-    read = [leaves[name] for name in shapes]
-    state, weights = jax.tree.unflatten(jax.tree.structure(expected), read)
-    position = Position.of(record["position"])
-    return Snapshot(state, position, None if best is None else Best(*best, *weights))

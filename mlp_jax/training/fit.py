@@ -12,7 +12,7 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.data import Scaling
 from mlp_jax.errors import ProofError
 from mlp_jax.proof import Report
-from mlp_jax.training.checkpoints import Checkpoints, Following
+from mlp_jax.training.checkpoints import Checkpoints
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import EpochEnd, Plan, Select, run_epochs
 from mlp_jax.training.mesh.processes import to_host
@@ -58,7 +58,7 @@ def fit(
     tick: Callable[[int, float, float, float], None] | None = None,
     proved: Callable[[Report], None] | None = None,
     schedule_epochs: int | None = None,
-    checkpoints: Callable[[], Checkpoints | Following] | None = None,
+    checkpoints: Callable[[], Checkpoints] | None = None,
     started: Callable[[Position], None] | None = None,
     start: tuple[Any, Any] | None = None,
     diagnostics: bool = False,

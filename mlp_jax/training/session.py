@@ -18,13 +18,13 @@ from mlp_jax.model.saved import save_model
 from mlp_jax.model.store import versions
 from mlp_jax.proof import Report
 from mlp_jax.training import folder as run_folder
-from mlp_jax.training.checkpoints import Checkpoints, Following, Saving
+from mlp_jax.training.checkpoints import Checkpoints, Saving
 from mlp_jax.training.config import CONFIG_FILE, TrainConfig, to_toml
 from mlp_jax.training.finish import finish
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.folder import CHECK_FILE, held, new_folder
 from mlp_jax.training.loop import EpochEnd
-from mlp_jax.training.mesh.processes import is_first
+from mlp_jax.training.mesh.processes import common, is_first
 from mlp_jax.training.private.accounting import Account
 from mlp_jax.training.private.ledger import Ledger
 from mlp_jax.training.progress import EpochProgress
@@ -103,9 +103,9 @@ class Session:
         self.say(str(account))
         return Ledger(account, self.folder)
 
-    def checkpoints(self) -> Checkpoints | Following:
+    def checkpoints(self) -> Checkpoints:
         """Where the run saves itself, and is read back from."""
-        assert self.folder is not None
+        self.folder = common(self.folder)
         saving = Saving.parse(self.config.checkpoint_every, self.config.keep)
         stop = self._stack.enter_context(stop_requests())
         made = Checkpoints(self.folder, saving, stop, self.say)
@@ -173,14 +173,13 @@ class Session:
 
 
 class FollowingSession(Session):
-    """That of a process that trains with the first one, and leaves saying and writing to it."""
+    """That of a process that trains with the first one, and leaves saying things to it.
+
+    It writes its part of the checkpoints.
+    """
 
     def proved(self, report: Report) -> None:
         """Says nothing."""
-
-    def checkpoints(self) -> Following:
-        """Hands the first process what that saves."""
-        return Following(self._stack.enter_context(stop_requests()))
 
     def started(self, position: Position) -> None:
         """Says nothing."""

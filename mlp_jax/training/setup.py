@@ -140,7 +140,7 @@ def _learned_once(prepare: Callable[[Known | None], Prepared], known: Known | No
         return prepare(known)
     found: list[Prepared] = []
     on_first(lambda: found.append(prepare(known)))
-    records, _ = told([encode(one, CLASSES) for p in found for one in (p.inputs, p.target)])
+    records = told([encode(one, CLASSES) for p in found for one in (p.inputs, p.target)])
     if found:
         return found[0]
     inputs, target = records

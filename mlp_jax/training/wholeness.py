@@ -12,6 +12,7 @@ from mlp_jax.files import write_json_atomic
 FOLDER = "checkpoints"
 DAMAGED = "damaged"
 CHECKSUMS = "checksums.json"
+PIECE = 1 << 22  # bytes that are looked at together
 
 
 def seal(folder: Path) -> None:
@@ -25,9 +26,10 @@ def put_damage_aside(run: Path, tell: Callable[[str], None]) -> None:
     What a process left behind that ended while it saved is deleted. RunFolderError where damage
     leaves none.
     """
-    folders = [path for path in (run / FOLDER).glob("*") if path.name.isdigit()]
+    for unfinished in (run / FOLDER).glob("*.orbax-checkpoint-tmp*"):
+        shutil.rmtree(unfinished)
     damaged = False
-    for folder in sorted(folders, key=lambda path: int(path.name), reverse=True):
+    for folder in _folders(run):
         if not (folder / CHECKSUMS).exists():
             shutil.rmtree(folder)
             continue
@@ -49,14 +51,43 @@ def put_damage_aside(run: Path, tell: Callable[[str], None]) -> None:
         )
 
 
+def newest(run: Path) -> int | None:
+    """The step of the newest checkpoint that counts."""
+    return next((int(path.name) for path in _folders(run) if (path / CHECKSUMS).exists()), None)
+
+
+def keep_newest(run: Path, count: int) -> None:
+    """Deletes what is older than the newest `count` checkpoints; a seal goes before its files."""
+    for folder in _folders(run):
+        if count <= 0:
+            (folder / CHECKSUMS).unlink(missing_ok=True)
+            shutil.rmtree(folder)
+        count -= (folder / CHECKSUMS).exists()
+
+
+def _folders(run: Path) -> list[Path]:
+    """The folders of checkpoints, whole or not, the newest first."""
+    folders = [path for path in (run / FOLDER).glob("*") if path.name.isdigit()]
+    return sorted(folders, key=lambda path: int(path.name), reverse=True)
+
+
 def _checksums(folder: Path) -> dict[str, int]:
     """The CRC-32 of every file of a checkpoint but the list of them itself."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
-        path.relative_to(folder).as_posix(): zlib.crc32(path.read_bytes())
+        path.relative_to(folder).as_posix(): _checksum(path)
         for path in files
         if path.name != CHECKSUMS
     }
+
+
+def _checksum(path: Path) -> int:
+    """The CRC-32 of a file, which may be larger than the memory."""
+    total = 0
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            total = zlib.crc32(piece, total)
+    return total
 
 
 def _first_wrong_file(folder: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Several processes that train as one: how they meet, agree, and hand one another what they hold.
+"""Several processes that train as one: how they meet, agree, and tell one another what they know.
 
 Each process sees its own devices and runs the same program; the mesh is over all of them. What is
 decided outside of the program (to save, to stop) must be decided by all alike, or they wait for one
@@ -10,15 +10,20 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
-from mlp_jax.errors import DeviceError, InputError, LostProcessError, MlpJaxError
-from mlp_jax.training.snapshot import Best, Position, Snapshot
+from mlp_jax.errors import (
+    DeviceError,
+    InputError,
+    LostProcessError,
+    MlpJaxError,
+    RunFolderError,
+)
 
 MEETING_SECONDS = 120
 SILENT_SECONDS = 20
@@ -87,6 +92,20 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def common(folder: Path | None) -> Path:
+    """The first process's folder, on all; RunFolderError where another does not see it."""
+    name = told(None if folder is None else str(folder.absolute()))
+    if is_first():
+        assert folder is not None
+        return folder
+    if not Path(name).is_dir():
+        raise RunFolderError(
+            f"Process {jax.process_index()} does not see the folder {name}: processes that train"
+            " together need a file system that they share."
+        )
+    return Path(name)
+
+
 def spread(array: np.ndarray, where: NamedSharding) -> jax.Array:
     """An array that every process holds, on the mesh: each takes its devices' part of it."""
     return jax.make_array_from_callback(array.shape, where, lambda index: array[index])
@@ -118,13 +137,10 @@ def agreed(*numbers: int) -> tuple[int, ...]:
     return tuple(int(most) for most in np.max(said, axis=0))
 
 
-def told(value: Any, arrays: Any = ()) -> tuple[Any, Any]:
-    """What the first process says, on all: a value as JSON takes it, and a tree of arrays.
-
-    arrays: of the same shapes everywhere; those of the others are not looked at.
-    """
+def told(value: Any) -> Any:
+    """What the first process says, on all: a value as JSON takes it."""
     if jax.process_count() == 1:
-        return value, arrays
+        return value
     from jax.experimental import multihost_utils
 
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
@@ -132,7 +148,7 @@ def told(value: Any, arrays: Any = ()) -> tuple[Any, Any]:
     padded = np.zeros(length, np.uint8)
     padded[: min(len(text), length)] = text[:length]
     heard = np.asarray(multihost_utils.broadcast_one_to_all(padded))
-    return json.loads(heard.tobytes().decode()), multihost_utils.broadcast_one_to_all(arrays)
+    return json.loads(heard.tobytes().decode())
 
 
 def wished(number: int | None, due: bool, last: bool) -> tuple[int | None, bool]:
@@ -141,7 +157,7 @@ def wished(number: int | None, due: bool, last: bool) -> tuple[int | None, bool]
     return signal or None, bool(save)
 
 
-def on_first(work: Callable[[], None]) -> None:
+def on_first(work: Callable[[], object]) -> None:
     """Does the work on the first process; where it fails, all of them do, with its message."""
     failed: MlpJaxError | None = None
     if is_first():
@@ -149,50 +165,8 @@ def on_first(work: Callable[[], None]) -> None:
             work()
         except MlpJaxError as error:
             failed = error
-    said, _ = told(None if failed is None else str(failed))
+    said = told(None if failed is None else str(failed))
     if failed is not None:
         raise failed
     if said is not None:
         raise InputError(said)
-
-
-def shared(snapshot: Snapshot | None, like: Any) -> Snapshot | None:
-    """The snapshot of the first process, with arrays on the host, on all of them.
-
-    like: a state of the same shapes.
-    """
-    if jax.process_count() == 1:
-        return snapshot
-    record = None
-    if snapshot is not None:
-        best = snapshot.best
-        scored = None if best is None else [best.score, best.loss, best.epoch]
-        record = {"position": snapshot.position._asdict(), "best": scored}
-    record, _ = told(record)
-    if record is None:
-        return None
-    weights = () if record["best"] is None else (like.params, like.layer_state)
-    arrays: Any = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), (like, weights))
-    if snapshot is not None:
-        best = snapshot.best
-        arrays = snapshot.state, () if best is None else (best.params, best.layer_state)
-    _, (state, weights) = told(None, arrays)
-    best = None if record["best"] is None else Best(*record["best"], *weights)
-    return Snapshot(state, Position.of(record["position"]), best)
-
-
-def placed(snapshot: Snapshot, like: Any) -> Snapshot:
-    """The snapshot's arrays in memory of JAX's own, over the devices as those of `like`."""
-
-    def put(leaf: np.ndarray, there: Any) -> jax.Array:
-        where = getattr(there, "sharding", None)
-        if isinstance(where, NamedSharding):
-            return spread(np.array(leaf), where)
-        return jnp.array(leaf, copy=True)
-
-    best = snapshot.best
-    if best is not None:
-        weights = (best.params, best.layer_state)
-        params, kept = jax.tree.map(put, weights, (like.params, like.layer_state))
-        best = best._replace(params=params, layer_state=kept)
-    return Snapshot(jax.tree.map(put, snapshot.state, like), snapshot.position, best)

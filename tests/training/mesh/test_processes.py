@@ -9,9 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from mlp_jax.errors import DeviceError, InputError
+from mlp_jax.errors import DeviceError, InputError, RunFolderError
 from mlp_jax.files import read_jsonl
-from mlp_jax.training.mesh.processes import Cluster, agreed, join, told
+from mlp_jax.training.mesh import processes
+from mlp_jax.training.mesh.processes import Cluster, agreed, common, join, told
+from mlp_jax.training.wholeness import CHECKSUMS, FOLDER
 
 WORDS = (
     "--data", "rows.npz", "--hidden", "16", "16", "--epochs", "30", "--batch-size", "8",
@@ -70,20 +72,33 @@ def losses(folder):
     ]
 
 
+def bytes_written(run):
+    """Of the newest whole checkpoint: how many bytes of arrays each process has written."""
+    whole = [path.parent for path in (run / FOLDER).glob(f"*/{CHECKSUMS}")]
+    leaves = max(whole, key=lambda path: int(path.name)) / "leaves"
+    return [
+        sum(file.stat().st_size for file in (leaves / f"ocdbt.process_{number}").glob("d/*"))
+        for number in range(2)
+    ]
+
+
 def test_two_processes_give_the_run_of_one_also_when_one_is_killed(place):
     assert ends(start(place, *WORDS, "--out", "one"))[0] == [0]
-    first, second = start(place, *WORDS, "--out", "two", processes=2)
+    first, second = start(place, *WORDS, "--shard-optimizer", "--out", "two", processes=2)
     read_epochs(first, 5)
     second.kill()
     second.communicate()
     codes, _ = ends([first], 60)
     assert codes[0] != 0
-    resumed = start(place, "--resume", "two", processes=2)
+    assert min(bytes_written(place / "two")) > 0.3 * sum(bytes_written(place / "two"))
+    resumed = start(place, "--resume", "two", "--mesh", "model=2", processes=2)
     read_epochs(resumed[0], 3)
-    for process in resumed:
-        process.kill()
-        process.communicate()
-    codes, said = ends(start(place, "--resume", "two"))
+    resumed[1].terminate()
+    codes, said = ends(resumed)
+    assert codes == [143, 143], said
+    assert "Stopped by SIGTERM after step" in said
+    assert min(bytes_written(place / "two")) > 0.3 * sum(bytes_written(place / "two"))
+    codes, said = ends(start(place, "--resume", "two", "--mesh", "data=1"))
     assert codes == [0], said
     assert "going on from epoch" in said
     assert len(losses(place / "two")) == 30
@@ -106,7 +121,14 @@ def test_half_an_address_is_no_address():
 def test_one_process_agrees_with_itself():
     assert jax.process_count() == 1
     assert agreed(3, 0) == (3, 0)
-    assert told({"a": [1]}, ()) == ({"a": [1]}, ())
+    assert told({"a": [1]}) == {"a": [1]}
+
+
+def test_a_process_that_does_not_see_the_run_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "is_first", lambda: False)
+    assert common(tmp_path) == tmp_path
+    with pytest.raises(RunFolderError, match="need a file system that they share"):
+        common(tmp_path / "elsewhere")
 
 
 def test_without_a_scheduler_it_says_what_is_needed(monkeypatch):
