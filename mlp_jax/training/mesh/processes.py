@@ -17,13 +17,8 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from mlp_jax.errors import (
-    DeviceError,
-    InputError,
-    LostProcessError,
-    MlpJaxError,
-    RunFolderError,
-)
+from mlp_jax.errors import DeviceError, InputError, MlpJaxError, RunFolderError
+from mlp_jax.training.mesh.lost import lost, speak_when_aborted
 
 MEETING_SECONDS = 120
 SILENT_SECONDS = 20
@@ -70,17 +65,15 @@ def joined(distributed: bool) -> Iterator[None]:
     One that fails says why and ends at once: leaving in good order means to wait for the others,
     which wait for it. They find its connection closed, or miss it after 20 s.
     """
+    if distributed:
+        speak_when_aborted()
     try:
         yield
     except (MlpJaxError, jax.errors.JaxRuntimeError) as error:
         if not distributed or jax.process_count() == 1:
             raise
         if not isinstance(error, MlpJaxError):
-            reason = " ".join(str(error).split())[:200].rstrip(".")
-            error = LostProcessError(
-                f"Another process of this training is gone ({reason}). What is saved stays; go on"
-                " with --resume, on as many processes as are left."
-            )
+            error = lost(" ".join(str(error).split())[:200].rstrip("."))
         print(f"mlp-jax: {error}", file=sys.stderr, flush=True)
         os._exit(error.exit_code)
     if distributed:

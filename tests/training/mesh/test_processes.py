@@ -7,9 +7,10 @@ import sys
 
 import jax
 import numpy as np
+import polars as pl
 import pytest
 
-from mlp_jax.errors import DeviceError, InputError, RunFolderError
+from mlp_jax.errors import DeviceError, InputError, LostProcessError, RunFolderError
 from mlp_jax.files import read_jsonl
 from mlp_jax.training.mesh import processes
 from mlp_jax.training.mesh.processes import Cluster, agreed, common, join, told
@@ -88,8 +89,11 @@ def test_two_processes_give_the_run_of_one_also_when_one_is_killed(place):
     read_epochs(first, 5)
     second.kill()
     second.communicate()
-    codes, _ = ends([first], 60)
-    assert codes[0] != 0
+    codes, said = ends([first], 60)
+    assert codes == [LostProcessError.exit_code]
+    last = said.splitlines()[-1]
+    assert last.startswith("mlp-jax: Another process of this training is gone")
+    assert last.endswith("go on with --resume, on as many processes as are left.")
     assert min(bytes_written(place / "two")) > 0.3 * sum(bytes_written(place / "two"))
     resumed = start(place, "--resume", "two", "--mesh", "model=2", processes=2)
     read_epochs(resumed[0], 3)
@@ -103,6 +107,20 @@ def test_two_processes_give_the_run_of_one_also_when_one_is_killed(place):
     assert "going on from epoch" in said
     assert len(losses(place / "two")) == 30
     np.testing.assert_allclose(losses(place / "two"), losses(place / "one"), rtol=1e-10)
+
+
+def test_two_processes_that_stream_a_table_give_the_run_of_one(place):
+    x = np.load(place / "rows.npz")["x"]
+    frame = pl.from_numpy(x, list("abcdef")).with_columns(label=pl.Series(x[:, 0] > 0))
+    (place / "table").mkdir()
+    for number in range(8):
+        frame[50 * number : 50 * (number + 1)].write_parquet(place / f"table/{number}.parquet")
+    words = ("--data", "table", "--target", "label", "--stream", *WORDS[2:5])
+    words += ("--epochs", "3", "--batch-size", "24", "--precision", "float64")
+    alone = start(place, *words, "--out", "alone")
+    codes, said = ends(start(place, *words, "--out", "streamed", processes=2))
+    assert (codes, ends(alone)[0]) == ([0, 0], [0]), said
+    np.testing.assert_allclose(losses(place / "streamed"), losses(place / "alone"), rtol=1e-12)
 
 
 def test_both_say_what_is_wrong_and_end(place):
