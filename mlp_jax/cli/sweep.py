@@ -43,10 +43,12 @@ def sweep(words: list[str]) -> int:
     config = parse(SweepConfig, "sweep", about, _one_hidden(rest), default)
     from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.training.many.search import resume_sweep, run_sweep
+    from mlp_jax.training.mesh.processes import joined
 
     use_compilation_cache()
-    if config.resume is None:
-        run_sweep(config)
-    else:
-        resume_sweep(Path(config.resume), config)
+    with joined(config.distributed):
+        if config.resume is None:
+            run_sweep(config)
+        else:
+            resume_sweep(Path(config.resume), config)
     return 0

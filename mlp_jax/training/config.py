@@ -55,16 +55,6 @@ class TrainConfig(SharedOptions):
     """parts that each batch goes through in, to save memory"""
     recompute: Switch = False
     """compute activations again going back, to save memory"""
-    distributed: Switch = False
-    """train with other processes, that SLURM, Open MPI or Kubernetes started"""
-    coordinator: Annotated[
-        str | None, tyro.conf.arg(help_behavior_hint="", metavar="HOST:PORT")
-    ] = None
-    """distributed: where the first process listens, if no scheduler says"""
-    processes: Count = None
-    """distributed: how many there are"""
-    process_id: Count = None
-    """distributed: which of them this is, from 0"""
     stream: Switch = False
     """read the rows from their files as they are needed"""
     lanes: Count = None

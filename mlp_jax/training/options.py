@@ -93,6 +93,16 @@ class SharedOptions:
     """cpu or gpu"""
     devices: Count = None
     """how many to use at once; else every GPU, or one CPU"""
+    distributed: Switch = False
+    """train with other processes, that SLURM, Open MPI or Kubernetes started"""
+    coordinator: Annotated[
+        str | None, tyro.conf.arg(help_behavior_hint="", metavar="HOST:PORT")
+    ] = None
+    """distributed: where the first process listens, if no scheduler says"""
+    processes: Count = None
+    """distributed: how many there are"""
+    process_id: Count = None
+    """distributed: which of them this is, from 0"""
     deterministic: Switch = False
     """the same bits each time on a GPU too, if slower"""
     out: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None

@@ -104,11 +104,11 @@ def resume(
 
 
 def _meet(config: TrainConfig) -> None:
-    """Meets the other processes of a distributed run, which trains one network on plain rows."""
+    """Meets the other processes of a distributed run, which is not private."""
     if not config.distributed:
         return
-    for name, wanted in (("ensemble", 1), ("private", False), ("histograms", False)):
-        if getattr(config, name) != wanted:
+    for name in ("private", "histograms"):
+        if getattr(config, name):
             raise InputError(f"--distributed goes without --{name}.")
     join(Cluster(config.coordinator, config.processes, config.process_id))
 
@@ -155,7 +155,13 @@ def _run(session: Session) -> Run:
                 **options,
             )
         else:
-            fitted = fit_ensemble(*what, members=config.ensemble, say=session.say, **options)
+            fitted = fit_ensemble(
+                *what,
+                members=config.ensemble,
+                say=session.say,
+                multiple=session.multiple,
+                **options,
+            )
     return session.finished(fitted)
 
 

@@ -14,6 +14,7 @@ from mlp_jax.data.prepare import Prepared
 from mlp_jax.data.source import Streamed
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.files import write_text_atomic
+from mlp_jax.model.precision import choose_device
 from mlp_jax.model.saved import save_model
 from mlp_jax.model.store import versions
 from mlp_jax.proof import Report
@@ -25,6 +26,7 @@ from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.folder import CHECK_FILE, held, new_folder
 from mlp_jax.training.loop import EpochEnd
 from mlp_jax.training.mesh.processes import common, is_first
+from mlp_jax.training.mesh.shape import multiple_of_members
 from mlp_jax.training.private.accounting import Account
 from mlp_jax.training.private.ledger import Ledger
 from mlp_jax.training.progress import EpochProgress
@@ -63,6 +65,9 @@ class Session:
         self.config, self.parts, self.folder = config, parts, folder
         self.say, self._stack = say, stack
         self._facts = facts or {"started": run_folder.now()}
+        if not facts and config.ensemble > 1 and jax.process_count() > 1:
+            first = choose_device(config.device)
+            self._facts["multiple"] = multiple_of_members(config.devices, first)
         self._progress = stack.enter_context(EpochProgress(config.epochs, enabled=bar))
         self._logs: RunLogs | None = None
         self._speed = 0.0
@@ -75,6 +80,11 @@ class Session:
         say(_headline(config, parts))
         for note in parts.data.notes:
             say(f"  {note}")
+
+    @property
+    def multiple(self) -> int:
+        """What the members of an ensemble are filled up to, as when it began."""
+        return int(self._facts.get("multiple", 1))
 
     @property
     def looks(self) -> bool:

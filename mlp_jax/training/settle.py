@@ -157,7 +157,7 @@ def settle(
 ) -> Settled:
     """The options of `fit`, checked and put together. Raises InputError.
 
-    side_by_side: for networks that train together.
+    side_by_side: for networks that train together, each of them on one device.
     """
     loss = get_loss(loss) if isinstance(loss, str) else loss
     chosen = choose_device(device)
@@ -201,9 +201,9 @@ def settle(
     if batch_size is None:
         batch_size = min(BATCH_SIZE if privacy is None else PRIVATE_BATCH_SIZE, n)
     layout = None
-    if privacy is None:
+    if privacy is None and not side_by_side:
         layout = choose_layout(devices, mesh, shard_optimizer, chosen, batch_size)
-    elif devices not in (None, 1) or mesh is not None:
+    elif privacy is not None and (devices not in (None, 1) or mesh is not None):
         raise InputError("A private training computes on one device: no --devices, no --mesh.")
     if layout is not None and given is None:
         batch_size = max(batch_size // layout.data, 1) * layout.data

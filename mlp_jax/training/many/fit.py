@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.data import Scaling
@@ -18,14 +19,20 @@ from mlp_jax.training.many.fitted import FittedMany
 from mlp_jax.training.many.loop import (
     ManyEpochEnd,
     ManyPlan,
-    Members,
     run_members_epochs,
 )
-from mlp_jax.training.many.memory import SHARE, bytes_a_member, chunk_size, free_memory
+from mlp_jax.training.many.memory import bytes_a_member, chunk_size, filled, room
 from mlp_jax.training.many.records import flat, histories
-from mlp_jax.training.many.together import BestWeights, ManyState, first_states
+from mlp_jax.training.many.together import BestWeights, ManyState, Members, first_states
 from mlp_jax.training.many.vary import Recipe, Vary, check_vary, numbers
-from mlp_jax.training.mesh.shape import apart, everywhere, members_over, visible
+from mlp_jax.training.mesh.processes import to_host
+from mlp_jax.training.mesh.shape import (
+    apart,
+    everywhere,
+    members_over,
+    multiple_of_members,
+    visible,
+)
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.rows import Rows, check_seed
 from mlp_jax.training.settle import Settled, prove, settle
@@ -65,6 +72,7 @@ def fit_many(
     proved: Callable[[Report], None] | None = None,
     schedule_epochs: int | None = None,
     checkpoints: Callable[[int, int], Checkpoints] | None = None,
+    multiple: int | None = None,
     started: Callable[[Position], None] | None = None,
 ) -> FittedMany:
     """Trains K = len(seeds) networks at once, after one proof; each as `fit` would by itself.
@@ -79,7 +87,9 @@ def fit_many(
     more, they train one chunk after another.  seed: of the rows held out, where validation is a
     fraction.  devices: the members are spread over so many, None for all GPUs or one CPU (as many
     as divide their number evenly).  checkpoints: given the number of a chunk's first member and how
-    many train at once, says where to save that chunk. All other arguments are those of `fit`.
+    many train at once, says where to save that chunk.  multiple: what the number that trains at
+    once is filled up to, by repeating members, so that it lies evenly on the devices of several
+    processes; else their number. All other arguments are those of `fit`.
 
     A member that diverges is masked and named in `failures`; the others go on. Raises what `fit`
     raises for bad input, and InputError for what cannot vary.
@@ -91,7 +101,7 @@ def fit_many(
         validation=validation, sample_weight=sample_weight, class_weight=class_weight,
         scaling=scaling, target_scaling=target_scaling, metrics=metrics, patience=patience,
         select=select, monitor=monitor, average=average, importance=importance,
-        precision=precision, device=device, devices=1, schedule_epochs=schedule_epochs,
+        precision=precision, device=device, schedule_epochs=schedule_epochs,
         side_by_side=True,
     )  # fmt: skip
     check_vary(vary, len(seeds), settled.program, settled.optimizer)
@@ -105,20 +115,22 @@ def fit_many(
         placed, watched = settled.place()
         there = len(visible(devices, settled.device))
         size = _chunk(recipe, settled, keeps_best, len(seeds), memory, there)
+        size = filled(size, multiple or multiple_of_members(devices, settled.device))
         spread = members_over(devices, settled.device, size)
         placed, watched = everywhere((placed, watched), spread)
         parts = []
         for first in range(0, len(seeds), size):
             # A last chunk that is short repeats its last member: nothing is compiled anew.
             chosen = np.minimum(np.arange(first, first + size), len(seeds) - 1)
-            own = apart(_members(recipe, vary, seeds, chosen), spread)
+            own = _members(recipe, vary, seeds, chosen, spread)
             data_of = placed
             if weights is not None:
                 own_weights = np.asarray(weights[chosen], settled.program.dtype)
                 data_of = placed._replace(weights=apart(jnp.asarray(own_weights), spread))
-            state = first_states(recipe, settled.rows.x.shape[1], keeps_best, *own)
+            width = settled.rows.x.shape[1]
+            state = first_states(recipe, width, keeps_best, own.seeds, own.numbers)
             snapshot = Snapshot(apart(state, spread))
-            plan = plan._replace(first=first)
+            plan = plan._replace(first=first, members=min(size, len(seeds) - first))
             if checkpoints is not None:
                 keeper = checkpoints(first, size)
                 snapshot = keeper.restore(snapshot.state) or snapshot
@@ -137,9 +149,14 @@ def _train(
     own: Members,
     plan: ManyPlan,
 ) -> Snapshot:
-    """A chunk, trained; its state on the host."""
+    """A chunk, trained; its state on the host, without what the optimizer remembers."""
     done = run_members_epochs(recipe, snapshot, data, watched, own, plan)
-    return Snapshot(jax.tree.map(np.asarray, done.state), done.position)
+    members = done.state.members._replace(opt_state=())
+    return Snapshot(_on_host(done.state._replace(members=members)), done.position)
+
+
+def _on_host(tree: Any) -> Any:
+    return jax.tree.map(np.asarray, tree) if jax.process_count() == 1 else to_host(tree)
 
 
 def _check_seeds(seeds: Sequence[int]) -> None:
@@ -165,11 +182,19 @@ def _member_weights(settled: Settled, given: Any, count: int) -> np.ndarray | No
     return weights if settled.weights is None else weights * settled.weights[None, :]
 
 
-def _members(recipe: Recipe, vary: Vary, seeds: Sequence[int], chosen: np.ndarray) -> Members:
-    """The seeds and numbers of some of the members."""
+def _members(
+    recipe: Recipe,
+    vary: Vary,
+    seeds: Sequence[int],
+    chosen: np.ndarray,
+    spread: NamedSharding | None = None,
+) -> Members:
+    """The seeds and numbers of some of the members, on their devices."""
     all_numbers = numbers(vary, recipe)
     picked = jax.tree.map(lambda values: values[chosen], all_numbers)
-    return Members(jnp.asarray(np.asarray(seeds, np.uint32)[chosen]), picked)
+    own = (jnp.asarray(np.asarray(seeds, np.uint32)[chosen]), picked)
+    own_seeds, own_numbers = apart(own, spread)
+    return Members(own_seeds, own_numbers, spread)
 
 
 def _proved(
@@ -181,7 +206,7 @@ def _proved(
 ) -> Report:
     """The proof, at the first member's parameters."""
     own = _members(recipe, vary, seeds, np.zeros(1, np.int64))
-    first = first_states(recipe, settled.rows.x.shape[1], False, *own).members
+    first = first_states(recipe, settled.rows.x.shape[1], False, own.seeds, own.numbers).members
     report = prove(settled, jax.tree.map(lambda leaf: leaf[0], first))
     if tell is not None:
         tell(report)
@@ -201,9 +226,7 @@ def _chunk(
     """How many members train at once: what fits into the memory of all devices."""
     judged = 0 if settled.watched is None else len(settled.watched)
     each = bytes_a_member(recipe, settled.rows.x.shape[1], keeps_best, judged)
-    on_all = devices if settled.device.platform == "gpu" else 1  # CPUs share one memory
-    bound = int(SHARE * on_all * free_memory(settled.device)) if memory is None else memory
-    return chunk_size(count, each, bound)
+    return chunk_size(count, each, room(settled.device, devices) if memory is None else memory)
 
 
 def _joined(

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlp_jax.training.many.together import first_states
 from mlp_jax.training.many.vary import Numbers, Recipe
+from mlp_jax.training.mesh.processes import agreed, machines
 
 SHARE = 0.5  # of the memory that is free on the device
 UNKNOWN = 2 << 30  # bytes, where the device does not say
@@ -23,6 +24,17 @@ def free_memory(device: jax.Device) -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
         return UNKNOWN
+
+
+def room(device: jax.Device, devices: int) -> int:
+    """The bytes that members may take together on so many devices of that kind; all agree on it.
+
+    CPUs share the memory of their machine.
+    """
+    free = free_memory(device)
+    if jax.process_count() > 1:
+        free = -agreed(-(free >> 20))[0] << 20
+    return int(SHARE * free) * (devices if device.platform == "gpu" else machines())
 
 
 def bytes_a_member(recipe: Recipe, n_in: int, keeps_best: bool, n_judged: int) -> int:
@@ -48,3 +60,8 @@ def chunk_size(count: int, each: int, bound: int) -> int:
     """Members a chunk: all, or equal parts that fit into `bound` bytes, at least one."""
     most = max(int(bound // each), 1)
     return math.ceil(count / math.ceil(count / most))
+
+
+def filled(size: int, multiple: int) -> int:
+    """The size, or what is above it and a multiple."""
+    return math.ceil(size / multiple) * multiple

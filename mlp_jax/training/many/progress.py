@@ -4,8 +4,6 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from mlp_jax.model.metrics import higher_is_better
 from mlp_jax.training.many.loop import ManyEpochEnd
 from mlp_jax.training.many.sweep import Leg
@@ -67,7 +65,7 @@ class LegProgress:
         """Moves the bar at the end of an epoch."""
         assert self._bar is not None
         self._best.note(end.metrics)
-        training = int(np.asarray(end.state.members.alive)[: self._count].sum())
+        training = int(end.training.sum())
         name = f"{training} of {self._count} training  best {self._best.metric.replace('_', ' ')}"
         loss = end.metrics["train_loss"]
         self._bar.update(end.epoch, 1.0, loss, name, self._best.value, self._speed)

@@ -22,11 +22,13 @@ from mlp_jax.training.many.config import (
     named_numbers,
     sweep_config,
 )
-from mlp_jax.training.many.memory import SHARE, free_memory
+from mlp_jax.training.many.memory import room
 from mlp_jax.training.many.picture import Columns
 from mlp_jax.training.many.progress import BestSoFar, LegProgress, counted
 from mlp_jax.training.many.results import SWEEP_CSV, leave_behind, ranked_table
 from mlp_jax.training.many.sweep import Found, Leg, Search, draw_trials, sweep, trial_config
+from mlp_jax.training.mesh.processes import Cluster, common, is_first, join, on_first
+from mlp_jax.training.mesh.shape import multiple_of_members, visible
 from mlp_jax.training.session import digest, facts_at_the_end, facts_of
 from mlp_jax.training.setup import build, build_optimizer
 from mlp_jax.training.signals import stop_requests
@@ -34,33 +36,57 @@ from mlp_jax.training.signals import stop_requests
 LEGS = "legs"
 
 
-def run_sweep(config: SweepConfig, say: Callable[[str], None] = print, bar: bool = True) -> Path:
+def run_sweep(
+    config: SweepConfig, say: Callable[[str], None] = print, bar: bool = True
+) -> Path | None:
     """Loads, proves, trains all trials, ranks them, and leaves the sweep's folder behind.
 
     The folder is made once data and options are known to be good and the first proof has passed.
-    SIGTERM and Ctrl-C end the sweep after the compiled call under way, saved (StoppedError).
+    SIGTERM and Ctrl-C end the sweep after the compiled call under way, saved (StoppedError). Of
+    several processes the first one speaks and writes; the others return None.
     """
-    check_folder(config.out)
+    _meet(config)
+    on_first(lambda: check_folder(config.out))
     with contextlib.ExitStack() as stack:
-        return _Session(config, say, bar, stack).run()
+        return _session_of(config, say, bar, stack).run()
 
 
 def resume_sweep(
     folder: Path, config: SweepConfig, say: Callable[[str], None] = print, bar: bool = True
-) -> Path:
+) -> Path | None:
     """Goes on with the sweep in a folder, as if never cut: what is saved is not trained again.
 
     config: the options asked for now; those that may not change must be the sweep's own. Raises
     InputError where they are not, where the data have changed, or where nothing is left to do;
     RunFolderError where the folder holds no sweep or another process is writing to it.
     """
+    _meet(config)
     saved, facts = sweep_config(folder), run_folder.read_facts(folder)
     check_same(saved, config, folder)
     if facts.get("finished"):
         raise InputError(f"The sweep in {folder} has finished: see {folder / SWEEP_CSV}.")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(held(folder))
-        return _Session(config, say, bar, stack, folder, facts).run()
+        on_first(lambda: stack.enter_context(held(folder)))
+        return _session_of(config, say, bar, stack, folder, facts).run()
+
+
+def _meet(config: SweepConfig) -> None:
+    """Meets the other processes of a distributed sweep."""
+    if config.distributed:
+        join(Cluster(config.coordinator, config.processes, config.process_id))
+
+
+def _session_of(
+    config: SweepConfig,
+    say: Callable[[str], None],
+    bar: bool,
+    stack: contextlib.ExitStack,
+    *run: Any,
+) -> "_Session":
+    """The session of this process; run: the folder and the facts of one that goes on."""
+    if is_first():
+        return _Session(config, say, bar, stack, *run)
+    return _FollowingSession(config, lambda text: None, False, stack, *run)
 
 
 class _Session:
@@ -92,17 +118,14 @@ class _Session:
         self._best = BestSoFar(self._columns.metric)
         self._stop: Callable[[], int | None] = lambda: None
         self._proofs = 0
-        self._facts = facts or {
-            "started": run_folder.now(),
-            "memory": int(SHARE * free_memory(choose_device(config.device))),
-        }
+        self._facts = facts or _first_facts(config)
         found = digest(self._parts.data)
         if self._facts.setdefault("digest", found) != found:
             raise InputError(
                 f"The data of the sweep in {folder} have changed since it began: start a new one."
             )
 
-    def run(self) -> Path:
+    def run(self) -> Path | None:
         """Trains what is left, and leaves the results behind."""
         data = self._parts.data
         self.say(f"{data.name}: {len(data.train)} training rows")
@@ -128,6 +151,7 @@ class _Session:
 
             yield {
                 "memory": self._facts["memory"],
+                "multiple": self._facts.get("multiple", 1),
                 "proved": self._proved,
                 "checkpoints": checkpoints,
                 "started": progress.started,
@@ -137,10 +161,14 @@ class _Session:
 
     def _checkpoints(self, leg: Leg, first: int) -> Checkpoints:
         """Where the networks of a leg from `first` on are saved, and read back from."""
-        assert self.folder is not None
+        self.folder = common(self.folder)
         folder = self.folder / LEGS / f"{leg.rung}-{leg.name.replace(' ', '-')}-{first}"
-        with as_run_folder_error("make the folder", folder):
-            folder.mkdir(parents=True, exist_ok=True)
+
+        def make() -> None:
+            with as_run_folder_error("make the folder", folder):
+                folder.mkdir(parents=True, exist_ok=True)
+
+        on_first(make)
         again = f"mlp-jax sweep --resume {self.folder}"
         return Checkpoints(folder, self._saving, self._stop, self.say, again)
 
@@ -173,7 +201,7 @@ class _Session:
             where = f"What there is of the sweep is in {self.folder}."
             raise DivergedError(f"{error} {where}") from None
 
-    def _finished(self, found: Found) -> Path:
+    def _finished(self, found: Found) -> Path | None:
         """Writes the results, closes the facts, and forgets the checkpoints."""
         assert self.folder is not None
         network = found.best.network
@@ -192,6 +220,37 @@ class _Session:
             self.say(f"test {name} of the best: {value:.4f}")
         self.say(f"sweep: {self.folder}")
         return self.folder
+
+
+class _FollowingSession(_Session):
+    """That of a process that trains with the first one, and leaves saying things to it.
+
+    It writes its part of the checkpoints.
+    """
+
+    def _proved(self, report: Report) -> None:
+        """Watches for signals once the first proof holds, as the first process does."""
+        self._proofs += 1
+        if report.ok and self._proofs == 1:
+            self._stop = self._stack.enter_context(stop_requests())
+
+    @contextlib.contextmanager
+    def _naming_the_folder(self) -> Iterator[None]:
+        """Writes nothing."""
+        yield
+
+    def _finished(self, found: Found) -> None:
+        """Leaves the results to the first process."""
+
+
+def _first_facts(config: SweepConfig) -> dict[str, Any]:
+    """What is known of a new sweep: the memory it may take, which decides what trains together."""
+    device = choose_device(config.device)
+    return {
+        "started": run_folder.now(),
+        "memory": room(device, len(visible(config.devices, device))),
+        "multiple": multiple_of_members(config.devices, device),
+    }
 
 
 def headline(leg: Leg) -> str:

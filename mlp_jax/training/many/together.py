@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from mlp_jax.training.batches import DeviceData, epoch_order
@@ -22,6 +23,14 @@ from mlp_jax.training.program import Keys, TrainState, first_state
 from mlp_jax.training.step import step
 
 Seeds = UInt32[Array, " K"]
+
+
+class Members(NamedTuple):
+    """What the members of a chunk have of their own, on the device; where their axis lies."""
+
+    seeds: Any
+    numbers: Numbers
+    where: NamedSharding | None = None
 
 
 class BestWeights(NamedTuple):

@@ -8,6 +8,7 @@ another for ever. On one process everything here is the identity.
 import contextlib
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,6 +119,38 @@ def to_host(tree: Any) -> Any:
         return np.array(multihost_utils.process_allgather(leaf, tiled=True))
 
     return jax.tree.map(gathered, tree)
+
+
+def read(tree: Any) -> Any:
+    """The whole arrays as NumPy's, to look at. Every process must ask for them."""
+    return jax.device_get(tree) if jax.process_count() == 1 else to_host(tree)
+
+
+def from_each(array: np.ndarray) -> np.ndarray:
+    """(P, ...) what each of the P processes has, bit for bit, on all of them; of one shape."""
+    if jax.process_count() == 1:
+        return array[None]
+    from jax.experimental import multihost_utils
+
+    own = np.ascontiguousarray(array)  # as bytes: JAX takes 64 bits only where they are allowed
+    all_bytes = multihost_utils.process_allgather(own.reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(all_bytes).view(own.dtype).reshape(-1, *own.shape)
+
+
+def said_by_each(value: Any) -> list[Any]:
+    """What each process says, in their order, on all of them: a value as JSON takes it."""
+    if jax.process_count() == 1:
+        return [value]
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    (length,) = agreed(len(text))
+    padded = np.zeros(length, np.uint8)
+    padded[: len(text)] = text
+    return [json.loads(heard.tobytes().rstrip(b"\0")) for heard in from_each(padded)]
+
+
+def machines() -> int:
+    """On how many machines the processes run, as far as their names tell them apart."""
+    return len(set(said_by_each(socket.gethostname())))
 
 
 def agreed(*numbers: int) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from mlp_jax.errors import DeviceError, InputError
 from mlp_jax.training.mesh.layout import DATA, Layout
+from mlp_jax.training.mesh.processes import read
+from mlp_jax.training.mesh.processes import spread as laid_over
 from mlp_jax.training.mesh.rules import MODEL
 
 MEMBERS = "members"
@@ -91,28 +93,77 @@ def _dividing(devices: list[jax.Device], count: int) -> list[jax.Device]:
 def members_over(devices: int | None, first: jax.Device, count: int) -> NamedSharding | None:
     """Where the first axis of `count` networks that train together lies: in equal parts on devices.
 
-    As many devices are taken as `visible` has and divide the count evenly; None for one.
+    As many devices are taken as `visible` has and divide the count evenly; None for one. Several
+    processes take all of theirs, each a part without gaps; InputError where they do not divide it.
     """
-    used = _dividing(visible(devices, first), count)
+    used = visible(devices, first)
+    if jax.process_count() == 1:
+        used = _dividing(used, count)
+    elif count % len(used):
+        raise InputError(
+            f"{count} networks train together here, which do not lie evenly on the {len(used)}"
+            f" devices of {jax.process_count()} processes: take a number of devices that divides"
+            f" {count}."
+        )
     if len(used) == 1:
         return None
+    used = sorted(used, key=lambda device: device.process_index)
     axis = Mesh(np.asarray(used), (MEMBERS,), axis_types=(AxisType.Auto,))
     return NamedSharding(axis, PartitionSpec(MEMBERS))
 
 
-def apart(tree: Any, spread: NamedSharding | None) -> Any:
-    """Arrays whose first axis is the members', on their devices."""
-    return tree if spread is None else jax.device_put(tree, spread)
+def multiple_of_members(devices: int | None, first: jax.Device) -> int:
+    """What the networks that train together are filled up to: the devices of several processes, 1
+    on one; `devices` and `first` as `visible` takes them.
+    """
+    return len(visible(devices, first)) if jax.process_count() > 1 else 1
 
 
-def everywhere(tree: Any, spread: NamedSharding | None) -> Any:
+def apart(tree: Any, where: NamedSharding | None) -> Any:
+    """Arrays whose first axis is the members', on their devices; every process holds them all."""
+    if where is None or where.is_fully_addressable:
+        return tree if where is None else jax.device_put(tree, where)
+    return _over_processes(tree, where)
+
+
+def everywhere(tree: Any, where: NamedSharding | None) -> Any:
     """Arrays that every device of the members needs, whole on each; NumPy's stay on the host."""
-    if spread is None:
+    if where is None:
         return tree
-    whole = NamedSharding(spread.mesh, PartitionSpec())
+    whole = NamedSharding(where.mesh, PartitionSpec())
+    put = jax.device_put if where.is_fully_addressable else _over_processes
     return jax.tree.map(
-        lambda leaf: jax.device_put(leaf, whole) if isinstance(leaf, jax.Array) else leaf, tree
+        lambda leaf: put(leaf, whole) if isinstance(leaf, jax.Array) else leaf, tree
     )
+
+
+def _over_processes(tree: Any, where: NamedSharding) -> Any:
+    """`jax.device_put` without comparing what the processes hold, which is the same."""
+
+    def put(leaf: Any) -> jax.Array:
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return jax.device_put(leaf, where)
+        return laid_over(np.asarray(leaf), where)
+
+    return jax.tree.map(put, tree)
+
+
+def held(tree: Any, where: NamedSharding | None) -> tuple[int, Any]:
+    """(the number of the first member that this process holds, the arrays of those), on the host.
+
+    where: as `apart` takes it. One process holds all. Every process must ask.
+    """
+    if where is None or where.is_fully_addressable:
+        return 0, read(tree)
+    firsts = []
+
+    def own(leaf: jax.Array) -> np.ndarray:
+        parts = sorted(leaf.addressable_shards, key=lambda part: part.index[0].start or 0)
+        firsts.append(parts[0].index[0].start or 0)
+        return np.concatenate([np.asarray(part.data) for part in parts])
+
+    found = jax.tree.map(own, apart(tree, where))
+    return firsts[0], found
 
 
 def check_batch_size(layout: Layout, batch_size: int) -> None:

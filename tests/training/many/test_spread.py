@@ -83,6 +83,15 @@ def test_a_member_that_diverges_is_masked_and_named():
     assert_same(four, one)
 
 
+def test_copies_that_fill_up_the_members_are_not_looked_at():
+    alone, filled = trained(5, 1), trained(5, 4, multiple=4)
+    assert len(filled) == 5
+    assert [list(record) for record in filled.history] == [list(r) for r in alone.history]
+    for one, other in zip(filled.history, alone.history, strict=True):
+        np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-12)
+    assert_same(filled, alone)
+
+
 def test_as_many_devices_are_taken_as_divide_the_members():
     first = jax.devices("cpu")[0]
     for devices, count, used in ((8, 256, 8), (8, 12, 6), (4, 7, 1), (8, 7, 7), (None, 8, 1)):

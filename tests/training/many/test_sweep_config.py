@@ -16,7 +16,7 @@ ELSEWISE = SweepConfig(
     average=0.9, importance=2,
     class_weight="balanced", metrics=("r2",), validation=0.3, test=0.1, split_column="p",
     group_column="g", seed=7, precision="float64", device="cpu", devices=2, deterministic=True,
-    out="o",
+    distributed=True, coordinator="h:1", processes=2, process_id=1, out="o",
     checkpoint_every="3 epochs", keep=5, resume="r", trials=4, seeds=2,
 )  # fmt: skip
 
@@ -33,15 +33,15 @@ def test_only_what_a_sweep_cannot_do_is_left_to_a_run():
     alone = {"select", "ensemble", "diagnostics", "histograms", "schedule_epochs", "init_from"}
     alone |= {"preset"}
     private = {"private", "epsilon", "delta", "clip_example", "input_range"}
-    scale = {"mesh", "shard_optimizer", "accumulate", "recompute"}
-    scale |= {"distributed", "coordinator", "processes", "process_id"}
+    scale = {"mesh", "shard_optimizer", "accumulate", "recompute", "stream", "lanes"}
     assert left == alone | private | scale
 
 
 @pytest.mark.parametrize("config", [SweepConfig(), ELSEWISE])
-def test_the_options_make_the_round_trip_without_the_folder(tmp_path, config):
+def test_the_options_make_the_round_trip_without_folder_and_processes(tmp_path, config):
     (tmp_path / "s.toml").write_text(to_toml(config))
-    assert read_sweep(tmp_path / "s.toml") == replace(config, out=None, resume=None)
+    alone = replace(config, distributed=False, coordinator=None, processes=None, process_id=None)
+    assert read_sweep(tmp_path / "s.toml") == replace(alone, out=None, resume=None)
 
 
 def test_a_file_with_an_option_that_a_sweep_has_not_is_refused(tmp_path):

@@ -1,0 +1,95 @@
+"""The records of an epoch of many networks: what they learned, what the validation rows say.
+
+K networks, N rows, C outputs. Each of several processes judges the networks that it holds, and
+tells the others.
+"""
+
+import math
+
+import jax
+import numpy as np
+
+from mlp_jax.model.judge import scores, task_of
+from mlp_jax.training.evaluate import judged
+from mlp_jax.training.loop import Watched
+from mlp_jax.training.many.records import Record, mean
+from mlp_jax.training.many.together import ManyState, Members, judge_members
+from mlp_jax.training.many.vary import Recipe
+from mlp_jax.training.mesh.processes import from_each, read, said_by_each
+from mlp_jax.training.mesh.shape import held
+from mlp_jax.training.settle import Settled
+
+
+def epoch_records(
+    recipe: Recipe,
+    state: ManyState,
+    epoch: int,
+    watched: Watched | None,
+    own: Members,
+    settled: Settled,
+    count: int,
+) -> tuple[Record, dict[int, Record]]:
+    """The record of the epoch for all together, and those of the members that trained in it.
+
+    count: so many are the members; what the program has besides only fills it up.
+    """
+    alive, steps, loss, weight = read(
+        (state.members.alive, state.members.step, state.loss, state.weight)
+    )
+    members: dict[int, Record] = {
+        int(k): {
+            "epoch": epoch,
+            "step": int(steps[k]),
+            "train_loss": float(loss[k]) / float(weight[k]) if weight[k] else math.nan,
+        }
+        for k in np.flatnonzero(alive[:count])
+    }
+    together: Record = {
+        "epoch": epoch,
+        "step": int(max(steps)),
+        "train_loss": mean([record["train_loss"] for record in members.values()]),
+    }
+    if watched is None or not members:
+        return together, members
+    found, predictions = _judged(recipe, state, watched, own, settled, members)
+    for k, values in found.items():
+        members[k] |= {f"validation_{name}": value for name, value in values.items()}
+    together["validation_loss"] = mean([r["validation_loss"] for r in members.values()])
+    of_mean = scores(
+        recipe.program.loss, predictions, watched.y, settled.metrics, settled.n_classes
+    )
+    return together | {f"validation_{name}": value for name, value in of_mean.items()}, members
+
+
+def _judged(
+    recipe: Recipe,
+    state: ManyState,
+    watched: Watched,
+    own: Members,
+    settled: Settled,
+    members: dict[int, Record],
+) -> tuple[dict[int, Record], np.ndarray]:
+    """(figures of each of the members, the mean of their predictions (N, C))."""
+    averaged = recipe.program.average_decay is not None
+    weights = state.members.average if averaged else state.members.params
+    one_by_one = task_of(recipe.program.loss, watched.y, settled.n_classes) == "multilabel"
+    every = judge_members(
+        recipe, one_by_one, weights, state.members.layer_state, watched.data, own.numbers
+    )
+    first, (outputs, losses) = held(every, own.where)
+    found: dict[int, Record] = {}
+    predicted = []
+    for k in members:
+        if first <= k < first + len(outputs):
+            found[k], predictions = judged(
+                recipe.program, outputs[k - first], losses[k - first], watched.y, settled.metrics,
+                settled.n_classes, settled.target_scaling,
+            )  # fmt: skip
+            predicted.append(predictions)
+    if jax.process_count() == 1:
+        return found, np.mean(predicted, axis=0)
+    here = np.zeros(outputs.shape[1:], np.float64)
+    for predictions in predicted:
+        here += predictions
+    all_found = {k: values for said in said_by_each(list(found.items())) for k, values in said}
+    return all_found, np.sum(from_each(here), axis=0) / len(members)
