@@ -15,7 +15,10 @@ from mlp_jax.training.private.asked import Privacy
 pytestmark = pytest.mark.usefixtures("optax_promotes", "unproved")
 
 EPOCHS, BATCH = 5, 16
-SHAPES = ("data=2", "data=8", "model=2", "model=8", "data=2,model=4", "data=4,model=2")
+SHAPES = (
+    "data=2", "data=4", "data=8", "model=2", "model=4", "model=8", "data=2,model=2",
+    "data=2,model=4", "data=4,model=2",
+)  # fmt: skip
 NETWORKS = {
     "relu": {},
     "layer norm, dropout": {"norm": "layer", "dropout": 0.2},
