@@ -25,7 +25,7 @@ from mlp_jax.data.table import Table
 from mlp_jax.model.laplace import KINDS, PRIORS
 from mlp_jax.reports.calibration import reliability
 from mlp_jax.training.config import run_config
-from mlp_jax.training.setup import prepared, source
+from mlp_jax.training.prepared import prepared, source
 from mlp_jax.training.uncertainty import fit_run
 
 RUNS = {

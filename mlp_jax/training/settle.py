@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -19,109 +17,24 @@ from mlp_jax.model.metrics import check_metrics, default_metrics
 from mlp_jax.model.precision import Precision, choose_device, choose_precision
 from mlp_jax.proof import Report, check_gradients
 from mlp_jax.proof.trial import rows_for
-from mlp_jax.training.batches import DeviceData
-from mlp_jax.training.feed import Feed, Held, Reading, check_streamed
-from mlp_jax.training.fitted import Fitted, place
+from mlp_jax.training.feed import check_streamed
 from mlp_jax.training.importance import check_importance
-from mlp_jax.training.loop import Outcome, Select, Watched
+from mlp_jax.training.loop import Select
 from mlp_jax.training.mesh.layout import Layout
 from mlp_jax.training.mesh.processes import to_host
 from mlp_jax.training.mesh.proof import split_gradient
 from mlp_jax.training.mesh.shape import check_batch_size, choose_layout
 from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.private.accounting import Account, open_account
+from mlp_jax.training.private.accounting import open_account
 from mlp_jax.training.private.asked import Privacy, Rule, with_usual_rate
 from mlp_jax.training.private.refusals import check_fit
-from mlp_jax.training.private.rule import draw_secret
 from mlp_jax.training.program import Program, TrainState, check_parts
 from mlp_jax.training.rows import Rows, check_numbers, checked_rows, row_weights
+from mlp_jax.training.settled import Settled
 
 BATCH_SIZE = 64
 PRIVATE_BATCH_SIZE = 2048
 HELD_TWICE = 1 << 26  # parameters above which a call must reuse the memory of the state before it
-
-
-class Settled(NamedTuple):
-    """What the options of a fit come to, checked; nothing is on the device yet.
-
-    rows, watched: to train on and to judge by, in the loss's terms.  weights (N,): of the rows.
-    streamed: the rows to train on, where they stay in their files; `rows` are a few of them then.
-    steps: what the schedule is stretched over.  monitor: the metric that chooses the best epoch.
-    account: of a private training, what it may spend.
-    """
-
-    program: Program
-    optimizer: Optimizer | optax.GradientTransformation
-    rows: Split
-    watched: Split | None
-    weights: np.ndarray | None
-    scaling: Scaling | None
-    target_scaling: Scaling | None
-    metrics: tuple[str, ...]
-    monitor: str
-    n_classes: int
-    steps: int
-    precision: Precision
-    device: jax.Device
-    account: Account | None = None
-    streamed: Streamed | None = None
-
-    def guarded(self) -> "Settled":
-        """The same with every step guarded, so that a member of many can stop by itself."""
-        return self._replace(program=replace(self.program, guarded=True, transposed=False))
-
-    def with_network(self, network: Layer) -> "Settled":
-        """The same for another network of the same width in and out."""
-        return self._replace(program=replace(self.program, network=network))
-
-    def place(self) -> tuple[DeviceData, Watched | None]:
-        """The rows on the device, and those to judge by."""
-        placed = self._place(self.rows, self.weights)
-        if self.account is not None:
-            placed = placed._replace(secret=jnp.asarray(draw_secret(self.account.privacy.seed)))
-        return placed, self._judged()
-
-    def feed(self) -> tuple[Feed, Watched | None]:
-        """What the epochs take their rows from, and the rows to judge by."""
-        if self.streamed is None:
-            placed, judged = self.place()
-            return Held(placed, self.program.batch_size), judged
-        n_outputs = self.program.network.width_out(self.rows.x.shape[1])
-        scalings = (self.scaling, self.target_scaling)
-        counts = (n_outputs, self.n_classes)
-        return Reading(self.streamed, self.program, *scalings, *counts), self._judged()
-
-    def _place(self, rows: Split, weights: np.ndarray | None) -> DeviceData:
-        program = self.program
-        where = (self.target_scaling, program.layout)
-        return place(rows, weights, self.scaling, program.dtype, *where)
-
-    def _judged(self) -> Watched | None:
-        if self.watched is None:
-            return None
-        return Watched(self._place(self.watched, None), self.watched.y)
-
-    def fitted(self, outcome: Outcome, report: Report) -> Fitted:
-        """What a training left behind, with all that it needs to be used."""
-        n_in, network = self.rows.x.shape[1], self.program.network
-        return Fitted(
-            network,
-            self.program.loss,
-            outcome.params,
-            outcome.layer_state,
-            self.scaling,
-            self.target_scaling,
-            outcome.history,
-            report,
-            outcome.best_epoch,
-            n_in,
-            network.width_out(n_in),
-            self.n_classes,
-            self.program,
-            self.precision,
-            self.device,
-            None if self.account is None else self.account.facts(),
-        )
 
 
 def settle(

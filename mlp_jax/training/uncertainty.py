@@ -14,8 +14,8 @@ from mlp_jax.model.laplace_fit import fit_curvature
 from mlp_jax.model.saved import Model, load_model
 from mlp_jax.training.config import run_config
 from mlp_jax.training.folder import read_facts
+from mlp_jax.training.prepared import prepared
 from mlp_jax.training.session import digest
-from mlp_jax.training.setup import prepared
 
 
 def fit_run(

@@ -4,7 +4,7 @@ import pytest
 from mlp_jax.backprop import get_loss, mlp
 from mlp_jax.model.saved import Model, save_model
 from mlp_jax.training.config import read_config
-from mlp_jax.training.setup import prepared
+from mlp_jax.training.prepared import prepared
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from mlp_jax.reports.folder import read_run
 from mlp_jax.reports.gather import gather
 from mlp_jax.training.config import read_config
 from mlp_jax.training.folder import read_facts, write_facts
+from mlp_jax.training.prepared import prepared
 from mlp_jax.training.session import digest
-from mlp_jax.training.setup import prepared
 
 RNG = np.random.default_rng(0)
 

@@ -18,8 +18,8 @@ from mlp_jax.reports.inspect.rows import refuse_private
 from mlp_jax.reports.inspect.write import Wanted, inspect_model
 from mlp_jax.training.config import TrainConfig, read_config
 from mlp_jax.training.folder import read_facts, write_facts
+from mlp_jax.training.prepared import prepared
 from mlp_jax.training.session import digest
-from mlp_jax.training.setup import prepared
 
 RNG = np.random.default_rng(0)
 PARTS = ("train", "validation", "test")

@@ -19,8 +19,8 @@ from mlp_jax.model.saved import Model
 from mlp_jax.reports.gather import network_rows
 from mlp_jax.training.config import CONFIG_FILE, TrainConfig, run_config
 from mlp_jax.training.folder import FACTS_FILE, read_facts
+from mlp_jax.training.prepared import prepared, source
 from mlp_jax.training.session import digest
-from mlp_jax.training.setup import prepared, source
 
 PARTS = ("train", "validation", "test")
 GIVEN = "given"

@@ -35,7 +35,8 @@ from mlp_jax.training.mesh.shape import (
 )
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.rows import Rows, check_seed
-from mlp_jax.training.settle import Settled, prove, settle
+from mlp_jax.training.settle import prove, settle
+from mlp_jax.training.settled import Settled
 from mlp_jax.training.snapshot import Position, Snapshot
 
 

@@ -12,7 +12,7 @@ from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import Outcome
 from mlp_jax.training.many.together import member_of
 from mlp_jax.training.many.vary import Recipe, Vary, member_program
-from mlp_jax.training.settle import Settled
+from mlp_jax.training.settled import Settled
 
 
 @dataclass(frozen=True)

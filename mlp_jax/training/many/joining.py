@@ -11,7 +11,7 @@ from mlp_jax.training.many.fitted import FittedMany
 from mlp_jax.training.many.records import flat, histories
 from mlp_jax.training.many.together import BestWeights, ManyState
 from mlp_jax.training.many.vary import Recipe, Vary
-from mlp_jax.training.settle import Settled
+from mlp_jax.training.settled import Settled
 from mlp_jax.training.snapshot import Snapshot
 
 

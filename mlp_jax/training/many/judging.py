@@ -17,7 +17,7 @@ from mlp_jax.training.many.together import ManyState, Members, judge_members
 from mlp_jax.training.many.vary import Recipe
 from mlp_jax.training.mesh.processes import from_each, read, said_by_each
 from mlp_jax.training.mesh.shape import held
-from mlp_jax.training.settle import Settled
+from mlp_jax.training.settled import Settled
 
 
 def epoch_records(

@@ -28,7 +28,7 @@ from mlp_jax.training.many.together import (
 from mlp_jax.training.many.vary import Recipe
 from mlp_jax.training.mesh.processes import read
 from mlp_jax.training.program import Program
-from mlp_jax.training.settle import Settled
+from mlp_jax.training.settled import Settled
 from mlp_jax.training.snapshot import Position, Snapshot
 
 
