@@ -100,4 +100,5 @@ def test_every_contender_that_is_installed_takes_the_same_steps():
     for point in found["points"]:
         for entrant in installed:
             taken = point["results"][entrant.name]
-            assert taken["status"] == "ok", (entrant.name, taken)
+            unfit = taken["status"] == "skipped" and " needs " in taken["reason"]  # a GPU, say
+            assert unfit or taken["status"] == "ok", (entrant.name, taken)
