@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 from mlp_jax.data.dataset import Split
+from mlp_jax.errors import InputError
 
 LANES = 4
 _FEW = 8
@@ -74,13 +75,18 @@ class Streamed:
     """Rows that stay in their files and are read as training needs them.
 
     fingerprint: tells these files from others, "" where none was taken. lanes: of a source of
-    blocks, how many are read side by side; processes that train together each read lanes of their
-    own, where these are a multiple of those. The order hangs on it.
+    blocks, how many are read side by side, as far as they divide a batch evenly; processes that
+    train together each read lanes of their own, where these are a multiple of those. The order
+    hangs on it.
     """
 
     source: Source
     fingerprint: str = ""
     lanes: int = LANES
+
+    def __post_init__(self) -> None:
+        if self.lanes < 1:
+            raise InputError(f"Blocks are read in at least 1 lane, not {self.lanes}.")
 
     def __len__(self) -> int:
         return len(self.source)

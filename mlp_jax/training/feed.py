@@ -115,17 +115,14 @@ class Reading:
         n_classes: int,
     ) -> None:
         def ready(found: Rows) -> Rows:
-            if n_classes and found.y.ndim == 1 and found.y.max() >= n_classes:
-                raise InputError(
-                    f"Among the rows that stream is one of class {found.y.max()}, counted from 0,"
-                    f" but the network tells {n_classes} classes apart."
-                )
-            rows = coded(program.loss, Split(*found), n_outputs)
+            _check(found, n_classes)
+            rows = coded(program.loss, Split(*found), n_outputs, numbered=False)
             return Rows(*readied(rows, scaling, program.dtype, target_scaling)[:2])
 
         self._source: Source = converted(rows.source, ready)
-        self._few, self._scaling, self._dtype = some_rows(rows, 1), scaling, program.dtype
-        self._one = ready(Rows(self._few.x, self._few.y))
+        few = some_rows(rows.sample, 1)
+        self._few, self._scaling, self._dtype = few, scaling, program.dtype
+        self._one = ready(Rows(few.x, few.y))
         self._layout, self._batch_size = program.layout, program.batch_size
         self.n = len(rows)
         self._lanes = 1
@@ -208,7 +205,26 @@ class Reading:
         places = by_rows.addressable_devices_indices_map((size,)).values()
         parts = [place[0].indices(size)[:2] for place in places if place is not None]
         first, last = min(start for start, _ in parts), max(stop for _, stop in parts)
-        return first // (last - first), size // (last - first)
+        part = last - first
+        if first % part or size % part:  # a row of the mesh lies on two processes: each reads all
+            return 0, 1
+        return first // part, size // part
+
+
+def _check(rows: Rows, n_classes: int) -> None:
+    """InputError for rows that cannot be trained on; which they are, their place does not tell."""
+    if n_classes and rows.y.ndim == 1:
+        outside = (rows.y < 0) | (rows.y >= n_classes)
+        if outside.any():
+            raise InputError(
+                f"Among the rows that stream is one of class {rows.y[outside][0]}, counted from 0,"
+                f" but the network tells {n_classes} classes apart."
+            )
+    for letter, values in (("x", rows.x), ("y", rows.y)):
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InputError(
+                f"Among the rows that stream, {letter} has a value that is NaN or infinite."
+            )
 
 
 Feed = Held | Reading

@@ -19,6 +19,12 @@ from mlp_jax.training.mesh.processes import on_first, told
 from mlp_jax.training.presets import column_options
 from mlp_jax.training.private.inputs import known_encoding, unscaled_targets
 
+REFUSED = (
+    "split_column", "group_column", "ensemble", "preset", "private", "histograms", "class_weight",
+    "importance",
+)  # fmt: skip
+"""Options that need all rows at hand, and do not go with --stream."""
+
 
 def _kinds(config: TrainConfig) -> Mapping[str, Kind]:
     return {
@@ -53,6 +59,8 @@ def prepared(
     """
     if config.stream:
         return _streamed(config, known)
+    if config.lanes is not None:
+        raise InputError("--lanes goes with --stream.")
     rows = source(config) if rows is None else rows
     validation = config.validation
     if config.private:
@@ -74,9 +82,11 @@ def prepared(
 def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
     """The data of a run whose training rows stay in their files."""
     usual = TrainConfig()
-    for name in ("split_column", "group_column", "ensemble", "preset", "private", "histograms"):
+    for name in REFUSED:
         if getattr(config, name) != getattr(usual, name):
             raise InputError(f"--stream goes without --{name.replace('_', '-')}.")
+    if config.optimizer == "lbfgs":  # before a pass over the files; `fit` asks the optimizer
+        raise InputError("--stream goes without lbfgs, which takes all rows in every step.")
     from mlp_jax.data.streams.opening import Asked, prepare_stream
 
     asked = Asked(

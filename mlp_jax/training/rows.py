@@ -57,11 +57,14 @@ def checked_rows(
     return train, watched, n_classes, weights
 
 
-def coded(loss: Loss, rows: Split, n_outputs: int) -> Split:
-    """The rows with targets in the loss's terms, checked."""
+def coded(loss: Loss, rows: Split, n_outputs: int, *, numbered: bool = True) -> Split:
+    """The rows with targets in the loss's terms, checked.
+
+    numbered: whether an error names the row, whose place here is its number.
+    """
     targets = encode_targets(loss, rows.y, n_outputs)
     check_targets(loss, targets, n_outputs)
-    _check_target_range(loss, targets)
+    _check_target_range(loss, targets, numbered)
     return Split(rows.x, targets)
 
 
@@ -92,7 +95,7 @@ def _sample_weights(sample_weight: Any, n: int) -> np.ndarray | None:
     return weights
 
 
-def _check_target_range(loss: Loss, y: np.ndarray) -> None:
+def _check_target_range(loss: Loss, y: np.ndarray, numbered: bool) -> None:
     """InputError for a target that the loss has no meaning for."""
     kind = loss.function.targets
     shares = kind == "binary" or (kind == "classes" and y.ndim == 2)
@@ -103,7 +106,8 @@ def _check_target_range(loss: Loss, y: np.ndarray) -> None:
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
         allowed = "from 0 to 1" if shares else "that are not negative"
         raise InputError(
-            f"The loss {loss} needs targets {allowed}, but row {place[0]} has {y[place]:g}."
+            f"The loss {loss} needs targets {allowed}, but"
+            f" {f'row {place[0]}' if numbered else 'a row'} has {y[place]:g}."
         )
 
 

@@ -53,7 +53,8 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     start = None if config.init_from is None else load_model(Path(config.init_from))
     with contextlib.ExitStack() as stack:
         if config.stream and config.lanes is None:  # said in the run, for those that go on with it
-            config = replace(config, lanes=max(LANES, jax.process_count()))
+            count = jax.process_count()
+            config = replace(config, lanes=-(-LANES // count) * count)
         parts = build(config, start)
         config = with_preset_options(config, parts.options)
         return _run(session_of(config, parts, say, bar, stack))

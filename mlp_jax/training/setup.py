@@ -9,7 +9,7 @@ import numpy as np
 
 from mlp_jax.backprop import LOSSES, Dense, Layer, Loss, Sequential, get_loss, mlp
 from mlp_jax.backprop.columns import Categories
-from mlp_jax.data import Scaling
+from mlp_jax.data import Scaling, Split
 from mlp_jax.data.encoding import (
     ArrayEncoding,
     InputEncoding,
@@ -94,6 +94,7 @@ def _of_preset(config: TrainConfig) -> Parts:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"The preset {config.preset} settles this itself: no {options}.")
     data = prepared(config)
+    assert isinstance(data.train, Split)  # presets do not stream
     found = preset(
         config.preset,
         inputs=data.inputs,
@@ -101,7 +102,7 @@ def _of_preset(config: TrainConfig) -> Parts:
         n_out=n_targets(data),
         task=data.target.task,
         n_rows=len(data.train),
-        x=some_rows(data.train, len(data.train)).x,
+        x=data.train.x,
     )
     data = replace(data, target=fitting_target(found.loss, data.target))
     if not isinstance(found.network, Sequential):

@@ -1,8 +1,9 @@
 """A snapshot as Orbax keeps it: the leaves by number, and a record of all else as JSON.
 
 Of several processes each writes the parts that its devices hold, and reads those that they are to
-hold, on whatever mesh they were written. All of them call these functions, in the same order and on
-the thread that trains: Orbax lets them wait for one another by programs on the devices.
+hold, on whatever mesh they were written. All call these functions in the same order, and `begin`
+and `read` on the thread that trains: Orbax lets them wait for one another by programs on the
+devices. `finish` waits on any thread, and one process alone does all on any.
 """
 
 from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 from training_cases import leaves_equal
 
 from mlp_jax.backprop import mlp
-from mlp_jax.data.source import Streamed
+from mlp_jax.data.source import Rows, Streamed
 from mlp_jax.data.streams import TableSource, fit_arrays, fit_table, open_frames, open_npy
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.proof import Report
@@ -211,3 +211,56 @@ def test_an_optimizer_that_takes_all_rows_in_a_step_is_refused(tmp_path):
             "lbfgs",
             Streamed(npy(tmp_path, X, LABELS)),
         )
+
+
+class Own:
+    """A source as anybody may write one."""
+
+    name, n_features = "own", WIDTH
+
+    def __init__(self, x, y):
+        self._x, self._y = x, y
+
+    def __len__(self):
+        return len(self._x)
+
+    def read(self, rows):
+        return Rows(self._x[rows], self._y[rows])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (X, np.where(np.arange(N) == 150, -1, LABELS).astype(np.int32), "one of class -1"),
+        (np.where(np.arange(N)[:, None] == 150, np.nan, X).astype(np.float32),
+         LABELS.astype(np.int32), "x has a value that is NaN or infinite"),
+    ],
+    ids=["label", "feature"],
+)  # fmt: skip
+def test_rows_of_a_source_of_ones_own_are_checked_as_they_come(x, y, message):
+    with pytest.raises(InputError, match=message):
+        train(Streamed(Own(x, y)), (None, None))
+
+
+@pytest.mark.parametrize(
+    ("devices", "share"),
+    [
+        ([(0, 12), (0, 12)], (0, 2)),
+        ([(12, 24)], (1, 2)),
+        ([(0, 24)], (0, 1)),
+        ([(4, 8), (8, 12)], (0, 1)),  # its rows are no part of equal parts: it reads all
+    ],
+    ids=str,
+)
+def test_a_process_reads_the_part_of_a_batch_that_its_devices_take(monkeypatch, devices, share):
+    class Places:
+        def addressable_devices_indices_map(self, shape):
+            return dict(enumerate((slice(*part),) for part in devices))
+
+    class OnMesh:
+        by_rows = Places()
+
+    reading = object.__new__(feed.Reading)
+    reading._layout, reading._batch_size = OnMesh(), 24
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert reading._share() == share

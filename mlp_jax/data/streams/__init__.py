@@ -7,8 +7,8 @@
     inputs, target, notes = fit_table(frames, ["label"])
     source = TableSource(frames, inputs, target)  # blocks of rows, encoded
 
-    chosen = part_of_rows(…) == TRAIN  # of data/splits.py; before anything is learned
-    source, frames = ArrayPart(source, chosen), FramesPart(frames, chosen)
+    held_out, = drawn_rows(len(source), [1000], seed=0)  # before anything is learned
+    source, frames = ArrayPart(source, held_out), FramesPart(frames, held_out)
 
     stream = Stream(source, batch_size=256, steps=64)
     with stream.epoch(keys, first=0) as epoch:
@@ -20,12 +20,12 @@ Rows of arrays come in the order that the device would take them, blocks in that
 Nothing here imports JAX.
 """
 
-from mlp_jax.data.source import BlockSource, Rows, RowSource, Source
+from mlp_jax.data.source import BlockSource, Rows, RowSource, Source, Streamed
 from mlp_jax.data.streams.arrays import ArraySource, open_idx, open_npy, open_npy_folder
 from mlp_jax.data.streams.fitting import fit_table
 from mlp_jax.data.streams.frames import Frames, open_frames
 from mlp_jax.data.streams.order import keys_of
-from mlp_jax.data.streams.parts import ArrayPart, FramesPart
+from mlp_jax.data.streams.parts import ArrayPart, FramesPart, drawn_rows
 from mlp_jax.data.streams.statistics import fit_arrays, streaming_scaling
 from mlp_jax.data.streams.stream import Epoch, Stack, Stream
 from mlp_jax.data.streams.tables import TableSource
@@ -42,7 +42,9 @@ __all__ = [
     "Source",
     "Stack",
     "Stream",
+    "Streamed",
     "TableSource",
+    "drawn_rows",
     "fit_arrays",
     "fit_table",
     "keys_of",

@@ -22,13 +22,13 @@ _EARLY = 1.25  # the next window is read by the time four fifths of this one are
 
 
 class WindowReader:
-    """Reads the rows at places of an epoch whose order is `windows`."""
+    """Reads the rows at places of an epoch whose order is `windows`, its blocks by a pool."""
 
-    def __init__(self, source: BlockSource, order: Windows) -> None:
+    def __init__(self, source: BlockSource, order: Windows, pool: ThreadPoolExecutor) -> None:
         self._source, self._order, self._starts = source, order, source.starts
         self._held: OrderedDict[int, Future[Rows]] = OrderedDict()
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="blocks")
+        self._pool = pool
 
     def read(self, places: Int64[np.ndarray, " M"]) -> Rows:
         """What stands at these places. Called by several threads at once."""
@@ -48,8 +48,7 @@ class WindowReader:
         return Rows(x, y)
 
     def close(self) -> None:
-        """Give up what is held and what is being read."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Give up what is held."""
         with self._lock:
             self._held.clear()
 

@@ -13,7 +13,14 @@ import polars as pl
 from mlp_jax.data.encoding import TableEncoding, TargetEncoding
 from mlp_jax.data.streams.frames import Frames
 from mlp_jax.data.streams.passes import ColumnPass, Numbers, column_pass
-from mlp_jax.data.tables.columns import check_type, is_missing, is_text, numbers
+from mlp_jax.data.tables.columns import (
+    RowNumbers,
+    check_type,
+    is_missing,
+    is_text,
+    numbers,
+    row_number,
+)
 from mlp_jax.data.tables.encode import missing_text
 from mlp_jax.data.tables.fit import check_kinds
 from mlp_jax.data.tables.options import ColumnOptions
@@ -56,8 +63,8 @@ def fit_table(
             check_type(pl.Series(name, [], dtype))
             features[name] = column_pass(name, dtype, known.get(name))
     target = [_TargetPass(name, schema[name]) for name in targets]
-    for number, first_row in enumerate(frames.starts[:-1].tolist()):
-        frame = frames.read(number, [*features, *targets])
+    for number in range(len(frames.starts) - 1):
+        frame, first_row = frames.read(number, [*features, *targets]), frames.numbers(number)
         for name, column in features.items():
             column.add(frame.get_column(name), first_row)
         for output in target:
@@ -94,8 +101,8 @@ class _TargetPass:
         self.not_a_number: InputError | None = None
         self._missing: dict[str, list[int]] = {"label": [], "number": []}  # first row, count
 
-    def add(self, values: pl.Series, first_row: int) -> None:
-        """The values of the next block, whose first row has this number."""
+    def add(self, values: pl.Series, first_row: RowNumbers) -> None:
+        """The values of the next block; first_row: of their first, or those of all."""
         values = values.cast(_plain(values.dtype))
         self._note("label", is_missing(values).to_numpy(), first_row)
         if self.distinct is not None:
@@ -119,9 +126,9 @@ class _TargetPass:
                 " table that streams has one in every row."
             )
 
-    def _note(self, what: str, missing: np.ndarray, first_row: int) -> None:
+    def _note(self, what: str, missing: np.ndarray, first_row: RowNumbers) -> None:
         if missing.any():
-            known = self._missing[what] or [first_row + int(np.argmax(missing)), 0]
+            known = self._missing[what] or [row_number(first_row, int(np.argmax(missing))), 0]
             self._missing[what] = [known[0], known[1] + int(np.count_nonzero(missing))]
 
 

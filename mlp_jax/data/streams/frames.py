@@ -17,7 +17,7 @@ import polars as pl
 from jaxtyping import Int64
 
 from mlp_jax.data.streams.row_groups import row_groups
-from mlp_jax.data.tables.columns import shown
+from mlp_jax.data.tables.columns import RowNumbers, shown
 from mlp_jax.data.tables.delimited import (
     Format,
     Piece,
@@ -59,6 +59,9 @@ class Frames(Protocol):
     def read(self, number: int, columns: Sequence[str]) -> pl.DataFrame:
         """These columns of the rows of a block."""
 
+    def numbers(self, number: int) -> RowNumbers:
+        """What messages call the rows of a block."""
+
 
 def open_frames(path: Path, *, header: bool = True, as_text: tuple[str, ...] = ()) -> Frames:
     """A folder of Parquet files, in the order of their names, or a Parquet, CSV or TSV file.
@@ -94,7 +97,17 @@ class _Slice(NamedTuple):
     rows: int
 
 
-class ParquetFrames:
+class _Numbered:
+    """Rows that messages number as the files have them, one after the other."""
+
+    starts: Int64[np.ndarray, " K1"]
+
+    def numbers(self, number: int) -> RowNumbers:
+        """What messages call the first row of a block."""
+        return int(self.starts[number])
+
+
+class ParquetFrames(_Numbered):
     """Parquet files of the same columns, one after the other."""
 
     header = True
@@ -132,7 +145,7 @@ class ParquetFrames:
         return frame
 
 
-class DelimitedFrames:
+class DelimitedFrames(_Numbered):
     """A file of delimited text."""
 
     def __init__(

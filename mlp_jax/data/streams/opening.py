@@ -11,9 +11,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 
+from mlp_jax.data.arrays import TASKS
 from mlp_jax.data.dataset import Split
-from mlp_jax.data.encoding import ArrayEncoding, TableEncoding
+from mlp_jax.data.encoding import ArrayEncoding, TableEncoding, TargetEncoding
 from mlp_jax.data.idx import FILES, find_idx
 from mlp_jax.data.prepare import Known, Prepared
 from mlp_jax.data.source import LANES, Streamed
@@ -22,13 +24,13 @@ from mlp_jax.data.streams.arrays import ArraySource, open_idx, open_npy_folder
 from mlp_jax.data.streams.fitting import fit_table
 from mlp_jax.data.streams.frames import SUFFIXES, Frames, open_frames
 from mlp_jax.data.streams.parts import ArrayPart, FramesPart, HeldOut, drawn_rows
-from mlp_jax.data.streams.statistics import fit_arrays
+from mlp_jax.data.streams.statistics import check_finite, fit_arrays
 from mlp_jax.data.streams.tables import TableSource
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.data.tables.read import chosen_targets
-from mlp_jax.data.tables.targets import encode_target
-from mlp_jax.errors import InputError
+from mlp_jax.data.tables.targets import among_classes, encode_target
+from mlp_jax.errors import InputError, UnknownNameError
 
 FORMS = (
     "a folder of Parquet files",
@@ -63,6 +65,8 @@ def prepare_stream(spec: str, asked: Asked, known: Known | None = None) -> Prepa
     are the test rows if it has some. Raises InputError for what does not stream, and what the
     readers of the files raise.
     """
+    if asked.task not in TASKS:
+        raise UnknownNameError("task", asked.task, TASKS)
     path = Path(spec.removeprefix("idx:")).expanduser()
     if path.is_dir() and not any(path.glob("*.parquet")):
         arrays, files = _open_arrays(path)
@@ -104,7 +108,7 @@ def _open_arrays(
         test = None
         if len(idx) == len(FILES):
             own = open_idx(folder, test=True)
-            test = Split(*own.read(np.arange(len(own))))
+            test = _finite(own, np.arange(len(own)))
         return open_idx(folder), test
 
     return opened, idx
@@ -134,7 +138,7 @@ def _of_arrays(
     if not isinstance(inputs, ArrayEncoding) or inputs.n_features != source.n_features:
         raise InputError(f"'{source.name}' holds other features than the model was trained on.")
     validation, test = (
-        Split(*source.read(rows)) if len(rows) else None for rows in (held.validation, held.test)
+        _finite(source, rows) if len(rows) else None for rows in (held.validation, held.test)
     )
     return Prepared(
         source.name,
@@ -153,7 +157,7 @@ def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known 
     columns = list(frames.schema)
     targets = chosen_targets(path, asked.targets, asked.drop, columns)
     held = _drawn(frames.name, int(frames.starts[-1]), len(columns), asked)
-    passing = HeldOut(frames, held.all)
+    passing = HeldOut(frames, held.all, 2 * HELD_BYTES)
     notes: tuple[str, ...] = ()
     inputs, target = (None, None) if known is None else known
     if inputs is None or target is None:
@@ -169,14 +173,8 @@ def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known 
     if not isinstance(inputs, TableEncoding):
         raise InputError(f"'{frames.name}' is a table, but the model was trained on arrays.")
     source = TableSource(FramesPart(frames, held.all), inputs, target)
-    validation = test = None
-    if len(held.all):
-        frame = passing.rows([*inputs.column_names, *target.names])
-        x, y = encode(inputs, frame), encode_target(target, frame)
-        validation, test = (
-            Split(x[chosen], y[chosen]) if chosen.any() else None
-            for chosen in (np.isin(held.all, rows) for rows in (held.validation, held.test))
-        )
+    used = held.within(inputs.n_features)
+    (validation, test), unknown = _encoded(passing, used, inputs, target)
     return Prepared(
         frames.name,
         Streamed(source, told, asked.lanes),
@@ -184,9 +182,50 @@ def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known 
         test,
         inputs,
         target,
-        notes + held.notes,
+        notes + used.notes + unknown,
         None,
     )
+
+
+def _finite(source: ArraySource, rows: np.ndarray) -> Split:
+    """These rows, of which none may be NaN or infinite."""
+    x, y = source.read(rows)
+    for letter, values in (("x", x), ("y", y)):
+        check_finite(values, letter, source.name, rows)
+    return Split(x, y)
+
+
+def _encoded(
+    passing: HeldOut, held: "_Held", inputs: TableEncoding, target: TargetEncoding
+) -> tuple[list[Split | None], tuple[str, ...]]:
+    """The validation and the test rows, encoded block by block, and what there is to say of them.
+
+    A row whose class no training row has is left out: nothing could be learned of it.
+    """
+    parts: list[list[Split]] = [[], []]
+    unknown = 0
+    columns = list(dict.fromkeys([*inputs.column_names, *target.names]))
+    for numbers, frame in passing.rows(columns):
+        known = among_classes(target, frame)
+        unknown += int(np.count_nonzero(~known))
+        rows = frame.filter(pl.Series(known))
+        x = encode(inputs, rows, first_row=numbers[known])
+        y = encode_target(target, rows, first_row=numbers[known])
+        for part, chosen in zip(parts, (held.validation, held.test), strict=True):
+            inside = np.isin(numbers[known], chosen)
+            if inside.any():
+                part.append(Split(x[inside], y[inside]))
+    notes: tuple[str, ...] = ()
+    if unknown:
+        are = "row held out is" if unknown == 1 else "rows held out are"
+        notes = (f"{unknown} {are} left aside: no training row has their class.",)
+    return [_joined(part) for part in parts], notes
+
+
+def _joined(parts: Sequence[Split]) -> Split | None:
+    if not parts:
+        return None
+    return Split(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))
 
 
 class _Held(NamedTuple):
@@ -201,11 +240,30 @@ class _Held(NamedTuple):
         """Both, in order."""
         return np.sort(np.concatenate([self.validation, self.test]))
 
+    def within(self, n_features: int) -> "_Held":
+        """As many of each as memory is to hold at this width, and a note where that is fewer."""
+        most = _most(n_features)
+        kept, notes = [], list(self.notes)
+        for part, rows in (("validation", self.validation), ("test", self.test)):
+            if len(rows) > most:
+                notes.append(_bounded(part, most, len(rows)))
+                rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+            kept.append(rows)
+        return _Held(kept[0], kept[1], tuple(notes))
+
+
+def _most(n_features: int) -> int:
+    return max(1, HELD_BYTES // (4 * n_features))
+
+
+def _bounded(part: str, most: int, count: int) -> str:
+    return f"{part}: {most} rows and not {count}, for the rows held out stay in memory."
+
 
 def _drawn(name: str, n_rows: int, n_features: int, asked: Asked) -> _Held:
     """The rows to hold out, by the shares that are asked for as far as memory is to hold them."""
     validation = usual_validation(n_rows) if asked.validation is None else asked.validation
-    most = max(1, HELD_BYTES // (4 * n_features))
+    most = _most(n_features)
     counts, notes = [], []
     for part, share in (("validation", validation), ("test", asked.test)):
         if not 0 <= share < 1:
@@ -216,9 +274,7 @@ def _drawn(name: str, n_rows: int, n_features: int, asked: Asked) -> _Held:
         if share and not count:
             raise InputError(f"A {part} fraction of {share} leaves no {part} row of {n_rows}.")
         if count > most:
-            notes.append(
-                f"{part}: {most} rows and not {count}, for the rows held out stay in memory."
-            )
+            notes.append(_bounded(part, most, count))
         counts.append(min(count, most))
     if sum(counts) >= n_rows:
         raise InputError(

@@ -5,7 +5,7 @@ Which they are takes eight bytes for each row held out, and nothing for the othe
 Letters: N rows of the whole, H of them held out, M rows asked for, K blocks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,7 @@ from mlp_jax.data.source import Rows
 from mlp_jax.data.streams.arrays import ArraySource
 from mlp_jax.data.streams.frames import Frames
 from mlp_jax.data.streams.order import keys_of, permuted
+from mlp_jax.data.tables.columns import RowNumbers
 from mlp_jax.errors import InputError
 
 _HELD_OUT = 2**32 - 1  # the epoch whose order chooses the rows to hold out: there is none such
@@ -45,14 +46,15 @@ class ArrayPart:
 
     def read(self, rows: Int64[np.ndarray, " M"]) -> Rows:
         """These rows of the part in this order."""
-        return self._source.read(rows + np.searchsorted(self._before, rows, side="right"))
+        return self._source.read(self.numbers(rows))
+
+    def numbers(self, rows: Int64[np.ndarray, " M"]) -> Int64[np.ndarray, " M"]:
+        """Which rows of the source these are."""
+        return rows + np.searchsorted(self._before, rows, side="right")
 
 
 class FramesPart:
-    """The rows of a table but for those held out (H,), which are in order.
-
-    Messages count the rows of the part.
-    """
+    """The rows of a table but for those held out (H,), which are in order."""
 
     def __init__(self, frames: Frames, held_out: Int64[np.ndarray, " H"]) -> None:
         starts = frames.starts
@@ -69,6 +71,13 @@ class FramesPart:
         """These columns of the rows of a block that are not held out."""
         return self._parted(int(self._blocks[number]), columns)[0]
 
+    def numbers(self, number: int) -> RowNumbers:
+        """What messages call the rows of a block: their numbers in the table."""
+        block = int(self._blocks[number])
+        start, stop = self._frames.starts[block : block + 2]
+        first, last = self._ends[block : block + 2]
+        return np.delete(np.arange(start, stop), self._held_out[first:last] - start)
+
     def _parted(self, block: int, columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """A block of the table as the rows of the part and those held out."""
         frame = self._frames.read(block, columns)
@@ -82,29 +91,33 @@ class FramesPart:
 
 
 class HeldOut(FramesPart):
-    """A part that keeps the rows held out of the blocks that it reads, for one pass over them."""
+    """A part that keeps the rows held out of the blocks that it reads, as far as they are few.
 
-    def __init__(self, frames: Frames, held_out: Int64[np.ndarray, " H"]) -> None:
+    What takes more than `most` bytes is read again, block by block.
+    """
+
+    def __init__(self, frames: Frames, held_out: Int64[np.ndarray, " H"], most: int) -> None:
         super().__init__(frames, held_out)
         self._found: dict[int, pl.DataFrame] = {}
+        self._room = most
 
     def read(self, number: int, columns: Sequence[str]) -> pl.DataFrame:
         """As `FramesPart` does."""
         block = int(self._blocks[number])
         rest, held = self._parted(block, columns)
-        if len(held):
+        self._room -= int(held.estimated_size())
+        if len(held) and self._room >= 0:
             self._found[block] = held
         return rest
 
-    def rows(self, columns: Sequence[str]) -> pl.DataFrame:
-        """These columns of the rows held out, in order; what was not kept is read."""
-        found = []
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[np.ndarray, pl.DataFrame]]:
+        """(their numbers, these columns) of the rows held out, block by block, in order."""
         for block in np.flatnonzero(np.diff(self._ends)).tolist():
-            kept = self._found.get(block)
+            kept = self._found.pop(block, None)
             if kept is None or not set(columns) <= set(kept.columns):
                 kept = self._parted(block, columns)[1]
-            found.append(kept.select(list(columns)))
-        return pl.concat(found)
+            first, last = self._ends[block : block + 2]
+            yield self._held_out[first:last], kept.select(list(columns))
 
 
 def _check(name: str, n_rows: int, held_out: np.ndarray) -> None:

@@ -11,7 +11,12 @@ import polars as pl
 from mlp_jax.data.encoding import DatePart, NumericColumn
 from mlp_jax.data.streams.moments import Moments
 from mlp_jax.data.table import Kind
-from mlp_jax.data.tables.columns import find_kind, is_text, numbers
+from mlp_jax.data.tables.columns import (
+    RowNumbers,
+    find_kind,
+    is_text,
+    numbers,
+)
 from mlp_jax.data.tables.encode import date_part, raw_numbers
 from mlp_jax.data.tables.fit import (
     DATE_WAVES,
@@ -33,8 +38,8 @@ MOST_WORDS = 1_000_000
 class ColumnPass(Protocol):
     """Takes in the values of a column block by block, then says what becomes of it."""
 
-    def add(self, values: pl.Series, first_row: int) -> None:
-        """The values of the next block, whose first row has this number."""
+    def add(self, values: pl.Series, first_row: RowNumbers) -> None:
+        """The values of the next block; first_row: of their first, or those of all."""
 
     def found(self, options: ColumnOptions) -> Found:
         """The features of the column."""
@@ -95,7 +100,9 @@ class _NumberPass:
         self._column = NumericColumn(name, boolean=is_boolean)
         self._numbers = Numbers()
 
-    def add(self, values: pl.Series, first_row: int, times: np.ndarray | None = None) -> None:
+    def add(
+        self, values: pl.Series, first_row: RowNumbers, times: np.ndarray | None = None
+    ) -> None:
         self._numbers.add(raw_numbers(self._column, values, first_row), times)
 
     def found(self, options: ColumnOptions) -> Found:
@@ -111,7 +118,9 @@ class _DatePass:
         self._whole = True
         self._waves: dict[DatePart, Numbers] = {part: Numbers() for part in DATE_WAVES}
 
-    def add(self, values: pl.Series, first_row: int, times: np.ndarray | None = None) -> None:
+    def add(
+        self, values: pl.Series, first_row: RowNumbers, times: np.ndarray | None = None
+    ) -> None:
         v = raw_numbers(self._column, values, first_row)
         self._days.add(v, times)
         v = v[np.isfinite(v)]
@@ -144,7 +153,7 @@ class _WordsPass:
         self._countable = True
         self._numbers: Numbers | None = Numbers() if kind is None else None
 
-    def add(self, values: pl.Series, first_row: int) -> None:
+    def add(self, values: pl.Series, first_row: RowNumbers) -> None:
         self._n_rows += len(values)
         if self._numbers is not None:
             try:

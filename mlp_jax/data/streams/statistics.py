@@ -14,6 +14,7 @@ from mlp_jax.data.source import BlockSource, Rows, Source
 from mlp_jax.data.streams.arrays import ArraySource
 from mlp_jax.data.streams.moments import Moments
 from mlp_jax.data.streams.parts import ArrayPart
+from mlp_jax.data.tables.columns import RowNumbers, row_number
 from mlp_jax.errors import InputError
 
 _CHUNK_BYTES = 1 << 24
@@ -78,17 +79,20 @@ def _pass_over(source: Source, pixels: bool) -> _Found:
     x_moments: Moments | None = None
     y_moments: Moments | None = None
     dtype, binary = np.dtype(np.float32), True
-    for first_row, (x, y) in chunks(source):
+    for start, (x, y) in chunks(source):
         dtype = x.dtype
+        first_row: RowNumbers = start
+        if isinstance(source, ArrayPart):
+            first_row = source.numbers(np.arange(start, start + len(x)))
         if dtype == np.uint8:
             counts += np.bincount(x.ravel(), minlength=256)
         else:
-            _check_finite(x, "x", source.name, first_row)
+            check_finite(x, "x", source.name, first_row)
             columns = x.reshape(-1, 1) if pixels else x
             x_moments = x_moments or Moments(columns.shape[1])
             x_moments.add(columns)
         if y.dtype.kind == "f":
-            _check_finite(y, "y", source.name, first_row)
+            check_finite(y, "y", source.name, first_row)
             outputs = y.reshape(len(y), -1)
             y_moments = y_moments or Moments(outputs.shape[1])
             y_moments.add(outputs)
@@ -102,12 +106,13 @@ def _pass_over(source: Source, pixels: bool) -> _Found:
     return _Found(scaling, dtype, y_moments, binary)
 
 
-def _check_finite(values: np.ndarray, letter: str, name: str, first_row: int) -> None:
+def check_finite(values: np.ndarray, letter: str, name: str, first_row: RowNumbers) -> None:
+    """InputError for a value that is NaN or infinite, with its row, numbered by `first_row`."""
     finite = np.isfinite(values)
     if finite.all():
         return
     row, *column = (int(i) for i in np.unravel_index(int(np.argmin(finite)), values.shape))
-    place = f"row {first_row + row}" + (f", column {column[0]}" if column else "")
+    place = f"row {row_number(first_row, row)}" + (f", column {column[0]}" if column else "")
     raise InputError(
         f"In '{name}', {letter} has a value that is NaN or infinite"
         f" ({values[(row, *column)]}) in {place}."

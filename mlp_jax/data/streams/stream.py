@@ -10,6 +10,7 @@ Letters: N rows, B in a batch, P processes, L lanes, S batches in a stack, I fea
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from mlp_jax.data.streams.order import MOST_ROWS, lane, lane_starts, permuted, w
 from mlp_jax.errors import InputError
 
 _WINDOW_BYTES = 3 << 26
+_DECODERS = 2  # threads that read blocks, of all lanes
 
 
 class Stack(NamedTuple):
@@ -74,15 +76,15 @@ class Stream:
                 f"Batches of {self.batch_size} rows cannot be shared by {self.n_processes}"
                 " processes evenly."
             )
-        if self.batch_size % self.n_lanes or self.n_lanes > len(self.source):
-            raise InputError(
-                f"Batches of {self.batch_size} of {len(self.source)} rows cannot be taken evenly"
-                f" from {self.lanes} lanes."
-            )
         if not 0 < len(self.source) <= MOST_ROWS:
             raise InputError(
                 f"'{self.source.name}' has {len(self.source)} rows; a stream takes 1 to"
                 f" {MOST_ROWS}."
+            )
+        if self.batch_size % self.n_lanes or self.n_lanes > len(self.source):
+            raise InputError(
+                f"Batches of {self.batch_size} of {len(self.source)} rows cannot be taken evenly"
+                f" from {self.lanes} lanes."
             )
 
     @property
@@ -161,13 +163,14 @@ class _Stacks:
         self._lanes, self._inside = np.divmod(own, lane_share)
         self._lengths = np.diff(lane_starts(len(stream.source), stream.n_lanes))
         self._readers: dict[int, WindowReader] = {}
+        self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="blocks")
         source = stream.source
         if isinstance(source, BlockSource):
             size = _size(stream, source)
             for number in np.unique(self._lanes).tolist():
                 pieces = lane(keys, source.starts, number, stream.n_lanes)
                 order = windows(keys, pieces, size, number)
-                self._readers[number] = WindowReader(source, order)
+                self._readers[number] = WindowReader(source, order, self._pool)
 
     def __len__(self) -> int:
         return -(-(self._stream.n_batches - self._first) // self._stream.steps)
@@ -200,6 +203,7 @@ class _Stacks:
         return Rows(*(np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)))
 
     def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
         for reader in self._readers.values():
             reader.close()
 

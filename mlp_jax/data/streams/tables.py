@@ -36,7 +36,7 @@ class TableSource:
     def read_block(self, number: int) -> Rows:
         """The rows of a block in their order."""
         frame = self._frames.read(number, self._columns)
-        first_row = int(self.starts[number])
+        first_row = self._frames.numbers(number)
         return Rows(
             encode(self._inputs, frame, first_row=first_row),
             encode_target(self._target, frame, first_row=first_row),

@@ -25,6 +25,9 @@ _ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\
 _SECONDS_A_DAY = 86400.0
 _EXACT = 2.0**53
 
+RowNumbers = int | np.ndarray
+"""What messages call the rows of a column: the number of the first one, or those of all."""
+
 
 def is_text(dtype: Any) -> bool:
     """Whether values of that type are words: String, Categorical, Enum."""
@@ -112,7 +115,7 @@ def parse_numbers(text: pl.Series) -> pl.Series:
     return text.str.strip_chars().cast(pl.Float64, strict=False)
 
 
-def numbers(values: pl.Series, first_row: int = 0) -> Float64[np.ndarray, " N"]:
+def numbers(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray, " N"]:
     """A numeric column as float64, NaN where missing; InputError names the first other value."""
     dtype = values.dtype
     if is_text(dtype):
@@ -134,7 +137,7 @@ def numbers(values: pl.Series, first_row: int = 0) -> Float64[np.ndarray, " N"]:
     return values.to_numpy().astype(np.float64, copy=False)
 
 
-def booleans(values: pl.Series, first_row: int = 0) -> Float64[np.ndarray, " N"]:
+def booleans(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray, " N"]:
     """A boolean column as 0 and 1, NaN where missing; InputError names the first other value."""
     if isinstance(values.dtype, pl.Boolean | pl.Null):
         return values.cast(pl.Float64).to_numpy()
@@ -148,7 +151,7 @@ def booleans(values: pl.Series, first_row: int = 0) -> Float64[np.ndarray, " N"]
     return found
 
 
-def days(values: pl.Series, first_row: int = 0) -> Float64[np.ndarray, " N"]:
+def days(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray, " N"]:
     """A date column as days since 1970-01-01 (UTC), NaN where missing; InputError names others."""
     if isinstance(values.dtype, pl.Date | pl.Null):
         return values.cast(pl.Float64).to_numpy()
@@ -179,16 +182,25 @@ def _time_of_day(text: pl.Series) -> np.ndarray | float:
     return (seconds - np.where(east, zone, -zone)) / _SECONDS_A_DAY
 
 
-def refuse(values: pl.Series, wrong: pl.Series, wanted: str, first_row: int) -> None:
+def row_number(numbers: RowNumbers, place: int) -> int:
+    """What messages call the row at a place."""
+    return int(numbers[place]) if isinstance(numbers, np.ndarray) else numbers + place
+
+
+def rows_from(numbers: RowNumbers, start: int) -> RowNumbers:
+    """What messages call the rows from a place on."""
+    return numbers[start:] if isinstance(numbers, np.ndarray) else numbers + start
+
+
+def refuse(values: pl.Series, wrong: pl.Series, wanted: str, first_row: RowNumbers) -> None:
     """InputError that names column, row and value of the first that is wrong, if any is."""
     wrong = wrong.fill_null(False)
     if not wrong.any():
         return
     place = wrong.arg_max() or 0
     value = shown(values[place])
-    raise InputError(
-        f"Column '{values.name}' has {value} in row {first_row + place}, which is not {wanted}."
-    )
+    row = row_number(first_row, place)
+    raise InputError(f"Column '{values.name}' has {value} in row {row}, which is not {wanted}.")
 
 
 def shown(value: Any) -> str:

@@ -20,6 +20,7 @@ from mlp_jax.data.encoding import (
     TableEncoding,
 )
 from mlp_jax.data.tables.columns import (
+    RowNumbers,
     as_codes,
     as_text,
     booleans,
@@ -27,6 +28,7 @@ from mlp_jax.data.tables.columns import (
     is_missing,
     numbers,
     parse_numbers,
+    rows_from,
 )
 from mlp_jax.errors import InputError
 
@@ -36,18 +38,19 @@ _PERIODS = {"year": YEAR_DAYS, "week": 7.0, "day": 1.0}
 
 
 def encode(
-    encoding: TableEncoding, frame: pl.DataFrame, *, first_row: int = 0
+    encoding: TableEncoding, frame: pl.DataFrame, *, first_row: RowNumbers = 0
 ) -> Float32[np.ndarray, "N I"]:
     """x (N, I) of the rows of `frame`, which may hold other columns besides.
 
-    first_row: the number of the frame's first row in messages. Raises InputError for a column
-    that is missing (and names the nearest), and for a value that its column cannot hold.
+    first_row: the number of the frame's first row in messages, or those of all. Raises InputError
+    for a column that is missing (and names the nearest), and for a value that its column cannot
+    hold.
     """
     check_columns(encoding, frame.columns)
     x = np.empty((frame.height, encoding.n_features), np.float32)
     for start in range(0, frame.height, BLOCK):
         block = frame.slice(start, BLOCK)
-        encode_block(encoding, block, x[start : start + BLOCK], first_row + start)
+        encode_block(encoding, block, x[start : start + BLOCK], rows_from(first_row, start))
     return x
 
 
@@ -75,7 +78,7 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
 
 
 def encode_block(
-    encoding: TableEncoding, block: pl.DataFrame, out: np.ndarray, first_row: int
+    encoding: TableEncoding, block: pl.DataFrame, out: np.ndarray, first_row: RowNumbers
 ) -> None:
     """Fill out (N, I) with the features of a block of rows."""
     at = 0
@@ -100,7 +103,7 @@ def encode_block(
 
 
 def raw_numbers(
-    column: NumericColumn, values: pl.Series, first_row: int = 0
+    column: NumericColumn, values: pl.Series, first_row: RowNumbers = 0
 ) -> Float64[np.ndarray, " N"]:
     """The column's values as float64, NaN where missing: numbers, 0 and 1, or days."""
     if column.part:

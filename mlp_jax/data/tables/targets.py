@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from jaxtyping import Bool
 
 from mlp_jax.data.arrays import TASKS
 from mlp_jax.data.encoding import TargetEncoding
@@ -15,6 +16,7 @@ from mlp_jax.data.tables.columns import (
     FALSE_WORDS,
     MISSING_WORDS,
     TRUE_WORDS,
+    RowNumbers,
     as_codes,
     as_text,
     booleans,
@@ -25,6 +27,7 @@ from mlp_jax.data.tables.columns import (
     numbers,
     parse_numbers,
     refuse,
+    row_number,
     shown,
 )
 from mlp_jax.data.tables.encode import enum_of, missing_text
@@ -225,7 +228,7 @@ def encode_target(
     encoding: TargetEncoding,
     frame: pl.DataFrame,
     *,
-    first_row: int = 0,
+    first_row: RowNumbers = 0,
     missing_allowed: bool = False,
 ) -> np.ndarray:
     """y: int32 labels (N,), float32 0 and 1 (N, C), or float64 numbers (N,) or (N, C) as they are.
@@ -252,14 +255,28 @@ def encode_target(
     return y
 
 
-def _labels(encoding: TargetEncoding, column: pl.Series, first_row: int) -> np.ndarray:
+def _labels(encoding: TargetEncoding, column: pl.Series, first_row: RowNumbers) -> np.ndarray:
     """Labels (N,) int32, −1 where missing; InputError for one that training never saw."""
-    found = as_codes(column, enum_of(encoding.classes)).cast(pl.Int32)
-    if found.null_count():
-        found = found.fill_null(_labels_by_number(encoding.classes, as_text(column)))
+    found = _found(encoding, column)
     unknown = found.is_null() & ~is_missing(column)
     refuse(column, unknown, f"one of the classes: {_listed(encoding.classes)}", first_row)
     return found.fill_null(-1).to_numpy()
+
+
+def among_classes(encoding: TargetEncoding, frame: pl.DataFrame) -> Bool[np.ndarray, " N"]:
+    """Which rows have a label that training saw, or none; all where numbers are predicted."""
+    if encoding.task != "classification":
+        return np.ones(frame.height, bool)
+    (column,) = target_columns(frame, encoding.names)
+    return (_found(encoding, column).is_not_null() | is_missing(column)).to_numpy()
+
+
+def _found(encoding: TargetEncoding, column: pl.Series) -> pl.Series:
+    """Labels int32, null where there is none or one that training never saw."""
+    found = as_codes(column, enum_of(encoding.classes)).cast(pl.Int32)
+    if found.null_count():
+        found = found.fill_null(_labels_by_number(encoding.classes, as_text(column)))
+    return found
 
 
 def _labels_by_number(classes: tuple[str, ...], text: pl.Series) -> pl.Series:
@@ -276,10 +293,11 @@ def _labels_by_number(classes: tuple[str, ...], text: pl.Series) -> pl.Series:
     return found.fill_null(words)
 
 
-def _check_known(column: pl.Series, missing: np.ndarray, first_row: int) -> None:
+def _check_known(column: pl.Series, missing: np.ndarray, first_row: RowNumbers) -> None:
     if missing.any():
+        row = row_number(first_row, int(np.argmax(missing)))
         raise InputError(
-            f"Target '{column.name}' has no value in row {first_row + int(np.argmax(missing))}"
+            f"Target '{column.name}' has no value in row {row}"
             f" ({np.count_nonzero(missing)} such rows)."
         )
 

@@ -13,8 +13,8 @@ from typing import Any
 from mlp_jax.errors import LostProcessError
 
 WORDS = (
-    "Another process of this training is gone{why}. What is saved stays; go on with --resume, on as"
-    " many processes as are left."
+    "Another process of this training is gone, or this one failed{why}. What is saved stays; go on"
+    " with --resume, on as many processes as are left."
 )
 _kept: list[Any] = []  # C holds the handler without counting it
 

@@ -57,6 +57,8 @@ def join(cluster: Cluster) -> None:
             f"The processes did not meet: {reason}. Without SLURM, Open MPI or Kubernetes they"
             " need --coordinator, --processes and --process-id."
         ) from None
+    if jax.process_count() > 1:
+        speak_when_aborted()
 
 
 @contextlib.contextmanager
@@ -66,15 +68,18 @@ def joined(distributed: bool) -> Iterator[None]:
     One that fails says why and ends at once: leaving in good order means to wait for the others,
     which wait for it. They find its connection closed, or miss it after 20 s.
     """
-    if distributed:
-        speak_when_aborted()
     try:
         yield
     except (MlpJaxError, jax.errors.JaxRuntimeError) as error:
         if not distributed or jax.process_count() == 1:
             raise
         if not isinstance(error, MlpJaxError):
-            error = lost(" ".join(str(error).split())[:200].rstrip("."))
+            reason = " ".join(str(error).split())[:200].rstrip(".")
+            if "RESOURCE_EXHAUSTED" in reason:
+                error = DeviceError(f"The memory of a device is full: {reason}.")
+            else:
+                error = lost(reason)
+        sys.stdout.flush()
         print(f"mlp-jax: {error}", file=sys.stderr, flush=True)
         os._exit(error.exit_code)
     if distributed:

@@ -154,3 +154,58 @@ def test_what_cannot_stream_is_refused_in_a_sentence(tmp_path, spec, changed, er
     path = spec if spec == "digits" else str(tmp_path / spec)
     with pytest.raises(error, match=message):
         prepare_stream(path, ASKED._replace(**changed))
+
+
+def test_a_row_without_a_target_is_named_as_the_file_counts(tmp_path):
+    broken = frame().with_columns(
+        label=pl.when(pl.int_range(N) == 390).then(None).otherwise("label")
+    )
+    broken.write_csv(tmp_path / "t.csv")
+    for seed in range(3):
+        with pytest.raises(InputError, match=r"no value in row 390\b"):
+            prepare_stream(str(tmp_path / "t.csv"), ASKED._replace(seed=seed))
+
+
+@pytest.mark.parametrize("row", [0, 200, 399])
+@pytest.mark.parametrize("seed", [0, 1, 2])  # among the rows to train on, or held out
+def test_a_value_that_is_no_number_is_named_as_the_file_counts(tmp_path, row, seed):
+    x = X.copy()
+    x[row, 1] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", Y)
+    with pytest.raises(InputError, match=rf"x has a value .* in row {row}, column 1"):
+        prepare_stream(str(tmp_path), ASKED._replace(seed=seed))
+
+
+def test_rows_held_out_of_a_class_that_training_has_not_are_left_aside(tmp_path):
+    found = []
+    for row in range(30):
+        words = np.where(np.arange(N) == row, "rare", np.where(Y, "u", "v"))
+        frame().with_columns(label=pl.Series(words)).write_csv(tmp_path / "t.csv")
+        data = prepare_stream(str(tmp_path / "t.csv"), ASKED)
+        held = len(data.validation) + len(data.test)
+        found.append((data.target.classes, held, data.notes))
+    note = ("1 row held out is left aside: no training row has their class.",)
+    assert set(found) == {(("rare", "u", "v"), 120, ()), (("u", "v"), 119, note)}
+
+
+def test_rows_held_out_are_bounded_by_their_features_not_their_columns(tmp_path, monkeypatch):
+    days = pl.datetime_range(
+        pl.datetime(2020, 1, 1), pl.datetime(2020, 1, 1) + pl.duration(hours=7 * (N - 1)), "7h",
+        eager=True,
+    )  # fmt: skip
+    frame().select("label", when=days).write_parquet(tmp_path / "t.parquet")
+    monkeypatch.setattr(opening, "HELD_BYTES", 40 * 4 * 2)
+    data = prepare_stream(str(tmp_path / "t.parquet"), ASKED)
+    width = data.inputs.n_features
+    assert width > 4
+    assert len(data.test) == len(data.validation) == 320 // (4 * width)
+    assert len(data.notes) == 3  # of the columns, then of the features
+
+
+def test_a_column_that_was_a_feature_of_the_model_may_be_predicted(tmp_path):
+    first = prepare_stream(csv(tmp_path), ASKED)
+    asked = ASKED._replace(targets=("b",))
+    data = prepare_stream(str(tmp_path / "t.csv"), asked, (first.inputs, None))
+    assert data.target.names == ("b",)
+    assert len(data.test) == 80

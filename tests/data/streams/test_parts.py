@@ -85,14 +85,16 @@ def test_a_part_without_rows_is_refused(tmp_path, monkeypatch, make):
 @pytest.mark.parametrize("passed", [True, False], ids=["after a pass", "without one"])
 def test_the_rows_held_out_are_kept_in_a_pass_over_the_others(tmp_path, monkeypatch, passed):
     frames = table(tmp_path, monkeypatch)
-    passing = HeldOut(frames, HELD_OUT)
+    passing = HeldOut(frames, HELD_OUT, 1 << 20)
     reads = []
     if passed:
         fit_table(passing, ["y"])
         monkeypatch.setattr(
             frames, "read", lambda *a, read=frames.read: reads.append(a) or read(*a)
         )
-    found = passing.rows(["b", "y"])
+    numbers, parts = zip(*passing.rows(["b", "y"]), strict=True)
+    found = pl.concat(parts)
+    np.testing.assert_array_equal(np.concatenate(numbers), HELD_OUT)
     np.testing.assert_array_equal(found["b"].to_numpy(), X[HELD_OUT][:, 1])
     np.testing.assert_array_equal(found["y"].to_numpy(), Y[HELD_OUT])
     whole = [

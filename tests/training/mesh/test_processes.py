@@ -92,7 +92,7 @@ def test_two_processes_give_the_run_of_one_also_when_one_is_killed(place):
     codes, said = ends([first], 60)
     assert codes == [LostProcessError.exit_code]
     last = said.splitlines()[-1]
-    assert last.startswith("mlp-jax: Another process of this training is gone")
+    assert last.startswith("mlp-jax: Another process of this training is gone, or this one")
     assert last.endswith("go on with --resume, on as many processes as are left.")
     assert min(bytes_written(place / "two")) > 0.3 * sum(bytes_written(place / "two"))
     resumed = start(place, "--resume", "two", "--mesh", "model=2", processes=2)
