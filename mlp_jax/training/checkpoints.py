@@ -20,6 +20,7 @@ from typing import Any
 import jax
 
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
+from mlp_jax.training.mesh.lost import exchange_failed
 from mlp_jax.training.mesh.processes import agreed, is_first, on_first, to_host, told, wished
 from mlp_jax.training.snapshot import Snapshot
 from mlp_jax.training.storage import begin, finish, open_checkpointer, read, weights_of
@@ -197,9 +198,9 @@ class Checkpoints:
         """Turns what goes wrong in saving into a sentence, but for a process that is gone."""
         try:
             yield
-        except jax.errors.JaxRuntimeError:
-            raise
         except Exception as error:  # tensorstore's errors are ValueErrors, Orbax's of many kinds
+            if exchange_failed(error):
+                raise
             raise RunFolderError(
                 f"Could not save a checkpoint in {self._run}: {_reason(error)}. The checkpoints"
                 " before it stay as they are."

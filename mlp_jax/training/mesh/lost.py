@@ -10,18 +10,30 @@ import os
 import signal
 from typing import Any
 
+import jax
+
 from mlp_jax.errors import LostProcessError
 
 WORDS = (
-    "Another process of this training is gone, or this one failed{why}. What is saved stays; go on"
+    "Another process of this training is gone{why}. What is saved stays; go on"
     " with --resume, on as many processes as are left."
 )
 _kept: list[Any] = []  # C holds the handler without counting it
 
 
 def lost(why: str = "") -> LostProcessError:
-    """The error of a process that cannot go on without the others."""
-    return LostProcessError(WORDS.format(why=f" ({why})" if why else ""))
+    """The error of a process that cannot go on without the others; why: where it is known."""
+    return LostProcessError(WORDS.format(why=f" ({why})" if why else ", or this one failed"))
+
+
+def exchange_failed(error: BaseException) -> bool:
+    """Whether this is what comes of an exchange with a process that is gone.
+
+    JAX gives a failed collective as an error of its own, or as a ValueError with its words.
+    """
+    text = str(error)
+    own = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in text
+    return own or "Gloo " in text or "NCCL" in text
 
 
 def speak_when_aborted() -> None:

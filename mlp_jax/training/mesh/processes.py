@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from mlp_jax.errors import DeviceError, InputError, MlpJaxError, RunFolderError
-from mlp_jax.training.mesh.lost import lost, speak_when_aborted
+from mlp_jax.training.mesh.lost import exchange_failed, lost, speak_when_aborted
 
 MEETING_SECONDS = 120
 SILENT_SECONDS = 20
@@ -70,20 +71,30 @@ def joined(distributed: bool) -> Iterator[None]:
     """
     try:
         yield
-    except (MlpJaxError, jax.errors.JaxRuntimeError) as error:
+    except Exception as error:
         if not distributed or jax.process_count() == 1:
             raise
-        if not isinstance(error, MlpJaxError):
-            reason = " ".join(str(error).split())[:200].rstrip(".")
-            if "RESOURCE_EXHAUSTED" in reason:
-                error = DeviceError(f"The memory of a device is full: {reason}.")
-            else:
-                error = lost(reason)
         sys.stdout.flush()
-        print(f"mlp-jax: {error}", file=sys.stderr, flush=True)
-        os._exit(error.exit_code)
+        told_of = _in_words(error)
+        if told_of is None:
+            traceback.print_exc()
+            os._exit(1)
+        print(f"mlp-jax: {told_of}", file=sys.stderr, flush=True)
+        os._exit(told_of.exit_code)
     if distributed:
         jax.distributed.shutdown()
+
+
+def _in_words(error: Exception) -> MlpJaxError | None:
+    """The error as a user is told of it; None for one that nobody foresaw."""
+    if isinstance(error, MlpJaxError):
+        return error
+    reason = " ".join(str(error).split())[:200].rstrip(".")
+    if exchange_failed(error):
+        return lost(reason)
+    if "RESOURCE_EXHAUSTED" in reason:
+        return DeviceError(f"The memory of a device is full: {reason}.")
+    return None
 
 
 def is_first() -> bool:

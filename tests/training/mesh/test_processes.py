@@ -92,7 +92,7 @@ def test_two_processes_give_the_run_of_one_also_when_one_is_killed(place):
     codes, said = ends([first], 60)
     assert codes == [LostProcessError.exit_code]
     last = said.splitlines()[-1]
-    assert last.startswith("mlp-jax: Another process of this training is gone, or this one")
+    assert last.startswith("mlp-jax: Another process of this training is gone")
     assert last.endswith("go on with --resume, on as many processes as are left.")
     assert min(bytes_written(place / "two")) > 0.3 * sum(bytes_written(place / "two"))
     resumed = start(place, "--resume", "two", "--mesh", "model=2", processes=2)
@@ -134,6 +134,26 @@ def test_both_say_what_is_wrong_and_end(place):
 def test_half_an_address_is_no_address():
     with pytest.raises(InputError, match="need all three"):
         join(Cluster("localhost:1", None, 0))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (ValueError("UNKNOWN: Gloo AllGather failed: closed"), LostProcessError, "Gloo AllGather"),
+        (jax.errors.JaxRuntimeError("INTERNAL: closed"), LostProcessError, "INTERNAL: closed"),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 4 GB"), DeviceError, "memory of a device"),
+        (InputError("no such column"), InputError, "no such column"),
+    ],
+    ids=str,
+)
+def test_what_ends_a_process_is_told_in_a_sentence(error, kind, words):
+    told_of = processes._in_words(error)
+    assert type(told_of) is kind
+    assert words in str(told_of)
+
+
+def test_what_nobody_foresaw_keeps_its_traceback():
+    assert processes._in_words(KeyError("a")) is None
 
 
 def test_one_process_agrees_with_itself():
