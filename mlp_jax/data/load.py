@@ -100,7 +100,7 @@ def _read_file(
     if not path.is_file():
         raise DataFileError(f"There is no file '{path}'.")
     if name.endswith(".npz"):
-        _refuse_columns(path.name, targets, kinds, drop)
+        refuse_columns(path.name, targets, kinds, drop)
         return read_npz(path, task=task)
     return _read_table(path, task, targets, kinds, drop, header)
 
@@ -127,7 +127,7 @@ def _as_asked(
 ) -> Dataset | Table:
     """A set that brings its own target, with what the user asks of its task and columns."""
     if isinstance(source, Dataset):
-        _refuse_columns(source.name, targets, kinds, drop)
+        refuse_columns(source.name, targets, kinds, drop)
         if task == "regression" and source.is_classification:
             raise InputError(f"'{source.name}' holds classes, so it cannot be used for regression.")
         return source
@@ -158,9 +158,10 @@ def _column(name: str, target: str, columns: Sequence[str]) -> str:
     return find_column(Path(name), target, columns)
 
 
-def _refuse_columns(
-    name: str, targets: Sequence[str], kinds: Mapping[str, Kind], drop: Sequence[str]
+def refuse_columns(
+    name: str, targets: Sequence[str], kinds: Mapping[str, str], drop: Sequence[str]
 ) -> None:
+    """InputError for options of tables with a source of arrays."""
     for option, value in (("target", targets), ("kinds", kinds), ("drop", drop)):
         if value:
             raise InputError(

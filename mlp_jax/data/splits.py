@@ -62,7 +62,10 @@ def part_of_rows(
 
     labels: whole numbers from 0 to stratify by; None where there are none.
     """
-    shares = {"validation": _share("validation", validation), "test": _share("test", test or 0.0)}
+    shares = {
+        "validation": as_share("validation", validation),
+        "test": as_share("test", test or 0.0),
+    }
     if seed < 0:
         raise InputError(f"The seed of a split must not be negative, but is {seed}.")
     if sum(shares.values()) >= 1:
@@ -96,7 +99,7 @@ def part_of_groups(
     their share, then to the validation rows, the others to training.
     """
     shares = ((TEST, "test", test or 0.0), (VALIDATION, "validation", validation))
-    if float(_share("test", test or 0.0) + _share("validation", validation)) >= 1:
+    if float(as_share("test", test or 0.0) + as_share("validation", validation)) >= 1:
         raise InputError(
             f"A validation fraction of {validation} and a test fraction of {test}"
             " leave no training row."
@@ -133,7 +136,8 @@ def class_weights(y: np.ndarray, n_classes: int) -> Float32[np.ndarray, " C"]:
     return weights.astype(np.float32)
 
 
-def _share(name: str, fraction: float) -> Fraction:
+def as_share(name: str, fraction: float) -> Fraction:
+    """A fraction as it is written; InputError for one outside [0, 1)."""
     if not 0 <= fraction < 1:
         raise InputError(
             f"The {name} fraction must be at least 0 and less than 1, but is {fraction}."

@@ -1,6 +1,8 @@
 """The command in processes of its own, as a user meets it: cut short, and gone on with."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +52,17 @@ def killed(process: "subprocess.Popen[str]") -> None:
     """Ends it as nothing else does: it can do no more."""
     process.kill()
     process.communicate()
+
+
+def stopped(process: "subprocess.Popen[str]", number: signal.Signals, again: str) -> None:
+    """Ends it by a signal, which it answers to by saving and saying how to go on: `again`."""
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert re.fullmatch(
+        rf"mlp-jax: Stopped by {number.name} after step \d+, which is saved; go on with: {again}\n",
+        err,
+    )
 
 
 def read_epochs(process: "subprocess.Popen[str]", count: int) -> str:

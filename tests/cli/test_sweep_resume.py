@@ -4,7 +4,7 @@ import re
 import signal
 
 import pytest
-from sittings import different, finished, killed, read_epochs, start, write_rows
+from sittings import different, finished, killed, read_epochs, start, stopped, write_rows
 
 from mlp_jax.files import read_jsonl
 
@@ -43,18 +43,6 @@ def alone(place):
     return place / "alone"
 
 
-def stopped(process, number, code, name):
-    """Ends it by a signal, which it answers to by saving and saying how to go on."""
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert re.fullmatch(
-        rf"mlp-jax: Stopped by {signal.Signals(number).name} after step \d+, which is saved;"
-        rf" go on with: mlp-jax sweep --resume {name}\n",
-        err,
-    )
-
-
 def test_a_sweep_killed_stopped_and_resumed_is_the_uninterrupted_sweep(place, alone):
     process = begin(place, *SWEEP, *OFTEN, "--out", "cut")
     read_epochs(process, 20 + 5)
@@ -67,7 +55,7 @@ def test_a_sweep_killed_stopped_and_resumed_is_the_uninterrupted_sweep(place, al
     while "/60 " not in said:
         said = read_epochs(process, 1)
     read_epochs(process, 4)
-    stopped(process, signal.SIGTERM, 143, "cut")
+    stopped(process, signal.SIGTERM, "mlp-jax sweep --resume cut")
     said = finished(begin(place, "sweep", "--resume", "cut"))
     assert said.count("trained already") == 2
     assert re.search(r"going on from epoch \d+\nepoch +\d+/60 ", said)
@@ -80,7 +68,7 @@ def test_a_sweep_killed_stopped_and_resumed_is_the_uninterrupted_sweep(place, al
 def test_ctrl_c_saves_a_sweep_and_says_how_to_go_on(place):
     process = begin(place, *SWEEP, *NEVER, "--out", "stopped")
     read_epochs(process, 8)
-    stopped(process, signal.SIGINT, 130, "stopped")
+    stopped(process, signal.SIGINT, "mlp-jax sweep --resume stopped")
     left = {path.name for path in (place / "stopped").iterdir()}
     assert left == {".lock", "legs", "check.json", "run.json", "sweep.toml"}
 

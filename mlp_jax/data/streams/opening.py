@@ -5,7 +5,7 @@ Letters: N rows, I features.
 
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -17,9 +17,10 @@ from mlp_jax.data.arrays import TASKS
 from mlp_jax.data.dataset import Split
 from mlp_jax.data.encoding import ArrayEncoding, TableEncoding, TargetEncoding
 from mlp_jax.data.idx import FILES, find_idx
+from mlp_jax.data.load import refuse_columns
 from mlp_jax.data.prepare import Known, Prepared
 from mlp_jax.data.source import LANES, Streamed
-from mlp_jax.data.splits import usual_validation
+from mlp_jax.data.splits import as_share, usual_validation
 from mlp_jax.data.streams.arrays import ArraySource, open_idx, open_npy_folder
 from mlp_jax.data.streams.fitting import fit_table
 from mlp_jax.data.streams.frames import SUFFIXES, Frames, open_frames
@@ -69,9 +70,7 @@ def prepare_stream(spec: str, asked: Asked, known: Known | None = None) -> Prepa
         raise UnknownNameError("task", asked.task, TASKS)
     path = Path(spec.removeprefix("idx:")).expanduser()
     if path.is_dir() and not any(path.glob("*.parquet")):
-        arrays, files = _open_arrays(path)
-        source, test = arrays(asked.task)
-        return _of_arrays(source, test, fingerprint(files), asked, known)
+        return _of_arrays(*_open_arrays(path, asked.task), asked, known)
     if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
         raise InputError(f"'{spec}' cannot stream: --stream reads {', '.join(FORMS)}.")
     written = tuple(name for name, kind in asked.kinds.items() if kind == "categorical")
@@ -93,25 +92,19 @@ def fingerprint(files: Sequence[Path]) -> str:
     return f"ends:{total:08x}"
 
 
-def _open_arrays(
-    folder: Path,
-) -> tuple[Callable[[str], tuple[ArraySource, Split | None]], list[Path]]:
-    """(task -> training rows, the folder's own test rows), and its files."""
+def _open_arrays(folder: Path, task: str) -> tuple[ArraySource, Split | None, str]:
+    """The rows, the folder's own test rows, and the fingerprint of its files."""
     idx = [path for name in FILES if (path := find_idx(folder, name)) is not None]
     if not idx:
-        found = sorted(folder.glob("*.npy"))
-        return lambda task: (open_npy_folder(folder, task=task), None), found
-
-    def opened(task: str) -> tuple[ArraySource, Split | None]:
-        if task == "regression":
-            raise InputError(f"'{folder}' holds classes, so it cannot be used for regression.")
-        test = None
-        if len(idx) == len(FILES):
-            own = open_idx(folder, test=True)
-            test = _finite(own, np.arange(len(own)))
-        return open_idx(folder), test
-
-    return opened, idx
+        source = open_npy_folder(folder, task=task)
+        return source, None, fingerprint(sorted(folder.glob("*.npy")))
+    if task == "regression":
+        raise InputError(f"'{folder}' holds classes, so it cannot be used for regression.")
+    test = None
+    if len(idx) == len(FILES):
+        own = open_idx(folder, test=True)
+        test = _finite(own, np.arange(len(own)))
+    return open_idx(folder), test, fingerprint(idx)
 
 
 def _of_arrays(
@@ -122,12 +115,7 @@ def _of_arrays(
     known: Known | None,
 ) -> Prepared:
     """The rows of arrays. told: the fingerprint of their files."""
-    for option, value in (("target", asked.targets), ("kinds", asked.kinds), ("drop", asked.drop)):
-        if value:
-            raise InputError(
-                f"'{source.name}' has its targets beside its rows, and no named columns:"
-                f" --{option} is for tables."
-            )
+    refuse_columns(source.name, asked.targets, asked.kinds, asked.drop)
     asked = asked if own_test is None else asked._replace(test=0.0)
     held = _drawn(source.name, len(source), source.n_features, asked)
     part = ArrayPart(source, held.all)
@@ -157,7 +145,8 @@ def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known 
     columns = list(frames.schema)
     targets = chosen_targets(path, asked.targets, asked.drop, columns)
     held = _drawn(frames.name, int(frames.starts[-1]), len(columns), asked)
-    passing = HeldOut(frames, held.all, 2 * HELD_BYTES)
+    held_out = held.all
+    passing = HeldOut(frames, held_out, 2 * HELD_BYTES)
     notes: tuple[str, ...] = ()
     inputs, target = (None, None) if known is None else known
     if inputs is None or target is None:
@@ -172,7 +161,7 @@ def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known 
         inputs, target, notes = inputs or found[0], target or found[1], found[2]
     if not isinstance(inputs, TableEncoding):
         raise InputError(f"'{frames.name}' is a table, but the model was trained on arrays.")
-    source = TableSource(FramesPart(frames, held.all), inputs, target)
+    source = TableSource(FramesPart(frames, held_out), inputs, target)
     used = held.within(inputs.n_features)
     (validation, test), unknown = _encoded(passing, used, inputs, target)
     return Prepared(
@@ -266,11 +255,7 @@ def _drawn(name: str, n_rows: int, n_features: int, asked: Asked) -> _Held:
     most = _most(n_features)
     counts, notes = [], []
     for part, share in (("validation", validation), ("test", asked.test)):
-        if not 0 <= share < 1:
-            raise InputError(
-                f"The {part} fraction must be at least 0 and less than 1, but is {share}."
-            )
-        count = round(share * n_rows)
+        count = round(as_share(part, share) * n_rows)
         if share and not count:
             raise InputError(f"A {part} fraction of {share} leaves no {part} row of {n_rows}.")
         if count > most:
