@@ -25,7 +25,7 @@ from mlp_jax.training.many.loop import (
 from mlp_jax.training.many.memory import bytes_a_member, chunk_size, filled, room
 from mlp_jax.training.many.together import Members, first_states
 from mlp_jax.training.many.vary import Recipe, Vary, check_vary, numbers
-from mlp_jax.training.mesh.processes import to_host
+from mlp_jax.training.mesh.processes import read
 from mlp_jax.training.mesh.shape import (
     apart,
     everywhere,
@@ -153,11 +153,7 @@ def _train(
     """A chunk, trained; its state on the host, without what the optimizer remembers."""
     done = run_members_epochs(recipe, snapshot, data, watched, own, plan)
     members = done.state.members._replace(opt_state=())
-    return Snapshot(_on_host(done.state._replace(members=members)), done.position)
-
-
-def _on_host(tree: Any) -> Any:
-    return jax.tree.map(np.asarray, tree) if jax.process_count() == 1 else to_host(tree)
+    return Snapshot(read(done.state._replace(members=members)), done.position)
 
 
 def _check_seeds(seeds: Sequence[int]) -> None:
