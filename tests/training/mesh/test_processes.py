@@ -17,7 +17,7 @@ from mlp_jax.training.mesh.processes import Cluster, agreed, common, join, told
 from mlp_jax.training.wholeness import CHECKSUMS, FOLDER
 
 WORDS = (
-    "--data", "rows.npz", "--hidden", "16", "16", "--epochs", "30", "--batch-size", "8",
+    "--data", "rows.npz", "--hidden", "128", "128", "--epochs", "30", "--batch-size", "8",
     "--precision", "float64", "--dropout", "0.1", "--checkpoint-every", "2 epochs",
 )  # fmt: skip
 
