@@ -6,23 +6,14 @@ import jaxtyping
 import numpy as np
 import pytest
 from agreement import TOLERANCE, assert_agree, error
+from statistics_cases import KEY, LOSS, NETWORKS, WEIGHTS, C, Case, N, summed_squares
 
 from mlp_jax.backprop import (
-    BatchNorm,
-    Categories,
     Clipped,
-    Dense,
-    Dropout,
-    GradientNoise,
-    NoiseAverage,
-    Residual,
-    Sequential,
     Tape,
     apply,
     clip_per_example,
-    get_loss,
     gradient_noise,
-    gradient_noise_by_layer,
     gram_matrix,
     loss_and_tape,
     mlp,
@@ -39,69 +30,6 @@ from mlp_jax.backprop import (
 )
 from mlp_jax.backprop.gradient import forward_backward
 from mlp_jax.errors import InputError
-
-N, I, C = 8, 5, 3  # noqa: E741
-LOSS = get_loss("softmax_cross_entropy")
-KEY = jax.random.key(1)
-EMBEDDED = Sequential((Categories(I - 2, (4, 3), (2, 0)), Dense(4, "tanh"), Dense(C)))
-NETWORKS = {
-    "dense": mlp([6, 4], C, "tanh"),
-    "no bias": Sequential((Dense(4, "silu", bias=False), Dense(C, bias=False))),
-    "residual": Sequential(
-        (Residual(Dense(I, "gelu")), Residual(Dense(4, "elu"), Dense(4)), Dense(C))
-    ),
-    "layer norm": mlp([4], C, "tanh", norm="layer"),
-    "dropout": Sequential((Dense(6, "tanh"), Dropout(0.4), Dense(C))),
-    "categories": EMBEDDED,
-    "batch norm in inference": Sequential((Dense(4), BatchNorm(), Dense(C))),
-}
-WEIGHTS = np.array([1.0, 0, 2, 0, 0.5, 1, 0, 3])
-
-
-class Case:
-    """A network with its tape, and every example's gradient by JAX, each (N, …)."""
-
-    def __init__(self, name, dtype="float64", n=N, seed=0):
-        rng = np.random.default_rng(seed)
-        self.network = NETWORKS[name]
-        shapes = jax.eval_shape(lambda key: self.network.init(key, I), KEY)
-
-        def noise(path, leaf):
-            spread = np.abs if "variance" in str(path[-1]) else np.asarray
-            return jnp.asarray(spread(rng.normal(0.2, 0.6, leaf.shape)), dtype)
-
-        self.params, self.state = jax.tree_util.tree_map_with_path(noise, shapes)
-        x, self.y = rng.normal(size=(n, I)), jnp.asarray(rng.integers(0, C, n))
-        if name == "categories":
-            x[:, -2:] = rng.integers(0, 4, (n, 2))  # some codes twice, some unknown
-        self.x = jnp.asarray(x, dtype)
-        self.train = not self.network.has_state
-        self.key = KEY if self.network.draws else None
-        _, self.grads, self.tape = loss_and_tape(self.network, LOSS, train=self.train)(
-            self.params, self.x, self.y, state=self.state, key=self.key
-        )
-
-    def apart(self):
-        """One example is the batch weighted 1-hot: dropout draws its mask for the batch."""
-        wide = jax.tree.map(lambda v: np.asarray(v, np.float64), (self.params, self.state, self.x))
-
-        def one(params, state, x, hot):
-            output = apply(self.network, params, x, state=state, train=self.train, key=self.key)
-            return hot @ LOSS.value(output, self.y)
-
-        with jax.enable_x64(True):
-            each = jax.jit(jax.vmap(jax.grad(one), in_axes=(None, None, None, 0)))
-            found = each(*jax.tree.map(jnp.asarray, wide), jnp.eye(len(self.x)))
-            return jax.tree.map(np.asarray, found)
-
-    def flat(self):
-        """(N, P)."""
-        each = jax.tree.leaves(self.apart())
-        return np.hstack([g.reshape(len(self.x), -1) for g in each])
-
-
-def summed_squares(g):
-    return np.sum(g**2, axis=tuple(range(1, g.ndim)))
 
 
 @pytest.fixture(params=[*((name, "float64") for name in NETWORKS), ("dense", "float32")], ids=str)
@@ -188,94 +116,6 @@ def test_norms_by_layer_add_the_parameters_of_each(x64):
         assert_agree(ours, summed_squares(layer["W"]) + summed_squares(layer["b"]))
     a, delta = (np.asarray(v) for v in case.tape.records[2]["W"])
     assert_agree(last, summed_squares(delta) * (summed_squares(a) + 1))
-
-
-def test_signal_to_noise_is_by_layer_the_mean_over_the_variance(x64):
-    case = Case("layer norm")
-    for c, used in ((None, np.ones(N)), (jnp.asarray(WEIGHTS), WEIGHTS)):
-        p = used / used.sum()
-        for ours, layer in zip(signal_to_noise(case.tape, c), case.apart(), strict=True):
-            if not layer:
-                assert ours is None
-                continue
-            mean = {k: np.tensordot(p, g, 1) for k, g in layer.items()}
-            signal = sum(np.sum(m**2) for m in mean.values())
-            noise = sum(p @ summed_squares(g - mean[k]) for k, g in layer.items())
-            np.testing.assert_allclose(ours, signal / noise, rtol=1e-11)
-
-
-def test_examples_that_agree_have_no_noise(x64):
-    case = Case("dense")
-    same = jnp.repeat(case.x[:1], 4, axis=0), jnp.repeat(case.y[:1], 4)
-    tape = loss_and_tape(case.network, LOSS)(case.params, *same)[2]
-    found = gradient_noise(tape)
-    assert abs(found.noise) < 1e-12 * found.signal
-    assert all(np.all(v < 1e-12) for v in jax.tree.leaves(variance(tape)))
-    assert all(v > 1e12 for v in jax.tree.leaves(signal_to_noise(tape)))
-
-
-@pytest.mark.parametrize("c", [None, WEIGHTS], ids=["plain", "weighted"])
-def test_the_noise_scale_is_that_of_the_sample_covariance(c, x64):
-    case = Case("dense")
-    flat, used = case.flat(), np.ones(N) if c is None else c
-    found = gradient_noise(case.tape, None if c is None else jnp.asarray(c))
-    if c is None:
-        noise = np.trace(np.cov(flat.T))
-        np.testing.assert_allclose(found.signal, np.sum(flat.mean(axis=0) ** 2) - noise / N)
-    else:
-        noise = np.trace(np.cov(flat.T, aweights=used, ddof=1))
-    np.testing.assert_allclose(found.noise, noise, rtol=1e-11)
-    ratio = found.noise / found.signal if found.signal > 0 else np.inf
-    np.testing.assert_allclose(found.scale, ratio)
-
-
-@pytest.mark.parametrize("c", [None, WEIGHTS], ids=["plain", "weighted"])
-def test_the_noise_of_each_layer_is_that_of_its_sample_covariance(c, x64):
-    case = Case("layer norm")
-    used = np.ones(N) if c is None else c
-    p = used / used.sum()
-    found = gradient_noise_by_layer(case.tape, None if c is None else jnp.asarray(c))
-    total = gradient_noise(case.tape, None if c is None else jnp.asarray(c))
-    layers = [layer for layer in case.apart() if layer]
-    ours = [noise for noise in found if noise is not None]
-    assert len(ours) == len(layers) < len(found)
-    for noise, layer in zip(ours, layers, strict=True):
-        flat = np.concatenate([g.reshape(N, -1) for g in layer.values()], axis=1)
-        trace = np.trace(np.cov(flat.T, aweights=used, ddof=1))
-        np.testing.assert_allclose(noise.noise, trace, rtol=1e-11)
-        signal = np.sum((p @ flat) ** 2) - np.sum(p**2) * trace
-        np.testing.assert_allclose(noise.signal, signal, rtol=1e-9, atol=1e-15)
-    np.testing.assert_allclose(sum(noise.noise for noise in ours), total.noise, rtol=1e-12)
-
-
-def test_numerator_and_denominator_are_without_bias(x64):
-    """Over many batches from a known distribution of gradients, bias records alone."""
-    rng, (true, spread) = np.random.default_rng(0), (np.array([0.3, -0.2]), np.array([1.0, 2.0]))
-    batches = jnp.asarray(true + spread * rng.normal(size=(20_000, 4, 2)))
-    network = Sequential((Dense(2),))
-    records = jax.eval_shape(lambda k: network.init(k, 1)[0], KEY)
-    assert set(records[0]) == {"W", "b"}
-    params = ({"W": jnp.zeros((1, 2)), "b": jnp.zeros(2)},)
-    loss = get_loss("squared_error")  # at s = 0 its gradient for C = 2 is −y
-
-    def noise(batch):
-        return gradient_noise(loss_and_tape(network, loss)(params, jnp.zeros((4, 1)), -batch)[2])
-
-    found = jax.jit(jax.vmap(noise))(batches)
-    np.testing.assert_allclose(np.mean(found.noise), np.sum(spread**2), rtol=0.02)
-    np.testing.assert_allclose(np.mean(found.signal), np.sum(true**2), atol=0.02)
-
-
-def test_the_average_smooths_numerator_and_denominator_apart():
-    average = NoiseAverage.start()
-    assert all(np.isnan(v) for v in average.average)
-    steps = [GradientNoise(*map(jnp.float32, v)) for v in ((4, 1), (np.nan, 5), (2, -0.5))]
-    for step in steps:
-        average = average.updated(step, 0.5)
-    np.testing.assert_allclose(average.average, [(4 + 2 * 2) / 3, (1 - 2 * 0.5) / 3], atol=1e-6)
-    assert np.isinf(average.average.scale)
-    assert np.isinf(steps[2].scale)
-    assert steps[0].scale == 4
 
 
 def test_weights_of_0_and_norms_of_0_are_no_division_by_0(x64):

@@ -3,7 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from sklearn import metrics as sk
 from training_cases import (
     ClosedTanh,
     Counting,
@@ -19,10 +18,6 @@ from training_cases import (
 )
 
 from mlp_jax import Activation, BatchNorm, Dense, Sequential, mlp
-from mlp_jax.backprop import get_loss
-from mlp_jax.data import Split, apply, fit_scaling, from_arrays, split
-from mlp_jax.errors import DeviceError, DivergedError, InputError, ProofError, UnknownNameError
-from mlp_jax.proof.faults import FAULTS, inject
 from mlp_jax.training import calls
 from mlp_jax.training.fit import fit
 from mlp_jax.training.optimizers import OPTIMIZERS, Optimizer
@@ -152,53 +147,6 @@ def test_nothing_is_traced_again_after_the_first_epoch():
     assert len(set(seen)) == 1
 
 
-@pytest.mark.usefixtures("unproved")
-def test_whole_weights_are_as_rows_that_occur_so_often(x64):
-    x, y = labelled(12)
-    times = np.array([1, 2, 3, 0, 1, 1, 2, 1, 1, 3, 0, 1])
-    options = {"epochs": 3, "precision": "float64"}
-    weighed = fit(TANH, CROSS_ENTROPY, "sgd", (x, y), batch_size=12, sample_weight=times, **options)
-    again = np.repeat(np.arange(12), times)
-    repeated = fit(TANH, CROSS_ENTROPY, "sgd", (x[again], y[again]), batch_size=16, **options)
-    assert_close(weighed.params, repeated.params, 1e-12)
-    for ours, expected in zip(weighed.history, repeated.history, strict=True):
-        assert ours["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-12)
-
-
-@pytest.mark.usefixtures("unproved")
-def test_weights_follow_their_rows_through_the_validation_split():
-    x, y = labelled(40)
-    weights = np.random.default_rng(1).uniform(0.1, 2, 40)
-    options = {"epochs": 2, "batch_size": 8}
-    held_out = fit(
-        TANH, CROSS_ENTROPY, "sgd", (x, y), validation=0.25, sample_weight=weights, **options
-    )
-    numbered = from_arrays("rows", np.hstack([x, weights[:, None].astype(np.float32)]), y)
-    parts = split(numbered, test=None, validation=0.25, seed=0)
-    rows = parts.train
-    given = fit(
-        TANH, CROSS_ENTROPY, "sgd", (rows.x[:, :4], rows.y), sample_weight=rows.x[:, 4],
-        validation=(parts.validation.x[:, :4], parts.validation.y), **options,
-    )  # fmt: skip
-    assert held_out.history == given.history
-
-
-@pytest.mark.usefixtures("unproved")
-def test_class_weights_are_weights_of_the_rows_of_a_class():
-    x, y = labelled(30)
-    each = np.array([1.0, 0.25, 3.0])
-    options = {"epochs": 2, "batch_size": 8}
-    by_class = fit(TANH, CROSS_ENTROPY, "sgd", (x, y), class_weight=tuple(each), **options)
-    by_row = fit(TANH, CROSS_ENTROPY, "sgd", (x, y), sample_weight=each[y], **options)
-    assert by_class.history == by_row.history
-    balanced = fit(TANH, CROSS_ENTROPY, "sgd", (x, y), class_weight="balanced", **options)
-    usual = 30 / (3 * np.bincount(y))
-    by_row = fit(TANH, CROSS_ENTROPY, "sgd", (x, y), sample_weight=usual[y], **options)
-    assert [r["train_loss"] for r in balanced.history] == pytest.approx(
-        [r["train_loss"] for r in by_row.history], rel=1e-6
-    )
-
-
 @pytest.mark.usefixtures("unproved", "optax_promotes")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_learns_digits(name):
@@ -280,161 +228,6 @@ def test_callbacks_see_the_records_and_can_stop():
 
 
 @pytest.mark.usefixtures("unproved")
-def test_a_step_that_is_not_finite_names_the_step_and_the_layer():
-    kept = []
-    with pytest.raises(DivergedError) as caught:
-        fit(
-            mlp([8, 8], 3), CROSS_ENTROPY, Optimizer("sgd", 1e30), labelled(40), epochs=3,
-            batch_size=20, callbacks=[lambda end: kept.append(end)],
-        )  # fmt: skip
-    assert str(caught.value).startswith("Training diverged at step 2 (epoch 1): ")
-    assert "layer 1 Dense(8, relu)" in str(caught.value)
-    assert kept == []
-
-
-@pytest.mark.usefixtures("unproved")
-def test_an_update_that_is_not_finite_is_not_applied():
-    with pytest.raises(DivergedError, match=r"step 1 \(epoch 1\): the update of the optimizer"):
-        fit(TANH, CROSS_ENTROPY, optax.scale(-np.inf), labelled(20), epochs=1, batch_size=20)
-
-
-@pytest.mark.usefixtures("unproved")
-def test_weights_that_overflow_in_the_last_step_are_not_returned():
-    x, y = labelled(20)
-    steep = Optimizer("sgd", 1e38)
-    with pytest.raises(DivergedError, match="not finite"):
-        fit(mlp([], 3), CROSS_ENTROPY, steep, (1000 * x, y), epochs=1, batch_size=20)
-
-
-@pytest.mark.usefixtures("unproved")
-def test_validation_metrics_are_those_of_scikit_learn():
-    x, y = labelled(60)
-    fitted = fit(
-        TANH, CROSS_ENTROPY, "sgd", (x[:40], y[:40]), epochs=2, batch_size=8,
-        validation=(x[40:], y[40:]),
-        metrics=("accuracy", "log_loss", "f1", "roc_auc", "top2"),
-    )  # fmt: skip
-    p, found = fitted.predict(x[40:]).astype(np.float64), fitted.history[-1]
-    truth = y[40:]
-    p /= p.sum(axis=1, keepdims=True)
-    expected = {
-        "validation_accuracy": sk.accuracy_score(truth, p.argmax(1)),
-        "validation_log_loss": sk.log_loss(truth, p),
-        "validation_loss": sk.log_loss(truth, p),
-        "validation_f1": sk.f1_score(truth, p.argmax(1), average="macro"),
-        "validation_roc_auc": sk.roc_auc_score(truth, p, multi_class="ovr"),
-        "validation_top2": sk.top_k_accuracy_score(truth, p, k=2),
-    }
-    for name, value in expected.items():
-        assert found[name] == pytest.approx(value, rel=1e-5), name
-
-
-@pytest.mark.usefixtures("unproved")
-def test_the_validation_fraction_has_its_share_of_every_class():
-    x, y = labelled(200)
-    sizes = []
-    y = np.repeat(np.arange(3), (100, 60, 40)).astype(np.int32)
-    fit(
-        TANH, CROSS_ENTROPY, "sgd", (x, y), epochs=1, batch_size=160, validation=0.2,
-        metrics=("accuracy",),
-        callbacks=[lambda end: sizes.append(end.metrics["validation_accuracy"] * 40)],
-    )  # fmt: skip
-    assert sizes[0] == pytest.approx(round(sizes[0]))  # of the 40 rows that were held out
-    rows = split(from_arrays("all", x, y), test=None, validation=0.2, seed=0)
-    assert np.bincount(rows.validation.y).tolist() == [20, 12, 8]
-
-
-@pytest.mark.usefixtures("unproved")
-@pytest.mark.parametrize("loss", ["squared_error", "sigmoid_cross_entropy", "hinge", "focal"])
-def test_labels_train_by_losses_of_other_kinds(loss):
-    rows = digits(120)
-    optimizer = Optimizer("rmsprop", 0.01)
-    fitted = fit(mlp([16], 10), loss, optimizer, rows, epochs=20, batch_size=32, validation=0.2)
-    assert fitted.history[-1]["train_loss"] < fitted.history[0]["train_loss"]
-    assert fitted.history[-1]["validation_accuracy"] > 0.2
-    found, predictions = fitted.evaluate(rows, ("accuracy",))
-    assert predictions.shape == (120, 10)
-    assert found["accuracy"] == pytest.approx((predictions.argmax(1) == rows.y).mean())
-
-
-@pytest.mark.usefixtures("unproved")
-def test_numbers_train_and_are_predicted():
-    x, _ = labelled(60)
-    y = (x @ np.array([[1.0, 0.5], [0, 1], [2, 0], [0, 0]], np.float32)).astype(np.float32)
-    fitted = fit(
-        mlp([16], 2, "tanh"), "squared_error", "sgd", (x, y), epochs=40, batch_size=20,
-        validation=0.2,
-    )  # fmt: skip
-    assert set(fitted.history[0]) >= {"validation_rmse", "validation_r2"}
-    assert fitted.history[-1]["validation_r2"] > 0.8
-    s = fitted.predict(x)
-    assert fitted.evaluate((x, y))[0]["loss"] == pytest.approx(np.mean((s - y) ** 2), rel=1e-5)
-
-
-@pytest.mark.usefixtures("unproved")
-def test_one_column_of_targets_may_be_flat():
-    x, _ = labelled(32)
-    y = np.exp(x[:, 0]).round()
-    flat, column = (
-        fit(mlp([4], 1), "poisson", Optimizer("sgd", 0.01), (x, target), epochs=2, batch_size=16)
-        for target in (y, y[:, None])
-    )
-    assert flat.history == column.history
-    rates = flat.predict(x)
-    assert rates.shape == (32, 1)
-    assert (rates > 0).all()
-
-
-@pytest.mark.usefixtures("unproved")
-def test_two_classes_may_have_a_single_output():
-    x, y = labelled(60)
-    labels = (y > 0).astype(np.int32)
-    fitted = fit(
-        mlp([8], 1), "sigmoid_cross_entropy", "sgd", (x, labels), epochs=15, batch_size=12,
-        validation=0.2, metrics=("accuracy", "roc_auc"),
-    )  # fmt: skip
-    p = fitted.predict(x)
-    assert p.shape == (60, 1)
-    assert ((p > 0) & (p < 1)).all()
-    found, _ = fitted.evaluate((x, labels), ("accuracy", "roc_auc"))
-    assert found["accuracy"] == pytest.approx(((p[:, 0] > 0.5) == labels).mean())
-    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(labels, p[:, 0]))
-    assert found["accuracy"] > 0.75
-
-
-@pytest.mark.usefixtures("unproved")
-def test_a_row_may_have_several_labels():
-    x, _ = labelled(60)
-    y = (x[:, :2] > 0).astype(np.float32)
-    fitted = fit(
-        mlp([8], 2), "sigmoid_cross_entropy", "sgd", (x, y), epochs=15, batch_size=12,
-        validation=0.2,
-    )  # fmt: skip
-    assert fitted.n_classes == 0
-    found, p = fitted.evaluate((x, y), ("accuracy", "f1"))
-    assert found["accuracy"] == pytest.approx(((p > 0.5) == y).mean())
-    assert found["f1"] == pytest.approx(sk.f1_score(y, p > 0.5, average="macro"))
-    assert found["accuracy"] > 0.75
-
-
-@pytest.mark.usefixtures("unproved")
-def test_bytes_train_as_the_scaled_floats_do():
-    rows = digits(100)
-    scaling = fit_scaling(rows.x)
-    by_hand = (rows.x - rows.x.mean()) / rows.x.std()
-    assert apply(scaling, rows.x, np.float64) == pytest.approx(by_hand, abs=1e-12)
-    options = {"epochs": 2, "batch_size": 32}
-    pixels = fit(mlp([8], 10), CROSS_ENTROPY, "sgd", rows, **options)
-    floats = fit(
-        mlp([8], 10), CROSS_ENTROPY, "sgd", (by_hand.astype(np.float32), rows.y), **options
-    )
-    assert_close(pixels.params, floats.params, 1e-5)
-    assert pixels.predict(rows.x) == pytest.approx(
-        floats.predict(by_hand.astype(np.float32)), abs=1e-5
-    )
-
-
-@pytest.mark.usefixtures("unproved")
 @pytest.mark.parametrize("precision", ["bf16", "float64"])
 def test_a_precision_trains_and_leaves_jax_as_it_was(precision):
     rows = digits(300)
@@ -450,25 +243,6 @@ def test_a_precision_trains_and_leaves_jax_as_it_was(precision):
     assert jnp.ones(1).dtype == jnp.float32
 
 
-def test_x64_does_not_leak_from_a_fit_that_fails():
-    network, loss, _ = inject(FAULTS["sign"], TANH, get_loss(CROSS_ENTROPY), 4)
-    with pytest.raises(ProofError):
-        fit(network, loss, "sgd", labelled(20), batch_size=10, precision="float64")
-    assert not jax.config.jax_enable_x64
-
-
-def test_a_wrong_gradient_stops_the_run_before_its_first_step():
-    network, loss, _ = inject(FAULTS["factor_two"], TANH, get_loss(CROSS_ENTROPY), 4)
-    reports, called = [], []
-    with pytest.raises(ProofError, match=r"1 Dense\(3, identity\), ∇W = a ∇zᵀ"):
-        fit(
-            network, loss, "sgd", labelled(20), batch_size=10, proved=reports.append,
-            callbacks=[called.append], tick=lambda *tick: called.append(tick),
-        )  # fmt: skip
-    assert called == []
-    assert not reports[0].ok
-
-
 def test_a_fit_proves_its_own_gradient_and_keeps_the_report():
     reports = []
     fitted = fit(
@@ -477,82 +251,6 @@ def test_a_fit_proves_its_own_gradient_and_keeps_the_report():
     assert reports == [fitted.report]
     assert fitted.report.ok
     assert {row.dtype for row in fitted.report.rows} == {"float64", "float32"}
-
-
-@pytest.mark.skipif(jax.default_backend() == "gpu", reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_said_to_be_missing():
-    with pytest.raises(DeviceError, match="No gpu here: JAX sees only cpu"):
-        fit(TANH, CROSS_ENTROPY, "sgd", labelled(20), device="gpu")
-
-
-def nan_in_row_three(x, y):
-    x = x.copy()
-    x[3, 1] = np.nan
-    return x, y
-
-
-@pytest.mark.parametrize(
-    ("change", "options", "error", "words"),
-    [
-        (nan_in_row_three, {}, InputError, "row 3, column 1"),
-        (lambda x, y: (x, y[:-1]), {}, InputError, "20 rows"),
-        (lambda x, y: (x, np.where(y == 2, 7, y)), {}, InputError, "outside the allowed 0 to 2"),
-        (lambda x, y: (x, y - 1), {}, InputError, "negative"),
-        (None, {"batch_size": 0}, InputError, "between 1 and the 20 training rows"),
-        (None, {"batch_size": 21}, InputError, "21 cannot be"),
-        (None, {"epochs": 0}, InputError, "at least 1 epoch"),
-        (None, {"seed": -1}, InputError, "seed"),
-        (None, {"seed": 2**70}, InputError, "seed"),
-        (None, {"schedule_epochs": 0}, InputError, "stretched over at least 1 epoch, not 0"),
-        (None, {"patience": 2}, InputError, "needs validation rows"),
-        (None, {"patience": 0, "validation": 0.2}, InputError, "Patience is at least 1"),
-        (None, {"average": 1.0}, InputError, "between 0 and 1"),
-        (None, {"validation": 1.0}, InputError, "less than 1"),
-        (None, {"metrics": ("rmse",)}, UnknownNameError, "Unknown classification metric 'rmse'"),
-        (None, {"monitor": "f1"}, InputError, "not among the metrics: accuracy"),
-        (None, {"precision": "float16"}, UnknownNameError, "Unknown precision"),
-        (None, {"device": "tpu"}, UnknownNameError, "Unknown device"),
-        (None, {"class_weight": (1.0, 2.0)}, InputError, "3 finite numbers"),
-        (None, {"class_weight": "even"}, UnknownNameError, "Known: balanced"),
-        (None, {"sample_weight": np.ones(19)}, InputError, "20 rows"),
-        (None, {"sample_weight": -np.ones(20)}, InputError, "not negative"),
-        (None, {"sample_weight": np.zeros(20)}, InputError, "not all 0"),
-    ],
-)
-def test_what_cannot_be_trained_on_is_one_sentence(change, options, error, words):
-    data = labelled(20) if change is None else change(*labelled(20))
-    with pytest.raises(error) as caught:
-        fit(TANH, CROSS_ENTROPY, "sgd", data, **{"batch_size": 10, **options})
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("loss", "y", "words"),
-    [
-        ("sigmoid_cross_entropy", np.array([[0.0], [5.0]] * 10), "from 0 to 1, but row 1 has 5"),
-        ("poisson", np.array([[0.0], [-2.0]] * 10), "not negative, but row 1 has -2"),
-    ],
-)
-def test_a_target_that_the_loss_has_no_meaning_for_is_refused(loss, y, words):
-    with pytest.raises(InputError, match=words):
-        fit(mlp([4], 1), loss, "sgd", (labelled(20)[0], y), batch_size=10)
-
-
-@pytest.mark.usefixtures("unproved")
-def test_other_rows_must_fit_the_trained_network():
-    x, y = labelled(20)
-    fitted = fit(TANH, CROSS_ENTROPY, "sgd", Split(x, y), epochs=1, batch_size=10)
-    with pytest.raises(InputError, match=r"\(N, 4\), not of shape \(20, 3\)"):
-        fitted.predict(x[:, :3])
-    with pytest.raises(InputError, match=r"not of shape \(4,\)"):
-        fitted.predict(x[0])
-    with pytest.raises(InputError, match="20 rows, but y has 19"):
-        fitted.evaluate((x, y[:-1]))
-    with pytest.raises(InputError, match="outside the allowed 0 to 2"):
-        fitted.evaluate((x, y + 1))
-    p = fitted.predict(x)
-    assert p.sum(axis=1) == pytest.approx(np.ones(20), rel=1e-5)
 
 
 @pytest.mark.usefixtures("unproved")
