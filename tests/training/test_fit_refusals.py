@@ -4,9 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from training_cases import (
-    labelled,
-)
+from training_cases import labelled
 
 from mlp_jax import mlp
 from mlp_jax.backprop import get_loss

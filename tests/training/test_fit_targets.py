@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 from sklearn import metrics as sk
-from training_cases import (
-    assert_close,
-    digits,
-    labelled,
-)
+from training_cases import assert_close, digits, labelled
 
 from mlp_jax import mlp
 from mlp_jax.data import Split, apply, fit_scaling, from_arrays, split
