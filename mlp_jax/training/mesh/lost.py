@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from mlp_jax.errors import LostProcessError
+from mlp_jax.errors import LostProcessError, MlpJaxError
 
 WORDS = (
     "Another process of this training is gone{why}. What is saved stays; go on"
@@ -36,19 +36,21 @@ def exchange_failed(error: BaseException) -> bool:
     return own or "Gloo " in text or "NCCL" in text
 
 
-def speak_when_aborted() -> None:
-    """From now on abort() says `WORDS` and exits with the code of `LostProcessError`."""
-    if os.name != "posix" or _kept:
+def speak_when_aborted(error: MlpJaxError | None) -> None:
+    """From now on abort() says this error and exits with its code; None: it aborts as it did."""
+    if os.name != "posix":
         return
-    error = lost()
-    words = f"mlp-jax: {error}\n".encode()
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_int)
+    install = ctypes.CDLL(None).signal
+    install.restype, install.argtypes = ctypes.c_void_p, [ctypes.c_int, kind]
+    if error is None:
+        install(signal.SIGABRT, kind())
+        return
+    words, code = f"mlp-jax: {error}\n".encode(), error.exit_code
 
     def handler(_: int) -> None:
         os.write(2, words)
-        os._exit(error.exit_code)
+        os._exit(code)
 
-    kind = ctypes.CFUNCTYPE(None, ctypes.c_int)
     _kept.append(kind(handler))
-    install = ctypes.CDLL(None).signal
-    install.restype, install.argtypes = ctypes.c_void_p, [ctypes.c_int, kind]
-    install(signal.SIGABRT, _kept[0])
+    install(signal.SIGABRT, _kept[-1])

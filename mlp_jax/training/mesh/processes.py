@@ -37,7 +37,8 @@ class Cluster(NamedTuple):
 def join(cluster: Cluster) -> None:
     """Meets the other processes. InputError for half an address, DeviceError where none answers.
 
-    A process that is silent for 20 s is taken for dead, which ends the others.
+    A process that is silent for 20 s is taken for dead, which ends the others. One that does not
+    come, or is killed before all have met, ends those that wait for it after 120 s.
     """
     given = [value is not None for value in cluster]
     if any(given) and not all(given):
@@ -45,6 +46,12 @@ def join(cluster: Cluster) -> None:
             "Processes that no scheduler started need all three: --coordinator HOST:PORT,"
             " --processes and --process-id."
         )
+    speak_when_aborted(
+        DeviceError(
+            "The processes did not meet: another one is gone, or could not be"
+            f" reached within {MEETING_SECONDS} s. Start all of them again; what is saved stays."
+        )
+    )
     try:
         jax.distributed.initialize(
             *cluster,
@@ -53,13 +60,13 @@ def join(cluster: Cluster) -> None:
             shutdown_timeout_seconds=MEETING_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
+        speak_when_aborted(None)
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise DeviceError(
             f"The processes did not meet: {reason}. Without SLURM, Open MPI or Kubernetes they"
             " need --coordinator, --processes and --process-id."
         ) from None
-    if jax.process_count() > 1:
-        speak_when_aborted()
+    speak_when_aborted(lost() if jax.process_count() > 1 else None)
 
 
 @contextlib.contextmanager

@@ -131,6 +131,21 @@ def test_both_say_what_is_wrong_and_end(place):
     assert "full already holds something else" in said
 
 
+def test_one_that_waits_for_another_in_vain_says_so():
+    """JAX aborts it."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    alone = (
+        "from mlp_jax.training.mesh import processes as p; p.MEETING_SECONDS = 2;"
+        f" p.join(p.Cluster({address!r}, 2, 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, timeout=60)
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("mlp-jax: The processes did not meet: another one is gone, or could not")
+    assert done.returncode == DeviceError.exit_code
+
+
 def test_half_an_address_is_no_address():
     with pytest.raises(InputError, match="need all three"):
         join(Cluster("localhost:1", None, 0))
