@@ -153,4 +153,12 @@ def judge_rows(
     return jax.lax.with_sharding_constraint((output, losses), program.layout.whole)
 
 
-outputs_and_losses = partial(jax.jit, static_argnums=0)(judge_rows)
+def predict_rows(
+    program: Program, one_by_one: bool, params: Any, layer_state: Any, data: DeviceData
+) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
+    """What is predicted of every row, in inference, and its loss. one_by_one: as `Loss.predict`."""
+    output, losses = judge_rows(program, params, layer_state, data)
+    return program.loss.predict(output, one_by_one=one_by_one), losses
+
+
+predictions_and_losses = partial(jax.jit, static_argnums=(0, 1))(predict_rows)

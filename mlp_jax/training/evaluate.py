@@ -9,7 +9,7 @@ import numpy as np
 from mlp_jax.data import Scaling, unscaled
 from mlp_jax.model.judge import scores, task_of
 from mlp_jax.training.batches import DeviceData
-from mlp_jax.training.epoch import outputs_and_losses
+from mlp_jax.training.epoch import predictions_and_losses
 from mlp_jax.training.program import Program
 
 
@@ -28,9 +28,9 @@ def evaluate(
     target_scaling: what the targets of `data` were brought to the network by; the predictions and
     metrics are in the units of y, the loss in the network's.
     """
-    output, losses = outputs_and_losses(program, params, layer_state, data)
     one_by_one = task_of(program.loss, y, n_classes) == "multilabel"
-    predictions = np.asarray(jax.device_get(program.loss.predict(output, one_by_one=one_by_one)))
+    found = predictions_and_losses(program, one_by_one, params, layer_state, data)
+    predictions, losses = jax.device_get(found)
     return judged(program, predictions, losses, y, names, n_classes, target_scaling)
 
 

@@ -17,7 +17,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from mlp_jax.training.batches import DeviceData, epoch_order
-from mlp_jax.training.epoch import judge_rows
+from mlp_jax.training.epoch import predict_rows
 from mlp_jax.training.many.vary import Numbers, Recipe, bind
 from mlp_jax.training.program import Keys, TrainState, first_state
 from mlp_jax.training.step import step
@@ -151,8 +151,7 @@ def judge_members(
     """What every member predicts of every row, in inference, and its loss."""
 
     def one(params: Any, layer_state: Any, own: Numbers) -> tuple[Array, Array]:
-        output, losses = judge_rows(bind(recipe, own), params, layer_state, data)
-        return recipe.program.loss.predict(output, one_by_one=one_by_one), losses
+        return predict_rows(bind(recipe, own), one_by_one, params, layer_state, data)
 
     return jax.vmap(one)(params, layer_state, own)
 
