@@ -1,5 +1,7 @@
 """What a compiled epoch is made of: its static half, and all that training changes, drawn anew."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ from jaxtyping import Array, Float, Int, UInt32
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.recompute import recomputing
 from mlp_jax.errors import InputError
-from mlp_jax.proof.quick import jit_once
+from mlp_jax.proof.quick import jit_once, platform
 from mlp_jax.training.mesh.layout import Layout
 from mlp_jax.training.private.asked import Rule
 
@@ -141,13 +143,20 @@ def initial_state(
     One program, for drawing the weights one by one compiles each draw by itself.
     """
 
+    if program.layout is None:
+        return _drawing(program, n_in, platform())(seed, start)
+
     def drawn(seed: Any, start: Any) -> TrainState:
         return first_state(program, seed, n_in, start)
 
-    if program.layout is None:
-        return jit_once(drawn)(seed, start)
     there = program.layout.shardings(program.network, jax.eval_shape(drawn, seed, start))
     return jit_once(drawn, out_shardings=there)(seed, start)
+
+
+@functools.lru_cache(maxsize=64)
+def _drawing(program: Program, n_in: int, platform: str) -> Callable[..., TrainState]:
+    """`first_state` compiled for a platform; again only for another program."""
+    return jit_once(lambda seed, start: first_state(program, seed, n_in, start))
 
 
 def _instead(drawn: tuple[Any, ...], given: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -147,6 +147,21 @@ def test_nothing_is_traced_again_after_the_first_epoch():
     assert len(set(seen)) == 1
 
 
+@pytest.mark.usefixtures("unproved")
+def test_another_seed_draws_other_weights_by_the_same_programs():
+    network, found = Sequential((Dense(5, "relu"), Counting(), Dense(3))), []
+    traces.clear()
+    for seed in (1, 2):
+        fitted = fit(
+            network, CROSS_ENTROPY, "momentum", labelled(33), epochs=1, batch_size=8, seed=seed
+        )
+        found.append((list(traces), fitted.params[0]["W"]))
+        traces.clear()
+    (_, first), (again, second) = found
+    assert again == ["init"]  # for its shapes
+    assert abs(first - second).max() > 0.1
+
+
 @pytest.mark.usefixtures("unproved", "optax_promotes")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_learns_digits(name):

@@ -96,6 +96,10 @@ traces: list[str] = []
 class Counting(Layer):
     """The identity; notes in `traces` each time that JAX traces it."""
 
+    def init(self, key: jax.Array, n_in: int) -> tuple[Any, Any]:
+        traces.append("init")
+        return super().init(key, n_in)
+
     def forward(
         self, params: Any, state: Any, a: jax.Array, *, train: bool, key: Any, mask: Any
     ) -> tuple[jax.Array, Any, None]:
