@@ -38,7 +38,7 @@ def squared(root):
 
 def by_jax(loss, s, y):
     one = jax.hessian(lambda s, y: loss.value(s[None], y[None])[0])
-    return jax.vmap(one)(s, y)
+    return jax.jit(jax.vmap(one))(s, y)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

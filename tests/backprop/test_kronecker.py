@@ -66,9 +66,9 @@ def blocks(network, loss, params, x):
         y = jnp.zeros(1, int) if loss.name.startswith("softmax") else jnp.ones((1, C))
         return jax.hessian(lambda s: loss.value(s[None], y)[0])(s)
 
-    outputs = jax.vmap(output, (None, 0))(params, x)
-    H = np.asarray(jax.vmap(hessian)(outputs))
-    jacobian = jax.vmap(jax.jacrev(output), (None, 0))(params, x)
+    outputs = jax.jit(jax.vmap(output, (None, 0)))(params, x)
+    H = np.asarray(jax.jit(jax.vmap(hessian))(outputs))
+    jacobian = jax.jit(jax.vmap(jax.jacrev(output), (None, 0)))(params, x)
     found = []
     for layer in jax.tree.leaves(jacobian, is_leaf=lambda node: isinstance(node, dict)):
         J = with_bias_row(layer)

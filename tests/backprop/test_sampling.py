@@ -30,7 +30,7 @@ def hessians(loss, output):
         y = jnp.zeros(1, int) if loss.name.startswith("softmax") else jnp.ones((1, C))
         return loss.value(s[None], y)[0]
 
-    return np.asarray(jax.vmap(jax.hessian(one))(output))
+    return np.asarray(jax.jit(jax.vmap(jax.hessian(one)))(output))
 
 
 @pytest.mark.parametrize("loss", DRAWN, ids=str)

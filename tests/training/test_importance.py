@@ -23,6 +23,7 @@ SEED = np.uint32(5)
 NETWORK, LOSS = mlp([6], 3, "tanh"), get_loss("softmax_cross_entropy")
 SGD = optax.with_extra_args_support(optax.sgd(0.1))
 jitted = jax.jit(batch_from)
+scored = jax.jit(scores, static_argnums=0)
 
 
 def pool_of(n, batch, weights):
@@ -39,7 +40,7 @@ def pool_of(n, batch, weights):
 def flat_gradients(params, pool):
     """gₙ of every row of a pool, (M, P), by `jax.grad` of each."""
     one = jax.grad(lambda p, x, y: tanh_cross_entropy(p, x[None], y[None]))
-    each = jax.vmap(one, (None, 0, 0))(params, pool.x, pool.y)
+    each = jax.jit(jax.vmap(one, (None, 0, 0)))(params, pool.x, pool.y)
     return np.concatenate(
         [np.asarray(g).reshape(len(pool.y), -1) for g in jax.tree.leaves(each)], 1
     )
@@ -81,7 +82,7 @@ WEIGHTS = np.array([1, 2, 0, 0.5, 1, 3, 1, 0, 1])
 @pytest.mark.parametrize("weights", [np.ones(9), WEIGHTS], ids=["even", "uneven"])
 def test_the_expectation_over_all_draws_is_the_gradient_of_the_pool(weights, x64):
     program, params, pool = pool_of(9, 3, weights)
-    s = scores(program, params, NETWORK.without_state(), pool)
+    s = scored(program, params, NETWORK.without_state(), pool)
     gradients = flat_gradients(params, pool)
     mean, _ = expectation_and_variance(pool, s, 3, gradients)
     expected = (weights / weights.sum()) @ gradients
@@ -90,7 +91,7 @@ def test_the_expectation_over_all_draws_is_the_gradient_of_the_pool(weights, x64
 
 def test_the_variance_is_below_that_of_even_draws_and_of_independent_ones(x64):
     program, params, pool = pool_of(24, 4, np.ones(24))
-    s = scores(program, params, NETWORK.without_state(), pool)
+    s = scored(program, params, NETWORK.without_state(), pool)
     gradients = flat_gradients(params, pool)
     _, variance = expectation_and_variance(pool, s, 4, gradients)
     _, even = expectation_and_variance(pool, jnp.ones_like(s), 4, gradients)

@@ -10,7 +10,8 @@ from mlp_jax.training.orders import permuted
 
 def rows(seed, n, places=None):
     places = np.arange(n, dtype=np.int32) if places is None else places
-    return np.asarray(permuted(jax.random.key(seed), jnp.asarray(places), n))
+    order = jax.jit(permuted, static_argnums=2)
+    return np.asarray(order(jax.random.key(seed), jnp.asarray(places), n))
 
 
 def many(n, count):

@@ -19,6 +19,7 @@ from mlp_jax.training.wholeness import CHECKSUMS, FOLDER
 WORDS = (
     "--data", "rows.npz", "--hidden", "128", "128", "--epochs", "30", "--batch-size", "8",
     "--precision", "float64", "--dropout", "0.1", "--checkpoint-every", "2 epochs",
+    "--metrics", "accuracy",
 )  # fmt: skip
 
 
