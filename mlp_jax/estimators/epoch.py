@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from mlp_jax.backprop import loss_with_manual_gradient
 from mlp_jax.training.batches import DeviceData, take_batch
-from mlp_jax.training.epoch import predict_rows, scanned
+from mlp_jax.training.epoch import scanned
 from mlp_jax.training.program import Keys, Program, Seed, Totals, TrainState
 from mlp_jax.training.step import updated, value_and_gradient
 
@@ -69,15 +69,6 @@ def epoch_steps(
 
 
 run_epoch_steps = partial(jax.jit, static_argnums=0)(epoch_steps)
-
-
-def _predicted(
-    program: Program, one_by_one: bool, params: Any, layer_state: Any, data: DeviceData
-) -> Float[Array, "N C"]:
-    return predict_rows(program, one_by_one, params, layer_state, data)[0]
-
-
-predictions = partial(jax.jit, static_argnums=(0, 1))(_predicted)
 
 
 def batches_of(order: np.ndarray, batch_size: int) -> Int[np.ndarray, "S B"]:

@@ -10,10 +10,11 @@ import jax
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from mlp_jax.estimators.epoch import predictions, run_epoch_steps
+from mlp_jax.estimators.epoch import run_epoch_steps
 from mlp_jax.estimators.progress import Progress, Rate, next_order, stall_message
 from mlp_jax.estimators.rows import Feed
 from mlp_jax.training.batches import DeviceData
+from mlp_jax.training.epoch import predictions_and_losses
 from mlp_jax.training.loop import EpochEnd, weights_of
 from mlp_jax.training.program import Program, TrainState
 
@@ -28,7 +29,9 @@ class Judge(NamedTuple):
     def __call__(self, program: Program, state: TrainState) -> float:
         """The score of the weights as they are now."""
         weights = weights_of(program, state)
-        found = predictions(program, self.one_by_one, weights, state.layer_state, self.data)
+        found, _ = predictions_and_losses(
+            program, self.one_by_one, weights, state.layer_state, self.data
+        )
         return self.score(np.asarray(found))
 
 

@@ -142,7 +142,6 @@ def initial_state(
     start: parameters and state to begin with instead, None at a child that is drawn all the same.
     One program, for drawing the weights one by one compiles each draw by itself.
     """
-
     if program.layout is None:
         return _drawing(program, n_in, platform())(seed, start)
 
@@ -154,8 +153,8 @@ def initial_state(
 
 
 @functools.lru_cache(maxsize=64)
-def _drawing(program: Program, n_in: int, platform: str) -> Callable[..., TrainState]:
-    """`first_state` compiled for a platform; again only for another program."""
+def _drawing(program: Program, n_in: int, where: str) -> Callable[..., TrainState]:
+    """`first_state` compiled; again only for another program, or another platform: `where`."""
     return jit_once(lambda seed, start: first_state(program, seed, n_in, start))
 
 
