@@ -96,7 +96,11 @@ def _one_of(value: Any, hints: tuple[Any, ...], classes: Classes, where: str) ->
 
 
 def _record(value: Any, hint: Any, classes: Classes, where: str) -> Any:
-    """A record of a class that is allowed and is what the hint asks for, all its fields there."""
+    """A record of an allowed class that fits the hint.
+
+    A field that is absent takes its default, for a record that an earlier version wrote lacks the
+    fields that came later; one without a default must be there.
+    """
     allowed = hint if isinstance(hint, tuple) else (hint,)
     fitting = {name: cls for name, cls in classes.items() if issubclass(cls, allowed)}
     if not isinstance(value, dict):
@@ -107,21 +111,29 @@ def _record(value: Any, hint: Any, classes: Classes, where: str) -> Any:
             f"{where} has the type {name!r}, but must be one of {', '.join(sorted(fitting))}."
         )
     cls = fitting[name]
-    names = [field.name for field in dataclasses.fields(cls)]
-    missing = [field for field in names if field not in value]
+    fields = dataclasses.fields(cls)
+    names = [field.name for field in fields]
+    missing = [field.name for field in fields if field.name not in value and _is_required(field)]
     extra = [field for field in value if field not in names and field != "type"]
     if missing:
         raise InputError(f"{where} lacks the field '{missing[0]}' of a {name}.")
     if extra:
         raise InputError(f"{where} has the field '{extra[0]}', which a {name} has not.")
     hints = get_type_hints(cls)
-    fields = {
-        field: decode(value[field], hints[field], classes, f"{where}.{field}") for field in names
+    decoded = {
+        name: decode(value[name], hints[name], classes, f"{where}.{name}")
+        for name in names
+        if name in value
     }
     try:
-        return cls(**fields)
+        return cls(**decoded)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
 
 
 def _tuple(value: Any, hints: tuple[Any, ...], classes: Classes, where: str) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ import pytest
 
 from mlp_jax.backprop import Activation, Dense, Dropout, Loss, Residual, Sequential, mlp
 from mlp_jax.codec import decode, encode, read_json, registry
-from mlp_jax.data.encoding import NumericColumn
+from mlp_jax.data.encoding import NumericColumn, TargetEncoding
 from mlp_jax.errors import InputError
 
 
@@ -22,6 +22,7 @@ class Pair:
     places: tuple[int, ...] = ()
 
 
+TARGETS = registry([TargetEncoding])
 CLASSES = registry([Pair, Dense, Activation, Dropout, Sequential, Residual, Loss, NumericColumn])
 NESTED = Sequential((Dense(3, "tanh"), Residual(Sequential((Dense(3),)), Dense(3)), Dropout(0.5)))
 PAIR = {
@@ -91,10 +92,17 @@ def test_what_is_no_such_record_is_refused_in_one_sentence(change, words):
     assert words in str(caught.value)
 
 
-def test_a_missing_field_is_named_and_none_is_filled_in():
-    without = {key: value for key, value in PAIR.items() if key != "kind"}
-    with pytest.raises(InputError, match="it lacks the field 'kind' of a Pair"):
+def test_a_missing_field_that_has_no_default_is_named():
+    without = {key: value for key, value in PAIR.items() if key != "first"}
+    with pytest.raises(InputError, match="it lacks the field 'first' of a Pair"):
         decode(without, Pair, CLASSES, "it")
+
+
+def test_a_record_of_an_earlier_version_takes_the_default_of_a_field_that_came_later():
+    written = encode(TargetEncoding("classification", classes=("a", "b")), TARGETS)
+    del written["label_type"]
+    read = decode(written, TargetEncoding, TARGETS, "it")
+    assert read == TargetEncoding("classification", classes=("a", "b"), label_type="text")
 
 
 @pytest.mark.parametrize("value", [None, 3, "Pair", [], {}])

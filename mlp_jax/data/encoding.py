@@ -9,8 +9,11 @@ Letters: N rows, I features, C classes or outputs.
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 NumberScaling = Literal["none", "standard", "robust", "quantile"]
 DatePart = Literal["", "days", "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos"]
+LabelType = Literal["text", "integer", "number", "boolean"]
 SMOOTH_CLIP = 3.0
 
 
@@ -116,6 +119,8 @@ class TargetEncoding:
 
     names: the target's columns in the table; () for arrays. A regression network predicts
     (y − offset)/scale of each of its C outputs; scale and offset are empty where y is as it is.
+    label_type: the type that the labels of a classification had in the training data, and that
+    predictions have again.
     """
 
     task: Literal["classification", "multilabel", "regression"]
@@ -123,6 +128,21 @@ class TargetEncoding:
     classes: tuple[str, ...] = ()
     scale: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
+    label_type: LabelType = "text"
+
+    def label_values(self) -> np.ndarray:
+        """Return the classes (C,) as labels of the type that the training data had.
+
+        Returns: str, int64, float64 or bool, in the order of `classes`.
+        """
+        names = self.classes
+        if self.label_type == "integer":
+            return np.array([int(name) for name in names], np.int64)
+        if self.label_type == "number":
+            return np.array([float(name) for name in names], np.float64)
+        if self.label_type == "boolean":
+            return np.array([name.lower() == "true" for name in names], np.bool_)
+        return np.array(names, np.str_)
 
 
 InputEncoding = TableEncoding | ArrayEncoding

@@ -123,6 +123,10 @@ def _check_target(target: TargetEncoding, loss: Loss, n_outputs: int) -> None:
     n_classes = len(target.classes)
     if len(set(target.classes)) < n_classes:
         raise InputError("A class is listed twice.")
+    try:
+        target.label_values()
+    except ValueError:
+        raise InputError(f"The classes are not all of the type {target.label_type}.") from None
     if target.task == "multilabel":
         fits = {n_classes, len(target.names)} <= {0, n_outputs}
     else:
