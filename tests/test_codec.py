@@ -8,7 +8,7 @@ import pytest
 
 from mlp_jax.backprop import Activation, Dense, Dropout, Loss, Residual, Sequential, mlp
 from mlp_jax.codec import decode, encode, read_json, registry
-from mlp_jax.data.encoding import NumericColumn, TargetEncoding
+from mlp_jax.data.encoding import NumericColumn, TargetEncoding, TextForm
 from mlp_jax.errors import InputError
 
 
@@ -22,8 +22,10 @@ class Pair:
     places: tuple[int, ...] = ()
 
 
-TARGETS = registry([TargetEncoding])
-CLASSES = registry([Pair, Dense, Activation, Dropout, Sequential, Residual, Loss, NumericColumn])
+TARGETS = registry([TargetEncoding, TextForm])
+CLASSES = registry(
+    [Pair, Dense, Activation, Dropout, Sequential, Residual, Loss, NumericColumn, TextForm]
+)
 NESTED = Sequential((Dense(3, "tanh"), Residual(Sequential((Dense(3),)), Dense(3)), Dropout(0.5)))
 PAIR = {
     "type": "Pair", "first": 1, "second": None, "scale": 0.5, "sure": True, "kind": "a",

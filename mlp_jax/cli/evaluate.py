@@ -25,6 +25,8 @@ class EvaluateOptions:
     """the column that is predicted, or several; else as in training"""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="NAME …")] = ()
     """what to measure; else all that suits the task"""
+    separator: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="MARK")] = None
+    """of a text file's fields; else found in its lines"""
     uncertainty: bool = False
     """judge what it predicts with what mlp-jax laplace fitted"""
     data_dir: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
@@ -45,6 +47,7 @@ def evaluate(words: list[str]) -> int:
     options: EvaluateOptions = parse(EvaluateOptions, "evaluate", about, words, EvaluateOptions())
     if not options.run or not options.data:
         raise InputError("Name the run and the data: mlp-jax evaluate RUN --data DATA")
+    from mlp_jax.data.tables.options import separator
     from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.model.evaluation import judge, metrics_json, metrics_table
     from mlp_jax.model.saved import load_model
@@ -58,6 +61,7 @@ def evaluate(words: list[str]) -> int:
         targets=options.target,
         names=options.metrics,
         data_dir=None if options.data_dir is None else Path(options.data_dir),
+        separator=separator(options.separator),
     )
     print(metrics_table(found, model.metrics))
     if options.json is not None:

@@ -21,6 +21,8 @@ class PredictOptions:
     """rows: .csv, .tsv (or .gz of them), .parquet, .npy, .npz"""
     output: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FILE")] = None
     """predictions: .csv, .tsv, .parquet; - or nothing prints CSV"""
+    separator: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="MARK")] = None
+    """of the fields of a text input; else found in its lines"""
     probabilities: bool = False
     """a column probability_CLASS for each class besides"""
     disagreement: bool = False
@@ -45,6 +47,7 @@ def predict(words: list[str]) -> int:
     options: PredictOptions = parse(PredictOptions, "predict", about, words, PredictOptions())
     if not options.run or not options.input:
         raise InputError("Name the run and the rows: mlp-jax predict RUN --input FILE")
+    from mlp_jax.data.tables.options import separator
     from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.model.saved import load_model
     from mlp_jax.model.stream import predict_file
@@ -61,6 +64,7 @@ def predict(words: list[str]) -> int:
         uncertainty=options.uncertainty,
         keep=options.keep,
         overwrite=options.overwrite,
+        separator=separator(options.separator),
     )
     if output is not None:
         print(f"{rows} rows predicted: {output}")

@@ -15,6 +15,29 @@ NumberScaling = Literal["none", "standard", "robust", "quantile"]
 DatePart = Literal["", "days", "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos"]
 LabelType = Literal["text", "integer", "number", "boolean"]
 SMOOTH_CLIP = 3.0
+SCALED_LIMIT = 1e6  # scaled numbers are clipped to ± this, so that no sum in the network overflows
+
+MISSING_WORDS = (
+    "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-", "--", "missing", "unknown"
+)  # fmt: skip
+"""Words that count as missing in every column, in any case; the empty text always does."""
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """How the numbers or dates of a column are written where they come as text.
+
+    decimal: the decimal mark. thousands: the mark between groups of three digits, "" for none; " "
+    stands for any space and "'" for any apostrophe. symbol: a currency or %, left out. date: the
+    format of a date as `strptime` has it, "" for ISO 8601. missing: words, in lower case, that
+    count as missing in this column besides `na_values`.
+    """
+
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ",", ".", " ", "'"] = ""
+    symbol: str = ""
+    date: str = ""
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -25,12 +48,13 @@ class NumericColumn:
     for a date, `part` of it, from days since 1970-01-01 UTC: "days" itself, or sine and cosine of
     2π·days/365.2425, /7 or /1); where it is missing or not finite, `fill`. The feature is
 
-    - none: v;  standard: (v − center)·scale, center the mean and scale 1/standard deviation;
-    - robust: s = (v − center)·scale, then s/√(1 + (s/3)²), center the median and scale
-      1/(q75 − q25), or 2/(max − min) where that is 0 (Holzmüller 2024, RealMLP);
+    - none: v;  standard: s = (v − center)·scale, center the mean and scale 1/standard deviation;
+    - robust: s as above, then s/√(1 + (s/3)²), center the median and scale 1/(q75 − q25), or
+      2/(max − min) where that is 0 (Holzmüller 2024, RealMLP);
     - quantile: normal `scores` interpolated linearly at v between `knots`, constant beyond.
 
-    indicator: whether the second feature exists (where a training row had the value missing).
+    s is clipped to ±SCALED_LIMIT. indicator: whether the second feature exists (where a training
+    row had the value missing). form: how the values are written where they come as text.
     """
 
     name: str
@@ -43,15 +67,17 @@ class NumericColumn:
     scores: tuple[float, ...] = ()
     boolean: bool = False
     part: DatePart = ""
+    form: TextForm = TextForm()
 
 
 @dataclass(frozen=True)
 class CategoricalColumn:
     """A category → its code, one feature: k + 1 for categories[k] (text as it stands in the table).
 
-    A number is looked up by its shortest text (3.0 as "3"), true and false in lower case; text
-    that is no category but a number, by its value among the categories that are numbers ("03" as
-    "3"). Missing are null, NaN and the empty text.
+    A number is looked up by its shortest text (3.0 as "3"), true and false in lower case; what is
+    no category but a number, by its value, where one category alone has it ("3.0" as "3", and 2139
+    as "02139"). Text with a leading zero is no number. Missing are null, NaN, the empty text and
+    the words of `na_values`.
     rare: the code of what is rare or was never seen in training, missing: of a missing value;
     either is 0 where no training row had it, and code 0 reaches the network as a vector of zeros.
     n_codes: the codes besides 0 run from 1 to n_codes. width: of the learned embedding, 0 for
@@ -73,13 +99,15 @@ class TableEncoding:
 
     ignored: columns of the training table that carry nothing (constant, all missing) or were
     dropped; they may be absent at prediction. header: whether the first line of a text file of such
-    rows names its columns; else they are "0", "1", ….
+    rows names its columns; else they are "0", "1", …. na_values: words, in lower case, that count
+    as missing in text.
     """
 
     numeric: tuple[NumericColumn, ...]
     categorical: tuple[CategoricalColumn, ...]
     ignored: tuple[str, ...] = ()
     header: bool = True
+    na_values: tuple[str, ...] = MISSING_WORDS
 
     @property
     def n_numeric(self) -> int:
@@ -96,6 +124,12 @@ class TableEncoding:
         """The columns of a table that prediction needs, each once."""
         names = [column.name for column in self.numeric]
         return tuple(dict.fromkeys(names + [column.name for column in self.categorical]))
+
+    @property
+    def written_columns(self) -> tuple[str, ...]:
+        """The columns whose text says more than the number that a reader may take it for."""
+        formed = [column.name for column in self.numeric if column.form != TextForm()]
+        return tuple(dict.fromkeys(formed + [column.name for column in self.categorical]))
 
 
 @dataclass(frozen=True)
@@ -120,7 +154,8 @@ class TargetEncoding:
     names: the target's columns in the table; () for arrays. A regression network predicts
     (y − offset)/scale of each of its C outputs; scale and offset are empty where y is as it is.
     label_type: the type that the labels of a classification had in the training data, and that
-    predictions have again.
+    predictions have again. forms: how each column's numbers are written where they come as text,
+    () where plainly. na_values: as those of `TableEncoding`.
     """
 
     task: Literal["classification", "multilabel", "regression"]
@@ -129,6 +164,8 @@ class TargetEncoding:
     scale: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
     label_type: LabelType = "text"
+    forms: tuple[TextForm, ...] = ()
+    na_values: tuple[str, ...] = MISSING_WORDS
 
     def label_values(self) -> np.ndarray:
         """Return the classes (C,) as labels of the type that the training data had.

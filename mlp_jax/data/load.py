@@ -13,6 +13,7 @@ from mlp_jax.data.npz import read_npz
 from mlp_jax.data.sources import address, hub, openml
 from mlp_jax.data.sources.catalog import ALIASES, ENTRIES
 from mlp_jax.data.table import Kind, Table
+from mlp_jax.data.tables.options import TextOptions
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".npy")
@@ -38,24 +39,25 @@ def load(
     kinds: Mapping[str, Kind] = _NO_KINDS,
     drop: Sequence[str] = (),
     header: bool = True,
+    text: TextOptions = TextOptions(),  # noqa: B008 - frozen
 ) -> Dataset | Table:
     """Load a set of the catalog by name, a file, an IDX folder, openml:, hf: or an address.
 
     Sets with columns come as Table, arrays as Dataset. `task` is "auto", "classification" or
     "regression". `targets` (columns by name or index), `kinds` and `drop` are for tables only; a
     named table has a target of its own, which `targets` overrides. `header`: whether the first
-    line of a CSV names its columns. Named sets lie in, and downloads go to, `data_dir`, else what
-    MLP_JAX_DATA names, else the user's data directory.
+    line of a CSV names its columns. text: how a CSV is written. Named sets lie in, and downloads
+    go to, `data_dir`, else what MLP_JAX_DATA names, else the user's data directory.
     Raises UnknownNameError, DataFileError, InputError.
     """
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
 
     def read(path: Path) -> Dataset | Table:
-        return _read_file(path, task, targets, kinds, drop, header)
+        return _read_file(path, task, targets, kinds, drop, header, text)
 
     def read_table(path: Path) -> Table:
-        return _read_table(path, task, targets, kinds, drop, header)
+        return _read_table(path, task, targets, kinds, drop, header, text)
 
     name = ALIASES.get(spec, spec)
     if name in ENTRIES:
@@ -93,6 +95,7 @@ def _read_file(
     kinds: Mapping[str, Kind],
     drop: Sequence[str],
     header: bool,
+    text: TextOptions,
 ) -> Dataset | Table:
     name = path.name.lower()
     if not name.endswith(FILE_SUFFIXES):
@@ -102,7 +105,7 @@ def _read_file(
     if name.endswith(".npz"):
         refuse_columns(path.name, targets, kinds, drop)
         return read_npz(path, task=task)
-    return _read_table(path, task, targets, kinds, drop, header)
+    return _read_table(path, task, targets, kinds, drop, header, text)
 
 
 def _read_table(
@@ -112,10 +115,13 @@ def _read_table(
     kinds: Mapping[str, Kind],
     drop: Sequence[str],
     header: bool,
+    text: TextOptions,
 ) -> Table:
     from mlp_jax.data.tables.read import read_table
 
-    return read_table(path, targets=targets, task=task, kinds=kinds, drop=drop, header=header)
+    return read_table(
+        path, targets=targets, task=task, kinds=kinds, drop=drop, header=header, text=text
+    )
 
 
 def _as_asked(
@@ -162,7 +168,8 @@ def refuse_columns(
     name: str, targets: Sequence[str], kinds: Mapping[str, str], drop: Sequence[str]
 ) -> None:
     """InputError for options of tables with a source of arrays."""
-    for option, value in (("target", targets), ("kinds", kinds), ("drop", drop)):
+    named = {kind: [n for n, k in kinds.items() if k == kind] for kind in kinds.values()}
+    for option, value in (("target", targets), *named.items(), ("drop", drop)):
         if value:
             raise InputError(
                 f"'{name}' has its targets beside its rows, and no named columns:"

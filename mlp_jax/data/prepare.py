@@ -81,7 +81,9 @@ def prepare(
     if isinstance(source, Table):
         from mlp_jax.data.tables.split import split_table
 
-        parts = split_table(source, test, validation, seed, split_column, group_column)
+        text = replace(options.text, likely=source.likely)
+        options = replace(options, text=text)
+        parts = split_table(source, test, validation, seed, split_column, group_column, text)
         return _prepare_table(source, parts, options, known)
     named = split_column or group_column
     if named is not None:
@@ -166,11 +168,18 @@ def _prepare_table(
     from mlp_jax.data.tables.targets import encode_target, fit_target
 
     frame, part = source.frame, parts.part
-    notes = list(parts.notes)
+    notes = [*source.notes, *parts.notes]
     chosen = part == TRAIN
     target = None if known is None else known[1]
     if target is None:
-        target, _ = fit_target(frame, source.targets, task=parts.task, rows=chosen)
+        target, _ = fit_target(
+            frame,
+            source.targets,
+            task=parts.task,
+            rows=chosen,
+            options=options.text,
+            written=source.written,
+        )
     if known is None:
         inputs, found = fit_encoding(
             frame,

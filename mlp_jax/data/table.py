@@ -15,9 +15,11 @@ class Table:
     """Rows with named columns, which of them are to be predicted, and the set's own test rows.
 
     kinds: what is known about columns beforehand; the others' kinds are found from the training
-    rows. task: "classification", "regression" or "auto" (text, booleans and whole numbers are
-    labels where a single column is predicted, other numbers are targets). header: whether the
-    file that it came from names its columns; else they are "0", "1", ….
+    rows. task: "classification", "regression" or "auto" (by the rule of `task.py`). header:
+    whether the file that it came from names its columns; else they are "0", "1", …. written:
+    whether it came from a file of text, whose types are those of its words. likely: the decimal
+    mark that its file uses elsewhere, for numbers that fit both. notes: what was inferred when it
+    was read.
     """
 
     name: str
@@ -27,3 +29,6 @@ class Table:
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     task: str = "auto"
     header: bool = True
+    written: bool = False
+    likely: Literal[".", ","] = "."
+    notes: tuple[str, ...] = ()

@@ -17,9 +17,14 @@ def judge(
     targets: Sequence[str] = (),
     names: Sequence[str] = (),
     data_dir: Path | None = None,
+    separator: str | None = None,
 ) -> dict[str, float]:
-    """`Model.evaluate` of data as `load` takes them; targets: the model's own unless given."""
-    return model.evaluate(load_for(model.target, data, targets, data_dir, model.header), names)
+    """`Model.evaluate` of data as `load` takes them; targets: the model's own unless given.
+
+    separator: of a text file; None finds it.
+    """
+    rows = load_for(model.inputs, model.target, data, targets, data_dir, separator)
+    return model.evaluate(rows, names)
 
 
 def metrics_table(found: Mapping[str, float], before: Mapping[str, float | None]) -> str:

@@ -13,10 +13,17 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from mlp_jax.data.dataset import Dataset, Split
-from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding, TargetEncoding
+from mlp_jax.data.encoding import (
+    ArrayEncoding,
+    InputEncoding,
+    TableEncoding,
+    TargetEncoding,
+    TextForm,
+)
 from mlp_jax.data.load import load
 from mlp_jax.data.scaling import Scaling, apply
 from mlp_jax.data.table import Table
+from mlp_jax.data.tables.options import TextOptions
 from mlp_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,15 +31,25 @@ if TYPE_CHECKING:
 
 
 def load_for(
+    inputs: InputEncoding,
     target: TargetEncoding,
     data: str,
     targets: Sequence[str] = (),
     data_dir: Path | None = None,
-    header: bool = True,
+    separator: str | None = None,
 ) -> Dataset | Table:
-    """Rows by name or file; their targets, else the model's own, read as its task has them."""
+    """Rows by name or file; their targets, else the model's own, read as its task has them.
+
+    separator: of a text file; None finds it.
+    """
     task = "auto" if target.task == "multilabel" else target.task
-    return load(data, task=task, targets=targets or target.names, data_dir=data_dir, header=header)
+    header = not isinstance(inputs, TableEncoding) or inputs.header
+    names = targets or target.names
+    written = names if any(form != TextForm() for form in target.forms) else ()
+    if isinstance(inputs, TableEncoding):
+        written = (*inputs.written_columns, *written)
+    text = TextOptions(separator, na_values=target.na_values, as_text=tuple(written))
+    return load(data, task=task, targets=names, data_dir=data_dir, header=header, text=text)
 
 
 def features(

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from mlp_jax.backprop import Ensemble, Layer, Loss
-from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding, TargetEncoding
+from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TargetEncoding
 from mlp_jax.errors import InputError, ModelFileError
 from mlp_jax.model import store
 from mlp_jax.model.consistent import check_consistent, expected_shapes
@@ -48,11 +48,6 @@ class Model:
     precision: str = "float32"
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def header(self) -> bool:
-        """Whether text files of the model's rows name their columns in the first line."""
-        return not isinstance(self.inputs, TableEncoding) or self.inputs.header
 
     @property
     def n_outputs(self) -> int:
@@ -89,7 +84,7 @@ class Model:
         from mlp_jax.model.rows import load_for, rows_and_targets
 
         if isinstance(rows, str | os.PathLike):
-            rows = load_for(self.target, os.fspath(rows), header=self.header)
+            rows = load_for(self.inputs, self.target, os.fspath(rows))
         task = self.target.task
         names = names or TEST_METRICS[task]
         check_metrics(task, names)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import polars as pl
 
-from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
+from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TextForm
 from mlp_jax.data.tables.delimited import read_format, stream_delimited
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
@@ -35,13 +35,16 @@ class Batch(NamedTuple):
 
 
 def batches(
-    source: str | os.PathLike[str], inputs: InputEncoding, keep: Sequence[str] = ()
+    source: str | os.PathLike[str],
+    inputs: InputEncoding,
+    keep: Sequence[str] = (),
+    separator: str | None = None,
 ) -> Iterator[Batch]:
     """The columns that a model needs, and those to `keep`, in the order of the file's rows.
 
     Where a model's features have no names, all columns but the kept ones are its features, in
-    order. Raises DataFileError for a file that is missing, empty or damaged, and InputError for a
-    column that is missing.
+    order. separator: of a text file's fields; None finds it. Raises DataFileError for a file that
+    is missing, empty or damaged, and InputError for a column that is missing.
     """
     path = Path(source).expanduser()
     suffix = _suffix(path)
@@ -52,7 +55,7 @@ def batches(
             raise InputError(f"'{path}' has no named columns, so '{keep[0]}' cannot be kept.")
         parts: Iterator[Any] = _arrays(path)
     else:
-        parts = _frames(path, suffix, inputs, keep)
+        parts = _frames(path, suffix, inputs, keep, separator)
     first_row = 0
     with _as_data_file_error(path):
         for rows in parts:
@@ -82,7 +85,7 @@ def _as_data_file_error(path: Path) -> Iterator[None]:
 
 
 def _frames(
-    path: Path, suffix: str, inputs: InputEncoding, keep: Sequence[str]
+    path: Path, suffix: str, inputs: InputEncoding, keep: Sequence[str], separator: str | None
 ) -> Iterator[pl.DataFrame]:
     if suffix == ".parquet":
         lazy = pl.scan_parquet(path)
@@ -93,7 +96,7 @@ def _frames(
         yield from chunks
         return
     header = isinstance(inputs, ArrayEncoding) or inputs.header
-    form = read_format(path, "\t" if ".tsv" in suffix else None, header)
+    form = read_format(path, separator or ("\t" if ".tsv" in suffix else None), header)
     wanted = _wanted(path, form.names, inputs, keep)
     numeric = _numeric_columns(inputs, wanted, keep)
     types = {name: pl.Float64 if name in numeric else pl.String for name in wanted}
@@ -168,7 +171,8 @@ def _numeric_columns(
     if isinstance(inputs, ArrayEncoding):
         names = list(inputs.feature_names) or list(wanted)
     else:
-        names = [c.name for c in inputs.numeric if not c.boolean and not c.part]
+        plain = [c for c in inputs.numeric if c.form == TextForm()]
+        names = [c.name for c in plain if not c.boolean and not c.part]
     return [name for name in names if name not in keep]
 
 

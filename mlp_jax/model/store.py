@@ -53,6 +53,7 @@ from mlp_jax.data.encoding import (
     NumericColumn,
     TableEncoding,
     TargetEncoding,
+    TextForm,
 )
 from mlp_jax.errors import InputError, ModelFileError
 from mlp_jax.files import as_run_folder_error, write_bytes_atomic, write_json_atomic
@@ -65,7 +66,16 @@ LAYERS = (
     PiecewiseLinear, RMSNorm, Residual, Sequential, SharedDense,
 )  # fmt: skip
 CLASSES = registry(
-    (*LAYERS, Loss, ArrayEncoding, TableEncoding, NumericColumn, CategoricalColumn, TargetEncoding)
+    (
+        *LAYERS,
+        Loss,
+        ArrayEncoding,
+        TableEncoding,
+        NumericColumn,
+        CategoricalColumn,
+        TargetEncoding,
+        TextForm,
+    )
 )
 PARTS: dict[str, Any] = {
     "network": Layer,

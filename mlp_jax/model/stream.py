@@ -28,23 +28,24 @@ def predict_file(
     uncertainty: bool = False,
     keep: Sequence[str] = (),
     overwrite: bool = False,
+    separator: str | None = None,
 ) -> int:
     """Predict every row of `source`, in its order; the number of rows.
 
-    output: a CSV, TSV or Parquet file by its suffix, whole or absent; None prints CSV. Its columns
-    are those to `keep`, then "prediction" ("prediction_NAME" of several outputs), then with
-    `probabilities` one "probability_CLASS" a class, with `disagreement` of an ensemble's members
-    "disagreement", with `uncertainty` of a `LaplaceModel` "uncertainty" ("uncertainty_NAME" of
-    several outputs).
+    separator: of a text file's fields; None finds it. output: a CSV, TSV or Parquet file by its
+    suffix, whole or absent; None prints CSV. Its columns are those to `keep`, then "prediction"
+    ("prediction_NAME" of several outputs), then with `probabilities` one "probability_CLASS" a
+    class, with `disagreement` of an ensemble's members "disagreement", with `uncertainty` of a
+    `LaplaceModel` "uncertainty" ("uncertainty_NAME" of several outputs).
     Raises InputError, DataFileError, and RunFolderError where the output cannot be written.
     """
     blocks = _blocks(model, probabilities, disagreement, uncertainty)
     _check_kept([name for block in blocks for name in block.names], keep)
+    frames = _predicted(model, source, blocks, keep, separator)
     if output is None:
-        return _write_csv(sys.stdout.buffer, _predicted(model, source, blocks, keep), ",")
+        return _write_csv(sys.stdout.buffer, frames, ",")
     _check_output(output, overwrite)
     unfinished = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
-    frames = _predicted(model, source, blocks, keep)
     try:
         if output.suffix.lower() == ".parquet":
             rows = _write_parquet(output, unfinished, frames)
@@ -121,10 +122,14 @@ def _check_kept(names: Sequence[str], keep: Sequence[str]) -> None:
 
 
 def _predicted(
-    model: Model, source: Path, blocks: Sequence[Block], keep: Sequence[str]
+    model: Model,
+    source: Path,
+    blocks: Sequence[Block],
+    keep: Sequence[str],
+    separator: str | None,
 ) -> Generator[pl.DataFrame, None, None]:
     """The output's rows, a frame a batch."""
-    for batch in batches(source, model.inputs, keep):
+    for batch in batches(source, model.inputs, keep, separator):
         x = _features(model, batch, keep)
         found = model.predictions(x)
         columns = [

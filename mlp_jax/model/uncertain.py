@@ -61,7 +61,7 @@ class LaplaceModel(Model):
         in the interval that should hold 95 %.
         """
         if isinstance(rows, str | os.PathLike):
-            rows = load_for(self.target, os.fspath(rows), header=self.header)
+            rows = load_for(self.inputs, self.target, os.fspath(rows))
         found = super().evaluate(rows, names)
         if self.target.task != "regression" or names:
             return found
@@ -108,7 +108,7 @@ def fit_laplace(
 def _pair(model: Model, rows: Any) -> tuple[np.ndarray, np.ndarray]:
     """Encoded rows and their targets in the model's terms."""
     if isinstance(rows, str | os.PathLike):
-        rows = load_for(model.target, os.fspath(rows), header=model.header)
+        rows = load_for(model.inputs, model.target, os.fspath(rows))
     if isinstance(rows, Table | Dataset):
         rows = replace(rows, test=None)
     dtype = runnable_precision(model.precision).params

@@ -36,6 +36,20 @@ class SharedOptions:
     """columns to leave out"""
     no_header: Switch = False
     """the file's first line is a row"""
+    separator: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="MARK")] = None
+    """of a text file's fields, as ; or '\\t'; else found in its lines"""
+    decimal: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="MARK")] = None
+    """decimal mark of numbers in text, . or ,; else found column by column"""
+    date_format: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FORMAT")] = (
+        None
+    )
+    """of dates in text, like %d.%m.%Y; else found column by column"""
+    na_values: Annotated[
+        tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="WORD ...")
+    ] = ()
+    """words that count as missing, in place of NA n/a nan null none ? - missing unknown …"""
+    rare: Count = None
+    """a table's categories with fewer training rows share one code; else 5"""
     scaling: str = "standard"
     """a table's numbers: standard, robust or quantile"""
     data_dir: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None

@@ -1,21 +1,23 @@
 """From a configuration to its data: loaded, split and encoded, or streaming."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import jax
 
 from mlp_jax.codec import decode, encode
 from mlp_jax.data.dataset import Dataset
-from mlp_jax.data.encoding import InputEncoding, TargetEncoding
+from mlp_jax.data.encoding import MISSING_WORDS, InputEncoding, TargetEncoding
 from mlp_jax.data.load import load
 from mlp_jax.data.prepare import Known, Prepared, prepare
 from mlp_jax.data.source import LANES
 from mlp_jax.data.table import Kind, Table
-from mlp_jax.data.tables.options import ColumnOptions
+from mlp_jax.data.tables.options import ColumnOptions, TextOptions, separator
 from mlp_jax.errors import InputError
 from mlp_jax.model.store import CLASSES
 from mlp_jax.training.config import TrainConfig
 from mlp_jax.training.mesh.processes import on_first, told
+from mlp_jax.training.options import SharedOptions
 from mlp_jax.training.presets import column_options
 from mlp_jax.training.private.inputs import known_encoding, unscaled_targets
 
@@ -44,6 +46,7 @@ def source(config: TrainConfig) -> Dataset | Table:
         kinds=_kinds(config),
         drop=config.drop,
         header=not config.no_header,
+        text=text_options(config),
     )
 
 
@@ -124,5 +127,18 @@ def _learned_once(prepare: Callable[[Known | None], Prepared], known: Known | No
 
 def _columns(config: TrainConfig) -> ColumnOptions:
     if config.preset is not None:
-        return column_options(config.preset)
-    return ColumnOptions(scaling=config.scaling)
+        options = column_options(config.preset)
+    else:
+        options = ColumnOptions(scaling=config.scaling)
+    rare = options.rare if config.rare is None else config.rare
+    return replace(options, text=text_options(config), rare=rare)
+
+
+def text_options(config: SharedOptions) -> TextOptions:
+    """How the text of a table is written, as the options say."""
+    return TextOptions(
+        separator=separator(config.separator),
+        decimal=config.decimal or "",
+        date_format=config.date_format or "",
+        na_values=config.na_values or MISSING_WORDS,
+    )

@@ -19,12 +19,14 @@ from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import InputError
 
 FRAME = people(600).with_row_index("row")
-TABLE = Table("people", FRAME, ("income",))
+KINDS = {"row": "numeric"}  # else it is left out, for it numbers the rows
+TABLE = Table("people", FRAME, ("income",), kinds=KINDS)
 
 
 def prepared(frame=FRAME, targets=("income",), **options):
     options = {"test": 0.2, "validation": 0.1, "seed": 3} | options
-    return prepare(Table("people", frame, targets), **options)
+    kinds = KINDS if "row" in frame.columns else {}
+    return prepare(Table("people", frame, targets, kinds=kinds), **options)
 
 
 def rows_of(part, parts):
@@ -160,12 +162,13 @@ def test_rows_without_a_target_are_left_out_with_a_note():
     income = [None, "", *FRAME["income"][2:]]
     parts = prepared(FRAME.with_columns(income=pl.Series(income)))
     assert len(parts.train) + len(parts.validation) + len(parts.test) == 598
-    assert parts.notes[0] == "2 rows are left out: the target is missing."
+    assert parts.notes[1] == "2 rows are left out: the target is missing."
     assert not {0, 1} & set(parts.test_rows.tolist())
 
 
 def test_test_rows_of_its_own_stay_the_test_rows():
-    table = Table("people", FRAME, ("income",), test=people(50, seed=9).with_row_index("row"))
+    own = people(50, seed=9).with_row_index("row")
+    table = Table("people", FRAME, ("income",), test=own, kinds=KINDS)
     parts = prepare(table, test=0.2, validation=0.1, seed=0)
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (540, 60, 50)
     assert parts.test_rows is None
@@ -182,7 +185,7 @@ def test_known_encodings_are_applied_and_not_fitted():
 
 def test_an_unasked_validation_share_is_a_tenth_and_at_most_2000_rows():
     assert len(prepared(validation=None).validation) == 60
-    long = pl.DataFrame({"a": range(30_000), "y": ["p", "q"] * 15_000})
+    long = pl.DataFrame({"a": [0.5, 1, 2] * 10_000, "y": ["p", "q"] * 15_000})
     assert len(prepared(long, ("y",), validation=None).validation) == 2000
 
 

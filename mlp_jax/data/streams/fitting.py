@@ -4,28 +4,47 @@ What comes out is what `fit_encoding` and `fit_target` would learn of all rows i
 scalings of numbers only "standard" can be had in a pass. Letters: N rows.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from mlp_jax.data.encoding import TableEncoding, TargetEncoding
+from mlp_jax.data.encoding import TableEncoding, TargetEncoding, TextForm
 from mlp_jax.data.streams.frames import Frames
+from mlp_jax.data.streams.parts import HeldOut
 from mlp_jax.data.streams.passes import ColumnPass, Numbers, column_pass
 from mlp_jax.data.tables.columns import (
     RowNumbers,
     check_type,
     is_missing,
+    is_stray,
     is_text,
     numbers,
+    present,
     row_number,
 )
 from mlp_jax.data.tables.encode import missing_text
-from mlp_jax.data.tables.fit import check_kinds
-from mlp_jax.data.tables.options import ColumnOptions
+from mlp_jax.data.tables.fit import check_kinds, joined
+from mlp_jax.data.tables.forms import (
+    PLAIN,
+    STRAY_SHARE,
+    STRAY_WORDS,
+    text_days,
+    text_numbers,
+)
+from mlp_jax.data.tables.notes import MissingWords
+from mlp_jax.data.tables.options import ColumnOptions, TextOptions
 from mlp_jax.data.tables.read import listed
-from mlp_jax.data.tables.targets import FoundTask, classes_of, find_task, standardized
+from mlp_jax.data.tables.target_task import (
+    FoundTask,
+    TargetCounts,
+    find_task,
+    target_counts,
+)
+from mlp_jax.data.tables.targets import labels_encoding, standardized, target_columns
 from mlp_jax.errors import InputError
 
 _MOST_DISTINCT = 100_000
@@ -61,53 +80,91 @@ def fit_table(
     for name, dtype in schema.items():
         if name not in targets and name not in drop:
             check_type(pl.Series(name, [], dtype))
-            features[name] = column_pass(name, dtype, known.get(name))
-    target = [_TargetPass(name, schema[name]) for name in targets]
+            features[name] = column_pass(name, dtype, known.get(name), options.text)
+    target = [_TargetPass(name, schema[name], options.text) for name in targets]
+    missing = MissingWords(options.text.na_values)
     for number in range(len(frames.starts) - 1):
         frame, first_row = frames.read(number, [*features, *targets]), frames.numbers(number)
         for name, column in features.items():
-            column.add(frame.get_column(name), first_row)
+            came = frame.get_column(name)
+            values = present(came, options.text.na_values)
+            missing.add(came, values)
+            column.add(values, first_row)
         for output in target:
-            output.add(frame.get_column(output.name), first_row)
-    inputs, notes = _encoding(frames, features, options)
-    predicted, note = _target(target, task, int(frames.starts[-1]))
-    return inputs, predicted, notes + note
-
-
-def _encoding(
-    frames: Frames, features: Mapping[str, ColumnPass], options: ColumnOptions
-) -> tuple[TableEncoding, tuple[str, ...]]:
+            output.add(frame, first_row)
     found = {name: column.found(options) for name, column in features.items()}
-    numeric = tuple(column for one in found.values() for column in one.numeric)
-    categorical = tuple(one.categorical for one in found.values() if one.categorical is not None)
-    if not numeric and not categorical:
-        raise InputError(
-            f"No column of '{frames.name}' is of use as a feature: each is predicted, constant,"
-            " missing or an identifier."
-        )
-    unused = tuple(n for n, one in found.items() if not one.numeric and one.categorical is None)
-    notes = tuple(note for one in found.values() for note in one.notes)
-    return TableEncoding(numeric, categorical, unused, frames.header), notes
+    inputs = replace(joined(found, options), header=frames.header)
+    notes = missing.notes() + tuple(note for one in found.values() for note in one.notes)
+    predicted, note = _target(target, task, options.text, frames.written)
+    return inputs, predicted, note + notes
+
+
+def with_stray_words(
+    inputs: TableEncoding, schema: Mapping[str, Any], held: HeldOut
+) -> TableEncoding:
+    """The encoding, with the few words among numbers that stand in rows held out alone.
+
+    They count as missing as those of the training rows do.
+    """
+    written = [c for c in inputs.numeric if is_text(schema[c.name]) and not c.boolean]
+    if not written:
+        return inputs
+    counts: dict[str, Counter[str]] = {column.name: Counter() for column in written}
+    n_rows = 0
+    for _, frame in held.rows(list(counts), again=True):
+        n_rows += frame.height
+        for column in written:
+            values = present(frame.get_column(column.name), inputs.na_values).cast(pl.String)
+            read = text_days(values, column.form) if column.part else None
+            found = text_numbers(values, column.form) if read is None else pl.Series(read)
+            odd = (found.is_null() | found.is_nan()) & ~is_stray(values, column.form)
+            counts[column.name].update(values.filter(odd).str.to_lowercase().to_list())
+    few = {
+        name: tuple(words)
+        for name, words in counts.items()
+        if words and len(words) <= STRAY_WORDS and words.total() <= STRAY_SHARE * n_rows
+    }
+    numeric = tuple(
+        replace(c, form=replace(c.form, missing=c.form.missing + few.get(c.name, ())))
+        for c in inputs.numeric
+    )
+    return replace(inputs, numeric=numeric)
 
 
 class _TargetPass:
     """The distinct values of a target, as far as they are few, and its numbers."""
 
-    def __init__(self, name: str, dtype: Any) -> None:
+    def __init__(self, name: str, dtype: Any, text: TextOptions) -> None:
         check_type(pl.Series(name, [], dtype))
         self.name = name
-        self.distinct: pl.Series | None = pl.Series(name, [], _plain(dtype))
+        self.counts: pl.DataFrame | None = None
+        self.too_many = False
         self.numbers = Numbers()
         self.not_a_number: InputError | None = None
+        self._text = text
         self._missing: dict[str, list[int]] = {"label": [], "number": []}  # first row, count
 
-    def add(self, values: pl.Series, first_row: RowNumbers) -> None:
+    @property
+    def found(self) -> TargetCounts:
+        """Its distinct values and their rows."""
+        assert self.counts is not None
+        values = self.counts.get_column("value").alias(self.name)
+        rows, first = (self.counts.get_column(name).to_numpy() for name in ("rows", "row"))
+        return TargetCounts(values, rows, first)
+
+    def add(self, frame: pl.DataFrame, first_row: RowNumbers) -> None:
         """The values of the next block; first_row: of their first, or those of all."""
+        (values,) = target_columns(frame, [self.name], self._text.na_values)
         values = values.cast(_plain(values.dtype))
         self._note("label", is_missing(values).to_numpy(), first_row)
-        if self.distinct is not None:
-            found = pl.concat([self.distinct, values.unique()]).unique()
-            self.distinct = found if len(found) <= _MOST_DISTINCT else None
+        if not self.too_many:
+            found = target_counts(values, first_row)
+            counts = pl.DataFrame({"value": found.values, "rows": found.rows, "row": found.first})
+            if self.counts is not None:
+                groups = pl.concat([self.counts, counts]).group_by("value")
+                counts = groups.agg(pl.col("rows").sum(), pl.col("row").min()).sort("row")
+            self.counts = counts
+            self.too_many = counts.height > _MOST_DISTINCT
         if self.not_a_number is None:
             try:
                 v = numbers(values, first_row)
@@ -123,7 +180,8 @@ class _TargetPass:
         if missing:
             raise InputError(
                 f"Target '{self.name}' has no value in row {missing[0]} ({missing[1]} such rows): a"
-                " table that streams has one in every row."
+                " table that streams has one in every row, so remove these, or train without"
+                " --stream."
             )
 
     def _note(self, what: str, missing: np.ndarray, first_row: RowNumbers) -> None:
@@ -138,35 +196,42 @@ def _plain(dtype: Any) -> Any:
 
 
 def _target(
-    columns: Sequence[_TargetPass], task: str, n_rows: int
+    columns: Sequence[_TargetPass], task: str, text: TextOptions, written: bool
 ) -> tuple[TargetEncoding, tuple[str, ...]]:
     if not columns:
         raise InputError("No target is named: say which column is to be predicted.")
-    distinct = [column.distinct for column in columns if column.distinct is not None]
-    many = next((column for column in columns if column.distinct is None), None)
+    many = next((column for column in columns if column.too_many), None)
     if many is None:
-        found = find_task(distinct, task, n_rows)
+        found = find_task([column.found for column in columns], task, text)
     elif task == "classification" or many.not_a_number is not None:
         raise InputError(
             f"Target '{many.name}' has more than {_MOST_DISTINCT} different values, which are too"
             " many for labels."
         )
     else:
-        found = FoundTask("regression")
+        why = f"it holds more than {_MOST_DISTINCT} different numbers"
+        found = FoundTask("regression", (f"Target '{many.name}': regression, since {why}.",))
     for column in columns:
         column.check_whole(found.task)
     names = tuple(column.name for column in columns)
     if found.task == "classification":
-        return TargetEncoding("classification", names, classes_of(distinct[0])), found.notes
+        labels = columns[0].found.values
+        return labels_encoding(names[0], labels, text.na_values, written), found.notes
     if found.task == "multilabel":
-        return TargetEncoding("multilabel", names), found.notes
-    return standardized([_figures(column) for column in columns]), found.notes
+        return TargetEncoding("multilabel", names, na_values=text.na_values), found.notes
+    forms = found.forms or (PLAIN,) * len(columns)
+    figures = [_figures(column, form) for column, form in zip(columns, forms, strict=True)]
+    return standardized(figures, forms, text.na_values), found.notes
 
 
-def _figures(column: _TargetPass) -> tuple[str, float, float]:
+def _figures(column: _TargetPass, form: TextForm) -> tuple[str, float, float]:
     """Name, mean and standard deviation of numbers."""
+    moments = column.numbers
     if column.not_a_number is not None:
-        raise column.not_a_number
-    moments, (low, high) = column.numbers.moments, column.numbers.range
-    spread = 0.0 if low == high else float(moments.deviation[0])
-    return column.name, float(moments.mean[0]), spread
+        if form == PLAIN:
+            raise column.not_a_number
+        moments = Numbers()
+        moments.add(numbers(column.found.values, 0, form), column.found.rows)
+    low, high = moments.range
+    spread = 0.0 if low == high else float(moments.moments.deviation[0])
+    return column.name, float(moments.moments.mean[0]), spread

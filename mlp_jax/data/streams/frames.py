@@ -18,16 +18,17 @@ from jaxtyping import Int64
 
 from mlp_jax.data.streams.row_groups import row_groups
 from mlp_jax.data.tables.columns import RowNumbers, shown
-from mlp_jax.data.tables.delimited import (
-    Format,
-    Piece,
-    check_names,
-    cut_delimited,
-    read_format,
-    read_piece,
-)
+from mlp_jax.data.tables.delimited import Piece, cut_delimited, read_format, read_piece
 from mlp_jax.data.tables.encode import missing_text
-from mlp_jax.data.tables.read import check_parquet, reading_parquet
+from mlp_jax.data.tables.options import TextOptions
+from mlp_jax.data.tables.read import (
+    check_parquet,
+    has_decimal_commas,
+    reading_parquet,
+    separator_notes,
+    separator_of,
+)
+from mlp_jax.data.tables.text_format import Format, check_names
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
@@ -53,6 +54,10 @@ class Frames(Protocol):
         """Whether the file names its columns; else they are "0", "1", …."""
 
     @property
+    def written(self) -> bool:
+        """Whether the file is text, whose types are those of its words."""
+
+    @property
     def starts(self) -> Int64[np.ndarray, " K1"]:
         """(K + 1,): the first row of each block, and N."""
 
@@ -63,10 +68,16 @@ class Frames(Protocol):
         """What messages call the rows of a block."""
 
 
-def open_frames(path: Path, *, header: bool = True, as_text: tuple[str, ...] = ()) -> Frames:
+def open_frames(
+    path: Path,
+    *,
+    header: bool = True,
+    as_text: tuple[str, ...] = (),
+    text: TextOptions = TextOptions(),  # noqa: B008 - frozen
+) -> Frames:
     """A folder of Parquet files, in the order of their names, or a Parquet, CSV or TSV file.
 
-    header and as_text: of delimited text, as `read_delimited` takes them; its types are found in
+    header, as_text and text: of delimited text, as `read_table` takes them; its types are found in
     one pass over the file. Raises DataFileError for what is missing, empty, cut off, compressed or
     no table, InputError for a table without rows, and for files whose columns differ.
     """
@@ -86,7 +97,7 @@ def open_frames(path: Path, *, header: bool = True, as_text: tuple[str, ...] = (
         raise DataFileError(f"There is no file '{path}'.")
     if suffix == ".parquet":
         return ParquetFrames(path.stem, [path])
-    return DelimitedFrames(path, "\t" if suffix == ".tsv" else None, header, as_text)
+    return DelimitedFrames(path, header, as_text, text)
 
 
 class _Slice(NamedTuple):
@@ -111,6 +122,7 @@ class ParquetFrames(_Numbered):
     """Parquet files of the same columns, one after the other."""
 
     header = True
+    written = False
 
     def __init__(self, name: str, files: Sequence[Path]) -> None:
         self.name = name
@@ -146,15 +158,33 @@ class ParquetFrames(_Numbered):
 
 
 class DelimitedFrames(_Numbered):
-    """A file of delimited text."""
+    """A file of delimited text.
+
+    likely: the decimal mark that it uses where only one explains the text. notes: what was
+    inferred when it was opened.
+    """
+
+    written = True
 
     def __init__(
-        self, path: Path, separator: str | None, header: bool, as_text: tuple[str, ...]
+        self, path: Path, header: bool, as_text: tuple[str, ...], text: TextOptions
     ) -> None:
         self.name, self.header = path.stem, header
+        self.likely = text.likely
         self._path = path
-        self._form: Format = read_format(path, separator, header)
-        pieces, self.schema = cut_delimited(path, self._form, _TEXT_BYTES, as_text)
+        self._form: Format = read_format(path, separator_of(path, text), header)
+        self.notes = tuple(separator_notes(self._form))
+        written = None if text.decimal == "," else as_text
+        self._cut(written)
+        floats = tuple(name for name, dtype in self.schema.items() if dtype.is_float())
+        if not text.decimal and has_decimal_commas(self.read(0, list(self.schema))):
+            self.likely = ","
+            if floats:
+                self._cut((*as_text, *floats))
+
+    def _cut(self, as_text: tuple[str, ...] | None) -> None:
+        """Find the pieces and the types, in one pass."""
+        pieces, self.schema = cut_delimited(self._path, self._form, _TEXT_BYTES, as_text)
         self._pieces: tuple[Piece, ...] = tuple(pieces)
         self.starts = np.cumsum([0, *(piece.rows for piece in pieces)])
 

@@ -6,6 +6,7 @@ Letters: N rows, I features.
 import os
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -22,14 +23,14 @@ from mlp_jax.data.prepare import Known, Prepared
 from mlp_jax.data.source import LANES, Streamed
 from mlp_jax.data.splits import as_share, usual_validation
 from mlp_jax.data.streams.arrays import ArraySource, open_idx, open_npy_folder
-from mlp_jax.data.streams.fitting import fit_table
-from mlp_jax.data.streams.frames import SUFFIXES, Frames, open_frames
+from mlp_jax.data.streams.fitting import fit_table, with_stray_words
+from mlp_jax.data.streams.frames import SUFFIXES, DelimitedFrames, Frames, open_frames
 from mlp_jax.data.streams.parts import ArrayPart, FramesPart, HeldOut, drawn_rows
 from mlp_jax.data.streams.statistics import check_finite, fit_arrays
 from mlp_jax.data.streams.tables import TableSource
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.options import ColumnOptions
-from mlp_jax.data.tables.read import chosen_targets
+from mlp_jax.data.tables.read import chosen_targets, target_note
 from mlp_jax.data.tables.targets import among_classes, encode_target
 from mlp_jax.errors import InputError, UnknownNameError
 
@@ -74,9 +75,15 @@ def prepare_stream(spec: str, asked: Asked, known: Known | None = None) -> Prepa
     if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
         raise InputError(f"'{spec}' cannot stream: --stream reads {', '.join(FORMS)}.")
     written = tuple(name for name, kind in asked.kinds.items() if kind == "categorical")
-    frames = open_frames(path, header=asked.header, as_text=written)
+    text = asked.options.text
+    frames = open_frames(path, header=asked.header, as_text=written, text=text)
+    opened: tuple[str, ...] = ()
+    if isinstance(frames, DelimitedFrames):
+        options = replace(asked.options, text=replace(text, likely=frames.likely))
+        asked, opened = asked._replace(options=options), frames.notes
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    return _of_table(frames, path, fingerprint(files), asked, known)
+    found = _of_table(frames, path, fingerprint(files), asked, known)
+    return replace(found, notes=opened + found.notes)
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -147,7 +154,7 @@ def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known 
     held = _drawn(frames.name, int(frames.starts[-1]), len(columns), asked)
     held_out = held.all
     passing = HeldOut(frames, held_out, 2 * HELD_BYTES)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = () if asked.targets else (target_note(targets[0]),)
     inputs, target = (None, None) if known is None else known
     if inputs is None or target is None:
         found = fit_table(
@@ -158,7 +165,9 @@ def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known 
             drop=asked.drop,
             options=asked.options,
         )
-        inputs, target, notes = inputs or found[0], target or found[1], found[2]
+        learned, target = found[0], target or found[1]
+        inputs = inputs or with_stray_words(learned, frames.schema, passing)
+        notes += found[2]
     if not isinstance(inputs, TableEncoding):
         raise InputError(f"'{frames.name}' is a table, but the model was trained on arrays.")
     source = TableSource(FramesPart(frames, held_out), inputs, target)

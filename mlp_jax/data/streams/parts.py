@@ -64,7 +64,7 @@ class FramesPart:
         counts = np.diff(starts) - np.diff(self._ends)
         self._blocks = np.flatnonzero(counts)
         self.starts = np.concatenate([[0], np.cumsum(counts[self._blocks])])
-        self.name, self.header = frames.name, frames.header
+        self.name, self.header, self.written = frames.name, frames.header, frames.written
         self.schema: dict[str, Any] = frames.schema
 
     def read(self, number: int, columns: Sequence[str]) -> pl.DataFrame:
@@ -110,10 +110,15 @@ class HeldOut(FramesPart):
             self._found[block] = held
         return rest
 
-    def rows(self, columns: Sequence[str]) -> Iterator[tuple[np.ndarray, pl.DataFrame]]:
-        """(their numbers, these columns) of the rows held out, block by block, in order."""
+    def rows(
+        self, columns: Sequence[str], *, again: bool = False
+    ) -> Iterator[tuple[np.ndarray, pl.DataFrame]]:
+        """(their numbers, these columns) of the rows held out, block by block, in order.
+
+        again: whether they will be asked for once more, so that they stay in memory.
+        """
         for block in np.flatnonzero(np.diff(self._ends)).tolist():
-            kept = self._found.pop(block, None)
+            kept = self._found.get(block) if again else self._found.pop(block, None)
             if kept is None or not set(columns) <= set(kept.columns):
                 kept = self._parted(block, columns)[1]
             first, last = self._ends[block : block + 2]

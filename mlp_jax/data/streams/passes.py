@@ -3,6 +3,7 @@
 Numbers leave their moments, words how often each occurs. Letters: N rows.
 """
 
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,12 +12,7 @@ import polars as pl
 from mlp_jax.data.encoding import DatePart, NumericColumn
 from mlp_jax.data.streams.moments import Moments
 from mlp_jax.data.table import Kind
-from mlp_jax.data.tables.columns import (
-    RowNumbers,
-    find_kind,
-    is_text,
-    numbers,
-)
+from mlp_jax.data.tables.columns import RowNumbers, is_text, numbers
 from mlp_jax.data.tables.encode import date_part, raw_numbers
 from mlp_jax.data.tables.fit import (
     DATE_WAVES,
@@ -24,11 +20,14 @@ from mlp_jax.data.tables.fit import (
     boolean,
     categories_of,
     find_useless,
+    ignored_identifier,
+    infinite,
     standard,
-    word_counts,
     words_among_numbers,
 )
-from mlp_jax.data.tables.options import ColumnOptions
+from mlp_jax.data.tables.identifiers import LEAST_ROWS, is_identifier_name
+from mlp_jax.data.tables.options import ColumnOptions, TextOptions
+from mlp_jax.data.tables.reading import Reading, kind_of_type, read_words, word_counts
 from mlp_jax.errors import InputError
 
 MOST_WORDS = 1_000_000
@@ -45,12 +44,15 @@ class ColumnPass(Protocol):
         """The features of the column."""
 
 
-def column_pass(name: str, dtype: Any, kind: Kind | None) -> ColumnPass:
-    """The pass for a column of this type; `kind` where it is known."""
-    if kind == "categorical" or (kind is None and is_text(dtype)):
-        return _WordsPass(name, kind)
-    found = kind or find_kind(pl.Series(name, [], dtype))
-    return _DatePass(name) if found == "date" else _NumberPass(name, found == "boolean")
+def column_pass(name: str, dtype: Any, kind: Kind | None, text: TextOptions) -> ColumnPass:
+    """The pass for a column of this type; `kind` where it is known. text: how it is written."""
+    if kind == "categorical" or is_text(dtype):
+        return _WordsPass(name, kind, text, isinstance(dtype, pl.Enum))
+    found = kind or kind_of_type(dtype)
+    if found == "date":
+        return _DatePass(NumericColumn(name, part="days"))
+    watched = kind is None and dtype.is_integer()
+    return _NumberPass(NumericColumn(name, boolean=found == "boolean"), watched)
 
 
 class Numbers:
@@ -59,12 +61,14 @@ class Numbers:
     def __init__(self) -> None:
         self.moments = Moments(1)
         self.n_missing = 0
+        self.n_infinite = 0
 
     def add(self, v: np.ndarray, times: np.ndarray | None = None) -> None:
         """Take in numbers (N,), each `times` times."""
         finite = np.isfinite(v)
         count = np.ones(len(v), np.int64) if times is None else times
         self.n_missing += int(count[~finite].sum())
+        self.n_infinite += int(count[np.isinf(v)].sum())
         self.moments.add(v[finite, None], None if times is None else times[finite])
 
     @property
@@ -80,40 +84,78 @@ class Numbers:
         useless = find_useless(column, self.n_missing, low, high)
         if useless:
             return useless
-        with_missing = _with_indicator(column, self.n_missing)
+        with_missing = replace(column, indicator=self.n_missing > 0)
         if column.boolean:
             return Found((boolean(with_missing),))
         mean, deviation = float(self.moments.mean[0]), float(self.moments.deviation[0])
-        return Found((standard(with_missing, mean, deviation, low, high),))
-
-
-def _with_indicator(column: NumericColumn, n_missing: int) -> NumericColumn:
-    return NumericColumn(
-        column.name, indicator=n_missing > 0, boolean=column.boolean, part=column.part
-    )
+        fitted = standard(with_missing, mean, deviation, low, high)
+        return Found((fitted,), notes=infinite(column.name, self.n_infinite))
 
 
 class _NumberPass:
-    """A column of numbers or of booleans."""
+    """A column of numbers or of booleans.
 
-    def __init__(self, name: str, is_boolean: bool) -> None:
-        self._column = NumericColumn(name, boolean=is_boolean)
+    Whether it only numbers the rows is watched where nobody says what it is.
+    """
+
+    def __init__(self, column: NumericColumn, watched: bool = False) -> None:
+        self._column = column
         self._numbers = Numbers()
+        self._counter = _Counter(column.name) if watched and not column.boolean else None
 
     def add(
         self, values: pl.Series, first_row: RowNumbers, times: np.ndarray | None = None
     ) -> None:
-        self._numbers.add(raw_numbers(self._column, values, first_row), times)
+        v = raw_numbers(self._column, values, first_row)
+        if self._counter is not None:
+            self._counter.add(v, first_row)
+        self._numbers.add(v, times)
 
     def found(self, options: ColumnOptions) -> Found:
+        if self._counter is not None and self._counter.counts_rows:
+            return ignored_identifier(self._column.name)
         return self._numbers.found(self._column)
+
+
+class _Counter:
+    """Whether numbers count up by 1 with the rows, or by more where they are called an identifier.
+
+    One pass can tell no other identifiers from numbers.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._named = is_identifier_name(name)
+        self._holds = True
+        self._last: float | None = None
+        self._offset: float | None = None
+        self._n = 0
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether they do, as far as they have come."""
+        return self._holds and self._n >= LEAST_ROWS
+
+    def add(self, v: np.ndarray, first_row: RowNumbers) -> None:
+        """The next numbers, of these rows."""
+        if not self._holds or not len(v):
+            return
+        rows = first_row if isinstance(first_row, np.ndarray) else first_row + np.arange(len(v))
+        self._n += len(v)
+        if not np.isfinite(v).all() or (v != np.floor(v)).any():
+            self._holds = False
+        elif self._named:
+            chain = v if self._last is None else np.concatenate([[self._last], v])
+            self._holds, self._last = bool((np.diff(chain) > 0).all()), float(v[-1])
+        else:
+            self._offset = float(v[0] - rows[0]) if self._offset is None else self._offset
+            self._holds = bool((v - rows == self._offset).all())
 
 
 class _DatePass:
     """A column of dates: its days, and the range of each wave of year, week and day."""
 
-    def __init__(self, name: str) -> None:
-        self._column = NumericColumn(name, part="days")
+    def __init__(self, column: NumericColumn) -> None:
+        self._column = column
         self._days = Numbers()
         self._whole = True
         self._waves: dict[DatePart, Numbers] = {part: Numbers() for part in DATE_WAVES}
@@ -133,7 +175,7 @@ class _DatePass:
         if not days.numeric:
             return days
         waves = [
-            NumericColumn(self._column.name, scaling="none", part=part)
+            replace(self._column, scaling="none", part=part)
             for part, wave in self._waves.items()
             if not (part.startswith("day_") and self._whole) and wave.range[0] < wave.range[1]
         ]
@@ -146,12 +188,15 @@ class _WordsPass:
     Words that all are numbers need not be counted, so that there may be any number of them.
     """
 
-    def __init__(self, name: str, kind: Kind | None) -> None:
-        self._name, self._kind = name, kind
+    def __init__(self, name: str, kind: Kind | None, text: TextOptions, words: bool) -> None:
+        self._name, self._text = name, text
+        self._said = kind
+        self._kind: Kind | None = "categorical" if words else kind
         self._counts: pl.DataFrame | None = None
         self._n_rows = 0
         self._countable = True
-        self._numbers: Numbers | None = Numbers() if kind is None else None
+        plain = self._kind in (None, "numeric")
+        self._numbers: Numbers | None = Numbers() if plain else None
 
     def add(self, values: pl.Series, first_row: RowNumbers) -> None:
         self._n_rows += len(values)
@@ -179,17 +224,24 @@ class _WordsPass:
             assert self._numbers is not None
             return self._numbers.found(NumericColumn(self._name))
         counts = self._counts.sort(["rows", "text"], descending=[True, False])
-        words = counts.get_column("text").alias(self._name)
-        kind = self._kind or find_kind(words)
-        if kind == "categorical" or not len(words):
+        reading = Reading("categorical")
+        if self._kind != "categorical" and counts.height:
+            reading = read_words(self._name, counts, self._kind, self._text)
+        if reading.kind == "categorical":
             found = categories_of(self._name, counts, self._n_rows, options)
-            notes = () if self._kind else words_among_numbers(words)
+            notes = () if self._said else words_among_numbers(self._name, counts)
             return found._replace(notes=notes + found.notes)
-        inner = (
-            _DatePass(self._name) if kind == "date" else _NumberPass(self._name, kind == "boolean")
+        column = NumericColumn(
+            self._name,
+            boolean=reading.kind == "boolean",
+            part="days" if reading.kind == "date" else "",
+            form=reading.form,
         )
+        inner = _DatePass(column) if reading.kind == "date" else _NumberPass(column)
+        words = counts.get_column("text").alias(self._name)
         times = counts.get_column("rows").cast(pl.Int64).to_numpy()
         inner.add(words, 0, times)
         absent = self._n_rows - int(times.sum())
         inner.add(pl.Series(self._name, [None], pl.String), 0, np.array([absent]))
-        return inner.found(options)
+        fitted = inner.found(options)
+        return fitted._replace(notes=reading.notes + fitted.notes)

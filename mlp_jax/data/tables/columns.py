@@ -6,22 +6,19 @@ Rows count from 0.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float64
 
-from mlp_jax.data.table import Kind
+from mlp_jax.data.encoding import TextForm
+from mlp_jax.data.tables.forms import PLAIN, text_days, text_numbers
 from mlp_jax.errors import InputError
 
-# What stands for a missing number in text, besides nothing at all (compared in lower case).
-MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 TRUE_WORDS = ("true", "yes", "t", "y", "1", "1.0")
 FALSE_WORDS = ("false", "no", "f", "n", "0", "0.0")
-_WORD_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
-_SPELLINGS = 6  # yes, Yes, YES and the same of no
-_ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _SECONDS_A_DAY = 86400.0
 _EXACT = 2.0**53
 
@@ -55,26 +52,22 @@ def check_type(values: pl.Series) -> None:
         )
 
 
-def find_kind(values: pl.Series) -> Kind:
-    """The kind of a column, from the type of its (training) values and, for text, from them all."""
-    check_type(values)
-    if isinstance(values.dtype, pl.Boolean):
-        return "boolean"
-    if is_date(values.dtype):
-        return "date"
+def present(values: pl.Series, na_values: Sequence[str]) -> pl.Series:
+    """The values with null for text that counts as missing: the empty text and `na_values`."""
     if not is_text(values.dtype):
-        return "numeric"
-    distinct = distinct_text(values)
-    words = set(distinct.head(_SPELLINGS + 1).str.strip_chars().str.to_lowercase())
-    if len(distinct) <= _SPELLINGS and any(words <= pair for pair in _WORD_PAIRS):
-        return "boolean"
-    missing = distinct.str.strip_chars().str.to_lowercase().is_in(MISSING_WORDS)
-    spelled = distinct.filter(~missing)
-    if not len(spelled):
-        return "categorical"
-    if spelled.str.strip_chars().str.contains(_ISO_DATE).all():
-        return "date"
-    return "numeric" if parse_numbers(spelled).is_not_null().all() else "categorical"
+        return values
+    words = values.unique().cast(pl.String)
+    folded = words.str.strip_chars().str.to_lowercase()
+    missing = words.filter((folded.is_in(["", *na_values])).fill_null(False))
+    if not len(missing):
+        return values
+    gone = values.cast(pl.String).is_in(missing.implode()).fill_null(False)
+    return values.set(gone, None) if values.dtype == pl.String else _emptied(values, gone)
+
+
+def _emptied(values: pl.Series, gone: pl.Series) -> pl.Series:
+    """Words held as numbers, with null where they are gone."""
+    return pl.select(pl.when(~gone).then(values)).to_series().alias(values.name)
 
 
 def as_text(values: pl.Series) -> pl.Series:
@@ -110,21 +103,18 @@ def as_codes(values: pl.Series, categories: Any) -> pl.Series:
     return words.cast(categories, strict=False).to_physical()
 
 
-def parse_numbers(text: pl.Series) -> pl.Series:
-    """Text as float64, null where it is no number."""
-    return text.str.strip_chars().cast(pl.Float64, strict=False)
-
-
-def numbers(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray, " N"]:
+def numbers(
+    values: pl.Series, first_row: RowNumbers = 0, form: TextForm = PLAIN
+) -> Float64[np.ndarray, " N"]:
     """A numeric column as float64, NaN where missing; InputError names the first other value."""
     dtype = values.dtype
     if is_text(dtype):
         text = values.cast(pl.String)
-        found = parse_numbers(text)
+        found = text_numbers(text, form)
         odd = text.is_not_null() & found.is_null()
         if odd.any():
-            odd &= ~text.str.strip_chars().str.to_lowercase().is_in(MISSING_WORDS)
-            refuse(values, odd, "a number", first_row)
+            odd &= ~is_stray(text, form)
+            refuse(values, odd, f"a number{_like(form)}", first_row)
         return found.to_numpy()
     if isinstance(dtype, pl.Duration):
         values = values.dt.total_seconds(fractional=True)
@@ -137,21 +127,35 @@ def numbers(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray,
     return values.to_numpy().astype(np.float64, copy=False)
 
 
+def is_stray(text: pl.Series, form: TextForm) -> pl.Series:
+    """Which text is missing, or one of the words that count as missing in this column."""
+    words = ["", *form.missing]
+    return text.str.strip_chars().str.to_lowercase().is_in(words).fill_null(True)
+
+
+def _like(form: TextForm) -> str:
+    """How the numbers of a form look, for a message."""
+    if form.decimal == "." and not form.thousands and not form.symbol:
+        return ""
+    thousands = f"1{form.thousands}234" if form.thousands else "1234"
+    return f" like {thousands}{form.decimal}5{form.symbol}"
+
+
 def booleans(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray, " N"]:
     """A boolean column as 0 and 1, NaN where missing; InputError names the first other value."""
     if isinstance(values.dtype, pl.Boolean | pl.Null):
         return values.cast(pl.Float64).to_numpy()
     text = as_text(values).str.strip_chars().str.to_lowercase()
     yes, no = text.is_in(TRUE_WORDS), text.is_in(FALSE_WORDS)
-    refuse(
-        values, ~(yes | no | text.is_in(MISSING_WORDS)).fill_null(True), "true or false", first_row
-    )
+    refuse(values, ~(yes | no | (text == "")).fill_null(True), "true or false", first_row)
     found = np.where(yes.fill_null(False).to_numpy(), 1.0, 0.0)
     found[~(yes | no).fill_null(False).to_numpy()] = np.nan
     return found
 
 
-def days(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray, " N"]:
+def days(
+    values: pl.Series, first_row: RowNumbers = 0, form: TextForm = PLAIN
+) -> Float64[np.ndarray, " N"]:
     """A date column as days since 1970-01-01 (UTC), NaN where missing; InputError names others."""
     if isinstance(values.dtype, pl.Date | pl.Null):
         return values.cast(pl.Float64).to_numpy()
@@ -159,27 +163,11 @@ def days(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray, " 
         moments = values.dt.timestamp("us").cast(pl.Float64)
         return moments.to_numpy() / (1e6 * _SECONDS_A_DAY)
     text = as_text(values).str.strip_chars()
-    whole = text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).cast(pl.Float64)
-    missing = text.is_null() | text.str.to_lowercase().is_in(MISSING_WORDS)
-    wrong = ~missing & (whole.is_null() | ~text.str.contains(_ISO_DATE))
-    refuse(values, wrong, "a date like 2024-02-29 or 2024-02-29T13:30", first_row)
-    return whole.to_numpy() + _time_of_day(text)
-
-
-def _time_of_day(text: pl.Series) -> np.ndarray | float:
-    """What follows the day in ISO text, as a part of a day."""
-    if (text.str.len_bytes() <= 10).all():
-        return 0.0
-
-    def part(pattern: str) -> np.ndarray:
-        return text.str.extract(pattern).cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
-
-    clock = part(r"^.{11}(\d{2})") * 3600 + part(r"^.{13}:(\d{2})") * 60
-    seconds = clock + part(r"^.{16}:(\d{2}(?:\.\d+)?)")
-    east = (text.str.slice(11).str.contains("+", literal=True)).fill_null(False).to_numpy()
-    zone = part(r"[+-](\d{2}):?\d{2}$") * 3600 + part(r"[+-]\d{2}:?(\d{2})$") * 60
-    zone = np.where((text.str.len_bytes() > 10).fill_null(False).to_numpy(), zone, 0.0)
-    return (seconds - np.where(east, zone, -zone)) / _SECONDS_A_DAY
+    found = text_days(text, form)
+    wrong = pl.Series(np.isnan(found)) & ~is_stray(text, form)
+    example = f"written as {form.date}" if form.date else "like 2024-02-29 or 2024-02-29T13:30"
+    refuse(values, wrong, f"a date {example}", first_row)
+    return found
 
 
 def row_number(numbers: RowNumbers, place: int) -> int:

@@ -8,7 +8,6 @@ polars fills short rows silently; a count of separators finds them. Lines count 
 import csv
 import gzip
 import io
-import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -16,25 +15,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
 import polars as pl
 
+from mlp_jax.data.tables.forms import LEADING_ZERO
+from mlp_jax.data.tables.text_format import (
+    QUOTED,
+    Format,
+    decoded,
+    open_text,
+    read_format_of,
+    without_blank_lines,
+)
 from mlp_jax.errors import DataFileError, InputError, MlpJaxError
 
 PIECE = 1 << 22  # bytes
 _INFERRED_ROWS = 1000
 _REPEATED = 4  # rows a distinct word from which on words are held as numbers
-_QUOTED = re.compile(rb'"[^"]*"')
-_OPENED = re.compile(rb'(^|[,;\t|])"')
-_HEADER_LINES = 100  # a quote still open then is never closed
-_BOM = b"\xef\xbb\xbf"
-
-
-class Format(NamedTuple):
-    """How a file is written: separator, names of the columns, whether they are its first line."""
-
-    separator: str
-    names: list[str]
-    header: bool
+_ZERO, _NINE = ord("0"), ord("9")
 
 
 class Piece(NamedTuple):
@@ -46,6 +44,14 @@ class Piece(NamedTuple):
     rows: int
 
 
+class _WiderError(Exception):
+    """A piece takes wider types of numbers than those before."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        super().__init__()
+        self.schema = schema
+
+
 class _TextFoundError(Exception):
     """A column of numbers holds text further down: read again with these types."""
 
@@ -55,19 +61,26 @@ class _TextFoundError(Exception):
 
 
 def read_delimited(
-    path: Path, *, separator: str | None, header: bool = True, as_text: tuple[str, ...] = ()
+    path: Path,
+    *,
+    separator: str | None,
+    header: bool = True,
+    as_text: tuple[str, ...] | None = (),
 ) -> pl.DataFrame:
     """The table in a file of delimited UTF-8 text.
 
-    separator: None finds it, "," before ";", tab and "|". header: the first line holds the names;
-    else they are "0", "1", …. as_text: columns that stay as they are written.
+    separator: None finds it: ",", ";", tab or "|". header: the first line holds the names; else
+    they are "0", "1", …. as_text: columns that stay as they are written, None for all of them;
+    besides, a column with a value like 007 stays so, whose zeros a number would lose. Blank lines
+    are no rows, but in a file of one column, where they are missing values.
     Raises DataFileError for a file that is missing, empty, has rows of another length or broken
     encoding; InputError for duplicate names and a table without rows.
     """
     with _reading(path):
         with open_text(path) as file:
-            form = _format(path, _first_row(file), separator, header)
-        overrides: dict[str, Any] = dict.fromkeys(as_text, pl.String)
+            form = read_format_of(path, file, separator, header)
+        written = form.names if as_text is None else as_text
+        overrides: dict[str, Any] = dict.fromkeys(written, pl.String)
         while True:
             try:
                 return _read(path, form, overrides)
@@ -78,7 +91,7 @@ def read_delimited(
 def read_format(path: Path, separator: str | None, header: bool = True) -> Format:
     """How a file is written. Raises DataFileError and InputError."""
     with _reading(path), open_text(path) as file:
-        return _format(path, _first_row(file), separator, header)
+        return read_format_of(path, file, separator, header)
 
 
 def stream_delimited(
@@ -93,26 +106,23 @@ def stream_delimited(
     wanted = [k for k, name in enumerate(form.names) if name in types or name == last]
     schema = dict.fromkeys(form.names, pl.String) | types
     with _reading(path), open_text(path) as file:
-        line = 1 + (_first_row(file).count(b"\n") if form.header else 0)
-        for piece in _pieces(file, size):
-            piece = _without_mark(piece, form, line)
+        for line, piece, rows in _pieces(file, form, size):
             try:
-                frame = _parse(piece, form, schema=schema, columns=wanted)
+                frame = _parse(rows, form, schema=schema, columns=wanted)
             except pl.exceptions.PolarsError:
                 schema = dict.fromkeys(form.names, pl.String)
                 try:
-                    frame = _parse(piece, form, schema=schema, columns=wanted)
+                    frame = _parse(rows, form, schema=schema, columns=wanted)
                 except pl.exceptions.PolarsError as error:
                     _diagnose(path, piece, line, form)
                     _refuse(path, piece, line, error)
             if frame.get_column(last).null_count():
                 _check_short_rows(path, piece, line, form, frame.height)
-            line += piece.count(b"\n")
             yield frame.select(list(types))
 
 
 def cut_delimited(
-    path: Path, form: Format, size: int, as_text: tuple[str, ...] = ()
+    path: Path, form: Format, size: int, as_text: tuple[str, ...] | None = ()
 ) -> tuple[list[Piece], dict[str, Any]]:
     """Pieces of about `size` bytes of a file that is not gzipped, and the types that fit them all.
 
@@ -121,27 +131,24 @@ def cut_delimited(
     pieces: list[Piece] = []
     schema: dict[str, Any] = {}
     with _reading(path), open_text(path) as file:
-        first = _first_row(file) if form.header else b""
-        offset, line = len(first), 1 + first.count(b"\n")
-        file.seek(offset)
-        for piece in _pieces(file, size):
-            text = _without_mark(piece, form, line)
+        written = dict.fromkeys(form.names if as_text is None else as_text, pl.String)
+        offset = form.offset
+        for line, piece, rows in _pieces(file, form, size):
             if not schema:
-                schema = _first_schema(path, text, line, form, dict.fromkeys(as_text, pl.String))
+                schema = _first_schema(path, rows, line, form, written)
             frame = None
             while frame is None:
                 try:
-                    frame = _parse(text, form, schema=schema)
-                except pl.exceptions.PolarsError as error:
-                    try:
-                        schema = _wider(path, text, line, form, schema, error)
-                    except _TextFoundError as found:
-                        schema |= found.schema
+                    frame = _parsed(path, piece, rows, line, form, schema)
+                except _TextFoundError as found:
+                    schema |= found.schema
+                except _WiderError as wider:
+                    schema = wider.schema
             if frame.get_column(form.names[-1]).null_count():
-                _check_short_rows(path, text, line, form, frame.height)
+                _check_short_rows(path, piece, line, form, frame.height)
             if frame.height:
                 pieces.append(Piece(offset, len(piece), line, frame.height))
-            offset, line = offset + len(piece), line + piece.count(b"\n")
+            offset += len(piece)
     if not pieces:
         raise InputError(f"'{path}' has no rows{' below its header' if form.header else ''}.")
     return pieces, dict(pl.Schema(schema))
@@ -153,7 +160,7 @@ def read_piece(
     """Some columns of a piece that `cut_delimited` found. DataFileError if the file was changed."""
     with _reading(path), path.open("rb") as file:
         file.seek(piece.offset)
-        text = _without_mark(file.read(piece.size), form, piece.line)
+        text = without_blank_lines(file.read(piece.size), form)
     wanted = [k for k, name in enumerate(form.names) if name in columns]
     try:
         frame = _parse(text, form, schema=schema, columns=wanted)
@@ -162,11 +169,6 @@ def read_piece(
     if frame.height != piece.rows:
         raise DataFileError(f"'{path}' was changed after it was opened, before line {piece.line}.")
     return frame.select(columns)
-
-
-def _without_mark(piece: bytes, form: Format, line: int) -> bytes:
-    """The piece without the byte order mark that a file without header may begin with."""
-    return piece if form.header or line > 1 else piece.removeprefix(_BOM)
 
 
 @contextmanager
@@ -182,83 +184,81 @@ def _reading(path: Path) -> Iterator[None]:
         raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
 
 
-def open_text(path: Path) -> Any:
-    """The bytes of a file, decompressed if it is named .gz."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-
-
-def _format(path: Path, first: bytes, separator: str | None, header: bool) -> Format:
-    """Separator and names from the first line."""
-    line = _decoded(path, first.removeprefix(_BOM), 1).rstrip("\r\n")
-    if not line:
-        raise DataFileError(f"'{path}' is empty{'' if not first else ' in its first line'}.")
-    if separator is None:
-        separator = next((mark for mark in ",;\t|" if mark in line), ",")
-    try:
-        names = next(csv.reader([line], delimiter=separator))
-    except csv.Error as error:
-        ends = " (lines must end in a line feed)" if "\r" in line else ""
-        raise DataFileError(f"The first line of '{path}' is no row: {error}{ends}.") from None
-    if not header:
-        return Format(separator, [str(k) for k in range(len(names))], False)
-    check_names(path, names)
-    return Format(separator, names, True)
-
-
-def check_names(path: Path, names: list[str]) -> None:
-    """InputError where two columns have one name."""
-    twice = [name for k, name in enumerate(names) if name in names[:k]]
-    if twice:
-        raise InputError(f"'{path}' has more than one column called '{twice[0]}'.")
-
-
 def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
     frames: list[pl.DataFrame] = []
     schema: dict[str, Any] = {}
-    line = 1
     with open_text(path) as file:
-        if form.header:
-            line += _first_row(file).count(b"\n")
-        for piece in _pieces(file):
-            piece = _without_mark(piece, form, line)
+        for line, piece, rows in _pieces(file, form):
             if not schema:
-                schema = _first_schema(path, piece, line, form, overrides)
+                schema = _first_schema(path, rows, line, form, overrides)
             frame = None
             while frame is None:
                 try:
-                    frame = _parse(piece, form, schema=schema)
-                except pl.exceptions.PolarsError as error:
-                    schema = _wider(path, piece, line, form, schema, error)
+                    frame = _parsed(path, piece, rows, line, form, schema)
+                except _WiderError as wider:
+                    schema = wider.schema
             frames.append(frame.rechunk())  # polars leaves room behind what it parsed
             if frame.get_column(form.names[-1]).null_count():
                 _check_short_rows(path, piece, line, form, frame.height)
-            line += piece.count(b"\n")
     if not frames or not any(frame.height for frame in frames):
         raise InputError(f"'{path}' has no rows{' below its header' if form.header else ''}.")
     return pl.concat([frame.cast(pl.Schema(schema)) for frame in frames])
 
 
-def _first_row(file: Any) -> bytes:
-    """The first row with its end, on several lines where a quoted name has line ends in it."""
-    lines = [file.readline()]
-    while (
-        len(lines) < _HEADER_LINES
-        and _OPENED.search(_QUOTED.sub(b"", b"".join(lines)))
-        and (line := file.readline())
-    ):
-        lines.append(line)
-    return b"".join(lines)
+def _pieces(file: Any, form: Format, size: int = PIECE) -> Iterator[tuple[int, bytes, bytes]]:
+    """(line, bytes, rows) of pieces of about `size` bytes that end where a row ends.
 
-
-def _pieces(file: Any, size: int = PIECE) -> Iterator[bytes]:
-    """The file in pieces of about `size` bytes that end where a row ends: outside of quotes."""
+    rows: the bytes without blank lines. A piece that would have none is part of the next.
+    """
+    file.seek(form.offset)
+    line, before = form.line, b""
     while block := file.read(size):
-        lines = [block, file.readline()]
-        inside = (block.count(b'"') + lines[1].count(b'"')) % 2
-        while inside and (line := file.readline()):
-            lines.append(line)
-            inside ^= line.count(b'"') % 2
-        yield b"".join(lines)
+        lines = [before, block, file.readline()]
+        inside = sum(part.count(b'"') for part in lines) % 2
+        while inside and (more := file.readline()):
+            lines.append(more)
+            inside ^= more.count(b'"') % 2
+        piece = b"".join(lines)
+        rows = without_blank_lines(piece, form)
+        if not rows.strip(b"\r\n") and len(form.names) > 1:
+            before = piece
+            continue
+        yield line, piece, rows
+        line, before = line + piece.count(b"\n"), b""
+
+
+def _parsed(
+    path: Path, piece: bytes, rows: bytes, line: int, form: Format, schema: dict[str, Any]
+) -> pl.DataFrame:
+    """A piece as a frame of these types.
+
+    Raises _WiderError and _TextFoundError where it takes others; an error where it takes none.
+    """
+    try:
+        frame = _parse(rows, form, schema=schema)
+    except pl.exceptions.PolarsError as error:
+        raise _WiderError(_wider(path, piece, rows, line, form, schema, error)) from None
+    codes = _codes(rows, form, schema)
+    if codes:
+        raise _TextFoundError(dict.fromkeys(codes, pl.String()))
+    return frame
+
+
+def _codes(rows: bytes, form: Format, schema: dict[str, Any]) -> list[str]:
+    """The columns of numbers with a value like 007, whose zeros are part of what it says."""
+    data = np.frombuffer(rows, np.uint8)
+    at = np.flatnonzero(data[:-1] == _ZERO)
+    follows = data[at + 1]
+    at = at[(follows >= _ZERO) & (follows <= _NINE)]
+    begins = np.isin(data[at - 1], np.frombuffer(form.separator.encode() + b'\n" \t', np.uint8))
+    if not (begins | (at == 0)).any():
+        return []
+    numeric = [name for name, dtype in schema.items() if dtype.is_numeric()]
+    if not numeric:
+        return []
+    columns = [form.names.index(name) for name in numeric]
+    text = _parse(rows, form, schema=dict.fromkeys(form.names, pl.String), columns=columns)
+    return [name for name in numeric if text.get_column(name).str.contains(LEADING_ZERO).any()]
 
 
 def _parse(piece: bytes, form: Format, **options: Any) -> pl.DataFrame:
@@ -305,6 +305,7 @@ def _first_schema(
 def _wider(
     path: Path,
     piece: bytes,
+    rows: bytes,
     line: int,
     form: Format,
     schema: dict[str, Any],
@@ -312,7 +313,7 @@ def _wider(
 ) -> dict[str, Any]:
     """The schema that the piece fits into as well; an error where it fits none."""
     _diagnose(path, piece, line, form)
-    found = _inferred(path, piece, line, form, None)
+    found = _inferred(path, rows, line, form, None)
     wider = {name: _common(dtype, found[name]) for name, dtype in schema.items()}
     if wider == schema:  # what looks like a whole number may have more digits than Int128 holds
         wider = {n: pl.Float64 if t == pl.Int128 else t for n, t in wider.items()}
@@ -336,7 +337,7 @@ def _common(known: Any, found: Any) -> Any:
 
 def _diagnose(path: Path, piece: bytes, line: int, form: Format) -> None:
     """The errors that polars does not place: broken encoding, rows of another length."""
-    _decoded(path, piece, line)
+    decoded(path, piece, line)
     _check_lengths(path, piece, line, form)
 
 
@@ -350,23 +351,9 @@ def _refuse(path: Path, piece: bytes, line: int, error: pl.exceptions.PolarsErro
     ) from None
 
 
-def _decoded(path: Path, data: bytes, line: int) -> str:
-    """The bytes as text; DataFileError says where they are not UTF-8."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        place = line + data.count(b"\n", 0, error.start)
-        byte = data[error.start]
-        kind = " (it looks like UTF-16)" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-        raise DataFileError(
-            f"'{path}' is not UTF-8: line {place} has the byte 0x{byte:02x}{kind};"
-            " save it as UTF-8."
-        ) from None
-
-
 def _check_short_rows(path: Path, piece: bytes, line: int, form: Format, n_rows: int) -> None:
     """DataFileError for a row that polars filled up: then the separators do not add up."""
-    bare = _QUOTED.sub(b"", piece) if b'"' in piece else piece
+    bare = QUOTED.sub(b"", piece) if b'"' in piece else piece
     if bare.count(form.separator.encode()) != n_rows * (len(form.names) - 1):
         _check_lengths(path, piece, line, form)
 
@@ -379,7 +366,8 @@ def _check_lengths(path: Path, piece: bytes, line: int, form: Format) -> None:
     before, wanted = 0, len(form.names)
     with suppress(csv.Error):  # a field without end: polars' own words say more
         for row in rows:
-            if row and len(row) != wanted:
+            blank = not row or (len(row) == 1 and not row[0].strip())
+            if len(row) != wanted and not blank:
                 first = f"the {'header' if form.header else 'first row'} has {wanted}"
                 fields = f"{len(row)} field{'s' * (len(row) != 1)}"
                 raise DataFileError(f"Line {line + before} of '{path}' has {fields}, but {first}.")

@@ -4,6 +4,7 @@ Letters: N rows, I features. Rows count from 0.
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,7 @@ import polars as pl
 from jaxtyping import Float32, Float64
 
 from mlp_jax.data.encoding import (
+    SCALED_LIMIT,
     SMOOTH_CLIP,
     CategoricalColumn,
     DatePart,
@@ -27,9 +29,10 @@ from mlp_jax.data.tables.columns import (
     days,
     is_missing,
     numbers,
-    parse_numbers,
+    present,
     rows_from,
 )
+from mlp_jax.data.tables.forms import LEADING_ZERO, plain_numbers
 from mlp_jax.errors import InputError
 
 BLOCK = 1 << 14  # rows at a time, so that a block's features stay in the processor's cache
@@ -86,19 +89,17 @@ def encode_block(
     for column in encoding.numeric:
         key = column.name, bool(column.part)
         if key not in found:
-            found[key] = raw_numbers(column, block.get_column(column.name), first_row)
-        values = date_part(found[key], column.part)
-        finite = np.isfinite(values)
-        if finite.all():
-            out[:, at] = scaled(column, values)
-        else:
-            out[:, at] = scaled(column, np.where(finite, values, column.fill))
+            values = present(block.get_column(column.name), encoding.na_values)
+            found[key] = raw_numbers(column, values, first_row)
+        v = date_part(found[key], column.part)
+        finite = np.isfinite(v)
+        out[:, at] = scaled(column, v if finite.all() else np.where(finite, v, column.fill))
         at += 1
         if column.indicator:
             out[:, at] = ~finite
             at += 1
     for category in encoding.categorical:
-        out[:, at] = codes(category, block.get_column(category.name))
+        out[:, at] = codes(category, block.get_column(category.name), encoding.na_values)
         at += 1
 
 
@@ -107,8 +108,10 @@ def raw_numbers(
 ) -> Float64[np.ndarray, " N"]:
     """The column's values as float64, NaN where missing: numbers, 0 and 1, or days."""
     if column.part:
-        return days(values, first_row)
-    return booleans(values, first_row) if column.boolean else numbers(values, first_row)
+        return days(values, first_row, column.form)
+    if column.boolean:
+        return booleans(values, first_row)
+    return numbers(values, first_row, column.form)
 
 
 def date_part(values: np.ndarray, part: DatePart) -> np.ndarray:
@@ -126,22 +129,26 @@ def scaled(column: NumericColumn, v: Float64[np.ndarray, " N"]) -> Float64[np.nd
         return v
     if column.scaling == "quantile":
         return np.interp(v, column.knots, column.scores)
-    s = (v - column.center) * column.scale
+    with np.errstate(over="ignore"):  # infinite where v is far outside of the training rows
+        s = np.clip((v - column.center) * column.scale, -SCALED_LIMIT, SCALED_LIMIT)
     if column.scaling == "standard":
         return s
     return s / np.sqrt(1 + (s / SMOOTH_CLIP) ** 2)
 
 
-def codes(column: CategoricalColumn, values: pl.Series) -> np.ndarray:
+def codes(
+    column: CategoricalColumn, values: pl.Series, na_values: Sequence[str] = ()
+) -> np.ndarray:
     """The code of each value (N,), as whole numbers in float32.
 
-    A value is looked up as text; what is not found so, as a number: 3, 3.0 and 03 are one.
+    A value is looked up as text; what is not found so, as a number: 3 and 3.0 are one.
     """
     found = as_codes(values, enum_of(column.categories)).cast(pl.Float32)
     out = found.to_numpy() + np.float32(1)
     if not found.null_count():
         return out
-    out[is_missing(values).to_numpy()] = column.missing
+    absent = is_missing(present(values, na_values)).to_numpy()
+    out[np.isnan(out) & absent] = column.missing
     unknown = np.isnan(out)
     if unknown.any():
         out[unknown] = _codes_by_number(column, as_text(values.filter(pl.Series(unknown))))
@@ -153,7 +160,7 @@ def _codes_by_number(column: CategoricalColumn, text: pl.Series) -> np.ndarray:
     rare = np.full(len(text), column.rare, np.float32)
     if not by_number:
         return rare
-    value = parse_numbers(text).to_numpy()
+    value = plain_numbers(text.set(text.str.contains(LEADING_ZERO), None)).to_numpy()
     known = np.isin(value, np.fromiter(by_number, float))
     rare[known] = [by_number[v] for v in value[known].tolist()]
     return rare
@@ -167,12 +174,9 @@ def enum_of(categories: tuple[str, ...]) -> Any:
 
 @lru_cache(maxsize=256)
 def _numbered(categories: tuple[str, ...]) -> dict[float, int]:
-    """The code of the first category of each number, for those that are numbers."""
-    values = parse_numbers(pl.Series(categories, dtype=pl.String)).to_list()
-    pairs = [(v, k + 1) for k, v in enumerate(values) if v is not None and np.isfinite(v)]
-    return dict(reversed(pairs))
-
-
-def reading_types(encoding: TableEncoding) -> dict[str, Any]:
-    """The columns that a reader of text should leave as text, for `schema_overrides`."""
-    return {column.name: pl.String for column in encoding.categorical}
+    """The code of each number that one category alone has."""
+    values = plain_numbers(pl.Series(categories, dtype=pl.String)).to_list()
+    times = Counter(values)
+    return {
+        v: k + 1 for k, v in enumerate(values) if v is not None and np.isfinite(v) and times[v] == 1
+    }

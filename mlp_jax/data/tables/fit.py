@@ -13,16 +13,13 @@ import polars as pl
 
 from mlp_jax.data.encoding import CategoricalColumn, DatePart, NumericColumn, TableEncoding
 from mlp_jax.data.table import Kind
-from mlp_jax.data.tables.columns import (
-    as_text,
-    check_type,
-    distinct_text,
-    find_kind,
-    parse_numbers,
-    shown,
-)
+from mlp_jax.data.tables.columns import check_type, present, shown
 from mlp_jax.data.tables.encode import date_part, missing_text, raw_numbers
+from mlp_jax.data.tables.forms import LEADING_ZERO, plain_numbers
+from mlp_jax.data.tables.identifiers import is_identifier
+from mlp_jax.data.tables.notes import MissingWords
 from mlp_jax.data.tables.options import KINDS, ColumnOptions, embedding_width
+from mlp_jax.data.tables.reading import Reading, read_column, word_counts
 from mlp_jax.errors import InputError, UnknownNameError
 
 DATE_WAVES: tuple[DatePart, ...] = (
@@ -58,30 +55,42 @@ def fit_encoding(
     columns that are there for something else. Raises InputError where no column is of use.
     """
     known = check_kinds(kinds or {}, frame.columns)
-    numeric: list[NumericColumn] = []
-    categorical: list[CategoricalColumn] = []
-    unused: list[str] = list(ignored)
-    notes: list[str] = []
+    found: dict[str, Found] = {}
+    missing = MissingWords(options.text.na_values)
     chosen = None if rows is None else pl.Series(rows)
     for name in frame.columns:
         if name in targets or name in ignored:
             continue
-        values = frame.get_column(name)
-        found = fit_column(
-            values if chosen is None else values.filter(chosen), known.get(name), options
-        )
-        numeric.extend(found.numeric)
-        if found.categorical is not None:
-            categorical.append(found.categorical)
-        elif not found.numeric:
-            unused.append(name)
-        notes.extend(found.notes)
+        check_type(frame.get_column(name))
+        values = present(frame.get_column(name), options.text.na_values)
+        missing.add(frame.get_column(name), values)
+        kind = known.get(name)
+        reading = read_column(values, kind, options.text)
+        if kind is None and is_identifier(values, reading):
+            found[name] = ignored_identifier(name)
+            continue
+        training = values if chosen is None else values.filter(chosen)
+        one = fit_column(training, kind, options, reading)
+        found[name] = one._replace(notes=reading.notes + one.notes)
+    encoding = joined(found, options, ignored)
+    return encoding, missing.notes() + tuple(n for one in found.values() for n in one.notes)
+
+
+def joined(
+    found: Mapping[str, Found], options: ColumnOptions, ignored: Sequence[str] = ()
+) -> TableEncoding:
+    """The encoding of columns that were fitted one by one; InputError where none is of use."""
+    numeric = tuple(column for one in found.values() for column in one.numeric)
+    categorical = tuple(one.categorical for one in found.values() if one.categorical is not None)
     if not numeric and not categorical:
         raise InputError(
-            "No column is of use as a feature: each is predicted, constant, missing or an"
-            " identifier."
+            "No column is of use as a feature."
+            + "".join(f" {note}" for one in found.values() for note in one.notes[-1:])
         )
-    return TableEncoding(tuple(numeric), tuple(categorical), tuple(unused)), tuple(notes)
+    unused = [n for n, one in found.items() if not one.numeric and one.categorical is None]
+    return TableEncoding(
+        numeric, categorical, (*ignored, *unused), na_values=options.text.na_values
+    )
 
 
 def check_kinds(kinds: Mapping[str, str], columns: Sequence[str]) -> dict[str, Kind]:
@@ -97,37 +106,62 @@ def check_kinds(kinds: Mapping[str, str], columns: Sequence[str]) -> dict[str, K
     return {name: cast(Kind, kind) for name, kind in kinds.items()}
 
 
-def fit_column(values: pl.Series, kind: Kind | None, options: ColumnOptions) -> Found:
-    """What becomes of one column of training rows."""
-    check_type(values)
+def fit_column(
+    values: pl.Series, kind: Kind | None, options: ColumnOptions, reading: Reading
+) -> Found:
+    """What becomes of one column of training rows.
+
+    kind: what the user says it is. reading: what it is, found from all rows.
+    """
     if values.null_count() == len(values):
-        return ignored(values.name, "every value is missing")
-    found_kind = kind or find_kind(values)
-    if found_kind == "categorical":
-        found = _fit_categorical(values, options)
-        return found if kind else found._replace(notes=words_among_numbers(values) + found.notes)
-    if found_kind == "date":
-        return _fit_date(values, options)
-    column = NumericColumn(values.name, boolean=found_kind == "boolean")
+        return ignored_column(values.name, "every value is missing")
+    if reading.kind == "categorical":
+        counts = word_counts(values)
+        found = categories_of(values.name, counts, len(values), options)
+        return (
+            found
+            if kind
+            else found._replace(notes=words_among_numbers(values.name, counts) + found.notes)
+        )
+    if reading.kind == "date":
+        return _fit_date(values, options, reading)
+    column = NumericColumn(values.name, boolean=reading.kind == "boolean", form=reading.form)
     v = raw_numbers(column, values)
     return _usable(column, v, _fit_boolean if column.boolean else _fit_numeric, options)
 
 
-def words_among_numbers(values: pl.Series) -> tuple[str, ...]:
-    """A note where most of very many different words are numbers, which a few others spoil."""
-    distinct = distinct_text(values)
-    words = distinct.filter(parse_numbers(distinct).is_null())
-    if len(distinct) <= _FEW_WORDS or 2 * len(words) > len(distinct):
+def words_among_numbers(name: str, counts: pl.DataFrame) -> tuple[str, ...]:
+    """A note on categories most of which are numbers: words spoil them, or leading zeros."""
+    words = counts.get_column("text").sort()
+    codes = words.filter(words.str.contains(LEADING_ZERO))
+    if len(codes):
+        return (
+            f"Column '{name}' is taken for categories: {shown(codes[0])} begins with a zero"
+            f" (--numeric '{name}' takes it for numbers).",
+        )
+    others = words.filter(plain_numbers(words).is_null())
+    if len(words) <= _FEW_WORDS or 2 * len(others) > len(words):
         return ()
     return (
-        f"Column '{values.name}' holds numbers, but also text like {shown(words[0])}: it is taken"
-        " for categories.",
+        f"Column '{name}' holds numbers, but also text like {shown(others[0])}: it is taken"
+        " for categories (--na-values names words that count as missing).",
     )
 
 
-def ignored(name: str, why: str) -> Found:
+def ignored_column(name: str, why: str) -> Found:
     """A column of no use, and the note that says why."""
     return Found(notes=(f"Column '{name}' is ignored: {why}.",))
+
+
+def ignored_identifier(name: str) -> Found:
+    """A column that numbers the rows."""
+    called = f"Column '{name}'" if name else "The column without a name"
+    return Found(
+        notes=(
+            f"{called} is ignored: it numbers the rows, and so says nothing of new ones"
+            f" (--numeric '{name}' keeps it).",
+        )
+    )
 
 
 def _usable(column: NumericColumn, v: np.ndarray, fit: Fit, options: ColumnOptions) -> Found:
@@ -137,16 +171,27 @@ def _usable(column: NumericColumn, v: np.ndarray, fit: Fit, options: ColumnOptio
     values = v[finite] if n_missing else v
     low, high = (values.min(), values.max()) if len(values) else (np.nan, np.nan)
     useless = find_useless(column, n_missing, low, high)
-    return useless or Found((fit(replace(column, indicator=n_missing > 0), values, options),))
+    notes = infinite(column.name, int(np.count_nonzero(np.isinf(v)))) if n_missing else ()
+    return useless or Found(
+        (fit(replace(column, indicator=n_missing > 0), values, options),), notes=notes
+    )
+
+
+def infinite(name: str, count: int) -> tuple[str, ...]:
+    """A note on infinite numbers among the training rows, if there are any."""
+    if not count:
+        return ()
+    are = "number is" if count == 1 else "numbers are"
+    return (f"Column '{name}': {count} {are} infinite and count{'s' * (count == 1)} as missing.",)
 
 
 def find_useless(column: NumericColumn, n_missing: int, low: float, high: float) -> Found | None:
     """Why a column from low to high (NaN where it has no value) carries nothing, if so."""
     if np.isnan(low):
-        return ignored(column.name, "every value is missing")
+        return ignored_column(column.name, "every value is missing")
     if not n_missing and low == high:
         said = str(bool(low)).lower() if column.boolean else f"{low:.6g}"
-        return ignored(column.name, f"it is {said} in every training row")
+        return ignored_column(column.name, f"it is {said} in every training row")
     return None
 
 
@@ -226,9 +271,9 @@ def _inverse(column: NumericColumn, low: float, high: float, spread: float) -> f
     return 1 / spread if spread > 0 and np.isfinite(1 / spread) else 1.0
 
 
-def _fit_date(values: pl.Series, options: ColumnOptions) -> Found:
+def _fit_date(values: pl.Series, options: ColumnOptions, reading: Reading) -> Found:
     """Days since 1970 as a number, and the waves of year, week and day that vary."""
-    whole = NumericColumn(values.name, part="days")
+    whole = NumericColumn(values.name, part="days", form=reading.form)
     v = raw_numbers(whole, values)
     found = _usable(whole, v, _fit_numeric, options)
     if not found.numeric:
@@ -240,40 +285,28 @@ def _fit_date(values: pl.Series, options: ColumnOptions) -> Found:
             continue
         wave = date_part(v, part)
         if wave.min() < wave.max():
-            waves.append(NumericColumn(values.name, scaling="none", part=part))
+            waves.append(replace(whole, scaling="none", part=part))
     return Found((*found.numeric, *waves))
-
-
-def word_counts(values: pl.Series) -> pl.DataFrame:
-    """The distinct values as text, with their numbers of rows, the most frequent first."""
-    found = values.alias("text").value_counts(name="rows")
-    text = found.with_columns(as_text(found.get_column("text"))).drop_nulls()
-    return (
-        text.group_by("text")
-        .agg(pl.col("rows").sum())
-        .sort(["rows", "text"], descending=[True, False])
-    )
-
-
-def _fit_categorical(values: pl.Series, options: ColumnOptions) -> Found:
-    return categories_of(values.name, word_counts(values), len(values), options)
 
 
 def categories_of(name: str, counts: pl.DataFrame, n_rows: int, options: ColumnOptions) -> Found:
     """Categories in the order of their text, by `word_counts` of n_rows; the rare ones pooled."""
     n_missing = n_rows - int(counts.get_column("rows").sum())
     if not counts.height:
-        return ignored(name, "every value is missing")
+        return ignored_column(name, "every value is missing")
     kept = counts.filter(pl.col("rows") >= options.rare).head(options.max_categories)
     categories = kept.get_column("text").sort().to_list()
     pooled = n_rows - n_missing - int(kept.get_column("rows").sum())
     if counts.height == 1 and not n_missing:
-        return ignored(name, f"it is {shown(counts['text'][0])} in every training row")
+        return ignored_column(name, f"it is {shown(counts['text'][0])} in every training row")
     if not categories:
-        return ignored(
+        most = int(counts["rows"].to_numpy().max())
+        identifier = "; it looks like an identifier" if most == 1 else ""
+        return ignored_column(
             name,
-            f"none of its {counts.height} distinct values stands in {options.rare} training rows"
-            " or more (an identifier?)",
+            f"none of its {counts.height} categories is in {options.rare} training rows or more,"
+            f" but at most in {most}{identifier} (--rare {most} keeps categories of {most}"
+            f" row{'s' * (most != 1)})",
         )
     rare = len(categories) + 1 if pooled else 0
     missing = len(categories) + bool(pooled) + 1 if n_missing else 0

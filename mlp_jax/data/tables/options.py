@@ -2,10 +2,45 @@
 
 from dataclasses import dataclass
 
+from mlp_jax.data.encoding import MISSING_WORDS
 from mlp_jax.errors import InputError, UnknownNameError
 
 SCALINGS = ("standard", "robust", "quantile")
+SEPARATORS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";"}
+"""Separators as they are written on a command line, where the mark itself is hard to type."""
 KINDS = ("numeric", "categorical", "boolean", "date")
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How text is written, as far as the user says it. Raises InputError for what cannot be."""
+
+    separator: str | None = None
+    """between the fields of a line; None where it is to be found"""
+    decimal: str = ""
+    """the decimal mark, "." or ","; "" where it is to be found, column by column"""
+    likely: str = "."
+    """the decimal mark of numbers that fit both"""
+    date_format: str = ""
+    """of dates, as `strptime` has it; "" where it is to be found"""
+    na_values: tuple[str, ...] = MISSING_WORDS
+    """words that count as missing, in any case"""
+    as_text: tuple[str, ...] = ()
+    """columns that stay as they are written, whose type is not found from the file"""
+
+    def __post_init__(self) -> None:
+        if self.decimal not in ("", ".", ","):
+            raise InputError(f"The decimal mark is '.' or ',', not '{self.decimal}'.")
+        if self.separator is not None and len(self.separator.encode()) != 1:
+            raise InputError(
+                f"The separator is one character, as ',' or ';' or '\\t', not '{self.separator}'."
+            )
+        if self.separator == '"':
+            raise InputError("A quotation mark cannot be the separator.")
+        if self.date_format and "%" not in self.date_format:
+            raise InputError(f"A date format is like %d.%m.%Y, not '{self.date_format}'.")
+        folded = tuple(dict.fromkeys(word.strip().lower() for word in self.na_values))
+        object.__setattr__(self, "na_values", folded)
 
 
 @dataclass(frozen=True)
@@ -20,6 +55,8 @@ class ColumnOptions:
     """categories with fewer training rows than this share one code"""
     max_categories: int = 10_000
     """the most frequent keep a code of their own, the others share one"""
+    text: TextOptions = TextOptions()
+    """how text is written"""
 
     def __post_init__(self) -> None:
         if self.scaling not in SCALINGS:
@@ -28,6 +65,11 @@ class ColumnOptions:
             value = getattr(self, name)
             if value < least:
                 raise InputError(f"{name} must be at least {least}, but is {value}.")
+
+
+def separator(written: str | None) -> str | None:
+    """The separator that is meant by what a command line says; InputError for none."""
+    return TextOptions(SEPARATORS.get(written or "", written)).separator
 
 
 def embedding_width(n_codes: int) -> int:

@@ -3,19 +3,26 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from mlp_jax.data.arrays import TASKS
 from mlp_jax.data.table import Table
-from mlp_jax.data.tables.delimited import check_names, read_delimited
+from mlp_jax.data.tables.columns import is_text, shown
+from mlp_jax.data.tables.delimited import read_delimited, read_format
 from mlp_jax.data.tables.encode import missing_text
 from mlp_jax.data.tables.fit import check_kinds
+from mlp_jax.data.tables.forms import number_form
+from mlp_jax.data.tables.options import TextOptions
+from mlp_jax.data.tables.reading import word_counts
+from mlp_jax.data.tables.text_format import NAMES, Format, check_names
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".npy")
 USUAL_TARGETS = ("target", "label", "class", "y")
+_SAMPLE_ROWS = 1000
 _PARQUET = b"PAR1"
 
 
@@ -27,23 +34,82 @@ def read_table(
     kinds: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
     header: bool = True,
+    text: TextOptions = TextOptions(),  # noqa: B008 - frozen
 ) -> Table:
     """The table in a file, by its suffix (SUFFIXES; a .npy holds numbers (N, I)).
 
     targets: columns by name, or by index from 0 or, from the end, −1; without any, the only one
     called target, label, class or y. Without a header, and in a .npy, columns are "0", "1", ….
-    drop: columns to leave out. Raises DataFileError for a file that cannot be read, InputError
-    for a name that is wrong (and says the nearest) or ambiguous, duplicate names, no rows.
+    drop: columns to leave out. text: how text is written. Raises DataFileError for a file that
+    cannot be read, InputError for a name that is wrong (and says the nearest) or ambiguous,
+    duplicate names, no rows.
     """
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
-    written = tuple(name for name, kind in (kinds or {}).items() if kind == "categorical")
-    frame = read_frame(path, header=header, as_text=written)
+    said = tuple(name for name, kind in (kinds or {}).items() if kind == "categorical")
+    categories = (*said, *text.as_text)
+    frame = read_frame(path, header=header, as_text=categories, text=text)
+    written = is_delimited(path)
+    notes: list[str] = []
+    likely: Literal[".", ","] = "."
+    if written:
+        notes += separator_notes(read_format(path, separator_of(path, text), header))
+        if not text.decimal and has_decimal_commas(frame):
+            likely = ","
+            floats = tuple(name for name, dtype in frame.schema.items() if dtype.is_float())
+            if floats:
+                frame = read_frame(path, header=header, as_text=(*categories, *floats), text=text)
     known = check_kinds(kinds or {}, frame.columns)
     found = chosen_targets(path, targets, drop, frame.columns)
-    kept = {name: kind for name, kind in known.items() if name not in drop}
-    name = path.name.removesuffix(".gz")
-    return Table(Path(name).stem, frame.drop(drop), found, kinds=kept, task=task, header=header)
+    if not targets:
+        notes.append(target_note(found[0]))
+    return Table(
+        Path(path.name.removesuffix(".gz")).stem,
+        frame.drop(drop),
+        found,
+        kinds={name: kind for name, kind in known.items() if name not in drop},
+        task=task,
+        header=header,
+        written=written,
+        likely=likely,
+        notes=tuple(notes),
+    )
+
+
+def target_note(name: str) -> str:
+    """That a target was found by its name."""
+    return f"Column '{name}' is predicted, for its name: --target names another."
+
+
+def separator_notes(form: Format) -> list[str]:
+    """A note on a separator that was found, but for the comma."""
+    if not form.found or form.separator == ",":
+        return []
+    name = NAMES[form.separator]
+    return [f"The fields are separated by {shown(name)} (--separator says another)."]
+
+
+def is_delimited(path: Path) -> bool:
+    """Whether a table's file is delimited text, by its suffix."""
+    return not path.name.lower().endswith((".npy", ".parquet"))
+
+
+def separator_of(path: Path, text: TextOptions) -> str | None:
+    """The separator that the user or the suffix says; None where it is to be found."""
+    return text.separator or ("\t" if ".tsv" in path.name.lower() else None)
+
+
+def has_decimal_commas(frame: pl.DataFrame) -> bool:
+    """Whether some column of text is numbers that only a decimal comma explains."""
+    for column in frame.head(_SAMPLE_ROWS):
+        if is_text(column.dtype):
+            counts = word_counts(column)
+            words = counts.get_column("text").str.strip_chars()
+            if words.str.contains(",", literal=True).any():
+                found = number_form(words, counts.get_column("rows").to_numpy())
+                if found is not None and found.form.decimal == "," and not found.other:
+                    return True
+    return False
 
 
 def chosen_targets(
@@ -61,7 +127,13 @@ def chosen_targets(
     return found
 
 
-def read_frame(path: Path, *, header: bool = True, as_text: tuple[str, ...] = ()) -> pl.DataFrame:
+def read_frame(
+    path: Path,
+    *,
+    header: bool = True,
+    as_text: tuple[str, ...] = (),
+    text: TextOptions = TextOptions(),  # noqa: B008 - frozen
+) -> pl.DataFrame:
     """The columns of a table's file, as `read_table` reads them."""
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
@@ -74,8 +146,12 @@ def read_frame(path: Path, *, header: bool = True, as_text: tuple[str, ...] = ()
         return _read_npy(path)
     if name.endswith(".parquet"):
         return _read_parquet(path)
-    separator = "\t" if ".tsv" in name else None
-    return read_delimited(path, separator=separator, header=header, as_text=as_text)
+    return read_delimited(
+        path,
+        separator=separator_of(path, text),
+        header=header,
+        as_text=None if text.decimal == "," else as_text,
+    )
 
 
 def check_parquet(path: Path) -> None:
@@ -160,6 +236,9 @@ def find_column(path: Path, name: str, columns: Sequence[str]) -> str:
             f"'{path}' has no column {name}: its {len(columns)} columns are 0 to"
             f" {len(columns) - 1}, or −{len(columns)} to −1 from the end."
         )
+    stripped = [column for column in columns if column.strip() == name.strip()]
+    if len(stripped) == 1:
+        return stripped[0]
     raise InputError(
         f"'{path}' has no column {missing_text([name], columns)}; its columns: {listed(columns)}."
     )
@@ -179,4 +258,4 @@ def _usual_target(path: Path, columns: Sequence[str]) -> str:
 def listed(names: Sequence[str], most: int = 30) -> str:
     """Names in a message, the first of them where there are many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(f"'{name.strip()}'" for name in names[:most]) + more

@@ -1,5 +1,6 @@
 """Which rows of a table are for training, validation and test, and their features in each part."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,12 @@ from mlp_jax.data.splits import (
     usual_validation,
 )
 from mlp_jax.data.table import Table
-from mlp_jax.data.tables.columns import as_codes, as_text, distinct_text, refuse
+from mlp_jax.data.tables.columns import as_codes, as_text, distinct_text, refuse, shown
 from mlp_jax.data.tables.encode import BLOCK, check_columns, encode_block, enum_of, missing_text
-from mlp_jax.data.tables.targets import find_task, known_rows, target_columns
+from mlp_jax.data.tables.notes import gone
+from mlp_jax.data.tables.options import TextOptions
+from mlp_jax.data.tables.target_task import find_task, target_counts
+from mlp_jax.data.tables.targets import known_rows, target_columns
 from mlp_jax.errors import InputError
 
 UNUSED = -1
@@ -51,20 +55,20 @@ def split_table(
     seed: int,
     split_column: str | None,
     group_column: str | None,
+    text: TextOptions = TextOptions(),  # noqa: B008 - frozen
 ) -> Parts:
     """The part of each row of `table.frame`, as `prepare` says it is chosen."""
     frame = table.frame
     by = tuple(name for name in (split_column, group_column) if name is not None)
     _check_columns(table, by)
-    targets = target_columns(frame, table.targets)
-    task, notes = find_task(targets, table.task)
-    known = known_rows(targets, task)
+    targets = target_columns(frame, table.targets, text.na_values)
+    task, notes, forms = find_task([target_counts(column) for column in targets], table.task, text)
+    known = known_rows(targets, task, forms)
     n_missing = frame.height - int(np.count_nonzero(known))
     if n_missing == frame.height:
         raise InputError(f"No row of '{table.name}' has a value of '{table.targets[0]}'.")
     if n_missing:
-        rows = "row is" if n_missing == 1 else "rows are"
-        notes = (*notes, f"{n_missing} {rows} left out: the target is missing.")
+        notes = (*notes, left_out(n_missing, [frame[name] for name in table.targets], targets))
     labels = None
     if task == "classification":
         labels = _numbered(targets[0])[known]
@@ -82,6 +86,14 @@ def split_table(
         share = usual_validation(n_rows) if validation is None else validation
         part[known] = part_of_rows(n_rows, labels, test=own_test, validation=share, seed=seed)
     return Parts(part, task, by, notes)
+
+
+def left_out(n_rows: int, came: Sequence[pl.Series], targets: Sequence[pl.Series]) -> str:
+    """A note on rows without a target, from the columns as they came and as they are read."""
+    words = sorted({word for a, b in zip(came, targets, strict=True) for word in gone(a, b)})
+    said = f" ({', '.join(shown(w) for w in words[:5])}; --na-values names others)" if words else ""
+    rows = "row is" if n_rows == 1 else "rows are"
+    return f"{n_rows} {rows} left out: the target is missing{said}."
 
 
 def _check_columns(table: Table, by: tuple[str, ...]) -> None:
@@ -136,7 +148,8 @@ def _numbered(column: pl.Series) -> np.ndarray:
 
 def labelled_rows(frame: pl.DataFrame, target: TargetEncoding) -> pl.Series:
     """Which rows have their target."""
-    return pl.Series(known_rows(target_columns(frame, target.names), target.task))
+    columns = target_columns(frame, target.names, target.na_values)
+    return pl.Series(known_rows(columns, target.task, target.forms))
 
 
 def encode_parts(

@@ -3,19 +3,15 @@
 Letters: N rows, C classes or outputs. Rows count from 0.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool
 
-from mlp_jax.data.arrays import TASKS
-from mlp_jax.data.encoding import TargetEncoding
+from mlp_jax.data.encoding import MISSING_WORDS, LabelType, TargetEncoding, TextForm
 from mlp_jax.data.tables.columns import (
-    FALSE_WORDS,
-    MISSING_WORDS,
-    TRUE_WORDS,
     RowNumbers,
     as_codes,
     as_text,
@@ -25,26 +21,16 @@ from mlp_jax.data.tables.columns import (
     is_missing,
     is_text,
     numbers,
-    parse_numbers,
+    present,
     refuse,
     row_number,
     shown,
 )
 from mlp_jax.data.tables.encode import enum_of, missing_text
-from mlp_jax.errors import InputError, UnknownNameError
-
-# Whole numbers are labels up to so many distinct values; above, they are numbers to predict if
-# there are more than MANY_VALUES of them, or fewer than ROWS_A_VALUE rows each.
-FEW_VALUES = 50
-MANY_VALUES = 1000
-ROWS_A_VALUE = 20
-
-
-class FoundTask(NamedTuple):
-    """classification, multilabel or regression, and a note where that was not evident."""
-
-    task: str
-    notes: tuple[str, ...] = ()
+from mlp_jax.data.tables.forms import LEADING_ZERO, PLAIN, plain_numbers
+from mlp_jax.data.tables.options import TextOptions
+from mlp_jax.data.tables.target_task import find_task, target_counts
+from mlp_jax.errors import InputError
 
 
 def fit_target(
@@ -53,33 +39,74 @@ def fit_target(
     *,
     task: str = "auto",
     rows: np.ndarray | None = None,
+    options: TextOptions = TextOptions(),  # noqa: B008 - frozen
+    written: bool = False,
 ) -> tuple[TargetEncoding, tuple[str, ...]]:
     """The encoding of the target columns, learned from training rows, and notes for the user.
 
     rows: which rows of the frame are training rows, as booleans (N,); None for all; what is
     missing in them is left out. `task` as `Table` has it; several columns of 0 and 1 are
     multilabel. Numbers are brought to mean 0 and standard deviation 1 over the training rows.
+    written: whether the columns came from a file of text, whose types are those of its words.
     Raises InputError for a single class, a column that is not there, and text among numbers.
     """
-    columns = target_columns(frame, targets)
-    if rows is not None:
-        chosen = pl.Series(rows)
-        columns = [column.filter(chosen) for column in columns]
-    found = find_task(columns, task)
+    whole = target_columns(frame, targets, options.na_values)
+    found = find_task([target_counts(column) for column in whole], task, options)
+    columns = whole if rows is None else [column.filter(pl.Series(rows)) for column in whole]
     if found.task == "classification":
-        encoding = TargetEncoding("classification", tuple(targets), classes_of(columns[0]))
+        encoding = labels_encoding(columns[0].name, columns[0], options.na_values, written)
     elif found.task == "multilabel":
-        encoding = TargetEncoding("multilabel", tuple(targets))
+        encoding = TargetEncoding("multilabel", tuple(targets), na_values=options.na_values)
     else:
         if rows is not None:
-            for column in target_columns(frame, targets):
-                numbers(column)  # an error names the row of the whole table
-        encoding = _standardized(columns)
+            for column, form in zip(whole, found.forms, strict=True):
+                numbers(column, 0, form)  # an error names the row of the whole table
+        figures = []
+        for column, form in zip(columns, found.forms, strict=True):
+            y = _finite(column, form)
+            spread = float(y.std()) if y.min() != y.max() else 0.0
+            figures.append((column.name, float(y.mean()), spread))
+        encoding = standardized(figures, found.forms, options.na_values)
     return encoding, found.notes
 
 
-def target_columns(frame: pl.DataFrame, targets: Sequence[str]) -> list[pl.Series]:
-    """The columns to predict; InputError for one that is not there or can be no target."""
+def labels_encoding(
+    name: str, labels: pl.Series, na_values: Sequence[str], written: bool
+) -> TargetEncoding:
+    """The encoding of a column of labels, from its values or its distinct ones."""
+    classes = classes_of(labels)
+    kind = label_type(labels, written)
+    return TargetEncoding(
+        "classification", (name,), classes, label_type=kind, na_values=tuple(na_values)
+    )
+
+
+def label_type(labels: pl.Series, written: bool) -> LabelType:
+    """The type that labels have in the table, or whose spelling they have in a file of text."""
+    if isinstance(labels.dtype, pl.Boolean):
+        return "boolean"
+    if labels.dtype.is_integer():
+        return "integer"
+    if labels.dtype.is_numeric():
+        return "number"
+    words = distinct_text(labels)
+    if not written or not is_text(labels.dtype) or words.str.contains(LEADING_ZERO).any():
+        return "text"
+    if words.str.to_lowercase().is_in(["true", "false"]).all():
+        return "boolean"
+    if words.str.contains(r"^[+-]?\d{1,18}$").all():
+        return "integer"
+    value = plain_numbers(words)
+    return "number" if (value.is_not_null() & value.is_finite()).fill_null(False).all() else "text"
+
+
+def target_columns(
+    frame: pl.DataFrame, targets: Sequence[str], na_values: Sequence[str] = MISSING_WORDS
+) -> list[pl.Series]:
+    """The columns to predict, with null for what is missing and without spaces around words.
+
+    Raises InputError for a column that is not there or can be no target.
+    """
     if not targets:
         raise InputError("No target is named: say which column is to be predicted.")
     absent = [name for name in targets if name not in frame.columns]
@@ -88,85 +115,17 @@ def target_columns(frame: pl.DataFrame, targets: Sequence[str]) -> list[pl.Serie
     columns = [frame.get_column(name) for name in targets]
     for column in columns:
         check_type(column)
-    return columns
+    return [_trimmed(present(column, na_values)) for column in columns]
 
 
-def find_task(columns: Sequence[pl.Series], task: str, n_rows: int | None = None) -> FoundTask:
-    """What is predicted, by `Table.task`, from the target's values.
-
-    n_rows: of which the columns hold each distinct value once; None where they are the rows.
-    """
-    if task == "multilabel":  # found already, on all of the rows
-        return FoundTask("multilabel")
-    if task not in TASKS:
-        raise UnknownNameError("task", task, TASKS)
-    if task == "regression":
-        return FoundTask("regression")
-    if len(columns) > 1:
-        if all(_is_binary(column) for column in columns):
-            return FoundTask("multilabel")
-        if task == "classification":
-            odd = next(column for column in columns if not _is_binary(column))
-            raise InputError(
-                f"Several targets for classification hold 0 and 1 each, but '{odd.name}' holds"
-                " other values."
-            )
-        return FoundTask("regression")
-    column = columns[0]
-    if task == "classification":
-        return FoundTask("classification")
-    if column.dtype.is_numeric() and not column.dtype.is_integer():
-        return FoundTask("regression")
-    if column.dtype.is_integer():
-        return _of_whole_numbers(column, n_rows)
-    return _of_text(column, n_rows) if is_text(column.dtype) else FoundTask("classification")
-
-
-def _of_whole_numbers(column: pl.Series, n_rows: int | None) -> FoundTask:
-    distinct, rows = column.n_unique(), len(column) if n_rows is None else n_rows
-    most = min(MANY_VALUES, max(FEW_VALUES, rows // ROWS_A_VALUE))
-    if distinct <= most:
-        return FoundTask("classification")
-    note = (
-        f"Target '{column.name}' has {distinct} different whole numbers, so they are predicted as"
-        " numbers (task classification takes them for labels)."
-    )
-    return FoundTask("regression", (note,))
-
-
-def _of_text(column: pl.Series, n_rows: int | None) -> FoundTask:
-    """Labels, or numbers that a few words among them turned into text."""
-    distinct = distinct_text(column)
-    found = parse_numbers(distinct)
-    spelled = ~distinct.str.strip_chars().str.to_lowercase().is_in(MISSING_WORDS)
-    n_words = int((found.is_null() & spelled).sum())
-    if len(distinct) <= FEW_VALUES or 2 * n_words > len(distinct):
-        return FoundTask("classification")
-    if n_words == 0:
-        whole = found.drop_nulls().drop_nans()
-        return (
-            FoundTask("regression")
-            if (whole != whole.floor()).any()
-            else FoundTask(
-                *_of_whole_numbers(
-                    parse_numbers(as_text(column)).cast(pl.Int64, strict=False), n_rows
-                )
-            )
-        )
-    odd = distinct.filter(found.is_null() & spelled)[0]
-    row = int((as_text(column) == odd).arg_max() or 0)
-    place = f" in row {row}" if n_rows is None else ""
-    raise InputError(
-        f"Target '{column.name}' holds numbers, but {shown(odd)}{place} is text: remove it, or say"
-        " task classification if these are labels."
-    )
-
-
-def _is_binary(column: pl.Series) -> bool:
-    if isinstance(column.dtype, pl.Boolean):
-        return True
-    words = distinct_text(column)
-    return len(words) <= 2 and bool(words.str.to_lowercase().is_in(TRUE_WORDS + FALSE_WORDS).all())
+def _trimmed(column: pl.Series) -> pl.Series:
+    """Words without spaces around them."""
+    if not is_text(column.dtype):
+        return column
+    words = column.unique().cast(pl.String)
+    if not words.str.contains(r"^\s|\s$").any():
+        return column
+    return column.cast(pl.String).str.strip_chars()
 
 
 def classes_of(column: pl.Series) -> tuple[str, ...]:
@@ -178,50 +137,57 @@ def classes_of(column: pl.Series) -> tuple[str, ...]:
             f"Target '{column.name}' has {'a single class' if names else 'no class'} in the"
             f" training rows{only}; there is nothing to tell apart."
         )
-    values = parse_numbers(pl.Series(names)).to_list()
+    values = plain_numbers(pl.Series(names)).to_list()
     if all(value is not None for value in values):
         names = [name for _, name in sorted(zip(values, names, strict=True))]
     return tuple(names)
 
 
-def _standardized(columns: Sequence[pl.Series]) -> TargetEncoding:
-    figures = []
-    for column in columns:
-        y = _finite(column)
-        spread = float(y.std()) if y.min() != y.max() else 0.0
-        figures.append((column.name, float(y.mean()), spread))
-    return standardized(figures)
-
-
-def standardized(figures: Sequence[tuple[str, float, float]]) -> TargetEncoding:
+def standardized(
+    figures: Sequence[tuple[str, float, float]],
+    forms: tuple[TextForm, ...] = (),
+    na_values: Sequence[str] = MISSING_WORDS,
+) -> TargetEncoding:
     """The encoding of numbers from the name, mean and standard deviation of each column."""
     for name, _, spread in figures:
         if not np.isfinite(spread):
             raise InputError(f"Target '{name}' is too widely spread to be standardized.")
     names, means, spreads = zip(*figures, strict=True)
-    return TargetEncoding("regression", names, (), tuple(s or 1.0 for s in spreads), means)
+    return TargetEncoding(
+        "regression",
+        names,
+        scale=tuple(s or 1.0 for s in spreads),
+        offset=means,
+        forms=forms if any(form != PLAIN for form in forms) else (),
+        na_values=tuple(na_values),
+    )
 
 
-def _finite(column: pl.Series) -> np.ndarray:
-    y = numbers(column)
+def _finite(column: pl.Series, form: TextForm) -> np.ndarray:
+    y = numbers(column, 0, form)
     y = y[np.isfinite(y)]
     if not len(y):
         raise InputError(f"Target '{column.name}' has no number in the training rows.")
     return y
 
 
-def known_rows(columns: Sequence[pl.Series], task: str) -> np.ndarray:
+def known_rows(
+    columns: Sequence[pl.Series], task: str, forms: Sequence[TextForm] = ()
+) -> np.ndarray:
     """Which rows (N,) have a value in every target column, for a task as `find_task` found it."""
     known = np.ones(len(columns[0]), bool)
-    for column in columns:
+    for place, column in enumerate(columns):
         if task == "classification":
             known &= ~is_missing(column).to_numpy()
         else:
-            known &= np.isfinite(_READERS[task](column))
+            known &= np.isfinite(_read(task, column, 0, forms[place] if forms else PLAIN))
     return known
 
 
-_READERS = {"multilabel": booleans, "regression": numbers}
+def _read(task: str, column: pl.Series, first_row: RowNumbers, form: TextForm) -> np.ndarray:
+    if task == "multilabel":
+        return booleans(column, first_row)
+    return numbers(column, first_row, form)
 
 
 def encode_target(
@@ -237,12 +203,16 @@ def encode_target(
     and value, for one that is not, for a column that is not there, a label that was not in the
     training rows, and text among numbers.
     """
-    columns = target_columns(frame, encoding.names)
+    columns = target_columns(frame, encoding.names, encoding.na_values)
     if encoding.task == "classification":
         y = _labels(encoding, columns[0], first_row)
         missing = y[:, None] < 0
     else:
-        outputs = [_READERS[encoding.task](column, first_row) for column in columns]
+        forms = encoding.forms or (PLAIN,) * len(columns)
+        outputs = [
+            _read(encoding.task, column, first_row, form)
+            for column, form in zip(columns, forms, strict=True)
+        ]
         y = np.stack(outputs, axis=1)
         missing = ~np.isfinite(y)
         if encoding.task == "multilabel":
@@ -267,7 +237,7 @@ def among_classes(encoding: TargetEncoding, frame: pl.DataFrame) -> Bool[np.ndar
     """Which rows have a label that training saw, or none; all where numbers are predicted."""
     if encoding.task != "classification":
         return np.ones(frame.height, bool)
-    (column,) = target_columns(frame, encoding.names)
+    (column,) = target_columns(frame, encoding.names, encoding.na_values)
     return (_found(encoding, column).is_not_null() | is_missing(column)).to_numpy()
 
 
@@ -280,16 +250,20 @@ def _found(encoding: TargetEncoding, column: pl.Series) -> pl.Series:
 
 
 def _labels_by_number(classes: tuple[str, ...], text: pl.Series) -> pl.Series:
-    """Labels that are written another way: 3, 3.0 and 03 are one, so are True and true."""
-    numbers_of = parse_numbers(pl.Series(classes)).to_list()
-    by_number = {v: k for k, v in reversed(list(enumerate(numbers_of))) if v is not None}
+    """Labels that are written another way: 3 and 3.0 are one, so are True and true, and 2139 and
+    02139 where no other class is that number.
+    """
+    values = plain_numbers(pl.Series(classes)).to_list()
+    times = Counter(values)
+    by_number = {v: k for k, v in enumerate(values) if v is not None and times[v] == 1}
     by_word = {
         word.lower(): k for k, word in enumerate(classes) if word.lower() in ("true", "false")
     }
     words = text.str.to_lowercase().replace_strict(by_word, default=None, return_dtype=pl.Int32)
     if not by_number:
         return words
-    found = parse_numbers(text).replace_strict(by_number, default=None, return_dtype=pl.Int32)
+    plain = plain_numbers(text.set(text.str.contains(LEADING_ZERO).fill_null(False), None))
+    found = plain.replace_strict(by_number, default=None, return_dtype=pl.Int32)
     return found.fill_null(words)
 
 

@@ -110,7 +110,7 @@ def rows_given(
     model: Model, data: str, targets: Sequence[str] = (), data_dir: Path | None = None
 ) -> Inspected:
     """Rows with their targets by name or file, a data set's own test rows where it has some."""
-    table = load_for(model.target, data, targets, data_dir, model.header)
+    table = load_for(model.inputs, model.target, data, targets, data_dir)
     x, y, numbers = labelled_rows(model.inputs, model.target, table)
     own_test = table.test is not None
     part = Part("test" if own_test else GIVEN, x, y, numbers)

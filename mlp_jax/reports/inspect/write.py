@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax.data.encoding import ArrayEncoding
+from mlp_jax.data.encoding import ArrayEncoding, TableEncoding
 from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
 from mlp_jax.files import as_run_folder_error, write_json_atomic
 from mlp_jax.model.examples import RANKINGS, Reference, suspects_first
@@ -152,6 +152,16 @@ def _headline(inspected: Inspected, findings: Findings, reference: Reference) ->
     return f"{inspected.data}: {parts}; influence is on the {reference.n_rows:,} {where}{which}"
 
 
+def _first_line(model: Model, path: Path) -> int:
+    """The line of a text file that row 0 is in."""
+    header = not isinstance(model.inputs, TableEncoding) or model.inputs.header
+    if not path.is_file():  # a file of the web
+        return 1 + header
+    from mlp_jax.data.tables.delimited import read_format
+
+    return read_format(path, None, header).line
+
+
 def _summary(model: Model, inspected: Inspected, findings: Findings, by: str, top: int) -> str:
     """How many labels look wrong, and how the table below counts its rows."""
     lines = []
@@ -164,5 +174,6 @@ def _summary(model: Model, inspected: Inspected, findings: Findings, by: str, to
     names = {"loss": "loss", "gradient_norm": "gradient norm", "influence": "harm done"}
     line = f"The {min(top, len(findings))} most suspicious by {names[by]}; rows count from 0"
     if inspected.data.lower().endswith(TEXT_FILES):
-        line += f", row 0 is line {1 + model.header} of {Path(inspected.data).name}"
+        first_line = _first_line(model, Path(inspected.data))
+        line += f", row 0 is line {first_line} of {Path(inspected.data).name}"
     return "\n".join([*lines, f"{line}."])

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from table_cases import people
 
-from mlp_jax.data.tables.encode import BLOCK, encode, reading_types
+from mlp_jax.data.tables.encode import BLOCK, encode
 from mlp_jax.data.tables.fit import fit_encoding
 from mlp_jax.errors import InputError
 
@@ -78,7 +78,7 @@ CODES = pl.DataFrame({"v": [3, 10, 3, 10, 7, 7] * 5})
         [3.0, 10.0, 8.0, None],
         [3.0, 10.0, 8.0, float("nan")],
         ["3", "10", "8", None],
-        ["03", "10.0", "8", ""],
+        ["3.0", "10.0", "8", ""],
         pl.Series(["3", "10", "8", None], dtype=pl.Categorical),
         pl.Series([3, 10, 8, None], dtype=pl.UInt8),
         pl.Series([3, 10, 8, None]).cast(pl.Decimal(5, 2)),
@@ -119,7 +119,3 @@ def test_columns_that_are_all_missing_encode_like_missing_values():
     x = encode(ENCODING, empty)
     assert np.isfinite(x).all()
     assert x[0, -2:].tolist() == [4, 0]  # town had missing values in training, street had none
-
-
-def test_a_reader_is_told_which_columns_to_leave_as_text():
-    assert reading_types(ENCODING) == {"town": pl.String, "street": pl.String}

@@ -154,7 +154,8 @@ def test_constant_and_missing_columns_are_ignored_with_a_note():
         "it is 'w' in every training row.",
         "it is true in every training row.",
         *["every value is missing."] * 3,
-        "none of its 6 distinct values stands in 5 training rows or more (an identifier?).",
+        "none of its 6 categories is in 5 training rows or more, but at most in 1; it looks like an"
+        " identifier (--rare 1 keeps categories of 1 row).",
         "it is 18294 in every training row.",
     ]
     encode(encoding, pl.DataFrame({"use": [1]}))
@@ -254,10 +255,11 @@ def test_spans_decimals_and_categoricals_have_their_kind():
 
 
 def test_words_that_spoil_a_column_of_numbers_are_told_of():
-    values = [*map(str, range(100)), "n.b."]
-    _, notes = fit_encoding(pl.DataFrame({"v": values, "w": range(101)}))
+    values = [*map(str, range(100)), *(f"n.b. {k}" for k in range(20))]
+    _, notes = fit_encoding(pl.DataFrame({"v": values, "w": [0.5, 1.5] * 60}))
     assert notes[0] == (
-        "Column 'v' holds numbers, but also text like 'n.b.': it is taken for categories."
+        "Column 'v' holds numbers, but also text like 'n.b. 0': it is taken for categories"
+        " (--na-values names words that count as missing)."
     )
     assert "ignored" in notes[1]
 

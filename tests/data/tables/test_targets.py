@@ -57,20 +57,17 @@ def test_several_columns_of_0_and_1_are_several_labels():
         fitted("classification", a=[0, 1], b=[1, 2])
 
 
-def test_very_many_whole_numbers_are_predicted_as_numbers_with_a_note():
-    encoding, _, notes = fitted(y=list(range(51)))
-    assert encoding.task == "regression"
-    assert "51 different whole numbers" in notes[0]
-    assert fitted(y=list(range(50)))[0].task == "classification"
-    assert fitted(y=list(range(60)) * 20)[0].task == "classification"
+def test_the_task_can_be_said():
     assert fitted("classification", y=list(range(51)))[0].task == "classification"
+    assert fitted("regression", y=[0, 1, 1])[0].task == "regression"
+    assert fitted("regression", y=[0, 1, 1])[2] == ("Target 'y': regression, as --task says.",)
 
 
 def test_text_among_numbers_to_predict_is_named():
     with pytest.raises(InputError, match=r"Column 'y' has 'x' in row 2, which is not a number\."):
         fitted("regression", y=["1", "2.5", "x", "z"])
-    with pytest.raises(InputError, match="holds numbers, but 'nb' in row 100 is text"):
-        fitted(y=[*map(str, range(100)), "nb"])
+    with pytest.raises(InputError, match="holds numbers, but 'nb' in row 100 is text: --na-values"):
+        fitted(y=[*map(str, range(100)), "nb", "nb"])
 
 
 def test_numbers_with_words_for_missing_ones_are_numbers():
@@ -103,7 +100,7 @@ def test_an_unknown_task_or_column_is_refused():
 
 def test_labels_mean_the_same_in_every_type():
     numbers, _ = fit_target(pl.DataFrame({"y": [3, 4]}), ["y"])
-    for values in ([4, 3], [4.0, 3.0], ["4", "3"], ["4.0", "03"]):
+    for values in ([4, 3], [4.0, 3.0], ["4", "3"], ["4.0", "3.00"]):
         assert encode_target(numbers, pl.DataFrame({"y": values})).tolist() == [1, 0]
     words, _ = fit_target(pl.DataFrame({"y": ["True", "False"]}), ["y"])
     assert encode_target(words, pl.DataFrame({"y": [True, False]})).tolist() == [1, 0]

@@ -1,0 +1,115 @@
+"""What a column is and how its text is written, found from its values.
+
+Letters: W distinct words.
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from mlp_jax.data.encoding import TextForm
+from mlp_jax.data.table import Kind
+from mlp_jax.data.tables.columns import as_text, is_date, is_text, shown
+from mlp_jax.data.tables.forms import PLAIN, FoundForm, date_form, number_form
+from mlp_jax.data.tables.options import TextOptions
+
+_WORD_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
+_SPELLINGS = 6  # yes, Yes, YES and the same of no
+
+
+class Reading(NamedTuple):
+    """What a column is, how its text is written, and notes for the user."""
+
+    kind: Kind
+    form: TextForm = PLAIN
+    notes: tuple[str, ...] = ()
+
+
+def read_column(values: pl.Series, kind: Kind | None, options: TextOptions) -> Reading:
+    """Find what a column is and how its text is written.
+
+    Args:
+        values: the column, with null for what is missing.
+        kind: what the user says the column is; None where it is to be found.
+        options: what the user says of how text is written.
+    """
+    if not is_text(values.dtype):
+        return Reading(kind or kind_of_type(values.dtype))
+    if isinstance(values.dtype, pl.Enum) or kind == "categorical":  # the frame or the user says so
+        return Reading("categorical")
+    return read_words(values.name, word_counts(values), kind, options)
+
+
+def read_words(name: str, counts: pl.DataFrame, kind: Kind | None, options: TextOptions) -> Reading:
+    """`read_column` of text, from its distinct words and their rows as `word_counts` has them."""
+    words = counts.get_column("text").str.strip_chars()
+    rows = counts.get_column("rows").to_numpy()
+    if kind == "boolean" or (kind is None and _is_boolean(words)):
+        return Reading("boolean")
+    if not len(words):
+        return Reading(kind or "categorical")
+    if kind != "date" and (found := number_form(words, rows, options.decimal, options.likely)):
+        return Reading("numeric", *_described(name, words, rows, found, "numbers"))
+    if kind != "numeric" and (found := date_form(words, rows, options.date_format)):
+        return Reading("date", *_described(name, words, rows, found, "dates"))
+    return Reading(kind or "categorical")
+
+
+def kind_of_type(dtype: Any) -> Kind:
+    """The kind of a column that is not text."""
+    if isinstance(dtype, pl.Boolean):
+        return "boolean"
+    return "date" if is_date(dtype) else "numeric"
+
+
+def _is_boolean(words: pl.Series) -> bool:
+    folded = set(words.head(_SPELLINGS + 1).str.to_lowercase())
+    return len(words) <= _SPELLINGS and any(folded and folded <= pair for pair in _WORD_PAIRS)
+
+
+def _described(
+    name: str, words: pl.Series, rows: np.ndarray, found: FoundForm, what: str
+) -> tuple[TextForm, tuple[str, ...]]:
+    """The form with the words that count as missing, and notes on both."""
+    form, notes = found.form, []
+    if form != PLAIN:
+        example = shown(words.filter(pl.Series(~found.stray))[0])
+        other = ""
+        if found.other:
+            option = "date-format" if form.date else "decimal"
+            other = f"; --{option} '{found.other}' reads them otherwise"
+        notes.append(f"Column '{name}' holds {what} like {example}, {_reading_of(form)}{other}.")
+    if found.stray.any():
+        gone = words.filter(pl.Series(found.stray))
+        form = replace(form, missing=tuple(dict.fromkeys(gone.str.to_lowercase())))
+        n = int(rows[found.stray].sum())
+        notes.append(
+            f"Column '{name}' holds {what}; {', '.join(shown(word) for word in gone)} in {n}"
+            f" row{'s' * (n != 1)} counts as missing (--categorical takes the column for words)."
+        )
+    return form, tuple(notes)
+
+
+def _reading_of(form: TextForm) -> str:
+    """A form in words."""
+    if form.date:
+        return f"read as {form.date}"
+    parts = [f"'{form.decimal}' is the decimal mark"]
+    if form.thousands:
+        parts.append(f"'{form.thousands}' groups digits")
+    if form.symbol:
+        parts.append(f"{form.symbol} is left out")
+    return ", ".join(parts)
+
+
+def word_counts(values: pl.Series) -> pl.DataFrame:
+    """The distinct values as text, with their numbers of rows, the most frequent first."""
+    found = values.alias("text").value_counts(name="rows")
+    text = found.with_columns(as_text(found.get_column("text"))).drop_nulls()
+    return (
+        text.group_by("text")
+        .agg(pl.col("rows").sum())
+        .sort(["rows", "text"], descending=[True, False])
+    )

@@ -1,0 +1,187 @@
+"""How a file of delimited text is written: its separator, the names of its columns, blank lines.
+
+Lines count from 1.
+"""
+
+import csv
+import gzip
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlp_jax.errors import DataFileError, InputError
+
+SEPARATORS = ",;\t|"
+NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
+QUOTED = re.compile(rb'"[^"]*"')
+_OPENED = re.compile(rb'(^|[,;\t|])"')
+_HEADER_LINES = 100  # a quote still open then is never closed
+_BOM = b"\xef\xbb\xbf"
+_SEPARATOR_LINE = re.compile(rb"^sep=(.)\r?\n$", re.IGNORECASE)  # Excel's
+_SAMPLE_BYTES = 1 << 16
+_SAMPLE_ROWS = 21
+_NUMBER = re.compile(r"^\s*[+-]?\d+([.,]\d+)?\s*$")
+
+
+class Format(NamedTuple):
+    """How a file is written.
+
+    header: whether the names of the columns are its first row. offset: the bytes before the first
+    row of values, and line: the line it begins in. found: whether the separator was found in the
+    lines of the file, where nobody said it.
+    """
+
+    separator: str
+    names: list[str]
+    header: bool
+    offset: int
+    line: int
+    found: bool = False
+
+
+def open_text(path: Path) -> Any:
+    """The bytes of a file, decompressed if it is named .gz."""
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def read_format_of(path: Path, file: Any, separator: str | None, header: bool) -> Format:
+    """Find how an open file is written, from its first lines.
+
+    separator: None finds it. Excel's first line sep=; is believed before all, and blank lines
+    before the header are left out. Raises DataFileError for a file without a first row, InputError
+    for columns of one name.
+    """
+    offset, line = _skip_to_first_row(file)
+    mark = None
+    first = _first_row(file)
+    if own := _SEPARATOR_LINE.match(first):
+        mark = own.group(1).decode("latin-1")
+        offset, line = offset + len(first), line + 1
+        first = _first_row(file)
+    text = decoded(path, first, line).rstrip("\r\n")
+    if not text.strip("\r\n"):
+        raise DataFileError(f"'{path}' is empty.")
+    found = separator is None and mark is None
+    separator = separator or mark or _find_separator(path, file, first, line)
+    try:
+        names = next(csv.reader([text], delimiter=separator))
+    except csv.Error as error:
+        ends = " (lines must end in a line feed)" if "\r" in text else ""
+        raise DataFileError(f"The first line of '{path}' is no row: {error}{ends}.") from None
+    if not header:
+        return Format(separator, [str(k) for k in range(len(names))], False, offset, line, found)
+    check_names(path, names)
+    rows = first.count(b"\n")
+    return Format(separator, names, True, offset + len(first), line + rows, found)
+
+
+def check_names(path: Path, names: list[str]) -> None:
+    """InputError where two columns have one name."""
+    twice = [name for k, name in enumerate(names) if name in names[:k]]
+    if twice:
+        raise InputError(f"'{path}' has more than one column called '{twice[0]}'.")
+
+
+def _skip_to_first_row(file: Any) -> tuple[int, int]:
+    """(bytes, line) of the first line that is not blank, behind the byte order mark."""
+    offset, line = 0, 1
+    if file.read(len(_BOM)) == _BOM:
+        offset = len(_BOM)
+    file.seek(offset)
+    while (text := file.readline()) and not text.strip(b" \r\n"):
+        offset, line = offset + len(text), line + 1
+    file.seek(offset)
+    return offset, line
+
+
+def _first_row(file: Any) -> bytes:
+    """The next row with its end, on several lines where a quoted name has line ends in it."""
+    lines = [file.readline()]
+    while (
+        len(lines) < _HEADER_LINES
+        and _OPENED.search(QUOTED.sub(b"", b"".join(lines)))
+        and (line := file.readline())
+    ):
+        lines.append(line)
+    return b"".join(lines)
+
+
+def _find_separator(path: Path, file: Any, first: bytes, line: int) -> str:
+    """The separator that gives the first rows the same number of fields, more than one.
+
+    Of several the one whose fields hold none of the others, but for numbers with a decimal comma;
+    then the first of "," ";" tab "|". Where none does, the one that does in most rows.
+    """
+    sample = first + file.read(_SAMPLE_BYTES)
+    if len(sample) >= _SAMPLE_BYTES:
+        sample = sample[: sample.rfind(b"\n") + 1] or sample
+    text = sample.decode("utf-8", "replace")
+    scores = {mark: _evenness(text, mark) for mark in SEPARATORS}
+    return max(scores, key=lambda mark: scores[mark])  # the first of equals
+
+
+def _evenness(text: str, mark: str) -> tuple[float, float]:
+    """(the share of rows that have the usual number of fields, if more than one; simple fields)."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+    try:
+        rows = list(islice((row for row in reader if any(f.strip() for f in row)), _SAMPLE_ROWS))
+    except csv.Error:
+        return 0.0, 0.0
+    widths = Counter(len(row) for row in rows if len(row) > 1)
+    if not widths:
+        return 0.0, 0.0
+    _, count = widths.most_common(1)[0]
+    others = [other for other in SEPARATORS if other != mark]
+    fields = [field for row in rows for field in row]
+    simple = sum(bool(_NUMBER.match(f)) or not any(o in f for o in others) for f in fields)
+    return count / len(rows), simple / len(fields)
+
+
+def without_blank_lines(piece: bytes, form: Format) -> bytes:
+    """A piece of whole rows without its blank lines, but for those inside quotes.
+
+    In a file of one column a blank line is a row whose value is missing, and stays.
+    """
+    if len(form.names) == 1:
+        return piece
+    blank = _blank(form.separator)
+    if not blank.search(piece):
+        return piece
+    if b'"' not in piece:
+        return blank.sub(b"", piece)
+    return b"".join(_outside_quotes(piece, blank))
+
+
+def _outside_quotes(piece: bytes, blank: "re.Pattern[bytes]") -> Iterator[bytes]:
+    """The piece in parts, without the blank lines that do not stand inside quotes."""
+    start = counted = quotes = 0
+    for match in blank.finditer(piece):
+        quotes += piece.count(b'"', counted, match.start())
+        counted = match.start()
+        if quotes % 2 == 0:
+            yield piece[start : match.start()]
+            start = match.end()
+    yield piece[start:]
+
+
+def _blank(separator: str) -> "re.Pattern[bytes]":
+    white = b"[ ]" if separator == "\t" else b"[ \\t]"
+    return re.compile(rb"(?m)^" + white + rb"*\r?\n|^" + white + rb"+\r?\Z")
+
+
+def decoded(path: Path, data: bytes, line: int) -> str:
+    """The bytes as text; DataFileError says where they are not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        place = line + data.count(b"\n", 0, error.start)
+        byte = data[error.start]
+        kind = " (it looks like UTF-16)" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise DataFileError(
+            f"'{path}' is not UTF-8: line {place} has the byte 0x{byte:02x}{kind};"
+            " save it as UTF-8."
+        ) from None
