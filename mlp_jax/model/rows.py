@@ -18,6 +18,7 @@ from mlp_jax.data.load import load
 from mlp_jax.data.scaling import Scaling, apply
 from mlp_jax.data.table import Table
 from mlp_jax.errors import InputError
+from mlp_jax.model.labels import as_words, find_classes, unknown_label
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,9 +77,9 @@ def labelled_rows(
     """(x, y, row numbers) of rows that have their targets.
 
     A Dataset, a Table, a Split, (x, y), a frame. y: indices into the model's classes (N,), numbers
-    (N,) or (N, C), or 0 and 1 (N, C). The y of a pair and the columns of a frame hold labels as
-    the classes' text; those of a Split are indices already. Rows of a table without a target are
-    left out; the numbers (N,) count them, from 0.
+    (N,) or (N, C), or 0 and 1 (N, C). The y of a pair and the columns of a frame hold labels of
+    any type, compared by value; those of a Split are indices already. Rows of a table without a
+    target are left out; the numbers (N,) count them, from 0.
     """
     numbers = None
     if isinstance(rows, tuple) and len(rows) == 2:
@@ -199,23 +200,29 @@ def _of_dataset(inputs: InputEncoding, dataset: Dataset) -> tuple[Any, np.ndarra
 
 
 def _known_targets(target: TargetEncoding, y: np.ndarray) -> np.ndarray:
-    """Targets in the model's terms: the index of every label, given as text or as a number."""
+    """Targets in the model's terms: the index of every label, whatever type it is given in."""
     if target.task != "classification":
-        if y.dtype.kind not in "biuf":
-            raise InputError(f"The model predicts numbers, but the targets are {y.dtype}.")
-        return y.astype(np.float64)
+        return _numbers(y)
     if y.ndim != 1:
         raise InputError(f"The model predicts labels (N,), but the targets have shape {y.shape}.")
-    distinct, index = np.unique(y.astype(np.str_), return_inverse=True)
-    number = {name: i for i, name in enumerate(target.classes)}
-    for label in distinct:
-        if str(label) not in number:
-            row = int(np.flatnonzero(y.astype(np.str_) == label)[0])
-            raise InputError(
-                f"The label '{label}' in row {row} is unknown to the model, whose classes are"
-                f" {', '.join(target.classes)}."
-            )
-    return np.array([number[str(label)] for label in distinct], np.int32)[index]
+    words = as_words(y)
+    distinct, index = np.unique(words, return_inverse=True)
+    found = find_classes(target.classes, distinct.tolist())
+    for label, number in zip(distinct.tolist(), found, strict=True):
+        if number is None:
+            row = int(np.flatnonzero(words == label)[0])
+            raise InputError(unknown_label(label, row, target.classes))
+    return np.array(found, np.int32)[index]
+
+
+def _numbers(y: np.ndarray) -> np.ndarray:
+    """Targets that are numbers, boxed or not, as float64."""
+    try:
+        if y.dtype.kind in "biufO":
+            return y.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise InputError(f"The model predicts numbers, but the targets are {y.dtype}.")
 
 
 def _judged_frame(rows: Any) -> "pl.DataFrame":
@@ -240,7 +247,31 @@ def _column_targets(
     names = rows.targets if isinstance(rows, Table) and rows.targets else target.names
     if not names:
         raise InputError("The model was trained on arrays; say which column holds the target.")
+    if target.task == "classification":
+        frame = _with_known_spelling(target, names, frame)
     y = encode_target(replace(target, names=names), frame, missing_allowed=True)
     columns = y.reshape(len(y), -1)
     known = columns >= 0 if target.task == "classification" else np.isfinite(columns)
     return y, np.all(known, axis=1)
+
+
+def _with_known_spelling(
+    target: TargetEncoding, names: Sequence[str], frame: "pl.DataFrame"
+) -> "pl.DataFrame":
+    """The frame with labels that have the value of a class, but another text, spelled as it."""
+    import polars as pl
+
+    from mlp_jax.data.tables.columns import as_text, distinct_text
+    from mlp_jax.data.tables.targets import target_columns
+
+    (column,) = target_columns(frame, names)
+    labels = distinct_text(column).to_list()
+    found = find_classes(target.classes, labels)
+    spelled = {
+        label: target.classes[k]
+        for label, k in zip(labels, found, strict=True)
+        if k is not None and target.classes[k] != label
+    }
+    if not spelled:
+        return frame
+    return frame.with_columns(as_text(column).replace(spelled).cast(pl.String).alias(column.name))

@@ -68,8 +68,10 @@ class Model:
         return names or tuple(map(str, range(self.n_outputs)))
 
     def predict(self, rows: Any) -> np.ndarray:
-        """Labels (N,) as the classes' text; 0 or 1 (N, C) for several labels a row; values.
+        """Labels (N,) of the type of the training data's; 0 or 1 (N, C) for several labels; values.
 
+        Labels are str, int64, float64 or bool (`TargetEncoding.label_type`), so that they compare
+        equal to the targets of the training rows; `classes` names them as text.
         Values of a regression are (N,), or (N, C) for several outputs, in the target's own units.
         """
         return self.decided(self.predictions(self.features(rows)))
@@ -146,6 +148,10 @@ class Model:
             return predictions[:, 0] if predictions.shape[1] == 1 else predictions
         if self.target.task == "multilabel":
             return (predictions > 0.5).astype(np.int64)
+        return self.target.label_values()[label_indices(predictions)]
+
+    def decided_text(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
+        """The predicted labels (N,) of a classification as the text of `classes`."""
         return np.array(self.target.classes, np.str_)[label_indices(predictions)]
 
     def probabilities(self, predictions: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N C"]:
