@@ -7,6 +7,10 @@ import difflib
 from collections.abc import Iterable
 
 
+class DataWarning(UserWarning):
+    """Something in the data that a fit takes, but that its owner should know."""
+
+
 class MlpJaxError(Exception):
     """Base of every error that bad input raises."""
 

@@ -27,6 +27,7 @@ from mlp_jax.estimators.presets import (
 from mlp_jax.estimators.proved import prove_once
 from mlp_jax.estimators.quasi_newton import minimize
 from mlp_jax.estimators.rows import Rows
+from mlp_jax.estimators.shelf import take_up
 from mlp_jax.estimators.solve import solve
 from mlp_jax.estimators.specify import (
     Specification,
@@ -111,6 +112,8 @@ class BaseMLP(BaseEstimator):
 
         sample_weight (N,): how much each row counts.
         """
+        if take_up(self, X, y, sample_weight):
+            return self
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> "BaseMLP":

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+def is_frame(X: Any) -> bool:
+    """Whether X is a frame of pandas or polars."""
+    library = type(X).__module__.partition(".")[0]
+    return library in ("pandas", "polars") and hasattr(X, "columns")
+
+
 def has_words(X: Any) -> bool:
     """Whether X is a frame with a column that is not of numbers."""
     library = type(X).__module__.partition(".")[0]
