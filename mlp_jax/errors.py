@@ -39,6 +39,10 @@ class DeviceError(MlpJaxError, RuntimeError):
     """A device was asked for that is not there."""
 
 
+class ForkError(MlpJaxError, RuntimeError):
+    """JAX was to compute in a process that was forked after it had started."""
+
+
 class RunFolderError(MlpJaxError, OSError):
     """A run folder that cannot be used."""
 

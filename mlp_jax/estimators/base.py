@@ -1,7 +1,7 @@
 """What the two estimators share: the parameters, fitting, and the forward pass."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -38,6 +38,7 @@ from mlp_jax.estimators.specify import (
     taken_apart,
 )
 from mlp_jax.model.compilation_cache import use_compilation_cache
+from mlp_jax.model.forked import check_not_inherited, jax_is_inherited
 from mlp_jax.model.inference import CHUNK, outputs
 from mlp_jax.model.precision import Precision, choose_device, choose_precision, known_precision
 from mlp_jax.model.saved import Model
@@ -117,6 +118,7 @@ class BaseMLP(BaseEstimator):
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> "BaseMLP":
+        check_not_inherited("fit")
         use_compilation_cache()
         specification, rows = self._begin(X, y, sample_weight, incremental=incremental)
         with self._computing(rows.x.dtype) as policy:
@@ -233,11 +235,16 @@ class BaseMLP(BaseEstimator):
         """The device and the arithmetic for data of that type, in force inside the block."""
         device = choose_device(self.device)
         if self.precision is None and dtype == np.float64:
-            policy = known_precision("float64")
+            policy = self._known_policy(dtype)
         else:
             policy = choose_precision(self.precision, device)
         with jax.default_device(device), policy.active():
             yield policy
+
+    def _known_policy(self, dtype: Any) -> Precision:
+        """The arithmetic for data of that type where no device is asked what it can do."""
+        wide = self.precision is None and dtype == np.float64
+        return known_precision(self.precision or ("float64" if wide else "float32"))
 
     def _arrays(self, X: Any, y: Any, *, reset: bool, **options: Any) -> tuple[Any, Any]:
         """X and y as checked arrays; a frame that holds words is encoded, learnt where `reset`."""
@@ -298,7 +305,11 @@ class BaseMLP(BaseEstimator):
         if check_input:
             X = self._inputs(X)
         dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
-        with self._computing(dtype) as policy:
+        if jax_is_inherited():
+            computing: Any = nullcontext(self._known_policy(dtype))
+        else:
+            computing = self._computing(dtype)
+        with computing as policy:
             params = as_type(self._params(), policy.params)
             state = as_type(self._layer_state, policy.params)
             specification = self._specification

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +22,11 @@ from mlp_jax.errors import InputError, ModelFileError
 from mlp_jax.model import store
 from mlp_jax.model.consistent import check_consistent, expected_shapes
 from mlp_jax.model.disagreement import between_classes, between_labels, between_values
+from mlp_jax.model.forked import jax_is_inherited
 from mlp_jax.model.inference import Outputs, losses, outputs, runnable_precision
 from mlp_jax.model.judge import encode_targets, scores
 from mlp_jax.model.metrics import TEST_METRICS, check_metrics
-from mlp_jax.model.precision import known_precision
+from mlp_jax.model.precision import Precision, known_precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,13 +189,17 @@ class Model:
         return known_precision(self.precision).params
 
     def _outputs(self, x: np.ndarray) -> Outputs:
+        if jax_is_inherited():
+            precision, weights = known_precision(self.precision), (self.params, self.layer_state)
+        else:
+            precision = runnable_precision(self.precision)
+            weights = _placed_weights(self, precision)
         return outputs(
             self.network,
             self.loss,
             self.target.task == "multilabel",
-            runnable_precision(self.precision),
-            self.params,
-            self.layer_state,
+            precision,
+            *weights,
             scaling_of(self.inputs),
             x,
         )
@@ -205,6 +211,17 @@ class Model:
         wide = predicted.astype(np.float64)
         scale, offset = np.array(self.target.scale), np.array(self.target.offset)
         return wide * scale + offset if self.target.scale else wide
+
+
+_placed: "WeakKeyDictionary[Model, tuple[Any, Any]]" = WeakKeyDictionary()
+
+
+def _placed_weights(model: Model, precision: Precision) -> tuple[Any, Any]:
+    """(params, layer_state) on the device, where they stay as long as the model lives."""
+    if model not in _placed:
+        with precision.active():
+            _placed[model] = jax.tree.map(jnp.asarray, (model.params, model.layer_state))
+    return _placed[model]
 
 
 def label_indices(predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
@@ -258,8 +275,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError(f"'{folder}' holds parts that do not fit: {error}") from None
     expected = store.named_leaves(*shapes)
     tensors = store.read_tensors(folder, description, expected, precision.params)
-    with precision.active():
-        leaves = [jnp.asarray(tensors[name]) for name in expected]
+    leaves = [tensors[name] for name in expected]
     params, layer_state = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return Model(
         **parts,
