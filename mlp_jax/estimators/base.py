@@ -17,7 +17,14 @@ from mlp_jax.backprop import ACTIVATIONS
 from mlp_jax.data import Scaling
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
-from mlp_jax.estimators.frames import encoded, first_layer, has_words, learn_encoding
+from mlp_jax.estimators.frames import (
+    check_names,
+    encoded,
+    first_layer,
+    has_words,
+    learn_encoding,
+    without_polars,
+)
 from mlp_jax.estimators.models import as_model, learn_laplace, uncertainty
 from mlp_jax.estimators.presets import (
     check_alone,
@@ -248,6 +255,7 @@ class BaseMLP(BaseEstimator):
 
     def _arrays(self, X: Any, y: Any, *, reset: bool, **options: Any) -> tuple[Any, Any]:
         """X and y as checked arrays; a frame that holds words is encoded, learnt where `reset`."""
+        check_names(X)
         if reset:
             if self.preset is not None:
                 self._encoding = learn_preset_encoding(self.preset, X)
@@ -261,7 +269,9 @@ class BaseMLP(BaseEstimator):
 
     def _inputs(self, X: Any) -> Any:
         """Rows to predict as a checked array; of a frame with words its columns, found by name."""
+        check_names(X)
         if self._encoding is None:
+            X = without_polars(X)
             return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return encoded(self._encoding, X)
 

@@ -18,6 +18,15 @@ from mlp_jax.data.load import load
 from mlp_jax.data.scaling import Scaling, apply
 from mlp_jax.data.table import Table
 from mlp_jax.errors import InputError
+from mlp_jax.model.forked import check_polars_not_inherited, polars_is_inherited
+from mlp_jax.model.given_columns import (
+    Column,
+    as_series,
+    given_column,
+    given_columns,
+    holds_numbers,
+    library_of,
+)
 from mlp_jax.model.labels import as_words, find_classes, unknown_label
 
 if TYPE_CHECKING:
@@ -44,6 +53,7 @@ def features(
     first_row: what row 0 counts as where an error names one. Raises InputError, DataFileError.
     """
     if isinstance(rows, str | os.PathLike):
+        check_polars_not_inherited("read a file")
         from mlp_jax.model.sources import batches
 
         parts = [
@@ -56,6 +66,8 @@ def features(
         rows = _of_dataset(inputs, rows)[0]
     elif isinstance(rows, Split):
         rows = rows.x
+    if polars_is_inherited():
+        return _plain_features(inputs, rows, dtype, first_row)
     frame = as_frame(rows)
     if isinstance(inputs, TableEncoding):
         return _table_features(inputs, rows, frame, first_row)
@@ -100,34 +112,37 @@ def labelled_rows(
 
 
 def as_frame(rows: Any) -> "pl.DataFrame | None":
-    """Named columns as a polars DataFrame; None for rows without names."""
-    if isinstance(rows, Mapping):
-        return _frame_of_columns(dict(rows))
-    library = type(rows).__module__.partition(".")[0]
-    if library == "polars":
-        return rows.collect() if hasattr(rows, "collect") else rows
-    if library == "pandas":
-        return _frame_of_columns({str(name): _pandas_column(rows[name]) for name in rows.columns})
-    return None
+    """Named columns as a polars DataFrame; None for rows without names.
+
+    What is declared to be a category is an Enum; a polars frame stays as it is but for objects.
+    InputError for a Series, two columns of one name, and values that no column can hold.
+    """
+    if library_of(rows) == "polars" and type(rows).__name__ != "Series":
+        import polars as pl
+
+        frame = rows.collect() if hasattr(rows, "collect") else rows
+        objects = [name for name, kind in frame.schema.items() if kind == pl.Object]
+        if not objects:
+            return frame
+        return frame.with_columns(
+            as_series(name, given_column(name, frame.get_column(name))) for name in objects
+        )
+    columns = given_columns(rows)
+    return None if columns is None else _frame_of_columns(columns)
 
 
 def _frame_of_columns(columns: dict[str, Any]) -> "pl.DataFrame":
     import polars as pl
 
+    series = [
+        column if isinstance(column, pl.Series) else as_series(name, column)
+        for name, column in columns.items()
+    ]
     try:
-        return pl.DataFrame(columns, strict=False)
-    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        return pl.DataFrame(series)
+    except pl.exceptions.PolarsError as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(f"These columns are no table: {reason}.") from None
-
-
-def _pandas_column(column: Any) -> Any:
-    """A column of pandas without pyarrow: numbers and times as arrays, the rest as a list."""
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufM":
-        return column.to_numpy()
-    missing = column.isna().to_numpy()
-    values = column.astype(object).to_numpy()
-    return [None if gone else value for value, gone in zip(values, missing, strict=True)]
 
 
 def _matrix(inputs: ArrayEncoding, frame: "pl.DataFrame") -> np.ndarray:
@@ -140,6 +155,11 @@ def _matrix(inputs: ArrayEncoding, frame: "pl.DataFrame") -> np.ndarray:
         need_columns(inputs.feature_names, frame.columns, "The table")
         frame = frame.select(inputs.feature_names)
     for name, kind in frame.schema.items():
+        if isinstance(kind, pl.Enum | pl.Categorical):  # levels that are numbers are numbers
+            numbers = frame.get_column(name).cast(pl.String).cast(pl.Float64, strict=False)
+            if numbers.null_count() == frame.get_column(name).null_count():
+                frame = frame.with_columns(numbers)
+                continue
         if not (kind.is_numeric() or kind == pl.Boolean):
             raise InputError(f"The column '{name}' holds {kind}, but the model takes numbers.")
     return frame.cast(pl.Float64).to_numpy()
@@ -149,6 +169,8 @@ def _array_features(
     inputs: ArrayEncoding, x: np.ndarray, dtype: DTypeLike, first_row: int
 ) -> np.ndarray:
     """Rows of numbers, checked, scaled in float64; uint8 pixels as they are."""
+    if x.dtype.kind == "O" and holds_numbers(x.ravel().tolist()):
+        x = x.astype(np.float64)
     if x.dtype.kind not in "biuf":
         raise InputError(f"The model takes rows of numbers, not of {x.dtype}.")
     if x.ndim > 2:
@@ -175,11 +197,37 @@ def _table_features(
     from mlp_jax.data.tables.encode import encode
 
     if frame is None:
-        frame = _numbered(inputs, rows)
+        frame = _frame_of_columns(given_columns(_numbered(inputs, rows)) or {})
     return encode(inputs, frame, first_row=first_row)
 
 
-def _numbered(inputs: TableEncoding, rows: Any) -> "pl.DataFrame":
+def _plain_features(
+    inputs: InputEncoding, rows: Any, dtype: DTypeLike, first_row: int
+) -> np.ndarray:
+    """`features` without polars."""
+    columns = given_columns(rows)
+    if isinstance(inputs, TableEncoding):
+        from mlp_jax.model.plain_features import plain_features
+
+        if columns is None:
+            columns = given_columns(_numbered(inputs, rows)) or {}
+        return plain_features(inputs, columns, first_row)
+    if columns is not None:
+        rows = _plain_matrix(inputs, columns)
+    return _array_features(inputs, np.asarray(rows), dtype, first_row)
+
+
+def _plain_matrix(inputs: ArrayEncoding, columns: Mapping[str, Column]) -> np.ndarray:
+    """`_matrix` without polars."""
+    from mlp_jax.model.plain_features import plain_numbers
+    from mlp_jax.model.sources import need_columns
+
+    need_columns(inputs.feature_names, list(columns), "The table")
+    names = inputs.feature_names or tuple(columns)
+    return np.stack([plain_numbers(name, columns[name]) for name in names], axis=1)
+
+
+def _numbered(inputs: TableEncoding, rows: Any) -> dict[str, np.ndarray]:
     """The columns of an array, named by their place as those of an .npy file are."""
     x = np.asarray(rows)
     if not all(name.isdecimal() for name in inputs.column_names) or x.ndim != 2:
@@ -187,7 +235,7 @@ def _numbered(inputs: TableEncoding, rows: Any) -> "pl.DataFrame":
             "The model takes named columns: a DataFrame, a dict of columns or a file, not"
             f" {type(rows).__name__}."
         )
-    return _frame_of_columns({str(place): column for place, column in enumerate(x.T)})
+    return {str(place): column for place, column in enumerate(x.T)}
 
 
 def _of_dataset(inputs: InputEncoding, dataset: Dataset) -> tuple[Any, np.ndarray]:

@@ -8,9 +8,12 @@ import multiprocessing
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import joblib
 import numpy as np
+import pandas as pd
+import polars as pl
 
 import mlp_jax
 from mlp_jax import MLPClassifier, MLPRegressor, get_loss, mlp
@@ -51,7 +54,7 @@ def in_child(call):
         child.join()
 
 
-def same(found, expected):
+def same(found, expected, single=False):
     if isinstance(found, str):
         return found
     found, expected = np.asarray(found), np.asarray(expected)
@@ -59,7 +62,7 @@ def same(found, expected):
         return f"{found.dtype} {found.shape} in place of {expected.dtype} {expected.shape}"
     if expected.dtype.kind != "f":
         return bool((found == expected).all())
-    bound = 1e-12 if expected.dtype == np.float64 else 2e-6
+    bound = 2e-6 if single or expected.dtype == np.float32 else 1e-12
     return bool(np.abs(found - expected).max() <= bound * max(1, np.abs(expected).max()))
 
 
@@ -98,6 +101,59 @@ def predictions():
     )
 
 
+def frames():
+    """Frames of pandas and polars, which polars' threads would have to encode."""
+    n = 400
+    moments = pd.date_range("2020", periods=n, freq="7h")
+    frame = pd.DataFrame(
+        {
+            "age": np.where(np.arange(n) % 9, RNG.normal(size=n), np.nan),
+            "job": RNG.choice(["cook", "nurse", "3"], n),
+            "code": pd.Categorical(RNG.integers(0, 4, n)),
+            "when": moments,
+            "day": moments.strftime("%Y-%m-%d"),
+            "ok": RNG.random(n) < 0.5,
+            "maybe": RNG.choice(["yes", "no"], n),
+            "text": RNG.normal(size=n).round(2).astype(str),
+            "boxed": pd.Series(RNG.integers(0, 9, n), dtype=object),
+            "lasts": pd.to_timedelta(np.arange(n), unit="min"),
+        }
+    )
+    y = (frame["age"].fillna(0) + frame["ok"] > 0).to_numpy()
+    met = frame.copy()
+    met["job"] = met["job"].astype(object).where(np.arange(n) % 7 > 0, None)
+    met.loc[::5, "job"] = "unseen"
+    met["code"] = met["code"].astype(float)
+    met["maybe"] = met["maybe"] == "yes"
+    as_polars = pl.DataFrame(
+        {name: met[name].astype(object).tolist() for name in met}, strict=False
+    )
+    for name, estimator in {
+        "frame": MLPClassifier((6,), **QUICK),
+        "preset": MLPClassifier(preset="tabular", max_iter=2, random_state=0),
+        "regressor": MLPRegressor(preset="tabular", max_iter=2, random_state=0),
+    }.items():
+        fitted = estimator.fit(frame, y)
+        model = fitted.to_model()
+        probabilities = getattr(fitted, "predict_proba", fitted.predict)
+        for library, rows in {"pandas": met, "polars": as_polars}.items():
+            for what, call in {"estimator": probabilities, "model": model.predict}.items():
+                expected = call(rows)
+                found = in_child(lambda call=call, rows=rows: call(rows))
+                yield f"{name} {library} {what}", same(found, expected, single=True)
+        columns = {each: met[each] for each in met}
+        found = in_child(partial(model.predict, columns))
+        yield f"{name} dict", same(found, model.predict(columns), single=True)
+    plain = pl.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": X[:, 2]})
+    fitted = MLPClassifier((6,), **QUICK).fit(plain, Y)
+    for rows in (plain, pd.DataFrame(X, columns=list("abc"))):
+        library = type(rows).__module__.partition(".")[0]
+        model = fitted.to_model()
+        for what, call in {"estimator": fitted.predict_proba, "model": model.predict_proba}.items():
+            found = in_child(lambda call=call, rows=rows: call(rows))
+            yield f"numbers {library} {what}", same(found, call(rows))
+
+
 def saved(folder):
     fitted = ESTIMATORS["norm and dropout"].fit(X, Y)
     from mlp_jax.model.saved import save_model
@@ -118,6 +174,7 @@ def refused():
     fitted = ESTIMATORS["classifier"].fit(X, Y)
     model = fitted.to_model()
     data = (X, Y.astype(np.int32))
+    yield "file", in_child(lambda: model.predict(__file__))
     yield "fit", in_child(lambda: MLPClassifier((4,)).fit(X, Y))
     yield "partial_fit", in_child(lambda: fitted.partial_fit(X, Y))
     yield "fit_laplace", in_child(lambda: fitted.fit_laplace(X, Y))
@@ -141,5 +198,11 @@ def early():
 
 
 if __name__ == "__main__":
-    part = {"predictions": predictions, "refused": refused, "early": early, "saved": saved}
+    part = {
+        "predictions": predictions,
+        "frames": frames,
+        "refused": refused,
+        "early": early,
+        "saved": saved,
+    }
     print(json.dumps(dict(part[sys.argv[1]](*sys.argv[2:]))))
