@@ -51,6 +51,7 @@ from mlp_jax.backprop import (
     value_and_grad,
     variance,
 )
+from mlp_jax.errors import DataWarning
 from mlp_jax.model.laplace_file import save_laplace
 from mlp_jax.model.saved import Model
 from mlp_jax.model.saved import load_model as load
@@ -69,6 +70,7 @@ __all__ = [
     "Activation",
     "BatchNorm",
     "Clipped",
+    "DataWarning",
     "Dense",
     "Dropout",
     "Fitted",

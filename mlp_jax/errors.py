@@ -7,6 +7,10 @@ import difflib
 from collections.abc import Iterable
 
 
+class DataWarning(UserWarning):
+    """Something in the data that a fit takes, but that its owner should know."""
+
+
 class MlpJaxError(Exception):
     """Base of every error that bad input raises."""
 
@@ -33,6 +37,10 @@ class DataFileError(MlpJaxError, OSError):
 
 class DeviceError(MlpJaxError, RuntimeError):
     """A device was asked for that is not there."""
+
+
+class ForkError(MlpJaxError, RuntimeError):
+    """JAX was to compute in a process that was forked after it had started."""
 
 
 class RunFolderError(MlpJaxError, OSError):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlp_jax.data.dataset import Dataset, Split, check_labels
+from mlp_jax.data.encoding import LabelType
 from mlp_jax.errors import InputError, UnknownNameError
 
 TASKS = ("auto", "classification", "regression")
@@ -31,7 +32,8 @@ def from_arrays(
     uint8 stays uint8, float64 stays float64, every other number becomes float32.
     `task` "auto" takes whole numbers, booleans and strings in y (N,) for labels and floats in
     y (N,) or (N, C) for targets. With `classes`, whole numbers index it and strings are looked up
-    in it; without, the classes are the distinct values of the training and test rows, sorted.
+    in it; without, the classes are the distinct values of the training and test rows, sorted, and
+    a model of the rows predicts labels of the type that the training rows have.
     Raises InputError for what Dataset cannot hold, UnknownNameError for an unknown task.
     """
     if task not in TASKS:
@@ -57,6 +59,7 @@ def from_arrays(
         encoded, names = [_targets(y, w) for y, w in zip(targets, places, strict=True)], ()
 
     splits = [Split(x, y) for x, y in zip(flat, encoded, strict=True)]
+    counted = names == tuple(map(str, range(len(names))))  # names that say no more than the numbers
     return Dataset(
         name=name,
         train=splits[0],
@@ -64,7 +67,14 @@ def from_arrays(
         classes=names,
         image_shape=image_shape(shapes[0]),
         feature_names=feature_names,
+        label_type=label_type_of(targets[0].dtype) if classes is None or counted else "text",
     )
+
+
+def label_type_of(dtype: np.dtype) -> LabelType:
+    """Return the type that predicted labels have where those of the training rows have `dtype`."""
+    kinds: dict[str, LabelType] = {"b": "boolean", "i": "integer", "u": "integer", "f": "number"}
+    return kinds.get(dtype.kind, "text")
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -108,6 +118,7 @@ def _encode(
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Labels as int32 (N,) for each part, and the class that each number stands for."""
     labels = [labels_of(y, where) for y, where in zip(targets, places, strict=True)]
+    labels = [labels[0], *(_of_same_kind(y, labels[0].dtype) for y in labels[1:])]
     if len({y.dtype.kind for y in labels}) > 1:
         raise InputError(
             f"The labels are {targets[0].dtype} in {places[0]},"
@@ -126,6 +137,13 @@ def _encode(
     for y, where in zip(labels, places, strict=True):
         check_labels(y, len(names), where)
     return [y.astype(np.int32) for y in labels], names
+
+
+def _of_same_kind(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Labels that differ from those of type `dtype` in type alone, as these: True and 1 are one."""
+    kinds = y.dtype.kind + dtype.kind
+    same = kinds == "bi" or (kinds == "ib" and bool(np.isin(y, (0, 1)).all()))
+    return y.astype(dtype) if same else y
 
 
 def labels_of(y: np.ndarray, where: str, first_row: int = 0) -> np.ndarray:

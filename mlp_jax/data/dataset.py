@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlp_jax.data.encoding import LabelType
 from mlp_jax.errors import InputError
 
 _X_DTYPES = (np.uint8, np.float32, np.float64)
@@ -31,7 +32,8 @@ class Dataset:
 
     x is uint8 (pixels; they stay uint8 in memory), float32 or float64. `classes` names the labels
     0 to C-1 and is empty for regression. `image_shape` is (height, width) of a row of pixels,
-    or (height, width, 3) with red, green and blue of each pixel side by side.
+    or (height, width, 3) with red, green and blue of each pixel side by side. `label_type` is the
+    type that the labels had before they were numbered: what a model of the set predicts again.
     Raises InputError, in one sentence that says where, for anything that cannot be trained on.
     """
 
@@ -41,6 +43,7 @@ class Dataset:
     classes: tuple[str, ...]
     image_shape: tuple[int, ...] | None
     feature_names: tuple[str, ...] = ()
+    label_type: LabelType = "text"
 
     def __post_init__(self) -> None:
         _check_part(self, self.train, f"the training rows of '{self.name}'")

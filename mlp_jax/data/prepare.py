@@ -148,7 +148,7 @@ def _array_encoding(source: Dataset, train: Split) -> ArrayEncoding:
 def array_target(source: Dataset, y: np.ndarray) -> TargetEncoding:
     """What a data set predicts: classes; several columns of 0 and 1; or numbers, standardized."""
     if source.is_classification:
-        return TargetEncoding("classification", (), source.classes)
+        return TargetEncoding("classification", (), source.classes, label_type=source.label_type)
     if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all():
         return TargetEncoding("multilabel")
     columns = y.reshape(len(y), -1).astype(np.float64)

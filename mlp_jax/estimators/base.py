@@ -1,7 +1,7 @@
 """What the two estimators share: the parameters, fitting, and the forward pass."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,7 +17,14 @@ from mlp_jax.backprop import ACTIVATIONS
 from mlp_jax.data import Scaling
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
-from mlp_jax.estimators.frames import encoded, first_layer, has_words, learn_encoding
+from mlp_jax.estimators.frames import (
+    check_names,
+    encoded,
+    first_layer,
+    has_words,
+    learn_encoding,
+    without_polars,
+)
 from mlp_jax.estimators.models import as_model, learn_laplace, uncertainty
 from mlp_jax.estimators.presets import (
     check_alone,
@@ -27,6 +34,7 @@ from mlp_jax.estimators.presets import (
 from mlp_jax.estimators.proved import prove_once
 from mlp_jax.estimators.quasi_newton import minimize
 from mlp_jax.estimators.rows import Rows
+from mlp_jax.estimators.shelf import take_up
 from mlp_jax.estimators.solve import solve
 from mlp_jax.estimators.specify import (
     Specification,
@@ -37,6 +45,7 @@ from mlp_jax.estimators.specify import (
     taken_apart,
 )
 from mlp_jax.model.compilation_cache import use_compilation_cache
+from mlp_jax.model.forked import check_not_inherited, jax_is_inherited
 from mlp_jax.model.inference import CHUNK, outputs
 from mlp_jax.model.precision import Precision, choose_device, choose_precision, known_precision
 from mlp_jax.model.saved import Model
@@ -111,9 +120,12 @@ class BaseMLP(BaseEstimator):
 
         sample_weight (N,): how much each row counts.
         """
+        if take_up(self, X, y, sample_weight):
+            return self
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> "BaseMLP":
+        check_not_inherited("fit")
         use_compilation_cache()
         specification, rows = self._begin(X, y, sample_weight, incremental=incremental)
         with self._computing(rows.x.dtype) as policy:
@@ -230,14 +242,20 @@ class BaseMLP(BaseEstimator):
         """The device and the arithmetic for data of that type, in force inside the block."""
         device = choose_device(self.device)
         if self.precision is None and dtype == np.float64:
-            policy = known_precision("float64")
+            policy = self._known_policy(dtype)
         else:
             policy = choose_precision(self.precision, device)
         with jax.default_device(device), policy.active():
             yield policy
 
+    def _known_policy(self, dtype: Any) -> Precision:
+        """The arithmetic for data of that type where no device is asked what it can do."""
+        wide = self.precision is None and dtype == np.float64
+        return known_precision(self.precision or ("float64" if wide else "float32"))
+
     def _arrays(self, X: Any, y: Any, *, reset: bool, **options: Any) -> tuple[Any, Any]:
         """X and y as checked arrays; a frame that holds words is encoded, learnt where `reset`."""
+        check_names(X)
         if reset:
             if self.preset is not None:
                 self._encoding = learn_preset_encoding(self.preset, X)
@@ -251,7 +269,9 @@ class BaseMLP(BaseEstimator):
 
     def _inputs(self, X: Any) -> Any:
         """Rows to predict as a checked array; of a frame with words its columns, found by name."""
+        check_names(X)
         if self._encoding is None:
+            X = without_polars(X)
             return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return encoded(self._encoding, X)
 
@@ -295,7 +315,11 @@ class BaseMLP(BaseEstimator):
         if check_input:
             X = self._inputs(X)
         dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
-        with self._computing(dtype) as policy:
+        if jax_is_inherited():
+            computing: Any = nullcontext(self._known_policy(dtype))
+        else:
+            computing = self._computing(dtype)
+        with computing as policy:
             params = as_type(self._params(), policy.params)
             state = as_type(self._layer_state, policy.params)
             specification = self._specification

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils import _safe_indexing
 
 from mlp_jax.estimators.epoch import batches_of
 from mlp_jax.estimators.progress import next_order
@@ -100,14 +101,22 @@ def pieces(groups: Sequence[Sequence[int]], rates: Sequence[float], folds: int) 
 
 
 class Search(NamedTuple):
-    """What all pieces share: the data, and the estimator that the candidates are variants of."""
+    """What all pieces share: the data, and the estimator that the candidates are variants of.
+
+    x: an array or a frame of numbers.  y, weights: arrays, lists or columns.
+    """
 
     estimator: Any
     candidates: Sequence[Candidate]
-    x: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray | None
+    x: Any
+    y: Any
+    weights: Any
     folds: Sequence[Fold]
+
+    def rows(self, fold: int) -> np.ndarray:
+        """The numbers of the training rows of a fold."""
+        rows = np.asarray(self.folds[fold][0])
+        return np.flatnonzero(rows) if rows.dtype == bool else rows
 
     def variant(self, number: int) -> Any:
         """A new estimator with the parameters of a candidate."""
@@ -142,11 +151,14 @@ def threads_for(n_jobs: int | None) -> int:
 
 def train_piece(search: Search, piece: Piece) -> list[Trained]:
     """The members of a piece, trained and as estimators."""
-    rows = search.folds[piece.fold][0]
+    rows = search.rows(piece.fold)
     first = search.variant(piece.candidates[0])
-    weights = None if search.weights is None else search.weights[rows]
+    x, y, weights = (
+        None if whole is None else _safe_indexing(whole, rows)
+        for whole in (search.x, search.y, search.weights)
+    )
     try:
-        specification, fold_rows = first._begin(search.x[rows], search.y[rows], weights)
+        specification, fold_rows = first._begin(x, y, weights)
     except (ValueError, TypeError, ZeroDivisionError):
         return []
     fold_rows = fold_rows._replace(y=first._encoded(fold_rows.y))

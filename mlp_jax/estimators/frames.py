@@ -3,40 +3,86 @@
 Letters: N rows, I features.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlp_jax.backprop import Categories, Layer
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding
+from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import InputError
+from mlp_jax.model.forked import polars_is_inherited
+from mlp_jax.model.given_columns import (
+    check_distinct,
+    given_columns,
+    holds_numbers,
+    library_of,
+)
 from mlp_jax.model.rows import as_frame
 
 if TYPE_CHECKING:
     import polars as pl
 
 
+def is_frame(X: Any) -> bool:
+    """Whether X is a frame of pandas or polars."""
+    return library_of(X) in ("pandas", "polars") and hasattr(type(X), "columns")
+
+
+def check_names(X: Any) -> None:
+    """Raise InputError where two columns of a frame have one name."""
+    if is_frame(X):
+        check_distinct(X.columns)
+
+
 def has_words(X: Any) -> bool:
-    """Whether X is a frame with a column that is not of numbers."""
-    library = type(X).__module__.partition(".")[0]
-    if library == "pandas" and hasattr(X, "columns"):
-        return any(getattr(kind, "kind", "O") not in "biuf" and not _is_numeric(kind)
-                   for kind in X.dtypes)  # fmt: skip
-    if library == "polars" and hasattr(X, "schema"):
-        return any(not (kind.is_numeric() or str(kind) == "Boolean") for kind in X.dtypes)
-    return False
+    """Whether X is a frame with a column that is not of numbers.
+
+    Numbers are columns of numbers and booleans, objects that are all numbers, and categories whose
+    levels are floats; categories with whole numbers for levels are categories.
+    """
+    if not is_frame(X):
+        return False
+    if library_of(X) == "polars":
+        return any(not _is_number_of_polars(X, place, kind) for place, kind in enumerate(X.dtypes))
+    return any(not _is_number(X, place, kind) for place, kind in enumerate(X.dtypes))
 
 
-def _is_numeric(kind: Any) -> bool:
-    """Whether a type of pandas' own holds numbers (Int64, Float32, boolean)."""
-    return bool(getattr(kind, "_is_numeric", False) or getattr(kind, "_is_boolean", False))
+def _is_number_of_polars(X: Any, place: int, kind: Any) -> bool:
+    if str(kind) == "Object":
+        return holds_numbers(X.to_series(place).to_list())
+    return bool(kind.is_numeric() or str(kind) == "Boolean")
 
 
-def learn_encoding(X: Any) -> TableEncoding:
-    """How the columns of a training frame become features: numbers standardized, words as codes."""
+def _is_number(X: Any, place: int, kind: Any) -> bool:
+    """Whether a column of pandas holds numbers; complex ones are for scikit-learn to refuse."""
+    if kind == np.dtype(object):
+        return holds_numbers(X.iloc[:, place].to_numpy().tolist())
+    if isinstance(kind, np.dtype):
+        return kind.kind in "biufc"
+    if type(kind).__name__ == "CategoricalDtype":
+        return getattr(kind.categories.dtype, "kind", "O") == "f"
+    numeric = getattr(kind, "_is_numeric", False) or getattr(kind, "_is_boolean", False)
+    return bool(numeric) or type(kind).__name__ == "SparseDtype"
+
+
+def learn_encoding(X: Any, options: ColumnOptions | None = None) -> TableEncoding:
+    """How the columns of a training frame become features: numbers standardized, words as codes.
+
+    What the frame declares to be a category is one, whatever its values look like.
+    """
+    import polars as pl
+
     from mlp_jax.data.tables.fit import fit_encoding
 
-    return fit_encoding(frame_of(X))[0]
+    frame = frame_of(X)
+    declared = {
+        name: "categorical"
+        for name, kind in frame.schema.items()
+        if isinstance(kind, pl.Enum | pl.Categorical)
+    }
+    return fit_encoding(frame, kinds=declared, options=options or ColumnOptions())[0]
 
 
 def encoded(encoding: InputEncoding, X: Any) -> np.ndarray:
@@ -50,11 +96,33 @@ def encoded(encoding: InputEncoding, X: Any) -> np.ndarray:
         return (np.asarray(X, np.float64) * scale + offset).astype(np.float32)
     from mlp_jax.data.tables.encode import encode
 
-    if encoding.categorical and as_frame(X) is None:
+    if encoding.categorical and not _is_named(X):
         raise InputError(
             "The estimator was fitted to a frame with categories; it needs one to predict too."
         )
+    if polars_is_inherited():
+        from mlp_jax.model.plain_features import plain_features
+
+        return plain_features(encoding, given_columns(X) or _numbered(X))
     return encode(encoding, frame_of(X))
+
+
+def _is_named(X: Any) -> bool:
+    """Whether X has named columns, or is a Series, which is refused as such."""
+    return is_frame(X) or isinstance(X, Mapping) or type(X).__name__ == "Series"
+
+
+def without_polars(X: Any) -> Any:
+    """A polars frame of numbers as one of pandas where polars' threads are not there to read it."""
+    if not polars_is_inherited() or library_of(X) != "polars":
+        return X
+    import pandas as pd
+
+    from mlp_jax.model.plain_features import plain_numbers
+
+    return pd.DataFrame(
+        {name: plain_numbers(name, column) for name, column in (given_columns(X) or {}).items()}
+    )
 
 
 def frame_of(X: Any) -> "pl.DataFrame":
@@ -64,8 +132,13 @@ def frame_of(X: Any) -> "pl.DataFrame":
         return frame
     import polars as pl
 
+    return pl.DataFrame(_numbered(X))
+
+
+def _numbered(X: Any) -> dict[str, np.ndarray]:
+    """The columns of an array, named by their numbers."""
     x = np.asarray(X, np.float64)
-    return pl.DataFrame({str(place): x[:, place] for place in range(x.shape[1])})
+    return {str(place): x[:, place] for place in range(x.shape[1])}
 
 
 def first_layer(encoding: InputEncoding | None) -> Layer | None:

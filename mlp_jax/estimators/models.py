@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from mlp_jax.backprop import Ensemble, Loss
-from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
+from mlp_jax.data.arrays import label_type_of
+from mlp_jax.data.encoding import ArrayEncoding, LabelType, TargetEncoding
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.specify import as_type
 from mlp_jax.model.laplace import check_kind
@@ -43,7 +44,18 @@ def _target(estimator: Any) -> TargetEncoding:
     labels = tuple(map(str, estimator.classes_))
     if estimator._label_binarizer.y_type_.startswith("multilabel"):
         return TargetEncoding("multilabel", names=labels)
-    return TargetEncoding("classification", classes=labels)
+    kind = _label_type(np.asarray(estimator.classes_))
+    return TargetEncoding("classification", classes=labels, label_type=kind)
+
+
+def _label_type(classes: np.ndarray) -> LabelType:
+    """The type of labels that are text, whole numbers, numbers or booleans, boxed or not."""
+    if classes.dtype == object:
+        distinct = {np.asarray(label).dtype.kind for label in classes}
+        classes = np.array(list(classes)) if len(distinct) == 1 else classes
+    if classes.dtype.kind == "u" and classes.max() > np.iinfo(np.int64).max:
+        return "text"
+    return label_type_of(classes.dtype)
 
 
 def learn_laplace(estimator: Any, x: np.ndarray, y: np.ndarray, kind: str) -> Any:

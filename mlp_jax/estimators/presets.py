@@ -14,6 +14,7 @@ from mlp_jax.backprop import Loss
 from mlp_jax.data import Scaling, fit_scaling
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
 from mlp_jax.errors import InputError
+from mlp_jax.estimators.frames import learn_encoding
 from mlp_jax.estimators.losses import ScikitLoss
 from mlp_jax.estimators.rows import Rows
 from mlp_jax.estimators.specify import Specification
@@ -39,13 +40,10 @@ def check_alone(estimator: Any) -> None:
 
 def learn_preset_encoding(name: str, X: Any) -> InputEncoding:
     """How the preset has training rows: a table's columns, or pixels on one scale."""
-    from mlp_jax.data.tables.fit import fit_encoding
-    from mlp_jax.estimators.frames import frame_of
-
     if scipy.sparse.issparse(X):
         raise InputError(f"The preset {name} takes dense rows; X.toarray() makes them so.")
     if name == "tabular":
-        return fit_encoding(frame_of(X), options=column_options(name))[0]
+        return learn_encoding(X, column_options(name))
     x = np.asarray(X)
     scaling = fit_scaling(x, pixels=True)
     scale, offset = (tuple(np.ravel(part).tolist()) for part in scaling)

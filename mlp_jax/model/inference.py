@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Shaped
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.gradient import cast_weights
+from mlp_jax.model.forked import check_not_inherited, jax_is_inherited
 from mlp_jax.model.precision import Precision, has_tf32, known_precision
 
 CHUNK = 4096  # rows that are computed at once; shorter batches are padded to a power of two
@@ -30,7 +31,11 @@ class Outputs(NamedTuple):
 
 
 def runnable_precision(name: str) -> Precision:
-    """The policy of that name; float32 stands in for tf32 where the device has none."""
+    """The policy of that name; float32 stands in for tf32 where the device has none.
+
+    ForkError in a process that was forked after JAX had started.
+    """
+    check_not_inherited("compute")
     if name == "tf32" and not has_tf32(jax.devices()[0]):
         name = "float32"
     return known_precision(name)
@@ -77,13 +82,39 @@ def outputs(
     scaling: tuple[Any, Any] | None,
     x: Shaped[np.ndarray, "N I"],
 ) -> Outputs:
-    """`infer` over any number of rows of the host, chunk by chunk."""
+    """`infer` over any number of rows of the host, chunk by chunk; by NumPy in a forked process."""
     if not len(x):
         empty = np.zeros((0, network.width_out(x.shape[1])), precision.params)
         return Outputs(empty, empty)
+    if jax_is_inherited():
+        return _by_numpy(network, loss, one_by_one, precision, params, layer_state, scaling, x)
     call = partial(_compiled, network, loss, one_by_one, precision, params, layer_state, scaling)
     with precision.active():
         parts = list(in_chunks(call, x))
+    return Outputs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _by_numpy(
+    network: Layer,
+    loss: Loss,
+    one_by_one: bool,
+    precision: Precision,
+    params: Any,
+    layer_state: Any,
+    scaling: tuple[Any, Any] | None,
+    x: Shaped[np.ndarray, "N I"],
+) -> Outputs:
+    """`outputs` without JAX; products in bf16 or tf32 are computed in float32."""
+    from mlp_jax.model import numpy_network
+
+    dtype = np.dtype(precision.params)
+    parts = []
+    for start in range(0, len(x), CHUNK):
+        rows = x[start : start + CHUNK].astype(dtype)
+        if scaling is not None:
+            scale, offset = (np.asarray(part).astype(dtype) for part in scaling)
+            rows = rows * scale + offset
+        parts.append(numpy_network.infer(network, loss, one_by_one, params, layer_state, rows))
     return Outputs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 

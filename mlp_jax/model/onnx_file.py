@@ -4,7 +4,8 @@ Inputs, each with N rows: of a table, one a column by its name, (N, 1): double f
 missing), booleans (0, 1, NaN) and dates (days since 1970-01-01 UTC), string for categories (the
 text as in the table, "" is missing); of arrays, "x" (N, I), uint8 for pixels and float else.
 
-Outputs: of a classification "label" (N,) string and "probabilities" (N, C); of several labels a
+Outputs: of a classification "label" (N,) string, the text of `Model.classes` whatever type the
+labels have in Python, and "probabilities" (N, C); of several labels a
 row "label" (N, C) int64 and "probabilities"; of a regression "prediction" (N, C) double, in the
 target's own units. The network computes in float32.
 """
@@ -235,11 +236,18 @@ def _verify(model: Model, data: bytes) -> None:
         raise InputError(f"onnxruntime cannot run this model: {reason}") from None
     for name, values in _expected_outputs(model, rows).items():
         if name == "label":
-            agrees = np.array_equal(model.decided(_decisive(model, found)), found["label"])
+            said = _labels(model, _decisive(model, found))
+            agrees = np.array_equal(said, found["label"])
         else:
             agrees = agree(model, found[name], values)
         if not agrees:
             raise InputError(f"The ONNX file would not agree with the model in its '{name}'.")
+
+
+def _labels(model: Model, predictions: np.ndarray) -> np.ndarray:
+    """The labels of these predictions as the file gives them: those of a classification as text."""
+    one = model.target.task == "classification"
+    return model.decided_text(predictions) if one else model.decided(predictions)
 
 
 def _decisive(model: Model, found: dict[str, np.ndarray]) -> np.ndarray:
@@ -257,6 +265,6 @@ def _expected_outputs(model: Model, rows: Any) -> dict[str, np.ndarray]:
     if model.target.task == "regression":
         return {"prediction": predictions}
     return {
-        "label": plain.decided(predictions),
+        "label": _labels(plain, predictions),
         "probabilities": plain.probabilities(predictions),
     }

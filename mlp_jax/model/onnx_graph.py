@@ -36,6 +36,7 @@ from mlp_jax.backprop import (
 )
 from mlp_jax.backprop.activations import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
 from mlp_jax.errors import InputError
+from mlp_jax.model.numpy_network import bins
 
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 IR_VERSION = 8  # the one of opset 17, which runtimes of 2022 read
@@ -233,7 +234,7 @@ def _cosines(graph: Graph, layer: Cosines, params: Any, state: Any, a: str) -> s
 
 
 def _piecewise_linear(graph: Graph, layer: PiecewiseLinear, params: Any, state: Any, a: str) -> str:
-    start, rate, low, high = (np.asarray(table) for table in layer.table(np.float32))
+    start, rate, low, high = bins(layer, np.float32)
     x = graph.add("Unsqueeze", a, graph.constant([2], np.int64))
     progress = graph.add("Mul", graph.add("Sub", x, graph.constant(start)), graph.constant(rate))
     raised = graph.add("Max", progress, graph.constant(low))

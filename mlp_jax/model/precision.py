@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlp_jax.errors import DeviceError, InputError, UnknownNameError
+from mlp_jax.model.forked import check_not_inherited
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 DEVICES = ("cpu", "gpu")
@@ -93,8 +94,9 @@ def choose_precision(name: str | None, device: jax.Device) -> Precision:
 def choose_device(name: str | None) -> jax.Device:
     """This process's first device of that kind, "cpu" or "gpu"; None takes JAX's default.
 
-    DeviceError where JAX sees none.
+    DeviceError where JAX sees none, ForkError in a process that was forked after JAX had started.
     """
+    check_not_inherited("compute")
     if name is None:
         return jax.local_devices()[0]
     if name not in DEVICES:

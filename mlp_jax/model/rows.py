@@ -25,6 +25,16 @@ from mlp_jax.data.scaling import Scaling, apply
 from mlp_jax.data.table import Table
 from mlp_jax.data.tables.options import TextOptions
 from mlp_jax.errors import InputError
+from mlp_jax.model.forked import check_polars_not_inherited, polars_is_inherited
+from mlp_jax.model.given_columns import (
+    Column,
+    as_series,
+    given_column,
+    given_columns,
+    holds_numbers,
+    library_of,
+)
+from mlp_jax.model.labels import as_words, find_classes, unknown_label
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,6 +70,7 @@ def features(
     first_row: what row 0 counts as where an error names one. Raises InputError, DataFileError.
     """
     if isinstance(rows, str | os.PathLike):
+        check_polars_not_inherited("read a file")
         from mlp_jax.model.sources import batches
 
         parts = [
@@ -72,6 +83,8 @@ def features(
         rows = _of_dataset(inputs, rows)[0]
     elif isinstance(rows, Split):
         rows = rows.x
+    if polars_is_inherited():
+        return _plain_features(inputs, rows, dtype, first_row)
     frame = as_frame(rows)
     if isinstance(inputs, TableEncoding):
         return _table_features(inputs, rows, frame, first_row)
@@ -93,9 +106,9 @@ def labelled_rows(
     """(x, y, row numbers) of rows that have their targets.
 
     A Dataset, a Table, a Split, (x, y), a frame. y: indices into the model's classes (N,), numbers
-    (N,) or (N, C), or 0 and 1 (N, C). The y of a pair and the columns of a frame hold labels as
-    the classes' text; those of a Split are indices already. Rows of a table without a target are
-    left out; the numbers (N,) count them, from 0.
+    (N,) or (N, C), or 0 and 1 (N, C). The y of a pair and the columns of a frame hold labels of
+    any type, compared by value; those of a Split are indices already. Rows of a table without a
+    target are left out; the numbers (N,) count them, from 0.
     """
     numbers = None
     if isinstance(rows, tuple) and len(rows) == 2:
@@ -116,34 +129,37 @@ def labelled_rows(
 
 
 def as_frame(rows: Any) -> "pl.DataFrame | None":
-    """Named columns as a polars DataFrame; None for rows without names."""
-    if isinstance(rows, Mapping):
-        return _frame_of_columns(dict(rows))
-    library = type(rows).__module__.partition(".")[0]
-    if library == "polars":
-        return rows.collect() if hasattr(rows, "collect") else rows
-    if library == "pandas":
-        return _frame_of_columns({str(name): _pandas_column(rows[name]) for name in rows.columns})
-    return None
+    """Named columns as a polars DataFrame; None for rows without names.
+
+    What is declared to be a category is an Enum; a polars frame stays as it is but for objects.
+    InputError for a Series, two columns of one name, and values that no column can hold.
+    """
+    if library_of(rows) == "polars" and type(rows).__name__ != "Series":
+        import polars as pl
+
+        frame = rows.collect() if hasattr(rows, "collect") else rows
+        objects = [name for name, kind in frame.schema.items() if kind == pl.Object]
+        if not objects:
+            return frame
+        return frame.with_columns(
+            as_series(name, given_column(name, frame.get_column(name))) for name in objects
+        )
+    columns = given_columns(rows)
+    return None if columns is None else _frame_of_columns(columns)
 
 
 def _frame_of_columns(columns: dict[str, Any]) -> "pl.DataFrame":
     import polars as pl
 
+    series = [
+        column if isinstance(column, pl.Series) else as_series(name, column)
+        for name, column in columns.items()
+    ]
     try:
-        return pl.DataFrame(columns, strict=False)
-    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        return pl.DataFrame(series)
+    except pl.exceptions.PolarsError as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(f"These columns are no table: {reason}.") from None
-
-
-def _pandas_column(column: Any) -> Any:
-    """A column of pandas without pyarrow: numbers and times as arrays, the rest as a list."""
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufM":
-        return column.to_numpy()
-    missing = column.isna().to_numpy()
-    values = column.astype(object).to_numpy()
-    return [None if gone else value for value, gone in zip(values, missing, strict=True)]
 
 
 def _matrix(inputs: ArrayEncoding, frame: "pl.DataFrame") -> np.ndarray:
@@ -156,6 +172,11 @@ def _matrix(inputs: ArrayEncoding, frame: "pl.DataFrame") -> np.ndarray:
         need_columns(inputs.feature_names, frame.columns, "The table")
         frame = frame.select(inputs.feature_names)
     for name, kind in frame.schema.items():
+        if isinstance(kind, pl.Enum | pl.Categorical):  # levels that are numbers are numbers
+            numbers = frame.get_column(name).cast(pl.String).cast(pl.Float64, strict=False)
+            if numbers.null_count() == frame.get_column(name).null_count():
+                frame = frame.with_columns(numbers)
+                continue
         if not (kind.is_numeric() or kind == pl.Boolean):
             raise InputError(f"The column '{name}' holds {kind}, but the model takes numbers.")
     return frame.cast(pl.Float64).to_numpy()
@@ -165,6 +186,8 @@ def _array_features(
     inputs: ArrayEncoding, x: np.ndarray, dtype: DTypeLike, first_row: int
 ) -> np.ndarray:
     """Rows of numbers, checked, scaled in float64; uint8 pixels as they are."""
+    if x.dtype.kind == "O" and holds_numbers(x.ravel().tolist()):
+        x = x.astype(np.float64)
     if x.dtype.kind not in "biuf":
         raise InputError(f"The model takes rows of numbers, not of {x.dtype}.")
     if x.ndim > 2:
@@ -191,11 +214,37 @@ def _table_features(
     from mlp_jax.data.tables.encode import encode
 
     if frame is None:
-        frame = _numbered(inputs, rows)
+        frame = _frame_of_columns(given_columns(_numbered(inputs, rows)) or {})
     return encode(inputs, frame, first_row=first_row)
 
 
-def _numbered(inputs: TableEncoding, rows: Any) -> "pl.DataFrame":
+def _plain_features(
+    inputs: InputEncoding, rows: Any, dtype: DTypeLike, first_row: int
+) -> np.ndarray:
+    """`features` without polars."""
+    columns = given_columns(rows)
+    if isinstance(inputs, TableEncoding):
+        from mlp_jax.model.plain_features import plain_features
+
+        if columns is None:
+            columns = given_columns(_numbered(inputs, rows)) or {}
+        return plain_features(inputs, columns, first_row)
+    if columns is not None:
+        rows = _plain_matrix(inputs, columns)
+    return _array_features(inputs, np.asarray(rows), dtype, first_row)
+
+
+def _plain_matrix(inputs: ArrayEncoding, columns: Mapping[str, Column]) -> np.ndarray:
+    """`_matrix` without polars."""
+    from mlp_jax.model.plain_features import plain_numbers
+    from mlp_jax.model.sources import need_columns
+
+    need_columns(inputs.feature_names, list(columns), "The table")
+    names = inputs.feature_names or tuple(columns)
+    return np.stack([plain_numbers(name, columns[name]) for name in names], axis=1)
+
+
+def _numbered(inputs: TableEncoding, rows: Any) -> dict[str, np.ndarray]:
     """The columns of an array, named by their place as those of an .npy file are."""
     x = np.asarray(rows)
     if not all(name.isdecimal() for name in inputs.column_names) or x.ndim != 2:
@@ -203,7 +252,7 @@ def _numbered(inputs: TableEncoding, rows: Any) -> "pl.DataFrame":
             "The model takes named columns: a DataFrame, a dict of columns or a file, not"
             f" {type(rows).__name__}."
         )
-    return _frame_of_columns({str(place): column for place, column in enumerate(x.T)})
+    return {str(place): column for place, column in enumerate(x.T)}
 
 
 def _of_dataset(inputs: InputEncoding, dataset: Dataset) -> tuple[Any, np.ndarray]:
@@ -216,23 +265,29 @@ def _of_dataset(inputs: InputEncoding, dataset: Dataset) -> tuple[Any, np.ndarra
 
 
 def _known_targets(target: TargetEncoding, y: np.ndarray) -> np.ndarray:
-    """Targets in the model's terms: the index of every label, given as text or as a number."""
+    """Targets in the model's terms: the index of every label, whatever type it is given in."""
     if target.task != "classification":
-        if y.dtype.kind not in "biuf":
-            raise InputError(f"The model predicts numbers, but the targets are {y.dtype}.")
-        return y.astype(np.float64)
+        return _numbers(y)
     if y.ndim != 1:
         raise InputError(f"The model predicts labels (N,), but the targets have shape {y.shape}.")
-    distinct, index = np.unique(y.astype(np.str_), return_inverse=True)
-    number = {name: i for i, name in enumerate(target.classes)}
-    for label in distinct:
-        if str(label) not in number:
-            row = int(np.flatnonzero(y.astype(np.str_) == label)[0])
-            raise InputError(
-                f"The label '{label}' in row {row} is unknown to the model, whose classes are"
-                f" {', '.join(target.classes)}."
-            )
-    return np.array([number[str(label)] for label in distinct], np.int32)[index]
+    words = as_words(y)
+    distinct, index = np.unique(words, return_inverse=True)
+    found = find_classes(target.classes, distinct.tolist())
+    for label, number in zip(distinct.tolist(), found, strict=True):
+        if number is None:
+            row = int(np.flatnonzero(words == label)[0])
+            raise InputError(unknown_label(label, row, target.classes))
+    return np.array(found, np.int32)[index]
+
+
+def _numbers(y: np.ndarray) -> np.ndarray:
+    """Targets that are numbers, boxed or not, as float64."""
+    try:
+        if y.dtype.kind in "biufO":
+            return y.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise InputError(f"The model predicts numbers, but the targets are {y.dtype}.")
 
 
 def _judged_frame(rows: Any) -> "pl.DataFrame":
@@ -257,7 +312,31 @@ def _column_targets(
     names = rows.targets if isinstance(rows, Table) and rows.targets else target.names
     if not names:
         raise InputError("The model was trained on arrays; say which column holds the target.")
+    if target.task == "classification":
+        frame = _with_known_spelling(target, names, frame)
     y = encode_target(replace(target, names=names), frame, missing_allowed=True)
     columns = y.reshape(len(y), -1)
     known = columns >= 0 if target.task == "classification" else np.isfinite(columns)
     return y, np.all(known, axis=1)
+
+
+def _with_known_spelling(
+    target: TargetEncoding, names: Sequence[str], frame: "pl.DataFrame"
+) -> "pl.DataFrame":
+    """The frame with labels that have the value of a class, but another text, spelled as it."""
+    import polars as pl
+
+    from mlp_jax.data.tables.columns import as_text, distinct_text
+    from mlp_jax.data.tables.targets import target_columns
+
+    (column,) = target_columns(frame, names)
+    labels = distinct_text(column).to_list()
+    found = find_classes(target.classes, labels)
+    spelled = {
+        label: target.classes[k]
+        for label, k in zip(labels, found, strict=True)
+        if k is not None and target.classes[k] != label
+    }
+    if not spelled:
+        return frame
+    return frame.with_columns(as_text(column).replace(spelled).cast(pl.String).alias(column.name))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +22,11 @@ from mlp_jax.errors import InputError, ModelFileError
 from mlp_jax.model import store
 from mlp_jax.model.consistent import check_consistent, expected_shapes
 from mlp_jax.model.disagreement import between_classes, between_labels, between_values
+from mlp_jax.model.forked import jax_is_inherited
 from mlp_jax.model.inference import Outputs, losses, outputs, runnable_precision
 from mlp_jax.model.judge import encode_targets, scores
 from mlp_jax.model.metrics import TEST_METRICS, check_metrics
-from mlp_jax.model.precision import known_precision
+from mlp_jax.model.precision import Precision, known_precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +65,10 @@ class Model:
         return names or tuple(map(str, range(self.n_outputs)))
 
     def predict(self, rows: Any) -> np.ndarray:
-        """Labels (N,) as the classes' text; 0 or 1 (N, C) for several labels a row; values.
+        """Labels (N,) of the type of the training data's; 0 or 1 (N, C) for several labels; values.
 
+        Labels are str, int64, float64 or bool (`TargetEncoding.label_type`), so that they compare
+        equal to the targets of the training rows; `classes` names them as text.
         Values of a regression are (N,), or (N, C) for several outputs, in the target's own units.
         """
         return self.decided(self.predictions(self.features(rows)))
@@ -141,6 +145,10 @@ class Model:
             return predictions[:, 0] if predictions.shape[1] == 1 else predictions
         if self.target.task == "multilabel":
             return (predictions > 0.5).astype(np.int64)
+        return self.target.label_values()[label_indices(predictions)]
+
+    def decided_text(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
+        """The predicted labels (N,) of a classification as the text of `classes`."""
         return np.array(self.target.classes, np.str_)[label_indices(predictions)]
 
     def probabilities(self, predictions: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N C"]:
@@ -176,13 +184,17 @@ class Model:
         return known_precision(self.precision).params
 
     def _outputs(self, x: np.ndarray) -> Outputs:
+        if jax_is_inherited():
+            precision, weights = known_precision(self.precision), (self.params, self.layer_state)
+        else:
+            precision = runnable_precision(self.precision)
+            weights = _placed_weights(self, precision)
         return outputs(
             self.network,
             self.loss,
             self.target.task == "multilabel",
-            runnable_precision(self.precision),
-            self.params,
-            self.layer_state,
+            precision,
+            *weights,
             scaling_of(self.inputs),
             x,
         )
@@ -194,6 +206,17 @@ class Model:
         wide = predicted.astype(np.float64)
         scale, offset = np.array(self.target.scale), np.array(self.target.offset)
         return wide * scale + offset if self.target.scale else wide
+
+
+_placed: "WeakKeyDictionary[Model, tuple[Any, Any]]" = WeakKeyDictionary()
+
+
+def _placed_weights(model: Model, precision: Precision) -> tuple[Any, Any]:
+    """(params, layer_state) on the device, where they stay as long as the model lives."""
+    if model not in _placed:
+        with precision.active():
+            _placed[model] = jax.tree.map(jnp.asarray, (model.params, model.layer_state))
+    return _placed[model]
 
 
 def label_indices(predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
@@ -247,8 +270,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError(f"'{folder}' holds parts that do not fit: {error}") from None
     expected = store.named_leaves(*shapes)
     tensors = store.read_tensors(folder, description, expected, precision.params)
-    with precision.active():
-        leaves = [jnp.asarray(tensors[name]) for name in expected]
+    leaves = [tensors[name] for name in expected]
     params, layer_state = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return Model(
         **parts,

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from search_cases import assert_equal
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, ShuffleSplit
@@ -12,6 +13,7 @@ from sklearn.neural_network import MLPRegressor as ScikitRegressor
 
 from mlp_jax.errors import InputError
 from mlp_jax.estimators import MLPClassifier, MLPRegressor, MLPSearchCV, candidates
+from mlp_jax.estimators.candidates import Search
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -28,9 +30,11 @@ def digits():
 @pytest.fixture
 def trained_alone(monkeypatch):
     """How many estimators were fitted one by one."""
-    fits, fit = [], MLPClassifier.fit
+    fits, fit = [], MLPClassifier._fit
     monkeypatch.setattr(
-        MLPClassifier, "fit", lambda self, *rest, **more: fits.append(1) or fit(self, *rest, **more)
+        MLPClassifier,
+        "_fit",
+        lambda self, *rest, **more: fits.append(1) or fit(self, *rest, **more),
     )
     return fits
 
@@ -41,16 +45,6 @@ def both(ours, theirs, grid, X, y, fit=None, **options):
         MLPSearchCV(ours, grid, **options).fit(X, y, **(fit or {})),
         GridSearchCV(theirs, grid, **options).fit(X, y, **(fit or {})),
     )
-
-
-def assert_equal(ours, theirs):
-    """The results of both, but for the times."""
-    assert ours.cv_results_.keys() == theirs.cv_results_.keys()
-    assert ours.cv_results_["params"] == theirs.cv_results_["params"]
-    for name, values in theirs.cv_results_.items():
-        if "score" in name and "time" not in name:
-            np.testing.assert_allclose(ours.cv_results_[name], values, atol=1e-12, err_msg=name)
-    assert ours.best_index_ == theirs.best_index_
 
 
 def test_the_results_are_those_of_a_grid_search_over_scikit_learns_classifier(
@@ -88,7 +82,8 @@ def test_gradient_descent_with_every_schedule_of_its_rate_is_scikit_learns(sched
 def test_each_ends_when_its_own_loss_stands_still(digits):
     settings = {**SMALL, "max_iter": 60, "tol": 1e-2, "n_iter_no_change": 2}
     one = MLPSearchCV(MLPClassifier(**settings), GRID, cv=2, refit=False)
-    found = one._trained(*digits, {}, one._candidates(), [(np.arange(400), np.arange(5))])
+    folds = [(np.arange(400), np.arange(5))]
+    found = one._trained(Search(one.estimator, one._candidates(), *digits, None, folds), {})
     epochs = []
     for trained in found:
         theirs = ScikitClassifier(**settings, **one._candidates()[trained.candidate]).fit(*digits)

@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from mlp_jax.data.arrays import TASKS, holds_labels, image_shape, kept_dtype, labels_of
+from mlp_jax.data.arrays import (
+    TASKS,
+    holds_labels,
+    image_shape,
+    kept_dtype,
+    label_type_of,
+    labels_of,
+)
 from mlp_jax.data.idx import FILES, find_idx, idx_layout
 from mlp_jax.data.source import Rows
 from mlp_jax.data.streams.array_files import ArrayFiles, Layout, npy_layout
@@ -55,6 +62,7 @@ class ArraySource:
             self._values, np.arange(len(self._values))
         )
         named = () if self._values is None else self._values.tolist()
+        self.label_type = label_type_of(y.dtype)
         self.classes = tuple(str(bool(v)) if y.dtype.kind == "b" else str(v) for v in named)
 
     def __len__(self) -> int:

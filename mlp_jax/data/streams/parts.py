@@ -40,6 +40,7 @@ class ArrayPart:
         self._n = len(source) - len(held_out)
         self.name, self.n_features = source.name, source.n_features
         self.classes, self.image_shape = source.classes, source.image_shape
+        self.label_type = source.label_type
 
     def __len__(self) -> int:
         return self._n

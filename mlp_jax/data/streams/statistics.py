@@ -44,7 +44,9 @@ def fit_arrays(source: ArraySource | ArrayPart) -> tuple[ArrayEncoding, TargetEn
         source.image_shape or (),
     )
     if y is None:
-        return inputs, TargetEncoding("classification", (), source.classes)
+        return inputs, TargetEncoding(
+            "classification", (), source.classes, label_type=source.label_type
+        )
     if found.binary and len(y.mean) > 1:
         return inputs, TargetEncoding("multilabel")
     spread = np.where(y.low == y.high, 0.0, y.deviation)
