@@ -10,6 +10,7 @@ import numpy as np
 
 from mlp_jax.data.dataset import Dataset, Split, check_labels
 from mlp_jax.data.encoding import LabelType
+from mlp_jax.data.task import Decision, decide
 from mlp_jax.errors import InputError, UnknownNameError
 
 TASKS = ("auto", "classification", "regression")
@@ -30,10 +31,11 @@ def from_arrays(
     Images of one channel are grey, those of three are red, green and blue.
 
     uint8 stays uint8, float64 stays float64, every other number becomes float32.
-    `task` "auto" takes whole numbers, booleans and strings in y (N,) for labels and floats in
-    y (N,) or (N, C) for targets. With `classes`, whole numbers index it and strings are looked up
-    in it; without, the classes are the distinct values of the training and test rows, sorted, and
-    a model of the rows predicts labels of the type that the training rows have.
+    `task` "auto" takes strings and booleans in y (N,) for labels, numbers by the rule of
+    `task.py`, and several columns y (N, C) for targets. With `classes`, whole numbers index it and
+    strings are looked up in it; without, the classes are the distinct values of the training and
+    test rows, sorted, and a model of the rows predicts labels of the type that the training rows
+    have.
     Raises InputError for what Dataset cannot hold, UnknownNameError for an unknown task.
     """
     if task not in TASKS:
@@ -51,7 +53,9 @@ def from_arrays(
             f" but {shapes[1]} in the test rows."
         )
     targets = [y for _, y in pairs]
-    if holds_labels(targets[0].dtype, task):
+    task = "classification" if classes is not None and targets[0].dtype.kind != "f" else task
+    decision = decide_array(targets[0], task)
+    if decision.is_class:
         encoded, names = _encode(targets, places, classes)
     elif classes is not None:
         raise InputError(f"'{name}' names classes, but its y is {targets[0].dtype}: no labels.")
@@ -68,6 +72,7 @@ def from_arrays(
         image_shape=image_shape(shapes[0]),
         feature_names=feature_names,
         label_type=label_type_of(targets[0].dtype) if classes is None or counted else "text",
+        notes=task_notes(decision, len(names)),
     )
 
 
@@ -108,9 +113,33 @@ def kept_dtype(dtype: np.dtype) -> type[np.uint8 | np.float32 | np.float64]:
     return np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32
 
 
-def holds_labels(dtype: np.dtype, task: str) -> bool:
-    """Whether y of that type is labels: asked for, or, under "auto", anything but floats."""
-    return task == "classification" or (task == "auto" and dtype.kind != "f")
+def decide_array(y: np.ndarray, task: str) -> Decision:
+    """Decide whether the targets of rows are labels; the reason is "" where it needs no word.
+
+    y: (N,) or (N, C), or its distinct values.
+    """
+    if task != "auto":
+        return Decision(task == "classification", "")
+    if y.dtype.kind not in "iuf":
+        return Decision(True, "")
+    if y.ndim > 1 and y.shape[1] > 1:
+        return Decision(y.dtype.kind != "f", "")
+    finite = y[np.isfinite(y)] if y.dtype.kind == "f" else y
+    values, rows = np.unique(finite, return_counts=True)
+    return decide("y", values.astype(np.float64), rows, whole_array=y.dtype.kind != "f")
+
+
+def task_notes(decision: Decision, n_classes: int) -> tuple[str, ...]:
+    """What to tell the user of how the task was decided."""
+    if not decision.reason:
+        return ()
+    if decision.is_class:
+        said = f"classification with {n_classes} classes, since {decision.reason}"
+        return (f"Target y: {said} (--task regression predicts numbers).",)
+    other = (
+        "" if "fraction" in decision.reason else " (--task classification takes them for classes)"
+    )
+    return (f"Target y: regression, since {decision.reason}{other}.",)
 
 
 def _encode(
@@ -176,12 +205,6 @@ def labels_of(y: np.ndarray, where: str, first_row: int = 0) -> np.ndarray:
                 f"In {where}, labels must be whole numbers, but row {first_row + broken[0]} has"
                 f" {y[broken[0]]}."
             )
-    negative = np.flatnonzero(y < 0)
-    if negative.size:
-        raise InputError(
-            f"In {where}, label {y[negative[0]]} in row {first_row + negative[0]} is negative:"
-            " whole-number labels count from 0, other names go in as strings."
-        )
     return y.astype(np.int64)
 
 

@@ -34,6 +34,7 @@ class Dataset:
     0 to C-1 and is empty for regression. `image_shape` is (height, width) of a row of pixels,
     or (height, width, 3) with red, green and blue of each pixel side by side. `label_type` is the
     type that the labels had before they were numbered: what a model of the set predicts again.
+    `notes`: what was inferred, for the user.
     Raises InputError, in one sentence that says where, for anything that cannot be trained on.
     """
 
@@ -44,6 +45,7 @@ class Dataset:
     image_shape: tuple[int, ...] | None
     feature_names: tuple[str, ...] = ()
     label_type: LabelType = "text"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_part(self, self.train, f"the training rows of '{self.name}'")

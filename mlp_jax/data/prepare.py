@@ -124,7 +124,7 @@ def _prepare_dataset(
         source.test if source.test is not None else held_out,
         inputs,
         target,
-        (),
+        source.notes,
         part,
     )
 

@@ -40,8 +40,10 @@ def decide(
     if (values != np.floor(values)).any():
         return Decision(False, "it holds numbers with fractions")
     counts_up = n and values[0] in (0, 1) and values[-1] - values[0] == n - 1
-    enough = total >= ROWS_A_CLASS * n
-    if n <= 2:
+    enough = total >= ROWS_A_CLASS * n or (counts_up and n <= FEW)
+    if n < 2:
+        return Decision(whole_array, f"it holds {_different(n)}")
+    if n == 2:
         return Decision(True, f"it holds {_different(n)}")
     if n <= FEW and enough:
         return Decision(True, f"it holds only {_different(n)}")

@@ -12,8 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax.data.encoding import CategoricalColumn, NumericColumn, TableEncoding
-from mlp_jax.data.tables.columns import FALSE_WORDS, MISSING_WORDS, TRUE_WORDS, shown
+from mlp_jax.data.encoding import (
+    MISSING_WORDS,
+    CategoricalColumn,
+    NumericColumn,
+    TableEncoding,
+)
+from mlp_jax.data.tables.columns import FALSE_WORDS, TRUE_WORDS, shown
 from mlp_jax.data.tables.encode import check_columns, date_part, scaled
 from mlp_jax.errors import InputError
 from mlp_jax.model.given_columns import Categories, Column, text_of

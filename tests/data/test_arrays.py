@@ -94,7 +94,7 @@ def test_the_task_can_be_forced():
 @pytest.mark.parametrize(
     ("y", "options", "match"),
     [
-        (np.array([0, -1, 0]), {}, "label -1 in row 1 is negative"),
+        (np.array([0, -1, 0]), {"classes": "ab"}, "label -1 in row 1 .* 0 to 1"),
         (np.array([0, 2**32, 0]), {"classes": "ab"}, "label 4294967296 in row 1 .* 0 to 1"),
         (np.array(["a", "c", "b"]), {"classes": "ab"}, "label 'c' in row 1 .* a, b"),
         (np.array([0, 0, 0]), {"classes": ""}, "empty"),

@@ -81,7 +81,7 @@ def nan_in_row_three(x, y):
         (nan_in_row_three, {}, InputError, "row 3, column 1"),
         (lambda x, y: (x, y[:-1]), {}, InputError, "20 rows"),
         (lambda x, y: (x, np.where(y == 2, 7, y)), {}, InputError, "outside the allowed 0 to 2"),
-        (lambda x, y: (x, y - 1), {}, InputError, "negative"),
+        (lambda x, y: (x, y - 1), {}, InputError, "outside the allowed 0 to 2"),
         (None, {"batch_size": 0}, InputError, "between 1 and the 20 training rows"),
         (None, {"batch_size": 21}, InputError, "21 cannot be"),
         (None, {"epochs": 0}, InputError, "at least 1 epoch"),

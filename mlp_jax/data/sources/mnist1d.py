@@ -51,6 +51,7 @@ def load_mnist1d() -> Dataset:
         x[:n_train],
         y[:n_train],
         test=(x[n_train:], y[n_train:]),
+        task="classification",
         classes=tuple("0123456789"),
     )
 

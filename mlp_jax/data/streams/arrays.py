@@ -4,6 +4,7 @@ Letters: N rows, M rows asked for, I features.
 """
 
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,17 @@ from jaxtyping import Int64
 
 from mlp_jax.data.arrays import (
     TASKS,
-    holds_labels,
+    decide_array,
     image_shape,
     kept_dtype,
     label_type_of,
     labels_of,
+    task_notes,
 )
 from mlp_jax.data.idx import FILES, find_idx, idx_layout
 from mlp_jax.data.source import Rows
 from mlp_jax.data.streams.array_files import ArrayFiles, Layout, npy_layout
+from mlp_jax.data.task import Decision, decide
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 _CHUNK = 1 << 20  # labels at a time
@@ -54,7 +57,8 @@ class ArraySource:
         self.n_features = math.prod(x.row_shape)
         self.image_shape = image_shape(x.row_shape) if len(x.row_shape) > 1 else None
         self._values = None
-        if holds_labels(y.dtype, task):
+        decision = self._decision(task)
+        if decision.is_class:
             self._values = self._distinct()
             if least_classes:
                 self._values = np.arange(max(least_classes, int(self._values[-1]) + 1))
@@ -62,6 +66,7 @@ class ArraySource:
             self._values, np.arange(len(self._values))
         )
         named = () if self._values is None else self._values.tolist()
+        self.notes = task_notes(decision, len(named))
         self.label_type = label_type_of(y.dtype)
         self.classes = tuple(str(bool(v)) if y.dtype.kind == "b" else str(v) for v in named)
 
@@ -81,6 +86,25 @@ class ArraySource:
             return y.astype(dtype, copy=False)
         y = y.reshape(len(rows))
         return (y if self._counted else np.searchsorted(self._values, y)).astype(np.int32)
+
+    def _decision(self, task: str) -> Decision:
+        """Whether y is labels, as `decide_array` has it, in one pass that ends where that is clear.
+
+        More than _MOST_CLASSES different numbers are none, and neither are fractions.
+        """
+        if task != "auto" or self._y.row_shape not in ((), (1,)) or self._y.dtype.kind == "b":
+            return decide_array(np.zeros((1, *self._y.row_shape), self._y.dtype), task)
+        counts: Counter[float] = Counter()
+        for start in range(0, len(self), _CHUNK):
+            y = self._y.take(np.arange(start, min(start + _CHUNK, len(self)))).reshape(-1)
+            values, rows = np.unique(y[np.isfinite(y)], return_counts=True)
+            counts.update(dict(zip(values.tolist(), rows.tolist(), strict=True)))
+            if (values != np.floor(values)).any() or len(counts) > _MOST_CLASSES:
+                break
+        ordered = sorted(counts)
+        rows_of = np.array([counts[value] for value in ordered])
+        whole = self._y.dtype.kind != "f"
+        return decide("y", np.array(ordered, np.float64), rows_of, whole_array=whole)
 
     def _distinct(self) -> Int64[np.ndarray, " C"]:
         """The distinct labels in their order."""

@@ -142,7 +142,7 @@ def _of_arrays(
         own_test or test,
         inputs,
         target,
-        held.notes,
+        source.notes + held.notes,
         None,
     )
 

@@ -57,7 +57,11 @@ def target_counts(column: pl.Series, first_row: RowNumbers = 0) -> TargetCounts:
     """The distinct values of a column, with their rows, which messages number from `first_row`."""
     numbers_of = first_row + np.arange(len(column)) if isinstance(first_row, int) else first_row
     frame = pl.DataFrame({"value": column, "row": numbers_of}).filter(~is_missing(column))
-    counts = frame.group_by("value").agg(pl.len().alias("rows"), pl.col("row").min()).sort("row")
+    counts = (
+        frame.group_by("value")
+        .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("row").min())
+        .sort("row")
+    )
     values = counts["value"].alias(column.name)
     return TargetCounts(values, counts["rows"].to_numpy(), counts["row"].to_numpy())
 
@@ -130,7 +134,7 @@ def _by_numbers(
     distinct, index = np.unique(values[finite], return_inverse=True)
     rows = np.bincount(index, weights=column.rows[finite]).astype(np.int64)
     found = decide(column.name, distinct, rows)
-    if found.is_class:
+    if found.is_class or (len(distinct) == 1 and not column.values.dtype.is_float()):
         other = " (--task regression predicts numbers)"
         return _labels_task(column, f"since {found.reason}{other}")
     other = ""

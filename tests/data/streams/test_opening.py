@@ -108,6 +108,8 @@ def test_rows_held_out_are_bounded_by_memory_and_a_note_says_so(tmp_path, monkey
     data = prepare_stream(npy(tmp_path), ASKED)
     assert (len(data.train), len(data.validation), len(data.test)) == (340, 30, 30)
     assert data.notes == (
+        "Target y: classification with 2 classes, since it holds 2 different whole numbers"
+        " (--task regression predicts numbers).",
         "validation: 30 rows and not 40, for the rows held out stay in memory.",
         "test: 30 rows and not 80, for the rows held out stay in memory.",
     )

@@ -1,0 +1,63 @@
+"""Columns that number the rows are left out, with a note."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlp_jax.data.streams.fitting import fit_table
+from mlp_jax.data.streams.frames import open_frames
+from mlp_jax.data.tables.fit import fit_encoding
+from mlp_jax.data.tables.identifiers import is_identifier_name
+
+N = 60
+RNG = np.random.default_rng(0)
+COUNTS = {
+    "": np.arange(N),
+    "Unnamed: 0": np.arange(N),
+    "row": np.arange(N) + 1,
+    "shuffled": RNG.permutation(N) + 100,
+    "customer_id": RNG.choice(10**6, N, replace=False),
+    "id": [str(v) for v in RNG.choice(10**6, N, replace=False)],
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_column_that_numbers_the_rows_is_left_out_with_a_note(name):
+    frame = pl.DataFrame({name: COUNTS[name], "use": RNG.normal(size=N)})
+    encoding, notes = fit_encoding(frame)
+    assert encoding.ignored == (name,)
+    assert "is ignored: it numbers the rows" in notes[0]
+    assert f"--numeric '{name}' keeps it" in notes[0]
+    kept, _ = fit_encoding(frame, kinds={name: "numeric"})
+    assert kept.column_names == (name, "use")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        RNG.integers(0, 40, N),
+        RNG.choice(10**6, N, replace=False),
+        np.arange(N) * 1.0,
+        np.arange(N) // 2,
+    ],
+    ids=["repeats", "all different", "fractions could be", "pairs"],
+)
+def test_other_whole_numbers_stay(values):
+    encoding, _ = fit_encoding(pl.DataFrame({"weight": values}))
+    assert encoding.column_names == ("weight",)
+
+
+def test_names_that_end_like_an_identifier_but_are_words_are_none():
+    assert all(map(is_identifier_name, ("ID", "user_id", "userId", "order-key", "Index", "")))
+    assert not any(map(is_identifier_name, ("grid", "acid", "paid", "humid", "monkey", "keyword")))
+
+
+def test_a_stream_leaves_out_what_counts_up_too(tmp_path):
+    frame = pl.DataFrame({
+        "": np.arange(N), "order_id": np.sort(RNG.choice(10**6, N, replace=False)),
+        "use": RNG.normal(size=N), "y": ["a", "b"] * (N // 2),
+    })  # fmt: skip
+    frame.write_csv(tmp_path / "t.csv")
+    inputs, _, notes = fit_table(open_frames(tmp_path / "t.csv"), ["y"])
+    assert inputs.ignored == ("", "order_id")
+    assert sum("it numbers the rows" in note for note in notes) == 2

@@ -1,0 +1,191 @@
+"""How a file of delimited text is written: separators, blank lines, leading zeros."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlp_jax.data.load import load
+from mlp_jax.data.prepare import prepare
+from mlp_jax.data.streams.frames import open_frames
+from mlp_jax.data.tables import delimited
+from mlp_jax.data.tables.options import TextOptions
+from mlp_jax.data.tables.read import read_table
+from mlp_jax.data.tables.targets import fit_target
+from mlp_jax.errors import DataFileError, InputError
+from mlp_jax.model.sources import batches
+
+ROWS = "".join(f"{k / 8:.3f},{k % 7},{'pq'[k % 2]}\n" for k in range(60))
+
+
+def written(folder, text, name="t.csv"):
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "columns"),
+    [
+        ('"Weight, kg";b;y\n1;2;p\n3;4;q\n', ";", ["Weight, kg", "b", "y"]),
+        ("Weight, kg;b;y\n1;2;p\n3;4;q\n", ";", ["Weight, kg", "b", "y"]),
+        ("a;b;y\n1,5;2,5;p\n3,5;4,5;q\n", ";", ["a", "b", "y"]),
+        ("a\tb, c\ty\n1\t2\tp\n", "\t", ["a", "b, c", "y"]),
+        ("a|b;c|y\n1|2|p\n", "|", ["a", "b;c", "y"]),
+        ("a,b,y\n1,x;y,p\n2,z;w,q\n", ",", ["a", "b", "y"]),
+        ('a,b,y\n1,"x;y;z",p\n2,"z;w;v",q\n', ",", ["a", "b", "y"]),
+        ("sep=;\na;b;y\n1;2;p\n", ";", ["a", "b", "y"]),
+        ("SEP=|\r\na|b|y\r\n1|2|p\r\n", "|", ["a", "b", "y"]),
+        ("y\nword, with a comma\n", ",", None),
+    ],
+)
+def test_the_separator_is_found_from_several_lines(tmp_path, text, separator, columns):
+    path = written(tmp_path, text)
+    form = delimited.read_format(path, None)
+    assert form.separator == separator
+    if columns is None:
+        return
+    table = read_table(path)
+    assert table.frame.columns == columns
+    said = any("separated by" in note for note in table.notes)
+    assert said == (separator != "," and "sep=" not in text.lower())
+
+
+def test_the_separator_can_be_said(tmp_path):
+    path = written(tmp_path, "a:b:y\n1:2:p\n3:4:q\n")
+    assert read_table(path, text=TextOptions(separator=":")).frame.columns == ["a", "b", "y"]
+    with pytest.raises(InputError, match="one character"):
+        TextOptions(separator="::")
+
+
+BLANK = {
+    "last": lambda rows: rows + "\n",
+    "first": lambda rows: "\n" + rows,
+    "between": lambda rows: rows.replace("\n", "\n\n", 30),
+    "spaces": lambda rows: rows.replace("\n", "\n   \n", 5),
+    "windows": lambda rows: rows.replace("\n", "\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", BLANK)
+@pytest.mark.parametrize("size", [40, 1 << 20])
+def test_blank_lines_are_no_rows_however_a_file_is_read(tmp_path, kind, size, monkeypatch):
+    monkeypatch.setattr(delimited, "PIECE", size)
+    monkeypatch.setattr("mlp_jax.data.streams.frames._TEXT_BYTES", size)
+    end = "\r\n" if kind == "windows" else "\n"
+    path = written(tmp_path, f"a,b,y{end}" + BLANK[kind](ROWS))
+    clean = read_table(written(tmp_path, "a,b,y\n" + ROWS, "clean.csv")).frame
+    assert read_table(path).frame.equals(clean)
+    frames = open_frames(path)
+    blocks = [frames.read(k, list(frames.schema)) for k in range(len(frames.starts) - 1)]
+    assert pl.concat(blocks).select(pl.all().cast(pl.String)).equals(clean.cast(pl.String))
+    encoding = prepare(load(str(path)), test=0.2, validation=0.1, seed=0).inputs
+    assert sum(len(batch.rows) for batch in batches(path, encoding)) == 60
+
+
+def test_a_blank_line_inside_quotes_is_part_of_a_value(tmp_path):
+    path = written(tmp_path, 'a,y\n"one\n\ntwo",p\n\n"x",q\n')
+    assert read_table(path).frame["a"].to_list() == ["one\n\ntwo", "x"]
+
+
+def test_errors_name_the_line_of_the_file_past_blank_lines(tmp_path):
+    path = written(tmp_path, "sep=,\na,y\n\n1,p\n\n\n2\n")
+    with pytest.raises(DataFileError, match=r"Line 7 of .* has 1 field, but the header has 2"):
+        read_table(path)
+
+
+def test_a_blank_line_below_the_header_alone_is_no_rows(tmp_path):
+    with pytest.raises(InputError, match=r"has no rows below its header\.$"):
+        read_table(written(tmp_path, "a,b,y\n\n"))
+
+
+@pytest.mark.parametrize("late", [0, 3000])
+def test_leading_zeros_stay_in_labels_and_in_features(tmp_path, late, monkeypatch):
+    monkeypatch.setattr(delimited, "PIECE", 4000)
+    labels, codes = (
+        ["7"] * late + ["007", "042", "7"] * 20,
+        ["2139"] * late + ["02139", "10115"] * 30,
+    )
+    rows = "".join(f"{c},{y}\n" for c, y in zip(codes, labels, strict=True))
+    path = written(tmp_path, "zip,y\n" + rows)
+    frame = read_table(path).frame
+    assert frame.schema == {"zip": pl.String, "y": pl.String}
+    encoding, _ = fit_target(frame, ["y"], written=True)
+    assert set(encoding.classes) == {"007", "042", "7"}
+    assert encoding.label_type == "text"
+    frame.write_parquet(tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet").frame.equals(frame)
+    streamed = open_frames(path)
+    assert dict(streamed.schema) == dict(frame.schema)
+    parts = prepare(load(str(path)), test=0.2, validation=0.1, seed=0)
+    assert [c.name for c in parts.inputs.categorical] == ["zip"]
+    assert any("begins with a zero" in note for note in parts.notes)
+
+
+def test_decimals_and_times_with_a_zero_in_front_are_no_codes(tmp_path):
+    path = written(tmp_path, "a,b,y\n0.5,-0.25,p\n0,00.5,q\n")
+    assert [kind.is_numeric() for kind in read_table(path).frame.dtypes] == [True, True, False]
+
+
+def test_a_file_with_decimal_commas_reads_its_other_columns_that_way(tmp_path):
+    rows = "".join(f"{k}.{k:03d};{k},5;{'pq'[k % 2]}\n" for k in range(1, 60))
+    table = read_table(written(tmp_path, "people;rate;y\n" + rows))
+    parts = prepare(table, test=0.2, validation=0.1, seed=0)
+    people = next(c for c in parts.inputs.numeric if c.name == "people")
+    assert (people.form.decimal, people.form.thousands) == (",", ".")
+    assert people.center > 1000
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_numbers_to_predict_are_read_in_their_form(tmp_path, stream):
+    from mlp_jax.data.streams.fitting import fit_table
+
+    values = np.arange(60) * 41.5 + 900
+    text = "a;y\n" + "".join(
+        f"{k};{v:,.2f}\n".replace(",", "_").replace(".", ",").replace("_", ".")
+        for k, v in enumerate(values)
+    )
+    path = written(tmp_path, text.replace("\n0;", "\n99;", 1))
+    if stream:
+        target = fit_table(open_frames(path), ["y"])[1]
+    else:
+        target, _ = fit_target(read_table(path).frame, ["y"])
+    assert target.task == "regression"
+    np.testing.assert_allclose((target.offset[0], target.scale[0]), (values.mean(), values.std()))
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "values"),
+    [
+        (["0", "1"], "integer", [0, 1]),
+        (["True", "False"], "boolean", [False, True]),
+        (["0.5", "1.5"], "number", [0.5, 1.5]),
+        (["a", "b"], "text", ["a", "b"]),
+        (["01", "02"], "text", ["01", "02"]),
+    ],
+)
+def test_labels_of_a_text_file_have_the_type_of_their_words(words, kind, values):
+    frame = pl.DataFrame({"y": [*words * 5, None]})
+    encoding, _ = fit_target(frame, ["y"], task="classification", written=True)
+    assert encoding.label_type == kind
+    assert encoding.label_values().tolist() == values
+    assert fit_target(frame, ["y"], task="classification")[0].label_type == "text"
+
+
+def test_spaces_around_labels_are_left_out_and_case_is_announced():
+    frame = pl.DataFrame({"y": ["Yes ", "yes", "Yes", " no"] * 5})
+    encoding, notes = fit_target(frame, ["y"])
+    assert encoding.classes == ("Yes", "no", "yes")
+    assert "'Yes', 'yes' differ only in case" in notes[1]
+
+
+def test_a_column_is_found_by_its_name_without_spaces_and_listed_in_quotes(tmp_path):
+    path = written(tmp_path, "a, b, y\n1,2,p\n3,4,q\n")
+    assert read_table(path, targets=["y"]).targets == (" y",)
+    with pytest.raises(InputError, match=r"its columns: 'a', 'b', 'y'\."):
+        read_table(path, targets=["z"])
+
+
+def test_a_target_found_by_its_name_is_named(tmp_path):
+    table = read_table(written(tmp_path, "a,y\n1,p\n3,q\n"))
+    assert table.notes == ("Column 'y' is predicted, for its name: --target names another.",)
+    assert read_table(tmp_path / "t.csv", targets=["y"]).notes == ()
