@@ -23,6 +23,8 @@ from mlp_jax.estimators.frames import (
     first_layer,
     has_words,
     learn_encoding,
+    warn_of_scales,
+    ways_out,
     without_polars,
 )
 from mlp_jax.estimators.models import as_model, learn_laplace, uncertainty
@@ -263,7 +265,13 @@ class BaseMLP(BaseEstimator):
                 self._encoding = learn_encoding(X) if has_words(X) else None
         options |= {"dtype": (np.float64, np.float32), "multi_output": True}
         if self._encoding is None:
-            return validate_data(self, X, y, accept_sparse=["csr", "csc"], reset=reset, **options)
+            with ways_out(X):
+                x, y = validate_data(
+                    self, X, y, accept_sparse=["csr", "csc"], reset=reset, **options
+                )
+            if reset:
+                warn_of_scales(X, x)
+            return x, y
         validate_data(self, X, skip_check_array=True, reset=reset)
         return check_X_y(encoded(self._encoding, X), y, **options)
 
@@ -272,7 +280,8 @@ class BaseMLP(BaseEstimator):
         check_names(X)
         if self._encoding is None:
             X = without_polars(X)
-            return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            with ways_out(X):
+                return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return encoded(self._encoding, X)
 
     def _validation_rows(self) -> Rows:
