@@ -15,6 +15,7 @@ NumberScaling = Literal["none", "standard", "robust", "quantile"]
 DatePart = Literal["", "days", "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos"]
 LabelType = Literal["text", "integer", "number", "boolean"]
 SMOOTH_CLIP = 3.0
+SCALED_LIMIT = 1e6  # scaled numbers are clipped to ± this, so that no sum in the network overflows
 
 
 @dataclass(frozen=True)

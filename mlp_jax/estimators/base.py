@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
+from operator import index
 from typing import Any, ClassVar
 
 import jax
@@ -166,12 +167,15 @@ class BaseMLP(BaseEstimator):
         return specification, Rows(X, y, sample_weight)
 
     def _hidden(self) -> list[int]:
-        """The widths of the hidden layers; ValueError for one that is not positive."""
+        """The widths of the hidden layers.
+
+        ValueError for one that is not positive, TypeError for one that is no whole number.
+        """
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
-        return [int(width) for width in hidden]
+        return [index(width) for width in hidden]
 
     def _specify(self, hidden: list[int], n_rows: int, n_in: int) -> Specification:
         if self.preset is not None:
