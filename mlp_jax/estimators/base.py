@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
+from operator import index
 from typing import Any, ClassVar
 
 import jax
@@ -23,6 +24,8 @@ from mlp_jax.estimators.frames import (
     first_layer,
     has_words,
     learn_encoding,
+    warn_of_scales,
+    ways_out,
     without_polars,
 )
 from mlp_jax.estimators.models import as_model, learn_laplace, uncertainty
@@ -164,12 +167,15 @@ class BaseMLP(BaseEstimator):
         return specification, Rows(X, y, sample_weight)
 
     def _hidden(self) -> list[int]:
-        """The widths of the hidden layers; ValueError for one that is not positive."""
+        """The widths of the hidden layers.
+
+        ValueError for one that is not positive, TypeError for one that is no whole number.
+        """
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
-        return [int(width) for width in hidden]
+        return [index(width) for width in hidden]
 
     def _specify(self, hidden: list[int], n_rows: int, n_in: int) -> Specification:
         if self.preset is not None:
@@ -263,7 +269,13 @@ class BaseMLP(BaseEstimator):
                 self._encoding = learn_encoding(X) if has_words(X) else None
         options |= {"dtype": (np.float64, np.float32), "multi_output": True}
         if self._encoding is None:
-            return validate_data(self, X, y, accept_sparse=["csr", "csc"], reset=reset, **options)
+            with ways_out(X):
+                x, y = validate_data(
+                    self, X, y, accept_sparse=["csr", "csc"], reset=reset, **options
+                )
+            if reset:
+                warn_of_scales(X, x)
+            return x, y
         validate_data(self, X, skip_check_array=True, reset=reset)
         return check_X_y(encoded(self._encoding, X), y, **options)
 
@@ -272,7 +284,8 @@ class BaseMLP(BaseEstimator):
         check_names(X)
         if self._encoding is None:
             X = without_polars(X)
-            return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            with ways_out(X):
+                return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return encoded(self._encoding, X)
 
     def _validation_rows(self) -> Rows:

@@ -159,7 +159,7 @@ def train_piece(search: Search, piece: Piece) -> list[Trained]:
     )
     try:
         specification, fold_rows = first._begin(x, y, weights)
-    except (ValueError, TypeError, ZeroDivisionError):
+    except Exception:  # its candidates train one by one, and their own fits say what is wrong
         return []
     fold_rows = fold_rows._replace(y=first._encoded(fold_rows.y))
     variants = [first, *(search.variant(number) for number in piece.candidates[1:])]

@@ -1,5 +1,6 @@
 """`MLPClassifier`: scikit-learn's, with a gradient by hand and more to ask for."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -17,10 +18,16 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from mlp_jax.errors import InputError
+from mlp_jax.errors import DataWarning, InputError
 from mlp_jax.estimators.base import BaseMLP
 from mlp_jax.estimators.extras import CLASS_LOSSES, keep_parameters
 from mlp_jax.estimators.specify import Specification
+
+# As in the target of a table: whole numbers are labels up to FEW_VALUES distinct ones; above, they
+# are numbers if there are more than MANY_VALUES, or fewer than ROWS_A_VALUE rows each.
+FEW_VALUES = 50
+MANY_VALUES = 1000
+ROWS_A_VALUE = 20
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -121,6 +128,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._label_binarizer = LabelBinarizer()
             self._label_binarizer.fit(y)
             self.classes_ = self._label_binarizer.classes_
+            if y.ndim == 1:
+                _warn_of_numbers(self.classes_, len(y))
         else:
             self._check_classes(unique_labels(y))
         return X, self._label_binarizer.transform(y).astype(bool)
@@ -185,3 +194,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _warn_of_numbers(classes: np.ndarray, n_rows: int) -> None:
+    """Warn where labels are so many whole numbers that they must be meant as numbers."""
+    if classes.dtype.kind not in "iuf" or len(classes) <= FEW_VALUES:
+        return
+    if len(classes) <= min(MANY_VALUES, max(FEW_VALUES, n_rows // ROWS_A_VALUE)):
+        return
+    warnings.warn(
+        f"y has {len(classes)} different whole numbers in {n_rows} rows, each of which becomes a"
+        " class: MLPRegressor predicts them as numbers. Labels that are meant as such can be given"
+        " as text.",
+        DataWarning,
+        stacklevel=2,
+    )

@@ -8,6 +8,8 @@ import sys
 
 from mlp_jax.errors import ForkError
 
+_SETTLED_AT_START = "jax_cpu_get_local_topology_timeout_minutes"
+_started = False
 _inherited = False
 _polars = False
 
@@ -45,12 +47,33 @@ def _error(library: str, what: str) -> ForkError:
     )
 
 
+def _jax_has_started() -> bool:
+    """Whether JAX has devices, which it gets when it first computes.
+
+    JAX has no function that says so, but refuses from then on to change a setting like this one.
+    """
+    jax = sys.modules.get("jax")
+    if jax is None:
+        return False
+    try:
+        before = getattr(jax.config, _SETTLED_AT_START)
+        jax.config.update(_SETTLED_AT_START, before + 1)
+    except (RuntimeError, AttributeError):
+        return True
+    jax.config.update(_SETTLED_AT_START, before)
+    return False
+
+
+def _before_fork() -> None:
+    global _started
+    _started = _inherited or _jax_has_started()
+
+
 def _after_fork() -> None:
     global _inherited, _polars
-    bridge = sys.modules.get("jax._src.xla_bridge")
-    _inherited = _inherited or bool(getattr(bridge, "_backends", None))
+    _inherited = _started
     _polars = _polars or "polars" in sys.modules
 
 
 if hasattr(os, "register_at_fork"):  # POSIX
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -1,21 +1,28 @@
 """A model as an ONNX file, with what is done to its columns before and to its output after.
 
-Inputs, each with N rows: of a table, one a column by its name, (N, 1): double for numbers (NaN is
-missing), booleans (0, 1, NaN) and dates (days since 1970-01-01 UTC), string for categories (the
-text as in the table, "" is missing); of arrays, "x" (N, I), uint8 for pixels and float else.
+Inputs, each with N rows: of a table, one a column, (N, 1): double for numbers (NaN is missing),
+booleans (0, 1, NaN) and dates (days since 1970-01-01 UTC), string for categories (the text as in
+the table, "" is missing); of arrays, "x" (N, I), uint8 for pixels and float else. An input is
+called as its column is; but the empty name is "unnamed", and a null character or half of a
+surrogate pair in a name is spelled out.
 
-Outputs: of a classification "label" (N,) string, the text of `Model.classes` whatever type the
-labels have in Python, and "probabilities" (N, C); of several labels a
-row "label" (N, C) int64 and "probabilities"; of a regression "prediction" (N, C) double, in the
-target's own units. The network computes in float32.
+Outputs: of a classification "label" (N,) string, the text of `Model.classes` whatever type labels
+have in Python, and "probabilities" (N, C); of several labels a row "label" (N, C) int64 and
+"probabilities"; of a regression "prediction" (N, C) double, in the target's own units. An output
+that has the name of a column ends in an underscore: "label_".
+
+The network computes in float32. Numbers are cut off at ±SCALED_LIMIT once they are scaled, and at
+±UNSCALED_LIMIT where they are not scaled, so that no finite input gives NaN.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mlp_jax.data.encoding import (
+    SCALED_LIMIT,
     SMOOTH_CLIP,
     ArrayEncoding,
     CategoricalColumn,
@@ -24,8 +31,9 @@ from mlp_jax.data.encoding import (
 )
 from mlp_jax.errors import InputError
 from mlp_jax.model.onnx_graph import IR_VERSION, OPSETS, Graph, add_layer, concatenated
+from mlp_jax.model.rows import UNSCALED_LIMIT
 from mlp_jax.model.saved import Model
-from mlp_jax.model.specimens import agree, feeds, specimens
+from mlp_jax.model.specimens import agree, feeds, input_names, specimens
 
 _PROBE_ROWS = 256
 
@@ -73,16 +81,18 @@ def _session(data: bytes) -> Any:
 def _proto(model: Model) -> Any:
     from onnx import helper
 
-    graph = Graph()
     if isinstance(model.inputs, ArrayEncoding):
+        graph = Graph(["x"])
         dtype = np.uint8 if model.inputs.pixels else np.float32
         inputs = [_value("x", dtype, model.inputs.n_features)]
         x = _array_features(graph, model.inputs)
     else:
+        names = input_names(model.inputs)
+        graph = Graph(names.values())
         kinds: dict[str, Any] = {column.name: np.float64 for column in model.inputs.numeric}
         kinds |= {column.name: np.str_ for column in model.inputs.categorical}
-        inputs = [_value(name, kind, 1) for name, kind in kinds.items()]
-        x = _table_features(graph, model.inputs)
+        inputs = [_value(names[name], kind, 1) for name, kind in kinds.items()]
+        x = _table_features(graph, model.inputs, names)
     linear = add_layer(graph, model.network, model.params, model.layer_state, x)
     outputs = _add_outputs(graph, model, linear)
     made = helper.make_graph(graph.nodes, "mlp_jax", inputs, outputs, graph.constants)
@@ -108,40 +118,45 @@ def _value(name: str, dtype: Any, width: int | None) -> Any:
 
 def _array_features(graph: Graph, inputs: ArrayEncoding) -> str:
     """x·scale + offset in double, as float."""
-    if not inputs.scale:
+    if inputs.pixels and not inputs.scale:
         return graph.cast("x", np.float32)
-    scaled = graph.add("Mul", graph.cast("x", np.float64), graph.constant(inputs.scale, np.float64))
+    if not inputs.scale:
+        return graph.clip("x", UNSCALED_LIMIT)
+    wide = graph.cast("x", np.float64)
+    if not inputs.pixels:  # infinity times a scale of 0 would be NaN
+        wide = graph.clip(wide, float(np.finfo(np.float32).max), np.float64)
+    scaled = graph.add("Mul", wide, graph.constant(inputs.scale, np.float64))
     shifted = graph.add("Add", scaled, graph.constant(inputs.offset, np.float64))
-    return graph.cast(shifted, np.float32)
+    return graph.cast(graph.clip(shifted, SCALED_LIMIT, np.float64), np.float32)
 
 
-def _table_features(graph: Graph, inputs: TableEncoding) -> str:
-    """The features of `TableEncoding`, column by column."""
+def _table_features(graph: Graph, inputs: TableEncoding, names: Mapping[str, str]) -> str:
+    """The features of `TableEncoding`, column by column. names: of the inputs, by column."""
     features: list[str] = []
     for column in inputs.numeric:
-        features += _numeric(graph, column)
-    features += [_category(graph, column) for column in inputs.categorical]
+        features += _numeric(graph, column, names[column.name])
+    features += [_category(graph, column, names[column.name]) for column in inputs.categorical]
     return concatenated(graph, features)
 
 
-def _numeric(graph: Graph, column: NumericColumn) -> list[str]:
+def _numeric(graph: Graph, column: NumericColumn, x: str) -> list[str]:
     """The feature of a number, and its indicator where it has one, (N, 1) float each."""
-    v = _date_part(graph, column)
+    v = _date_part(graph, column, x)
     absent = graph.add("Or", graph.add("IsNaN", v), graph.add("IsInf", v))
     v = graph.add("Where", absent, graph.constant(column.fill, np.float64), v)
     features = [graph.cast(_scaled(graph, column, v), np.float32)]
     return [*features, graph.cast(absent, np.float32)] if column.indicator else features
 
 
-def _date_part(graph: Graph, column: NumericColumn) -> str:
+def _date_part(graph: Graph, column: NumericColumn, x: str) -> str:
     if column.part in ("", "days"):
-        return column.name
+        return x
     from mlp_jax.data.tables.encode import YEAR_DAYS
 
     period, _, wave = column.part.partition("_")
     days = {"year": YEAR_DAYS, "week": 7.0, "day": 1.0}[period]
     turn = graph.constant(2 * np.pi / days, np.float64)
-    return graph.add({"sin": "Sin", "cos": "Cos"}[wave], graph.add("Mul", column.name, turn))
+    return graph.add({"sin": "Sin", "cos": "Cos"}[wave], graph.add("Mul", x, turn))
 
 
 def _scaled(graph: Graph, column: NumericColumn, v: str) -> str:
@@ -151,6 +166,7 @@ def _scaled(graph: Graph, column: NumericColumn, v: str) -> str:
         return _interpolated(graph, column, v)
     centred = graph.add("Sub", v, graph.constant(column.center, np.float64))
     s = graph.add("Mul", centred, graph.constant(column.scale, np.float64))
+    s = graph.clip(s, SCALED_LIMIT, np.float64)
     if column.scaling == "standard":
         return s
     part = graph.add("Mul", s, graph.constant(1 / SMOOTH_CLIP, np.float64))
@@ -177,12 +193,12 @@ def _interpolated(graph: Graph, column: NumericColumn, v: str) -> str:
     return graph.add("Add", graph.add("Mul", slope, graph.add("Sub", v, start)), level)
 
 
-def _category(graph: Graph, column: CategoricalColumn) -> str:
+def _category(graph: Graph, column: CategoricalColumn, x: str) -> str:
     keys = ["", *column.categories]
     codes = [column.missing, *range(1, len(keys))]
     found = graph.add(
         "LabelEncoder",
-        column.name,
+        x,
         domain="ai.onnx.ml",
         keys_strings=keys,
         values_int64s=codes,
@@ -199,24 +215,23 @@ def _add_outputs(graph: Graph, model: Model, linear: str) -> list[Any]:
         wide = graph.cast(graph.add("Exp", linear) if rate else linear, np.float64)
         scale = graph.constant(target.scale or 1.0, np.float64)
         offset = graph.constant(target.offset or 0.0, np.float64)
-        graph.add("Add", graph.add("Mul", wide, scale), offset, out="prediction")
-        return [_value("prediction", np.float64, width)]
+        y = graph.add("Add", graph.add("Mul", wide, scale), offset, out="prediction")
+        return [_value(y, np.float64, width)]
     if target.task == "multilabel":
         p = graph.add("Sigmoid", linear, out="probabilities")
-        graph.cast(_above_half(graph, p), np.int64, out="label")
-        return [_value("label", np.int64, width), _value("probabilities", np.float32, width)]
+        yes = graph.cast(_above_half(graph, p), np.int64, out="label")
+        return [_value(yes, np.int64, width), _value(p, np.float32, width)]
     if width == 1:
-        p = graph.add("Sigmoid", linear)
-        rest = graph.add("Sub", graph.constant(1.0), p)
-        graph.add("Concat", rest, p, axis=1, out="probabilities")
-        flat = graph.add("Reshape", p, graph.constant([-1], np.int64))
+        one = graph.add("Sigmoid", linear)
+        rest = graph.add("Sub", graph.constant(1.0), one)
+        p = graph.add("Concat", rest, one, axis=1, out="probabilities")
+        flat = graph.add("Reshape", one, graph.constant([-1], np.int64))
         place = graph.cast(_above_half(graph, flat), np.int64)
     else:
         p = graph.add("Softmax", linear, axis=1, out="probabilities")
         place = graph.add("ArgMax", p, axis=1, keepdims=0)
-    graph.add("Gather", graph.constant(target.classes, str), place, out="label")
-    n_classes = len(target.classes)
-    return [_value("label", np.str_, None), _value("probabilities", np.float32, n_classes)]
+    label = graph.add("Gather", graph.constant(target.classes, str), place, out="label")
+    return [_value(label, np.str_, None), _value(p, np.float32, len(target.classes))]
 
 
 def _above_half(graph: Graph, p: str) -> str:
@@ -227,14 +242,13 @@ def _verify(model: Model, data: bytes) -> None:
     """InputError unless the file runs and agrees with the model in float32 on rows of all kinds."""
     rows = specimens(model.inputs, _PROBE_ROWS)
     feed = feeds(model.inputs, rows)
+    expected = _expected_outputs(model, rows)
     try:
-        session = _session(data)
-        names = [output.name for output in session.get_outputs()]
-        found = dict(zip(names, session.run(None, feed), strict=True))
+        found = dict(zip(expected, _session(data).run(None, feed), strict=True))
     except Exception as failure:  # onnxruntime's own kinds of exception are not public
         reason = " ".join(str(failure).split())
         raise InputError(f"onnxruntime cannot run this model: {reason}") from None
-    for name, values in _expected_outputs(model, rows).items():
+    for name, values in expected.items():
         if name == "label":
             said = _labels(model, _decisive(model, found))
             agrees = np.array_equal(said, found["label"])
@@ -257,7 +271,7 @@ def _decisive(model: Model, found: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _expected_outputs(model: Model, rows: Any) -> dict[str, np.ndarray]:
-    """The file's outputs as the model itself computes them in float32, whatever its precision."""
+    """The file's outputs in order as the model itself computes them in float32."""
     from mlp_jax.model.rows import features
 
     plain = replace(model, precision="float32")

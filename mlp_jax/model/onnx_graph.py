@@ -5,7 +5,7 @@ ai.onnx.ml. onnx is imported only where a graph is built.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,17 +43,28 @@ IR_VERSION = 8  # the one of opset 17, which runtimes of 2022 read
 
 
 class Graph:
-    """Collects nodes and constants; every method gives the name of the value that it adds."""
+    """Collects nodes and constants; every method gives the name of the value that it adds.
 
-    def __init__(self) -> None:
+    taken: names that are in use, those of the inputs.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self._taken = set(taken)
+
+    def free_name(self, wanted: str) -> str:
+        """Return the name, with as many underscores behind it as it takes to be the only one."""
+        while wanted in self._taken:
+            wanted += "_"
+        self._taken.add(wanted)
+        return wanted
 
     def add(self, op: str, *inputs: str, domain: str = "", out: str = "", **attributes: Any) -> str:
-        """A node with one output, which is named `out` or after its place."""
+        """A node with one output, which is named `out` or after its place, if that name is free."""
         from onnx import helper
 
-        out = out or f"/{op}_{len(self.nodes)}"
+        out = self.free_name(out or f"/{op}_{len(self.nodes)}")
         self.nodes.append(
             helper.make_node(op, list(inputs), [out], name=out, domain=domain, **attributes)
         )
@@ -63,7 +74,7 @@ class Graph:
         """A constant array; text where dtype is str."""
         from onnx import TensorProto, helper, numpy_helper
 
-        name = f"/constant_{len(self.constants)}"
+        name = self.free_name(f"/constant_{len(self.constants)}")
         if dtype is str:
             text = [value.encode() for value in values]
             tensor = helper.make_tensor(name, TensorProto.STRING, [len(text)], text)
@@ -71,6 +82,11 @@ class Graph:
             tensor = numpy_helper.from_array(np.asarray(values, dtype), name)
         self.constants.append(tensor)
         return name
+
+    def clip(self, x: str, limit: float, dtype: Any = np.float32) -> str:
+        """The values cut off at ± a limit."""
+        low, high = (self.constant(end, dtype) for end in (-limit, limit))
+        return self.add("Clip", x, low, high)
 
     def cast(self, x: str, dtype: Any, out: str = "") -> str:
         """The values in a NumPy type."""

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import (
+    SCALED_LIMIT,
     ArrayEncoding,
     InputEncoding,
     TableEncoding,
@@ -38,6 +39,8 @@ from mlp_jax.model.labels import as_words, find_classes, unknown_label
 
 if TYPE_CHECKING:
     import polars as pl
+
+UNSCALED_LIMIT = 1e15  # numbers that go into a network of float32 as they are are clipped to ± this
 
 
 def load_for(
@@ -203,9 +206,14 @@ def _array_features(
             f"Row {first_row + row}, column {column} of x is {x[row, column]}; the model takes"
             " finite numbers."
         )
+    if x.dtype == np.uint8 and (inputs.pixels or not inputs.scale):
+        return x
     if inputs.pixels or not inputs.scale:
-        return x if x.dtype == np.uint8 else x.astype(dtype)
-    return apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, dtype)
+        narrow = np.dtype(dtype) != np.float64
+        return (np.clip(x, -UNSCALED_LIMIT, UNSCALED_LIMIT) if narrow else x).astype(dtype)
+    with np.errstate(over="ignore"):
+        scaled = apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, np.float64)
+    return np.clip(scaled, -SCALED_LIMIT, SCALED_LIMIT, out=scaled).astype(dtype, copy=False)
 
 
 def _table_features(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, NumericColumn
+from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, NumericColumn, TableEncoding
 from mlp_jax.model.saved import Model
 
 TOLERANCE = 1e-5
@@ -39,11 +39,37 @@ def feeds(inputs: InputEncoding, rows: Any) -> dict[str, np.ndarray]:
     from mlp_jax.data.tables.columns import as_text
     from mlp_jax.data.tables.encode import raw_numbers
 
-    found = {c.name: raw_numbers(c, rows[c.name])[:, None] for c in inputs.numeric}
+    names = input_names(inputs)
+    found = {names[c.name]: raw_numbers(c, rows[c.name])[:, None] for c in inputs.numeric}
     for category in inputs.categorical:
         text = as_text(rows[category.name]).fill_null("").to_list()
-        found[category.name] = np.array(text, object)[:, None]
+        found[names[category.name]] = np.array(text, object)[:, None]
     return found
+
+
+def input_names(inputs: TableEncoding) -> dict[str, str]:
+    """Return the input of an ONNX file that each column of a table is: called as the column is.
+
+    A name that ONNX cannot have is written another way: "" is "unnamed", a null character and half
+    of a surrogate pair are spelled out.
+    """
+    found: dict[str, str] = {}
+    kept = {name for name in inputs.column_names if _is_possible(name)}
+    for name in inputs.column_names:
+        possible = name
+        if name not in kept:
+            spelled = name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+            possible = spelled or "unnamed"
+            while possible in kept:
+                possible += "_"
+            kept.add(possible)
+        found[name] = possible
+    return found
+
+
+def _is_possible(name: str) -> bool:
+    whole = name.encode("utf-8", "replace").decode() == name
+    return bool(name) and "\0" not in name and whole
 
 
 def agree(model: Model, found: np.ndarray, expected: np.ndarray) -> bool:
