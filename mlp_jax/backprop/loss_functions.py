@@ -27,7 +27,8 @@ def _columns(s: Array, y: Array) -> Array:
 
 
 def _one_hot(s: Array, y: Array) -> Array:
-    return jax.nn.one_hot(y, s.shape[1], dtype=s.dtype)
+    labels = y if jnp.issubdtype(y.dtype, jnp.integer) else y.astype(jnp.int32)
+    return jax.nn.one_hot(labels, s.shape[1], dtype=s.dtype)
 
 
 def many_classes(s: Array, y: Array) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from mlp_jax.backprop import loss_functions as formulas
@@ -130,22 +131,62 @@ def get_loss(name: str, **options: float) -> Loss:
     return Loss(name, tuple(sorted(options.items())))
 
 
-def check_targets(loss: Loss, y: Any, n_outputs: int) -> None:
-    """InputError unless the targets' shape fits the loss and the network's outputs."""
+def check_targets(loss: Loss, y: Any, n_outputs: int, *, numbered: bool = True) -> None:
+    """InputError unless the targets' shape, and their values, fit the loss and the outputs.
+
+    Inside a trace there are no values to check. numbered: whether an error names the row, whose
+    place in y is its number.
+    """
     kind = loss.function.targets
     if loss.name == "softmax_cross_entropy" and n_outputs == 1:
         raise InputError(
             "softmax_cross_entropy needs an output for each class, at least 2; "
             "for a single output take sigmoid_cross_entropy."
         )
-    if y.ndim == 1 and kind == "classes":
+    labels = kind == "classes" and y.ndim == 1 and n_outputs > 1
+    column = y.ndim == 1 and n_outputs == 1
+    if not (labels or column or (y.ndim == 2 and y.shape[1] == n_outputs)):
+        given = "labels (N,) or " if kind == "classes" else ""
+        raise InputError(
+            f"The loss {loss} over {n_outputs} outputs cannot take targets of shape "
+            f"{tuple(y.shape)}; give {given}(N, {n_outputs})."
+        )
+    if isinstance(y, jax.core.Tracer) or not getattr(y, "is_fully_addressable", True):
         return
-    if y.ndim == 1 and n_outputs == 1:
-        return
-    if y.ndim == 2 and y.shape[1] == n_outputs:
-        return
-    labels = "labels (N,) or " if kind == "classes" else ""
-    raise InputError(
-        f"The loss {loss} over {n_outputs} outputs cannot take targets of shape "
-        f"{tuple(y.shape)}; give {labels}(N, {n_outputs})."
-    )
+    if labels:
+        check_labels(f"The loss {loss}", np.asarray(y), n_outputs, numbered=numbered)
+    else:
+        _check_numbers(loss, np.asarray(y), numbered)
+
+
+def check_labels(whose: str, y: np.ndarray, n_classes: int, *, numbered: bool = True) -> None:
+    """InputError for a label (N,) that is none of 0 … n_classes − 1, whole numbers."""
+    wrong = ~((y >= 0) & (y < n_classes))
+    if not np.issubdtype(y.dtype, np.integer) and y.dtype != bool:
+        wrong |= y != np.trunc(y)
+    if wrong.any():
+        raise InputError(
+            f"{whose} needs whole numbers from 0 to {n_classes - 1} as labels, but"
+            f" {_first(wrong, y, numbered)}; number the classes from 0, with an output for each."
+        )
+
+
+def _check_numbers(loss: Loss, y: np.ndarray, numbered: bool) -> None:
+    """InputError for a target that is no number, or none that the loss has a meaning for."""
+    if loss.function.targets in ("binary", "classes"):
+        wrong, allowed = ~((y >= 0) & (y <= 1)), "from 0 to 1"
+    elif loss.name == "poisson":
+        wrong, allowed = ~((y >= 0) & (y < np.inf)), "that are finite and not negative"
+    else:
+        wrong, allowed = ~np.isfinite(y), "that are finite"
+    if wrong.any():
+        raise InputError(
+            f"The loss {loss} needs targets {allowed}, but {_first(wrong, y, numbered)}; correct"
+            " that row or leave it out."
+        )
+
+
+def _first(wrong: np.ndarray, y: np.ndarray, numbered: bool) -> str:
+    """ "row 3 has 7": the first wrong target."""
+    place = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return f"{f'row {place[0]}' if numbered else 'a row'} has {y[place]:g}"
