@@ -70,7 +70,7 @@ class SharedOptions:
     patience: Count = None
     """stop after so many epochs without a better one"""
     average: Number = None
-    """decay of a moving average of the weights, to judge and keep"""
+    """decay of a moving average of the weights"""
     importance: Count = None
     """batches to draw each batch from, by gradient"""
     class_weight: Word = None
