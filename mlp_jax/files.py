@@ -12,6 +12,20 @@ from typing import Any
 from mlp_jax.errors import MlpJaxError, RunFolderError
 
 
+def user_path(name: str | os.PathLike[str]) -> Path:
+    """The path that a user names: as it stands where there is such a file or folder.
+
+    Else with a leading ~ or ~user as the home directory, where there is one.
+    """
+    path = Path(name)
+    if path.exists():
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def write_bytes_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file that is either whole or as it was before. Raises RunFolderError."""
     path = Path(path)
@@ -28,13 +42,37 @@ def write_bytes_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 text as `write_bytes_atomic` does."""
-    write_bytes_atomic(path, text.encode())
+    """Write UTF-8 text as `write_bytes_atomic` does.
+
+    Bytes of a path that were no UTF-8 go out as they came in.
+    """
+    write_bytes_atomic(path, text.encode("utf-8", "surrogateescape"))
+
+
+# In Python's text they are U+DC80 … U+DCFF, which UTF-8 has not; here the end of its private use.
+_BYTES = {0xDC00 + byte: 0x10FF00 + byte for byte in range(0x80, 0x100)}
+_BACK = {there: here for here, there in _BYTES.items()}
+
+
+def as_unicode(text: str) -> str:
+    """Text that any UTF-8 file can hold, in which bytes of a path that were none are letters."""
+    return text.translate(_BYTES)
+
+
+def as_path_text(text: str) -> str:
+    """The text that `as_unicode` was given."""
+    return text.translate(_BACK)
 
 
 def write_json_atomic(path: str | os.PathLike[str], value: object) -> None:
     """Write indented JSON as `write_bytes_atomic` does; arrays become lists, NaN and ∞ null."""
-    write_text_atomic(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n"
+    write_bytes_atomic(path, json_bytes(text))
+
+
+def json_bytes(text: str) -> bytes:
+    """JSON as UTF-8; what is left of bytes that are none, in a path, as JSON's own escapes."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def jsonl(record: Mapping[str, object]) -> str:

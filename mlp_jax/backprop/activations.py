@@ -49,11 +49,21 @@ def _relu6_slope(z: Array) -> Array:
     return _where((z > 0) & (z < 6), 1, 0, z)
 
 
+def _gelu_tanh_argument(z: Array) -> Array:
+    """2u of ½(1 + tanh u) = σ(2u), u = √(2/π)(z + 0.044715 z³)."""
+    return 2 * _SQRT_2_OVER_PI * (z + _GELU_CUBIC * z**3)
+
+
+def _gelu_tanh(z: Array) -> Array:
+    """½ z (1 + tanh u) as z σ(2u), which keeps its digits where tanh u is nearly −1."""
+    return z * jax.nn.sigmoid(_gelu_tanh_argument(z))
+
+
 def _gelu_tanh_slope(z: Array) -> Array:
-    """½(1 + t) + ½ z (1 − t²) u', with t = tanh u and u = √(2/π)(z + 0.044715 z³)."""
-    t = jnp.tanh(_SQRT_2_OVER_PI * (z + _GELU_CUBIC * z**3))
-    du = _SQRT_2_OVER_PI * (1 + 3 * _GELU_CUBIC * z**2)
-    return 0.5 * (1 + t) + 0.5 * z * (1 - t) * (1 + t) * du
+    """σ(2u)(1 + 2 z u' σ(−2u)); beyond |z| = 30 it is 0 or 1, before z³ overflows."""
+    z = jnp.clip(z, -30, 30)
+    twice_u, du = _gelu_tanh_argument(z), _SQRT_2_OVER_PI * (1 + 3 * _GELU_CUBIC * z**2)
+    return jax.nn.sigmoid(twice_u) * (1 + 2 * z * du * jax.nn.sigmoid(-twice_u))
 
 
 def _gelu_exact_slope(z: Array) -> Array:
@@ -68,9 +78,10 @@ def _silu_slope(z: Array) -> Array:
 
 
 def _mish_slope(z: Array) -> Array:
-    """t + z (1 − t²) σ(z), with t = tanh(softplus z)."""
-    t = jnp.tanh(jax.nn.softplus(z))
-    return t + z * (1 - t) * (1 + t) * jax.nn.sigmoid(z)
+    """t + z (1 − t²) σ(z), with t = tanh a, a = softplus z, and 1 − t² = (2 e^−a/(1 + e^−2a))²."""
+    a = jax.nn.softplus(z)
+    sech = 2 * jnp.exp(-a) / (1 + jnp.exp(-2 * a))
+    return jnp.tanh(a) + z * (sech * sech * jax.nn.sigmoid(z))
 
 
 def _selu_slope(z: Array) -> Array:
@@ -108,9 +119,7 @@ ACTIVATIONS: dict[str, ActivationFunction] = {
     "celu": ActivationFunction(
         jax.nn.celu, lambda a: jnp.where(a > 0, jnp.ones_like(a), a + 1), "a", "he_normal"
     ),
-    "gelu": ActivationFunction(
-        lambda z: jax.nn.gelu(z, approximate=True), _gelu_tanh_slope, "z", "he_normal"
-    ),
+    "gelu": ActivationFunction(_gelu_tanh, _gelu_tanh_slope, "z", "he_normal"),
     "gelu_exact": ActivationFunction(
         lambda z: jax.nn.gelu(z, approximate=False), _gelu_exact_slope, "z", "he_normal"
     ),

@@ -24,6 +24,12 @@ def _log_mean_exp(values: Float[Array, "K N C"]) -> Float[Array, "N C"]:
     return jax.nn.logsumexp(values, axis=0) - jnp.log(jnp.asarray(len(values), values.dtype))
 
 
+def _shares(values: Float[Array, "K N C"]) -> Float[Array, "K N C"]:
+    """The softmax over the members; equal shares where every member has −∞."""
+    none = jnp.all(values == -jnp.inf, axis=0, keepdims=True)
+    return jax.nn.softmax(jnp.where(none, jnp.zeros_like(values), values), axis=0)
+
+
 def mean_output(link: str, s: Float[Array, "K N C"]) -> Float[Array, "N C"]:
     """The s̄ with link(s̄) = (1/K) Σₖ link(sₖ), by logarithms, finite at any logit."""
     if link == "identity":
@@ -46,12 +52,12 @@ def mean_output_gradient(
     if link == "identity":
         return jnp.broadcast_to(grad[None] / s.shape[0], s.shape)
     if link == "exp":
-        return jax.nn.softmax(s, axis=0) * grad[None]
+        return _shares(s) * grad[None]
     if link == "softmax":
         log_p = jax.nn.log_softmax(s, axis=2)
-        share = jax.nn.softmax(log_p, axis=0) * grad[None]
+        share = _shares(log_p) * grad[None]
         return share - jnp.exp(log_p) * jnp.sum(share, axis=2, keepdims=True)
-    on, off = (jax.nn.softmax(jax.nn.log_sigmoid(t), axis=0) for t in (s, -s))
+    on, off = (_shares(jax.nn.log_sigmoid(t)) for t in (s, -s))
     p = jax.nn.sigmoid(s)
     return grad[None] * (on * (1 - p) + off * p)
 

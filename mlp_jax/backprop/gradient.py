@@ -123,7 +123,8 @@ def checked_arguments(
     mask: Given | None,
     key: Array | None,
 ) -> tuple[Any, ...]:
-    """The arguments of `forward_backward`, checked as far as shapes tell."""
+    """The arguments of `forward_backward`, checked: all shapes, and the targets of no trace."""
+    targets = y if isinstance(y, jax.Array) else np.asarray(y)  # int64 that JAX would cut off
     x, y = jnp.asarray(x), jnp.asarray(y)
     weights = None if weights is None else jnp.asarray(weights)
     if x.ndim != 2 or x.shape[0] != y.shape[0]:
@@ -132,7 +133,7 @@ def checked_arguments(
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise InputError(f"x must be of a floating type, not {x.dtype}; scale whole numbers first.")
-    check_targets(loss, y, network.width_out(x.shape[1]))
+    check_targets(loss, targets, network.width_out(x.shape[1]))
     if network.has_state and state is None:
         raise InputError("This network keeps running figures: pass the state=… that init gave.")
     _check_key(network, train, key)
@@ -177,7 +178,9 @@ def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callabl
     x (N, I); y as the loss takes it; weights (N,) count the examples, E = Σ wₙEₙ/Σw; mask (N,)
     marks the rows that batch norm counts; key feeds dropout. With a network that keeps state:
     ((value, new state), grads). Jitted; equal networks and shapes compile once. InputError where
-    shapes do not fit, state is missing, or dropout has no key.
+    shapes do not fit, state is missing, or dropout has no key, and for a target that the loss has
+    no meaning for: a label that is no class, NaN. A `jit` around it sees no targets and lets all
+    pass.
     """
 
     def f(

@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mlp_jax.backprop.losses import Loss, class_probabilities
+from mlp_jax.backprop.loss_functions import class_probabilities, root_softmax, softmax
+from mlp_jax.backprop.losses import Loss
 from mlp_jax.errors import InputError
 
 
@@ -63,8 +64,7 @@ def softmax_cross_entropy_root(s: Array, y: Array | None, label_smoothing: float
 
         S_kk = u_k (u_C + Σ_{j≠k} p_j)/(1 + u_C),  S_jk = −u_k p_j/(1 + u_C),  S_Ck = −u_k u_C.
     """
-    log_p = jax.nn.log_softmax(s, axis=1)
-    p, u = jnp.exp(log_p), jnp.exp(log_p / 2)
+    p, u = softmax(s), root_softmax(s)
     last = u[:, -1:]
     unit = jnp.eye(s.shape[1], dtype=s.dtype)
     others = jnp.matmul(p, 1 - unit, precision=jax.lax.Precision.HIGHEST)

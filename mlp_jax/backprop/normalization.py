@@ -176,7 +176,9 @@ class BatchNorm(Norm):
     """x̂ = (a − mean)/√(variance + ε) over the examples of the batch (Ioffe & Szegedy 2015).
 
     In inference the running figures stand in, r ← m r + (1 − m) batch with m = `momentum`, the
-    variance without Bessel's correction. Padding rows (mask False) take no part in the figures.
+    variance without Bessel's correction. Padding rows (mask False) take no part in the figures, and
+    a batch of n examples in N places counts for n/N of a full one: (1 − m) n/N in place of 1 − m.
+    A last batch of one example, of variance 0, moves them as little as one example should.
     """
 
     momentum: float = 0.9
@@ -218,7 +220,8 @@ class BatchNorm(Norm):
             share = counted.astype(wide.dtype) / jnp.maximum(jnp.sum(counted), 1).astype(wide.dtype)
             mean = weighted_sum(share, wide)
             variance = weighted_sum(share, (wide - mean[None, :]) ** 2)
-            state = self._moved(state, mean, variance)
+            filled = None if mask is None else jnp.mean(mask, dtype=wide.dtype)
+            state = self._moved(state, mean, variance, filled)
         inverse_sigma = jax.lax.rsqrt(variance + self.epsilon)
         saved = Normalized((wide - mean[None, :]) * inverse_sigma[None, :], inverse_sigma, share)
         return self._affine(params, saved, a.dtype), state, saved
@@ -227,9 +230,14 @@ class BatchNorm(Norm):
         """`batch_norm_input_grad`."""
         return batch_norm_input_grad(g_hat, saved)
 
-    def _moved(self, state: dict[str, Array], mean: Array, variance: Array) -> dict[str, Array]:
+    def _moved(
+        self, state: dict[str, Array], mean: Array, variance: Array, filled: Array | None
+    ) -> dict[str, Array]:
+        """The running figures a step further; filled: the share of the batch that is no padding."""
         m = self.momentum
+        share: Any = 1 - m if filled is None else (1 - m) * filled.astype(state["mean"].dtype)
         return {
-            "mean": m * state["mean"] + (1 - m) * mean.astype(state["mean"].dtype),
-            "variance": m * state["variance"] + (1 - m) * variance.astype(state["mean"].dtype),
+            name: (m if filled is None else 1 - share) * state[name]
+            + share * batch.astype(state[name].dtype)
+            for name, batch in (("mean", mean), ("variance", variance))
         }

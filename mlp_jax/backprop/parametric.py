@@ -40,9 +40,9 @@ class ParametricActivation(Layer):
         key: Array | None,
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Array, Any, Array]:
-        """a' = z + α ⊙ (f(z) − z); z is the residual."""
+        """a' = (1 − α) ⊙ z + α ⊙ f(z); z is the residual."""
         alpha = params["alpha"][None].astype(a.dtype)
-        return a + alpha * (get_activation(self.name).function(a) - a), state, a
+        return (1 - alpha) * a + alpha * get_activation(self.name).function(a), state, a
 
     def backward(
         self,
@@ -52,11 +52,11 @@ class ParametricActivation(Layer):
         *,
         need_grad_a: bool,
     ) -> tuple[Array, dict[str, PerExample]]:
-        """∇z = ∇a' ⊙ (1 + α ⊙ (f'(z) − 1)), ∇α = ∇a' ⊙ (f(z) − z)."""
+        """∇z = ∇a' ⊙ (1 − α + α ⊙ f'(z)), ∇α = ∇a' ⊙ (f(z) − z)."""
         f = get_activation(self.name)
         z = residual.astype(grad_a_next.dtype)
         a = f.function(z)
         slope = f.slope(a if f.keeps == "a" else z)
         alpha = params["alpha"][None].astype(z.dtype)
-        grad_z = grad_a_next * (1 + alpha * (slope - 1))
+        grad_z = grad_a_next * (1 - alpha + alpha * slope)
         return grad_z, {"alpha": PerExample(grad_a_next * (a - z))}

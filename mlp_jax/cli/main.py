@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from mlp_jax.cli.letters import spell_what_is_missing
 from mlp_jax.errors import MlpJaxError
 
 USAGE = """\
@@ -31,6 +32,7 @@ mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command and exits: 0, 1 for a failed proof or a diverged run, 2 for bad input."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    spell_what_is_missing((sys.stdout, sys.stderr))
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
         sys.exit(0 if words else 2)

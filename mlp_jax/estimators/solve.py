@@ -25,7 +25,7 @@ from mlp_jax.proof.quick import platform
 from mlp_jax.training.calls import steps_a_call
 from mlp_jax.training.logs import TensorBoardLog
 from mlp_jax.training.loop import EpochEnd
-from mlp_jax.training.program import Program, TrainState
+from mlp_jax.training.program import Average, Program, TrainState, weights_of
 
 Callbacks = tuple[Callable[[EpochEnd], bool | None], ...]
 
@@ -198,11 +198,12 @@ def _start(estimator: Any, program: Program, incremental: bool) -> Run:
         opt_state,
     )
     alive: Any = np.ones((), bool)
+    layer_state = as_type(estimator._layer_state, program.dtype)
     state = TrainState(
         params,
         opt_state,
-        as_type(estimator._layer_state, program.dtype),
-        () if program.average_decay is None else params,
+        layer_state,
+        () if program.average_decay is None else Average(params, layer_state),
         step,
         alive,
     )
@@ -230,8 +231,7 @@ def _keep(estimator: Any, run: Run, dtype: Any) -> None:
     state = jax.device_get(run.state)
     estimator._optimizer = (state.opt_state, run.rate, state.step)
     estimator._best = jax.device_get(run.best)
-    weights = state.params if estimator.ema is None else state.average
-    layer_state = state.layer_state
+    weights, layer_state = weights_of(state)
     if estimator.early_stopping:
         weights, layer_state = estimator._best
     estimator._keep_params(weights, dtype)

@@ -15,8 +15,8 @@ from mlp_jax.estimators.progress import Progress, Rate, next_order, stall_messag
 from mlp_jax.estimators.rows import Feed
 from mlp_jax.training.batches import DeviceData
 from mlp_jax.training.epoch import predictions_and_losses
-from mlp_jax.training.loop import EpochEnd, weights_of
-from mlp_jax.training.program import Program, TrainState
+from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.program import Program, TrainState, weights_of
 
 
 class Judge(NamedTuple):
@@ -28,10 +28,8 @@ class Judge(NamedTuple):
 
     def __call__(self, program: Program, state: TrainState) -> float:
         """The score of the weights as they are now."""
-        weights = weights_of(program, state)
-        found, _ = predictions_and_losses(
-            program, self.one_by_one, weights, state.layer_state, self.data
-        )
+        weights = weights_of(state)
+        found, _ = predictions_and_losses(program, self.one_by_one, *weights, self.data)
         return self.score(np.asarray(found))
 
 
@@ -127,8 +125,7 @@ def _after_epoch(course: Course, run: Run, seconds: float) -> tuple[Run, bool]:
     if course.patient and score is not None:
         progress, best = run.progress.after_score(score, course.tol)
         if best:
-            weights = weights_of(course.program, run.state)
-            run = run._replace(best=(weights, run.state.layer_state))
+            run = run._replace(best=weights_of(run.state))
     else:
         progress, _ = run.progress.after_loss(loss, course.tol)
     rate = None if run.rate is None else run.rate.after_epoch(run.seen)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlp_jax.backprop import Loss
+from mlp_jax.backprop.losses import check_labels
 from mlp_jax.model import metrics
 from mlp_jax.model.metrics import Task
 
@@ -30,9 +31,14 @@ def class_count(loss: Loss, y: np.ndarray, n_outputs: int) -> int:
 
 
 def encode_targets(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray:
-    """Labels (N,) as columns of 0 and 1 where the loss takes columns; other targets as they are."""
+    """Labels (N,) as columns of 0 and 1 where the loss takes columns; other targets as they are.
+
+    InputError for a label that has no column.
+    """
     if y.ndim == 2 or loss.function.targets == "classes" or not np.issubdtype(y.dtype, np.integer):
         return y
+    if n_outputs > 1:
+        check_labels(f"The loss {loss}", y, n_outputs)
     if n_outputs == 1:
         return y.astype(np.float32)[:, None]
     return np.eye(n_outputs, dtype=np.float32)[y]

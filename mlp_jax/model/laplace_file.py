@@ -16,7 +16,7 @@ import numpy as np
 
 from mlp_jax.codec import decode, encode, read_json, registry
 from mlp_jax.errors import InputError, ModelFileError
-from mlp_jax.files import write_bytes_atomic
+from mlp_jax.files import user_path, write_bytes_atomic
 from mlp_jax.model import store
 from mlp_jax.model.laplace import Laplace, LaplaceFacts, check_fits, split_last
 from mlp_jax.model.precision import known_precision
@@ -49,7 +49,7 @@ def save_laplace(path: str | os.PathLike[str], laplace: Laplace) -> Path:
 
     from safetensors.numpy import save
 
-    folder = store.find(Path(path).expanduser())
+    folder = store.find(user_path(path))
     parts, description = store.read_description(folder)
     dtype = np.dtype(known_precision(parts["precision"]).params)
     arrays = {name: np.ascontiguousarray(v, dtype) for name, v in laplace.arrays.items()}
@@ -62,7 +62,7 @@ def save_laplace(path: str | os.PathLike[str], laplace: Laplace) -> Path:
 
 def read_laplace(path: str | os.PathLike[str], model: Model) -> Laplace:
     """The approximation that lies beside the model of `path`. Raises ModelFileError."""
-    folder = store.find(Path(path).expanduser())
+    folder = store.find(user_path(path))
     file = folder / FILE
     if not file.exists():
         raise ModelFileError(

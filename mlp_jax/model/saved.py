@@ -19,6 +19,7 @@ from jaxtyping import Float, Shaped
 from mlp_jax.backprop import Ensemble, Layer, Loss
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TargetEncoding
 from mlp_jax.errors import InputError, ModelFileError
+from mlp_jax.files import user_path
 from mlp_jax.model import store
 from mlp_jax.model.consistent import check_consistent, expected_shapes
 from mlp_jax.model.disagreement import between_classes, between_labels, between_values
@@ -260,7 +261,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     about["versions"] says what wrote it. ModelFileError, in one sentence, for files that are
     missing, damaged, or do not belong together.
     """
-    folder = store.find(Path(path).expanduser())
+    folder = store.find(user_path(path))
     parts, description = store.read_description(folder)
     try:
         check_consistent(parts["network"], parts["loss"], parts["inputs"], parts["target"])

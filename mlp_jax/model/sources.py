@@ -19,6 +19,7 @@ import polars as pl
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TextForm
 from mlp_jax.data.tables.delimited import read_format, stream_delimited
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
+from mlp_jax.files import user_path
 
 BATCH = 1 << 16
 PIECE = 1 << 24  # bytes of text, about BATCH rows of 30 numbers
@@ -46,7 +47,7 @@ def batches(
     order. separator: of a text file's fields; None finds it. Raises DataFileError for a file that
     is missing, empty or damaged, and InputError for a column that is missing.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     suffix = _suffix(path)
     if not path.is_file():
         raise DataFileError(f"There is no file '{path}'.")
@@ -88,7 +89,7 @@ def _frames(
     path: Path, suffix: str, inputs: InputEncoding, keep: Sequence[str], separator: str | None
 ) -> Iterator[pl.DataFrame]:
     if suffix == ".parquet":
-        lazy = pl.scan_parquet(path)
+        lazy = pl.scan_parquet(path, glob=False)
         wanted = _wanted(path, lazy.collect_schema().names(), inputs, keep)
         chunks = lazy.select(wanted).collect_batches(
             chunk_size=BATCH, maintain_order=True, lazy=True

@@ -25,6 +25,7 @@ from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, Loss, second_moment, squared_norms_by_parameter
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.backprop.losses import check_targets
 from mlp_jax.backprop.member_loss import loss_in
 from mlp_jax.backprop.records import contract_transposed, transposed
 from mlp_jax.errors import InputError
@@ -226,11 +227,12 @@ def check_gradients(
     type. samples: entries a layer that the index loops look at, None for all. split: f(network,
     loss, train, params, state, x, y, c, mask, seed) gives the gradient as many devices find it.
     Products run at precision "highest". Nothing is raised on a fault: look at `.ok`, `.fault`,
-    `.worst`.
+    `.worst`. InputError for targets that the loss has no meaning for, in any row of the batch.
     """
     started = time.perf_counter()
     if network.has_state and state is None:
         raise InputError("This network keeps running figures: pass the state=… that init gave.")
+    check_targets(loss, np.asarray(batch[1]), network.width_out(np.shape(batch[0])[1]))
     x, y = handful(*batch)
     rng = np.random.default_rng(seed)
     moved = perturbed(in_float64(params), rng)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from mlp_jax.errors import RunFolderError, UnknownNameError
-from mlp_jax.files import read_jsonl
+from mlp_jax.files import as_path_text, read_jsonl
 from mlp_jax.model.metrics import higher_is_better
 
 try:
@@ -272,7 +272,7 @@ def _list(value: object) -> list[Any]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(as_path_text(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return {}
     return {key.replace("-", "_"): value for key, value in content.items()}

@@ -106,7 +106,8 @@ def as_json(run: RunRecord) -> dict[str, Any]:
 
 def print_json(runs: Sequence[RunRecord]) -> None:
     """A JSON list of the runs on standard output."""
-    print(json.dumps([as_json(run) for run in runs], indent=2, ensure_ascii=False))
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps([as_json(run) for run in runs], indent=2, ensure_ascii=not unicode))
 
 
 def console_for(stream: Any) -> "Console":

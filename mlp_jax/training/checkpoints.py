@@ -2,7 +2,7 @@
 
 A checkpoint is Orbax's folder with the leaves of the state (and of the best weights) and a record
 of where the run stood. It counts once the checksums of its files lie in it, which are written last,
-by the first process, when all have written their parts.
+by the first process, when all have written their parts. One process reads back what it wrote first.
 """
 
 import contextlib
@@ -22,8 +22,16 @@ import jax
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
 from mlp_jax.training.mesh.lost import exchange_failed
 from mlp_jax.training.mesh.processes import agreed, is_first, on_first, to_host, told, wished
+from mlp_jax.training.plain_path import PlainPath
 from mlp_jax.training.snapshot import Snapshot
-from mlp_jax.training.storage import begin, finish, open_checkpointer, read, weights_of
+from mlp_jax.training.storage import (
+    begin,
+    check_read_back,
+    finish,
+    open_checkpointer,
+    read,
+    weights_of,
+)
 from mlp_jax.training.wholeness import FOLDER, keep_newest, newest, put_damage_aside, seal
 
 SMALL_FILES = 200_000  # bytes of a checkpoint besides its arrays
@@ -85,6 +93,7 @@ class Checkpoints:
     ) -> None:
         self._run, self._saving, self._stop = run, saving, stop
         self._again = again or f"mlp-jax train --resume {run}"
+        self._plain = PlainPath(run / FOLDER)
         self._worker = ThreadPoolExecutor(1, "checkpoints")
         self._opened = self._worker.submit(_open, run, tell)
         self._pending: Future[None] | None = None
@@ -118,7 +127,7 @@ class Checkpoints:
         step = told(newest(self._run))
         if step is None:
             return None
-        snapshot = read(self._opened.result(), self._folder(step), like)
+        snapshot = read(self._opened.result(), self._for_orbax(step), like)
         self._saved = (time.monotonic(), step, snapshot.position.epoch - 1)
         return snapshot
 
@@ -127,6 +136,7 @@ class Checkpoints:
         self._worker.shutdown()
         if self._opened.exception() is None:
             self._opened.result().close()
+        self._plain.close()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -136,6 +146,10 @@ class Checkpoints:
 
     def _folder(self, step: int) -> Path:
         return self._run / FOLDER / str(step)
+
+    def _for_orbax(self, step: int) -> Path:
+        """The same folder, by a path that Orbax can read."""
+        return self._plain.path / str(step)
 
     def _is_due(self, snapshot: Snapshot, step: int) -> bool:
         when, last_step, last_epoch = self._saved
@@ -155,7 +169,7 @@ class Checkpoints:
         else:
             jax.block_until_ready(leaves)  # raises by itself where another process is gone
             with self._as_run_folder_error():
-                begin(self._opened.result(), self._folder(step), snapshot)
+                begin(self._opened.result(), self._for_orbax(step), snapshot)
             self._pending = self._worker.submit(self._finish, step)
         self._saved = (time.monotonic(), step, snapshot.position.epoch - 1)
 
@@ -172,7 +186,8 @@ class Checkpoints:
             )
 
     def _write(self, snapshot: Snapshot, step: int) -> None:
-        begin(self._opened.result(), self._folder(step), snapshot)
+        begin(self._opened.result(), self._for_orbax(step), snapshot)
+        check_read_back(self._opened.result(), self._for_orbax(step), snapshot)
         self._finish(step)
 
     def _finish(self, step: int) -> None:

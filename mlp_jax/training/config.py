@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import tyro
 
 from mlp_jax.errors import DataFileError, InputError, RunFolderError
+from mlp_jax.files import as_path_text, as_unicode
 from mlp_jax.training.options import Count, Number, SharedOptions, Switch, Word
 
 Options = TypeVar("Options", bound=SharedOptions)
@@ -103,7 +104,7 @@ def read_options(path: Path, default: Options) -> Options:
     nearest) or a value of the wrong type, DataFileError for a file that cannot be read.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(as_path_text(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise DataFileError(f"Cannot read the configuration {path}: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -152,7 +153,8 @@ def to_toml(config: SharedOptions) -> str:
         for field in fields(config)
         if field.name not in NOT_OF_THE_RUN
     }
-    return tomli_w.dumps({key: value for key, value in content.items() if value is not None})
+    known = {key: value for key, value in content.items() if value is not None}
+    return as_unicode(tomli_w.dumps(known))
 
 
 def resumed_config(saved: TrainConfig, asked: TrainConfig, folder: str) -> TrainConfig:

@@ -77,7 +77,8 @@ def fit(
     metrics: names for validation; the first is the `monitor` unless said otherwise ("loss" too).
     patience: stop after so many epochs without a better monitor, and return the best weights.
     select: "best" returns them without stopping early, where there are validation rows.
-    average: decay of an exponential moving average of the weights, which then is what is judged.
+    average: decay of an exponential moving average of the weights, and of batch norm's figures,
+    which then is what is judged and kept. As in Adam the share of the random start is divided out.
     importance: draw each batch from a pool of so many, by the size of the gradients.
     precision: "float32", "tf32", "bf16", "float64"; device: "cpu", "gpu".
     devices: how many of them, None for all GPUs or one CPU; mesh: "data=4,model=2" splits examples

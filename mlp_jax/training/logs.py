@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlp_jax.files import as_run_folder_error, jsonl, read_lines
+from mlp_jax.files import as_run_folder_error, json_bytes, jsonl, read_lines
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
@@ -77,7 +77,8 @@ class TensorBoardLog:
         self._folder, self._flushed = Path(folder), time.monotonic()
         with as_run_folder_error("write", self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._writer = EventsWriter(str(self._folder / "events"), f".{os.getpid()}")
+            # Absolute, for a relative path that begins with "s3:" would be a place in a cloud.
+            self._writer = EventsWriter(str(self._folder.absolute() / "events"), f".{os.getpid()}")
         if resumed_at is not None:
             self._write(resumed_at, session_log=SessionLog(status=SessionLog.START))
 
@@ -126,7 +127,7 @@ class TensorBoardLog:
 
 def _append(file: BinaryIO, record: Mapping[str, object]) -> None:
     with as_run_folder_error("write", Path(file.name)):
-        file.write(jsonl(record).encode())
+        file.write(json_bytes(jsonl(record)))
         file.flush()
 
 

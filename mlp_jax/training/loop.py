@@ -24,7 +24,7 @@ from mlp_jax.training.evaluate import evaluate
 from mlp_jax.training.feed import Data, Feed, Given
 from mlp_jax.training.private.ledger import Ledger
 from mlp_jax.training.probe import Look
-from mlp_jax.training.program import Program, Seed, TrainState
+from mlp_jax.training.program import Program, Seed, TrainState, weights_of
 from mlp_jax.training.snapshot import Best, Position, Snapshot
 
 Select = Literal["best", "last"]
@@ -94,11 +94,6 @@ class Outcome(NamedTuple):
     layer_state: Any
     history: tuple[dict[str, float], ...]
     best_epoch: int
-
-
-def weights_of(program: Program, state: TrainState) -> Any:
-    """The parameters to judge and to keep: the moving average where there is one."""
-    return state.params if program.average_decay is None else state.average
 
 
 def _run_epoch(
@@ -175,11 +170,9 @@ def _record(
         record["epsilon"] = plan.ledger.epsilon
     if validation is None:
         return record
-    weights = weights_of(program, state)
     found, _ = evaluate(
         program,
-        weights,
-        state.layer_state,
+        *weights_of(state),
         validation.data,
         validation.y,
         plan.metrics,
@@ -201,7 +194,7 @@ def _best(
         return best
     if best is not None and (score, -loss) <= (best.score, -best.loss):
         return best
-    weights = (weights_of(program, snapshot.state), snapshot.state.layer_state)
+    weights = weights_of(snapshot.state)
     return Best(score, loss, snapshot.position.epoch, *jax.tree.map(jnp.copy, weights))
 
 
@@ -292,4 +285,4 @@ def run_epochs(
         )
     if best is not None:
         return Outcome(best.params, best.layer_state, at.history, best.epoch)
-    return Outcome(weights_of(program, state), state.layer_state, at.history, len(at.history))
+    return Outcome(*weights_of(state), at.history, len(at.history))

@@ -25,16 +25,24 @@ TARGETS = 0xFFFFFFFF  # of a step's key, for drawn targets: no layer has this nu
 Seed = UInt32[Array, ""] | np.uint32
 
 
+class Average(NamedTuple):
+    """Exponential moving averages of the parameters and of the layers' running figures."""
+
+    params: Any
+    layer_state: Any
+
+
 class TrainState(NamedTuple):
     """All that training changes, one pytree. `alive` turns False where an update is not finite.
 
-    average: the exponential moving average of the parameters, or () without one.
+    average: the moving averages, or () without them. The running figures of batch norm are those
+    of the weights that were trained; beside averaged weights belong averaged figures.
     """
 
     params: Any
     opt_state: Any
     layer_state: Any
-    average: Any
+    average: Average | tuple[()]
     step: Int[Array, ""]
     alive: Array
 
@@ -172,15 +180,28 @@ def first_state(
         jax.tree.map(lambda leaf: leaf.astype(program.dtype), tree)
         for tree in (drawn if start is None else map(_instead, drawn, start))
     )
-    average = () if program.average_decay is None else jax.tree.map(jnp.copy, params)
     return TrainState(
         params,
         program.optimizer.init(params),
         layer_state,
-        average,
+        first_average(program, params, layer_state),
         jnp.zeros((), jnp.int32),
         jnp.ones((), bool),
     )
+
+
+def first_average(program: Program, params: Any, layer_state: Any) -> Average | tuple[()]:
+    """Room for the averages; their first step replaces what stands there."""
+    if program.average_decay is None:
+        return ()
+    return Average(*jax.tree.map(jnp.copy, (params, layer_state)))
+
+
+def weights_of(state: TrainState) -> tuple[Any, Any]:
+    """(params, layer_state) to judge and to keep: the moving averages where there are any."""
+    if isinstance(state.average, Average):
+        return state.average.params, state.average.layer_state
+    return state.params, state.layer_state
 
 
 def check_parts(count: int, program: Program) -> None:

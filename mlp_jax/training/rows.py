@@ -63,8 +63,7 @@ def coded(loss: Loss, rows: Split, n_outputs: int, *, numbered: bool = True) -> 
     numbered: whether an error names the row, whose place here is its number.
     """
     targets = encode_targets(loss, rows.y, n_outputs)
-    check_targets(loss, targets, n_outputs)
-    _check_target_range(loss, targets, numbered)
+    check_targets(loss, targets, n_outputs, numbered=numbered)
     return Split(rows.x, targets)
 
 
@@ -93,22 +92,6 @@ def _sample_weights(sample_weight: Any, n: int) -> np.ndarray | None:
     if not np.all(np.isfinite(weights)) or np.any(weights < 0) or not np.any(weights > 0):
         raise InputError("Sample weights are finite, not negative, and not all 0.")
     return weights
-
-
-def _check_target_range(loss: Loss, y: np.ndarray, numbered: bool) -> None:
-    """InputError for a target that the loss has no meaning for."""
-    kind = loss.function.targets
-    shares = kind == "binary" or (kind == "classes" and y.ndim == 2)
-    if not shares and loss.name != "poisson":
-        return
-    wrong = (y < 0) | (y > 1) if shares else y < 0
-    if wrong.any():
-        place = tuple(int(i) for i in np.argwhere(wrong)[0])
-        allowed = "from 0 to 1" if shares else "that are not negative"
-        raise InputError(
-            f"The loss {loss} needs targets {allowed}, but"
-            f" {f'row {place[0]}' if numbered else 'a row'} has {y[place]:g}."
-        )
 
 
 def check_numbers(

@@ -33,7 +33,7 @@ def make_schedule(name: str, peak: float, steps: int, warm_up: float = 0.0) -> o
     quarters (He 2016); coslog4 is ½(1 − cos 2π log₂(1 + 15t)) of the peak at the share t of the
     steps, four waves that grow longer (Holzmüller 2024, RealMLP); warm-up rises to the peak over
     the first tenth and stays. `warm_up`: the fraction of the steps over which any other schedule
-    but one-cycle rises from 0 first.
+    but one-cycle rises from 0 first, one step less than all of them at most.
     """
     if name not in SCHEDULES:
         raise UnknownNameError("schedule", name, SCHEDULES)
@@ -43,7 +43,7 @@ def make_schedule(name: str, peak: float, steps: int, warm_up: float = 0.0) -> o
         return optax.cosine_onecycle_schedule(max(steps, 2), peak, pct_start=0.3)
     if name == "warm-up":
         name, warm_up = "constant", warm_up or WARM_UP
-    rising = round(warm_up * steps)
+    rising = min(round(warm_up * steps), steps - 1)
     after = max(steps - rising, 1)
     schedule = {
         "constant": lambda: optax.constant_schedule(peak),

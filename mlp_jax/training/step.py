@@ -1,5 +1,6 @@
 """One step of training: a batch forward, backward by hand, and the optimizer's update."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from mlp_jax.backprop.kronecker import drawn_factors
 from mlp_jax.backprop.records import contract_transposed, transposed
 from mlp_jax.training.batches import Batch, DeviceData, DeviceStack
 from mlp_jax.training.importance import next_batch
-from mlp_jax.training.program import TARGETS, Keys, Program, Totals, TrainState
+from mlp_jax.training.program import TARGETS, Average, Keys, Program, Totals, TrainState
 
 
 def _chosen(flag: Array, new: Any, old: Any) -> Any:
@@ -127,6 +128,16 @@ def batch_factors(program: Program, state: TrainState, batch: Batch, draw: Array
     )
 
 
+def _share_in_average(decay: float, step: Array, dtype: Any) -> Array:
+    """(1 − d)/(1 − dᵗ), the share of the weights after step t = step + 1 in their moving average.
+
+    With it the average is Σ_i dᵗ⁻ⁱ wᵢ/Σ_i dᵗ⁻ⁱ over the steps i = 1 … t, without the bias towards
+    the start, as Adam corrects its moments (Kingma & Ba 2015). The first share is 1.
+    """
+    t = (step + 1).astype(dtype)
+    return (1 - decay) / -jnp.expm1(t * math.log(decay))
+
+
 def updated(
     program: Program,
     state: TrainState,
@@ -147,8 +158,9 @@ def updated(
     params = optax.apply_updates(state.params, updates)
     average = state.average
     if program.average_decay is not None:
-        decay = program.average_decay
-        average = jax.tree.map(lambda m, p: decay * m + (1 - decay) * p, average, params)
+        share = _share_in_average(program.average_decay, state.step, program.dtype)
+        latest = Average(params, layer_state)
+        average = jax.tree.map(lambda m, p: m + share * (p - m), average, latest)
     new = TrainState(params, opt_state, layer_state, average, state.step + 1, state.alive)
     if program.layout is not None:
         new = program.layout.constrained(program.network, new)

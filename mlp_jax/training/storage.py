@@ -55,10 +55,10 @@ def finish(checkpointer: Any) -> None:
         checkpointer.wait_until_finished()
 
 
-def read(checkpointer: Any, folder: Path, like: Any) -> Snapshot:
+def read(checkpointer: Any, folder: Path, like: Any, *, on_host: bool = False) -> Snapshot:
     """The snapshot in a folder, over the devices as `like`, a state of the same shapes.
 
-    RunFolderError where its arrays are not of these shapes.
+    on_host: as NumPy's arrays instead. RunFolderError where its arrays are not of these shapes.
     """
     import orbax.checkpoint as ocp
 
@@ -77,10 +77,25 @@ def read(checkpointer: Any, folder: Path, like: Any) -> Snapshot:
     target = {name: _target(leaf) for name, leaf in there.items()}
     asked = ocp.args.Composite(leaves=ocp.args.StandardRestore(target))
     leaves = checkpointer.restore(folder.absolute(), args=asked)["leaves"]
-    placed = [_placed(leaves[name]) for name in shapes]
+    placed = [leaves[name] if on_host else _placed(leaves[name]) for name in shapes]
     state, weights = jax.tree.unflatten(jax.tree.structure(expected), placed)
     position = Position.of(record["position"])
     return Snapshot(state, position, None if best is None else Best(*best, *weights))
+
+
+def check_read_back(checkpointer: Any, folder: Path, snapshot: Snapshot) -> None:
+    """RunFolderError unless the folder gives back, bit for bit, the snapshot of the host's arrays.
+
+    Of one process; what is read comes from the system's memory of the file, so it costs little.
+    """
+    found = read(checkpointer, folder, snapshot.state, on_host=True)
+    pairs = zip(
+        *(jax.tree.leaves((of.state, weights_of(of.best))) for of in (snapshot, found)),
+        strict=True,
+    )
+    same = all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+    if not same or found.position.epoch != snapshot.position.epoch:
+        raise RunFolderError(f"the checkpoint of step {folder.name} does not read back as written")
 
 
 def weights_of(best: Best | None) -> Any:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import expit, log_expit, ndtr
 
 from mlp_jax.backprop import ACTIVATIONS, INITIALIZERS
 from mlp_jax.backprop.activations import get_activation
@@ -81,8 +82,10 @@ def at_points():
 def at_edges():
     """In float32, {name: {z: (f, slope, slope by JAX)}}."""
     found = computed(jnp.asarray(EDGES, jnp.float32), jnp.float32)
+    with jax.enable_x64(True):  # JAX's own slope of gelu has lost digits in float32
+        by_jax = {name: rows[2] for name, rows in computed(jnp.asarray(EDGES), jnp.float64).items()}
     return {
-        name: [tuple(map(float, row)) for row in zip(EDGES, *rows, strict=True)]
+        name: [tuple(map(float, row)) for row in zip(EDGES, *rows[:2], by_jax[name], strict=True)]
         for name, rows in found.items()
     }
 
@@ -187,3 +190,62 @@ def test_a_name_like_no_other_gets_the_list_without_a_guess():
         get_activation("qqqq")
     assert "Did you mean" not in str(raised.value)
     assert "tanh" in str(raised.value)
+
+
+SIZES = np.concatenate([10.0 ** np.arange(-30, 38.5, 0.5), np.linspace(0.05, 30, 120), [3e38]])
+GRID = np.concatenate([-SIZES, [0.0], SIZES]).astype(np.float32)
+
+
+def gelu_argument(z):
+    """2u of gelu's ½(1 + tanh u), held where tanh is ±1 long since."""
+    return 2 * math.sqrt(2 / math.pi) * (z + 0.044715 * np.clip(z, -1e9, 1e9) ** 3)
+
+
+def tanh_of_softplus(z):
+    """Both parts of the fraction by e^−2|z|, so that neither overflows."""
+    small = np.exp(-np.abs(z))
+    above = np.where(z > 0, 1 + 2 * small, small * (small + 2))
+    return above / (above + np.where(z > 0, 2 * small**2, 2))
+
+
+IN_FLOAT64 = {
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+    "celu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+    "silu": lambda z: z * expit(z),
+    "mish": lambda z: z * tanh_of_softplus(z),
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "softplus": lambda z: -log_expit(-z),
+    "softsign": lambda z: z / (1 + np.abs(z)),
+    "log_sigmoid": log_expit,
+    "gelu": lambda z: z * expit(gelu_argument(z)),
+    "gelu_exact": lambda z: z * ndtr(z),
+}
+
+
+@pytest.mark.parametrize("name", IN_FLOAT64)
+@np.errstate(under="ignore")
+def test_an_activation_in_float32_is_that_of_float64_to_a_few_ulp_at_every_size(name):
+    """In the far tail of gelu, where a rounded z² or z³ is exponentiated, to a few of its ulp."""
+    z = GRID.astype(float)
+    wanted = IN_FLOAT64[name](z)
+    exponent = {"gelu_exact": z**2, "gelu": np.abs(gelu_argument(z))}.get(name, np.zeros_like(z))
+    tolerance = 2.0**-23 * (4 + np.minimum(exponent, 200)) * np.abs(wanted) + 4e-38
+    found = np.asarray(ACTIVATIONS[name].function(jnp.asarray(GRID)))
+    assert np.all(np.abs(found - wanted) <= tolerance)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_slope_in_float32_is_that_of_float64_to_a_few_ulp_of_the_largest(name):
+    """Against the same formula in float64, where test_function_and_slope_are_right is about it."""
+    f = ACTIVATIONS[name]
+
+    def slope(dtype):
+        z = jnp.asarray(GRID, dtype)
+        return np.asarray(f.slope(f.function(z) if f.keeps == "a" else z))
+
+    with jax.enable_x64(True):
+        wanted = slope("float64")
+    with np.errstate(over="ignore"):  # 2z of squared_relu
+        wanted = wanted.astype(np.float32)
+    np.testing.assert_allclose(slope("float32"), wanted, rtol=5e-7, atol=5e-7)

@@ -114,10 +114,26 @@ def test_batch_norm_with_a_mask_is_batch_norm_of_the_unmasked_rows_alone(x64):
     )
     alone = run(BatchNorm(), a[MASK], grad_y[MASK], params, state)
     assert_agree(y[MASK], alone[0])
-    assert_agree(moved, alone[1])
+    share = 0.1 * MASK.mean()
+    rows = np.asarray(a)[MASK]
+    assert_agree(moved["mean"], (1 - share) * state["mean"] + share * rows.mean(axis=0))
+    assert_agree(moved["variance"], (1 - share) * state["variance"] + share * rows.var(axis=0))
     assert_agree((sums, grad_a[MASK]), alone[2])
     assert np.all(np.asarray(grad_a)[~MASK] == 0)
     assert_agree((sums, grad_a), by_jax)
+
+
+@pytest.mark.parametrize("rows", [0, 1, N])
+def test_a_short_batch_moves_the_running_figures_by_its_share_of_a_full_one(rows, x64):
+    """None of them without a row, and as a batch without a mask where every place holds one."""
+    a, grad_y, params, state = drawn()
+    _, moved, _, _ = run(BatchNorm(), a, grad_y, params, state, mask=jnp.arange(N) < rows)
+    share, there = 0.1 * rows / N, np.asarray(a)[: max(rows, 1)]
+    expected = {
+        "mean": (1 - share) * state["mean"] + share * there.mean(axis=0),
+        "variance": (1 - share) * state["variance"] + share * there.var(axis=0),
+    }
+    assert_agree(moved, expected)
 
 
 def test_even_a_padding_row_that_the_loss_sees_gets_the_vjp(x64):

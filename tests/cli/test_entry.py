@@ -87,3 +87,27 @@ def test_a_cache_that_cannot_be_made_is_done_without(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == before
+
+
+def test_a_chosen_cache_that_is_no_folder_is_switched_off(tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    (tmp_path / "file").write_text("")
+    try:
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path / "file"))
+        use_compilation_cache()
+        assert jax.config.jax_compilation_cache_dir is None
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_a_user_without_a_home_goes_without_a_cache(monkeypatch):
+    before = jax.config.jax_compilation_cache_dir
+    for name in ("JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def none(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", none)
+    use_compilation_cache()
+    assert jax.config.jax_compilation_cache_dir == before

@@ -218,3 +218,28 @@ def test_float64_comes_back_as_it_was(tmp_path):
     found = train(tmp_path, **wide)
     assert all(np.asarray(leaf).dtype == np.float64 for leaf in jax.tree.leaves(found.params))
     assert same(found, expected)
+
+
+@pytest.mark.parametrize("name", ["exp[lr=0.1]", "a\\b", "{a,b}*?", "gs:", "50% 'é'\n"])
+def test_a_folder_of_any_name_holds_a_run_that_goes_on(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    with pytest.raises(Killed):
+        train(folder, kill_after=5, epochs=2, patience=None)
+    resumed = train(folder, epochs=2, patience=None)
+    assert leaves_equal(resumed.params, train(epochs=2, patience=None).params)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_checkpoint_that_does_not_read_back_does_not_count(tmp_path, monkeypatch):
+    module = importlib.import_module("mlp_jax.training.checkpoints")
+
+    def other(checkpointer, folder, snapshot):
+        state = snapshot.state._replace(params=jax.tree.map(lambda p: p + 1, snapshot.state.params))
+        begin(checkpointer, folder, snapshot._replace(state=state))
+
+    begin = module.begin
+    monkeypatch.setattr(module, "begin", other)
+    with pytest.raises(RunFolderError, match="does not read back as written"):
+        train(tmp_path, epochs=1)
+    assert not any((tmp_path / FOLDER).glob(f"*/{CHECKSUMS}"))

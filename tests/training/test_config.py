@@ -1,9 +1,11 @@
+import os
 import tomllib
 from dataclasses import replace
 
 import pytest
 
 from mlp_jax.errors import DataFileError, InputError
+from mlp_jax.files import write_text_atomic
 from mlp_jax.training.config import TrainConfig, read_config, resumed_config, to_toml
 
 EVERYTHING = TrainConfig(
@@ -140,3 +142,11 @@ def test_other_options_than_the_runs_own_are_refused_each_one_named():
         "The run in runs/a cannot go on with other options: hidden is 8 8 there and 8 here,"
         " learning-rate is not given there and 0.5 here."
     )
+
+
+def test_a_path_that_is_no_utf_8_is_kept_in_the_file_and_read_back(tmp_path):
+    name = os.fsdecode(b"caf\xe9 \xff.csv")
+    config = TrainConfig(data=name)
+    write_text_atomic(tmp_path / "config.toml", to_toml(config))
+    assert (tmp_path / "config.toml").read_text(encoding="utf-8")
+    assert read_config(tmp_path / "config.toml").data == name

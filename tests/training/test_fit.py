@@ -86,7 +86,9 @@ def test_batch_norm_leaves_the_padding_of_a_short_batch_out(x64):
     mean, variance = np.zeros(5), np.ones(5)
     for rows in batches(23, 5, 0, 1):
         z = x[rows].astype(np.float64) @ np.asarray(start[0]["W"])
-        mean, variance = 0.9 * mean + 0.1 * z.mean(0), 0.9 * variance + 0.1 * z.var(0)
+        share = 0.1 * len(rows) / 5
+        mean = (1 - share) * mean + share * z.mean(0)
+        variance = (1 - share) * variance + share * z.var(0)
     assert np.asarray(once.layer_state[1]["mean"]) == pytest.approx(mean, rel=1e-10)
     assert np.asarray(once.layer_state[1]["variance"]) == pytest.approx(variance, rel=1e-10)
 
@@ -189,19 +191,52 @@ def test_neither_a_step_nor_the_line_search_of_lbfgs_asks_jax_for_a_gradient():
 
 
 @pytest.mark.usefixtures("unproved")
-def test_the_moving_average_is_the_recursion_over_the_steps():
+def test_the_moving_average_weighs_the_steps_and_not_the_random_start():
+    """Σ dᵗ⁻ⁱ wᵢ/Σ dᵗ⁻ⁱ over the weights after each step; after one step, those."""
     seen = []
     x, y = labelled(20)
     fitted = fit(
         TANH, CROSS_ENTROPY, "sgd", (x, y), epochs=4, batch_size=20, average=0.7,
         callbacks=[lambda end: seen.append(jax.device_get(end.state.params))],
     )  # fmt: skip
-    params, _ = TANH.init(jax.random.fold_in(jax.random.key(np.uint32(0)), 0), 4)
-    expected = jax.tree.map(np.asarray, params)
-    for params in seen:
-        expected = jax.tree.map(lambda m, p: 0.7 * m + 0.3 * p, expected, params)
+    powers = 0.7 ** np.arange(3, -1, -1)
+    expected = jax.tree.map(lambda *ps: np.average(ps, axis=0, weights=powers), *seen)
     assert_close(fitted.params, expected, 1e-6)
-    assert not leaves_equal(fitted.params, seen[-1])
+    one = fit(TANH, CROSS_ENTROPY, "sgd", (x, y), epochs=1, batch_size=20, average=0.999)
+    assert_close(one.params, seen[0], 1e-6)
+
+
+@pytest.mark.usefixtures("unproved")
+def test_beside_averaged_weights_stand_averaged_running_figures():
+    """A batch is all rows here; with momentum 0 the figures of a step are those of its batch."""
+    seen = []
+    x, y = labelled(20)
+    network = Sequential((Dense(6), BatchNorm(momentum=0.0), Dense(3)))
+    fitted = fit(
+        network, CROSS_ENTROPY, Optimizer("sgd", 0.5), (x, y), epochs=6, batch_size=20,
+        average=0.8, callbacks=[lambda end: seen.append(jax.device_get(end.state))],
+    )  # fmt: skip
+    powers = 0.8 ** np.arange(5, -1, -1)
+    for name in ("mean", "variance"):
+        figures = [state.layer_state[1][name] for state in seen]
+        expected = np.average(figures, axis=0, weights=powers)
+        np.testing.assert_allclose(fitted.layer_state[1][name], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("unproved")
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_a_last_batch_of_one_row_leaves_the_running_figures_those_of_the_rows(average):
+    """33 rows in batches of 32, at weights that hardly move: by NumPy in float64 over all rows."""
+    x, y = labelled(33)
+    network = Sequential((Dense(6), BatchNorm(), Dense(3)))
+    fitted = fit(
+        network, CROSS_ENTROPY, Optimizer("sgd", 1e-6), (x, y), epochs=60, batch_size=32,
+        average=average,
+    )  # fmt: skip
+    W, b = (np.asarray(fitted.params[0][name], float) for name in ("W", "b"))
+    z = x.astype(float) @ W + b
+    np.testing.assert_allclose(fitted.layer_state[1]["variance"], z.var(axis=0), rtol=0.1)
+    np.testing.assert_allclose(fitted.layer_state[1]["mean"], z.mean(axis=0), atol=0.1)
 
 
 @pytest.mark.usefixtures("unproved")

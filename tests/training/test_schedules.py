@@ -75,3 +75,15 @@ def test_a_warm_up_is_a_fraction(warm_up):
 def test_an_unknown_schedule_lists_the_known_ones():
     with pytest.raises(UnknownNameError, match="Known: constant, cosine, coslog4, linear, one-"):
         make_schedule("onecycle", 1.0, 10)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_any_warm_up_of_a_short_run_leaves_it_a_rate_between_0_and_the_peak(name):
+    """Of 1 to 12 steps; the one that has the highest rate is never crowded out."""
+    for steps in range(1, 13):
+        for warm_up in (0.05, 0.1, 0.3, 0.5, 0.9, 0.999):
+            rates = values(name, steps, 1.0, warm_up)
+            assert all(0 <= rate <= 1 + 1e-6 for rate in rates), (steps, warm_up)
+            assert max(rates) > 0.05, (steps, warm_up)
+            if name == "constant":
+                assert rates[-1] == 1

@@ -11,6 +11,7 @@ from mlp_jax.training.many.fitted import FittedMany
 from mlp_jax.training.many.records import flat, histories
 from mlp_jax.training.many.together import BestWeights, ManyState
 from mlp_jax.training.many.vary import Recipe, Vary
+from mlp_jax.training.program import weights_of
 from mlp_jax.training.settled import Settled
 from mlp_jax.training.snapshot import Snapshot
 
@@ -35,11 +36,7 @@ def joined(
     for part in parts:
         own += histories(part.position.history, len(part.state.members.alive))
     own = own[:count]
-    averaged = recipe.program.average_decay is not None
-    weights = (
-        state.members.average if averaged else state.members.params,
-        state.members.layer_state,
-    )
+    weights = weights_of(state.members)
     epochs = np.array([len(history) for history in own])
     if isinstance(state.best, BestWeights):
         found = state.best.epoch > 0

@@ -17,6 +17,7 @@ from mlp_jax.training.many.together import ManyState, Members, judge_members
 from mlp_jax.training.many.vary import Recipe
 from mlp_jax.training.mesh.processes import from_each, read, said_by_each
 from mlp_jax.training.mesh.shape import held
+from mlp_jax.training.program import weights_of
 from mlp_jax.training.settled import Settled
 
 
@@ -70,12 +71,9 @@ def _judged(
     members: dict[int, Record],
 ) -> tuple[dict[int, Record], np.ndarray]:
     """(figures of each of the members, the mean of their predictions (N, C))."""
-    averaged = recipe.program.average_decay is not None
-    weights = state.members.average if averaged else state.members.params
     one_by_one = task_of(recipe.program.loss, watched.y, settled.n_classes) == "multilabel"
-    every = judge_members(
-        recipe, one_by_one, weights, state.members.layer_state, watched.data, own.numbers
-    )
+    weights = weights_of(state.members)
+    every = judge_members(recipe, one_by_one, *weights, watched.data, own.numbers)
     first, (outputs, losses) = held(every, own.where)
     found: dict[int, Record] = {}
     predicted = []

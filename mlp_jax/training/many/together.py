@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from mlp_jax.training.batches import DeviceData, epoch_order
 from mlp_jax.training.epoch import predict_rows
 from mlp_jax.training.many.vary import Numbers, Recipe, bind
-from mlp_jax.training.program import Keys, TrainState, first_state
+from mlp_jax.training.program import Keys, TrainState, first_average, first_state, weights_of
 from mlp_jax.training.step import step
 
 Seeds = UInt32[Array, " K"]
@@ -74,7 +74,7 @@ def first_states(
             return state
         scale = own.initial_scale
         params = jax.tree.map(lambda p: p * scale if p.ndim > 1 else p, state.params)
-        average = () if program.average_decay is None else jax.tree.map(jnp.copy, params)
+        average = first_average(program, params, state.layer_state)
         opt_state = program.optimizer.init(params)
         return state._replace(params=params, opt_state=opt_state, average=average)
 
@@ -163,7 +163,7 @@ def end_epoch(
     """The state after an epoch: better weights kept, stopped members masked, sums at 0."""
     members, best = state.members, state.best
     if isinstance(best, BestWeights):
-        weights = members.params if recipe.program.average_decay is None else members.average
+        params, layer_state = weights_of(members)
 
         def choose(new: Array, old: Array) -> Array:
             return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
@@ -171,8 +171,8 @@ def end_epoch(
         best = BestWeights(
             jnp.where(better, score, best.score),
             jnp.where(better, epoch, best.epoch),
-            jax.tree.map(choose, weights, best.params),
-            jax.tree.map(choose, members.layer_state, best.layer_state),
+            jax.tree.map(choose, params, best.params),
+            jax.tree.map(choose, layer_state, best.layer_state),
         )
     members = members._replace(alive=members.alive & ~stop)
     return ManyState(

@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Bool
 
 from mlp_jax.backprop import Dropout, Layer, Loss, get_loss
-from mlp_jax.backprop.losses import class_probabilities
+from mlp_jax.backprop.loss_functions import class_probabilities
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.program import Program

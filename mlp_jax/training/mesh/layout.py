@@ -78,7 +78,9 @@ class Layout:
             params=where,
             opt_state=jax.tree_util.tree_map_with_path(like_parameter, state.opt_state),
             layer_state=kept,
-            average=() if state.average == () else where,
+            average=()
+            if state.average == ()
+            else state.average._replace(params=where, layer_state=kept),
             step=self.whole,
             alive=self.whole,
         )
