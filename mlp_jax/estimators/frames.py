@@ -13,6 +13,7 @@ import scipy.sparse
 
 from mlp_jax.backprop import Categories, Layer
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding
+from mlp_jax.data.tables.notes import without_options
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import DataWarning, InputError
 from mlp_jax.model.forked import polars_is_inherited
@@ -91,7 +92,8 @@ def learn_encoding(X: Any, options: ColumnOptions | None = None) -> TableEncodin
     }
     encoding, notes = fit_encoding(frame, kinds=declared, options=options or ColumnOptions())
     if notes:
-        warnings.warn(" ".join(notes), DataWarning, stacklevel=2)
+        said = " ".join(map(without_options, notes))
+        warnings.warn(said, DataWarning, stacklevel=2)
     return encoding
 
 

@@ -2,7 +2,8 @@
 
 Inputs, each with N rows: of a table, one a column, (N, 1): double for numbers (NaN is missing),
 booleans (0, 1, NaN) and dates (days since 1970-01-01 UTC), string for categories (the text as in
-the table, "" is missing); of arrays, "x" (N, I), uint8 for pixels and float else. An input is
+the table; "" is missing, and so are the words of `na_values` in lower case, in capitals and with a
+capital first); of arrays, "x" (N, I), uint8 for pixels and float else. An input is
 called as its column is; but the empty name is "unnamed", and a null character or half of a
 surrogate pair in a name is spelled out.
 
@@ -15,7 +16,7 @@ The network computes in float32. Numbers are cut off at ±SCALED_LIMIT once they
 ±UNSCALED_LIMIT where they are not scaled, so that no finite input gives NaN.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -135,7 +136,10 @@ def _table_features(graph: Graph, inputs: TableEncoding, names: Mapping[str, str
     features: list[str] = []
     for column in inputs.numeric:
         features += _numeric(graph, column, names[column.name])
-    features += [_category(graph, column, names[column.name]) for column in inputs.categorical]
+    features += [
+        _category(graph, column, names[column.name], inputs.na_values)
+        for column in inputs.categorical
+    ]
     return concatenated(graph, features)
 
 
@@ -193,9 +197,12 @@ def _interpolated(graph: Graph, column: NumericColumn, v: str) -> str:
     return graph.add("Add", graph.add("Mul", slope, graph.add("Sub", v, start)), level)
 
 
-def _category(graph: Graph, column: CategoricalColumn, x: str) -> str:
-    keys = ["", *column.categories]
-    codes = [column.missing, *range(1, len(keys))]
+def _category(graph: Graph, column: CategoricalColumn, x: str, na_values: Sequence[str]) -> str:
+    spelled = [form for word in na_values for form in (word, word.upper(), word.capitalize())]
+    absent = [word for word in dict.fromkeys(["", "NaN", "NaT", *spelled])
+              if word not in column.categories and word.lower() in ("", *na_values)]  # fmt: skip
+    keys = [*absent, *column.categories]
+    codes = [*[column.missing] * len(absent), *range(1, len(column.categories) + 1)]
     found = graph.add(
         "LabelEncoder",
         x,

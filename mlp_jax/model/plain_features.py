@@ -7,19 +7,28 @@ features.
 import datetime
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
 
 from mlp_jax.data.encoding import (
-    MISSING_WORDS,
     CategoricalColumn,
     NumericColumn,
     TableEncoding,
+    TextForm,
 )
-from mlp_jax.data.tables.columns import FALSE_WORDS, TRUE_WORDS, shown
+from mlp_jax.data.tables.columns import FALSE_WORDS, TRUE_WORDS, shown, wanted_date, wanted_number
 from mlp_jax.data.tables.encode import check_columns, date_part, scaled
+from mlp_jax.data.tables.forms import (
+    LEADING_ZERO,
+    MARKS,
+    date_pattern,
+    number_pattern,
+    symbol_patterns,
+)
 from mlp_jax.errors import InputError
 from mlp_jax.model.given_columns import Categories, Column, text_of
 
@@ -43,7 +52,8 @@ def plain_features(
     x = np.empty((rows, encoding.n_features), np.float32)
     at = 0
     for column in encoding.numeric:
-        v = date_part(_raw(column, columns[column.name], first_row), column.part)
+        found = _raw(column, columns[column.name], first_row, encoding.na_values)
+        v = date_part(found, column.part)
         finite = np.isfinite(v)
         with np.errstate(all="ignore"):
             x[:, at] = scaled(column, np.where(finite, v, column.fill))
@@ -52,7 +62,7 @@ def plain_features(
             x[:, at] = ~finite
             at += 1
     for category in encoding.categorical:
-        x[:, at] = _codes(category, columns[category.name])
+        x[:, at] = _codes(category, columns[category.name], encoding.na_values)
         at += 1
     return x
 
@@ -66,19 +76,21 @@ def _values(column: Column) -> Any:
     return column.values if isinstance(column, Categories) else column
 
 
-def _raw(column: NumericColumn, values: Column, first_row: int) -> np.ndarray:
+def _raw(
+    column: NumericColumn, values: Column, first_row: int, na_values: Sequence[str] = ()
+) -> np.ndarray:
     """The column's values as float64, NaN where missing: numbers, 0 and 1, or days."""
+    name, form, gone = column.name, column.form, {"", *na_values, *column.form.missing}
     if column.part:
-        return _each(column.name, values, _days, "a date like 2024-02-29 or 2024-02-29T13:30",
-                     first_row)  # fmt: skip
+        return _each(name, values, lambda v: _days(v, form, gone), wanted_date(form), first_row)
     if column.boolean:
-        return _each(column.name, values, _boolean, "true or false", first_row)
+        return _each(name, values, lambda v: _boolean(v, gone), "true or false", first_row)
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
         return values.astype(np.float64)
     if isinstance(values, np.ndarray) and values.dtype.kind == "m":
         seconds = values.astype("timedelta64[us]").astype(np.int64) / 1e6
         return np.where(np.isnat(values), np.nan, seconds)
-    return _each(column.name, values, _number, "a number", first_row)
+    return _each(name, values, lambda v: _number(v, form, gone), wanted_number(form), first_row)
 
 
 def _each(
@@ -113,14 +125,31 @@ def _parsed(text: str) -> float | None:
         return None
 
 
-def _number(value: Any) -> float:
+def _parsed_form(text: str, form: TextForm) -> float | None:
+    """The number that text of a form spells, or None."""
+    if (form.decimal, form.thousands, form.symbol) == (".", "", ""):
+        return _parsed(text)
+    bare = text.strip()
+    if form.symbol:
+        before, behind = symbol_patterns(form.symbol)
+        bare = re.sub(behind, "", re.sub(before, r"\1", bare))
+    if not re.search(number_pattern(form.decimal, form.thousands), bare):
+        return None
+    if form.thousands:
+        bare = re.sub(MARKS[form.thousands], "", bare)
+    return _parsed(bare.replace(",", "."))
+
+
+def _number(value: Any, form: TextForm, gone: AbstractSet[str]) -> float:
     if value is None:
         return math.nan
     if isinstance(value, str):
-        found = _parsed(value)
-        if found is None and value.strip().lower() not in MISSING_WORDS:
+        if value.strip().lower() in gone:
+            return math.nan
+        found = _parsed_form(value, form)
+        if found is None:
             raise _NotOneError
-        return math.nan if found is None else found
+        return found
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
     if isinstance(value, datetime.time):
@@ -131,29 +160,26 @@ def _number(value: Any) -> float:
     raise _NotOneError
 
 
-def _boolean(value: Any) -> float:
+def _boolean(value: Any, gone: AbstractSet[str]) -> float:
     text = "" if value is None or value != value else text_of(value).strip().lower()
     if text in TRUE_WORDS:
         return 1.0
     if text in FALSE_WORDS:
         return 0.0
-    if text in MISSING_WORDS:
+    if text in gone:
         return math.nan
     raise _NotOneError
 
 
-def _days(value: Any) -> float:
+def _days(value: Any, form: TextForm, gone: AbstractSet[str]) -> float:
     """Days since 1970-01-01 UTC of a date, a moment, or either as text."""
     if value is None or value != value:
         return math.nan
     if isinstance(value, str):
-        text = value.strip()
-        if text.lower() in MISSING_WORDS:
+        if value.strip().lower() in gone:
             return math.nan
-        if not _DATE.fullmatch(text):
-            raise _NotOneError
         try:
-            value = datetime.datetime.fromisoformat(text)
+            value = _moment(value.strip(), form)
         except ValueError:
             raise _NotOneError from None
     if isinstance(value, datetime.datetime):
@@ -165,22 +191,46 @@ def _days(value: Any) -> float:
     raise _NotOneError
 
 
-def _codes(column: CategoricalColumn, values: Column) -> np.ndarray:
+def _moment(text: str, form: TextForm) -> datetime.datetime:
+    """A moment from text of a form; ValueError for other text."""
+    if not form.date:
+        if not _DATE.fullmatch(text):
+            raise ValueError(text)
+        return datetime.datetime.fromisoformat(text)
+    found = re.search(date_pattern(form.date), text)
+    if found is None:
+        raise ValueError(text)
+    day = datetime.datetime.strptime(found.group(1), form.date)
+    if found.group(2) is None:
+        return day
+    clock = found.group(2).upper().replace(" ", "")
+    twelve = clock.endswith("M")
+    fields = clock.rstrip("APM").split(":")
+    hour = int(fields[0]) % 12 + 12 * clock.endswith("PM") if twelve else int(fields[0])
+    seconds = float(fields[2]) if len(fields) > 2 else 0.0
+    return day + datetime.timedelta(hours=hour, minutes=int(fields[1]), seconds=seconds)
+
+
+def _codes(column: CategoricalColumn, values: Column, na_values: Sequence[str]) -> np.ndarray:
     """The code of each value: by its text, else by its value among the categories."""
     by_text = {name: k + 1 for k, name in enumerate(column.categories)}
-    by_number: dict[float, int] = {}
-    for k, name in enumerate(column.categories):
-        number = _parsed(name)
-        if number is not None and math.isfinite(number):
-            by_number.setdefault(number, k + 1)
+    spelled = [(_parsed(name), k + 1) for k, name in enumerate(column.categories)]
+    times = Counter(number for number, _ in spelled)
+    by_number = {
+        number: code
+        for number, code in spelled
+        if number is not None and math.isfinite(number) and times[number] == 1
+    }
 
     def code(value: Any) -> float:
-        if value is None or value != value or value == "":
+        if value is None or value != value:
             return column.missing
         text = text_of(value)
         if text in by_text:
             return by_text[text]
-        number = _parsed(text)
+        if not text or (isinstance(value, str) and text.strip().lower() in ("", *na_values)):
+            return column.missing
+        number = None if re.search(LEADING_ZERO, text) else _parsed(text)
         return column.rare if number is None else by_number.get(number, column.rare)
 
     return _each(column.name, values, code, "a category", 0)

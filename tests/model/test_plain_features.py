@@ -19,7 +19,14 @@ N = 60
 MOMENTS = pd.date_range("2021-03-01", periods=N, freq="11h")
 COLUMNS = {
     "number": np.linspace(-3, 5, N),
-    "whole": np.arange(N),
+    "whole": np.arange(N) // 2,
+    "dollars": [
+        f"-${i},{i:03d}.5" if i % 4 else "tbd" if i == 8 else f"${i}.25" for i in range(1, N + 1)
+    ],
+    "german": [f"{i}.{i:03d},75 €" for i in range(1, N + 1)],
+    "day first": [moment.strftime("%d.%m.%Y") for moment in MOMENTS],
+    "twelve hours": [moment.strftime("%m/%d/%Y %I:%M:%S %p") for moment in MOMENTS],
+    "zip": ["02139", "10115", "2139", "-", "unknown"] * (N // 5),
     "gaps": [None if i % 7 == 0 else i / 2 for i in range(N)],
     "spelled": [f" {i / 8} " if i % 5 else "NA" for i in range(N)],
     "yes": ["yes" if i % 3 else "No" for i in range(N)],
@@ -37,6 +44,10 @@ FRAME = pd.DataFrame(COLUMNS)
 OTHER = {
     "number": ["1.5", "x"], "whole": [True, False], "gaps": [np.nan, 3], "spelled": [4, 5.5],
     "yes": [True, "0"], "flag": ["t", "null"], "word": [7.0, "unseen"], "code": ["3", 2.0],
+    "dollars": ["$1,234.5", "TBD", "1.5", "€5"], "german": ["1.234,5", "12 €", 7.5, "1,5,5"],
+    "day first": ["1.2.2021", "31.02.2021", "2021-02-03"],
+    "twelve hours": ["1/2/2021 12:05 am", "NA"],
+    "zip": ["02139", 2139, 10115, "010115", "NA", 10115.0],
     "moment": ["2021-03-04", "?"], "iso": [datetime.date(2021, 3, 1), None],
 }  # fmt: skip
 

@@ -114,7 +114,7 @@ def numbers(
         odd = text.is_not_null() & found.is_null()
         if odd.any():
             odd &= ~is_stray(text, form)
-            refuse(values, odd, f"a number{_like(form)}", first_row)
+            refuse(values, odd, wanted_number(form), first_row)
         return found.to_numpy()
     if isinstance(dtype, pl.Duration):
         values = values.dt.total_seconds(fractional=True)
@@ -133,12 +133,19 @@ def is_stray(text: pl.Series, form: TextForm) -> pl.Series:
     return text.str.strip_chars().str.to_lowercase().is_in(words).fill_null(True)
 
 
-def _like(form: TextForm) -> str:
-    """How the numbers of a form look, for a message."""
+def wanted_number(form: TextForm) -> str:
+    """What a value of a form should have been, for a message."""
     if form.decimal == "." and not form.thousands and not form.symbol:
-        return ""
+        return "a number"
     thousands = f"1{form.thousands}234" if form.thousands else "1234"
-    return f" like {thousands}{form.decimal}5{form.symbol}"
+    return f"a number like {thousands}{form.decimal}5{form.symbol}"
+
+
+def wanted_date(form: TextForm) -> str:
+    """The same of a date."""
+    if form.date:
+        return f"a date written as {form.date}"
+    return "a date like 2024-02-29 or 2024-02-29T13:30"
 
 
 def booleans(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray, " N"]:
@@ -165,8 +172,7 @@ def days(
     text = as_text(values).str.strip_chars()
     found = text_days(text, form)
     wrong = pl.Series(np.isnan(found)) & ~is_stray(text, form)
-    example = f"written as {form.date}" if form.date else "like 2024-02-29 or 2024-02-29T13:30"
-    refuse(values, wrong, f"a date {example}", first_row)
+    refuse(values, wrong, wanted_date(form), first_row)
     return found
 
 

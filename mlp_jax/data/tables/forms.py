@@ -18,7 +18,7 @@ SYMBOLS = ("%", "$", "€", "£", "¥", "₹", "USD", "EUR", "GBP", "CHF", "JPY"
 STRAY_SHARE = 0.05  # of the rows of a column of numbers or dates that stray words may take
 STRAY_WORDS = 10  # different ones
 _LEAST_DISTINCT = 10  # numbers or dates; fewer of them beside a word are categories
-_MARKS = {
+MARKS = {
     ",": ",",
     ".": r"\.",
     " ": "[ \u00a0\u2009\u202f]",
@@ -146,15 +146,26 @@ def _without_symbol(words: pl.Series, symbol: str) -> pl.Series:
     """The words without a symbol before (behind a sign) or behind the number."""
     if not symbol:
         return words
+    before, behind = symbol_patterns(symbol)
+    return words.str.replace(before, "${1}").str.replace(behind, "")
+
+
+def symbol_patterns(symbol: str) -> tuple[str, str]:
+    """Patterns of a symbol before a number, with the sign as group 1, and behind it."""
     mark = re.escape(symbol)
-    return words.str.replace(rf"^([+-]?)\s*{mark}\s*", "${1}").str.replace(rf"\s*{mark}$", "")
+    return rf"^([+-]?)\s*{mark}\s*", rf"\s*{mark}$"
+
+
+def number_pattern(decimal: str, thousands: str) -> str:
+    """A pattern of the numbers with these marks."""
+    mark = MARKS[decimal]
+    plain = rf"(?:[0-9]+(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    group = rf"|[0-9]{{1,3}}(?:{MARKS[thousands]}[0-9]{{3}})+(?:{mark}[0-9]*)?" if thousands else ""
+    return rf"^[+-]?(?:{plain}{group})$"
 
 
 def _matches(words: pl.Series, decimal: str, thousands: str) -> np.ndarray:
-    mark = _MARKS[decimal]
-    plain = rf"(?:\d+(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?"
-    grouped = rf"|\d{{1,3}}(?:{_MARKS[thousands]}\d{{3}})+(?:{mark}\d*)?" if thousands else ""
-    return words.str.contains(rf"^[+-]?(?:{plain}{grouped})$").to_numpy()
+    return words.str.contains(number_pattern(decimal, thousands)).to_numpy()
 
 
 def plain_numbers(text: pl.Series) -> pl.Series:
@@ -169,7 +180,7 @@ def text_numbers(text: pl.Series, form: TextForm) -> pl.Series:
     bare = _without_symbol(text.str.strip_chars(), form.symbol)
     fits = pl.Series(_matches(bare.fill_null(""), form.decimal, form.thousands))
     if form.thousands:
-        bare = bare.str.replace_all(_MARKS[form.thousands], "")
+        bare = bare.str.replace_all(MARKS[form.thousands], "")
     if form.decimal == ",":
         bare = bare.str.replace(",", ".", literal=True)
     return plain_numbers(bare.set(~fits, None))
@@ -181,19 +192,18 @@ def text_days(text: pl.Series, form: TextForm) -> np.ndarray:
         whole = text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
         whole = whole.set(~text.str.contains(ISO_DATE).fill_null(False), None)
         return whole.cast(pl.Float64).to_numpy() + _iso_time(text)
-    shape = _shape(form.date)
-    parts = text.str.strip_chars().str.extract_groups(rf"^({shape})(?:[T ,]+({_TIME}))?$")
+    parts = text.str.strip_chars().str.extract_groups(date_pattern(form.date))
     day, clock = (parts.struct.field(name) for name in parts.struct.fields)
     whole = day.str.to_date(form.date, strict=False).cast(pl.Float64)
     return whole.to_numpy() + _clock(clock)
 
 
-def _shape(date: str) -> str:
-    """A pattern of the dates that a format reads."""
+def date_pattern(date: str) -> str:
+    """A pattern of the dates that a format reads, with the day and the time of day as groups."""
     pattern = re.escape(date).replace(r"\ ", " ")
     for field, digits in _FIELDS.items():
         pattern = pattern.replace(re.escape(field), digits)
-    return pattern
+    return rf"^({pattern})(?:[T ,]+({_TIME}))?$"
 
 
 def _clock(text: pl.Series) -> np.ndarray:

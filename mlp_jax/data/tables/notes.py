@@ -1,10 +1,16 @@
 """What a run tells the user about the columns of a table: words that count as missing."""
 
+import re
 from collections.abc import Sequence
 
 import polars as pl
 
 from mlp_jax.data.tables.columns import is_text, shown
+
+
+def without_options(note: str) -> str:
+    """A note without what options of the command line it names, for those who use no command."""
+    return re.sub(r" \(--.*?\)(?=[.;]|$)", "", note)
 
 
 def gone(values: pl.Series, without: pl.Series) -> pl.Series:

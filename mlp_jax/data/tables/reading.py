@@ -79,7 +79,7 @@ def _described(
         other = ""
         if found.other:
             option = "date-format" if form.date else "decimal"
-            other = f"; --{option} '{found.other}' reads them otherwise"
+            other = f" (--{option} '{found.other}' reads them otherwise)"
         notes.append(f"Column '{name}' holds {what} like {example}, {_reading_of(form)}{other}.")
     if found.stray.any():
         gone = words.filter(pl.Series(found.stray))
