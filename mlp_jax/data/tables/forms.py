@@ -111,7 +111,7 @@ def date_form(words: pl.Series, rows: np.ndarray, wanted: str = "") -> FoundForm
     ]
     best = _best(found, rows)
     other = best and _DAY_AND_MONTH.get(best.form.date, "")
-    if best and other and ~np.isnan(text_days(words, TextForm(date=other)))[~best.stray].all():
+    if best and other and not np.isnan(text_days(words, TextForm(date=other)))[~best.stray].any():
         return best._replace(other=other)
     return best
 

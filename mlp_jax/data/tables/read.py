@@ -10,7 +10,7 @@ import polars as pl
 
 from mlp_jax.data.arrays import TASKS
 from mlp_jax.data.table import Table
-from mlp_jax.data.tables.columns import is_text, shown
+from mlp_jax.data.tables.columns import is_text
 from mlp_jax.data.tables.delimited import read_delimited, read_format
 from mlp_jax.data.tables.encode import missing_text
 from mlp_jax.data.tables.fit import check_kinds
@@ -86,7 +86,7 @@ def separator_notes(form: Format) -> list[str]:
     if not form.found or form.separator == ",":
         return []
     name = NAMES[form.separator]
-    return [f"The fields are separated by {shown(name)} (--separator says another)."]
+    return [f"The fields are separated by {name} (--separator says another)."]
 
 
 def is_delimited(path: Path) -> bool:

@@ -12,7 +12,13 @@ import polars as pl
 from mlp_jax.data.encoding import TextForm
 from mlp_jax.data.table import Kind
 from mlp_jax.data.tables.columns import as_text, is_date, is_text, shown
-from mlp_jax.data.tables.forms import PLAIN, FoundForm, date_form, number_form
+from mlp_jax.data.tables.forms import (
+    PLAIN,
+    FoundForm,
+    date_form,
+    number_form,
+    plain_numbers,
+)
 from mlp_jax.data.tables.options import TextOptions
 
 _WORD_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
@@ -74,13 +80,14 @@ def _described(
 ) -> tuple[TextForm, tuple[str, ...]]:
     """The form with the words that count as missing, and notes on both."""
     form, notes = found.form, []
-    if form != PLAIN:
-        example = shown(words.filter(pl.Series(~found.stray))[0])
+    odd = words.filter(pl.Series(~found.stray) & plain_numbers(words).is_null())
+    if form != PLAIN and len(odd):
+        example = shown(odd[0])
         other = ""
         if found.other:
             option = "date-format" if form.date else "decimal"
             other = f" (--{option} '{found.other}' reads them otherwise)"
-        notes.append(f"Column '{name}' holds {what} like {example}, {_reading_of(form)}{other}.")
+        notes.append(f"Column '{name}' holds {what} like {example}: {reading_of(form)}{other}.")
     if found.stray.any():
         gone = words.filter(pl.Series(found.stray))
         form = replace(form, missing=tuple(dict.fromkeys(gone.str.to_lowercase())))
@@ -92,7 +99,7 @@ def _described(
     return form, tuple(notes)
 
 
-def _reading_of(form: TextForm) -> str:
+def reading_of(form: TextForm) -> str:
     """A form in words."""
     if form.date:
         return f"read as {form.date}"

@@ -23,6 +23,7 @@ from mlp_jax.data.tables.columns import (
 )
 from mlp_jax.data.tables.forms import LEADING_ZERO, PLAIN, number_form, plain_numbers
 from mlp_jax.data.tables.options import TextOptions
+from mlp_jax.data.tables.reading import reading_of
 from mlp_jax.data.task import NAMED, decide
 from mlp_jax.errors import InputError, UnknownNameError
 
@@ -121,8 +122,11 @@ def _numbers_task(columns: Sequence[TargetCounts], why: str, options: TextOption
     notes = [f"{which}: regression, {why}."]
     for column, form in zip(columns, forms, strict=True):
         if form != PLAIN:
-            example = shown(column.values.cast(pl.String)[0])
-            notes.append(f"Target '{column.name}' holds numbers like {example}.")
+            words = column.values.cast(pl.String)
+            odd = words.filter(plain_numbers(words).is_null())
+            if len(odd):
+                example = f"{shown(odd[0])}: {reading_of(form)}"
+                notes.append(f"Target '{column.name}' holds numbers like {example}.")
     return FoundTask("regression", tuple(notes), forms)
 
 

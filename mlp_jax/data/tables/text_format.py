@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from mlp_jax.errors import DataFileError, InputError
 
 SEPARATORS = ",;\t|"
-NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
+NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|"}
 QUOTED = re.compile(rb'"[^"]*"')
 _OPENED = re.compile(rb'(^|[,;\t|])"')
 _HEADER_LINES = 100  # a quote still open then is never closed

@@ -99,6 +99,7 @@ def test_dates_that_could_be_day_or_month_first_say_what_they_were_read_as():
     assert "read as %m/%d/%Y (--date-format '%d/%m/%Y' reads them otherwise)" in found.notes[0]
     assert reading(["01/02/2023"], date_format="%d/%m/%Y").form.date == "%d/%m/%Y"
     assert reading(["25/02/2023", "03/04/2023"]).form.date == "%d/%m/%Y"
+    assert "otherwise" not in reading(["02/25/2023", "03/04/2023"]).notes[0]
 
 
 def test_a_few_stray_words_count_as_missing_with_a_note():
