@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlp_jax.data.dataset import Dataset, Split, check_labels
+from mlp_jax.data.dataset import Dataset, Split, check_labels, place
 from mlp_jax.data.encoding import LabelType
 from mlp_jax.data.task import Decision, decide
 from mlp_jax.errors import InputError, UnknownNameError
@@ -42,7 +42,7 @@ def from_arrays(
         raise UnknownNameError("task", task, TASKS)
     pairs = [(x, y)] if test is None else [(x, y), test]
     parts = ("training", "test")[: len(pairs)]
-    places = [f"the {part} rows of '{name}'" for part in parts]
+    places = [place(name, part) for part in parts]
 
     flat, shapes = zip(
         *(_features(x, where) for (x, _), where in zip(pairs, places, strict=True)), strict=True

@@ -48,9 +48,9 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_part(self, self.train, f"the training rows of '{self.name}'")
+        _check_part(self, self.train, place(self.name, "training"))
         if self.test is not None:
-            _check_part(self, self.test, f"the test rows of '{self.name}'")
+            _check_part(self, self.test, place(self.name, "test"))
         _check_meaning(self)
 
     @property
@@ -69,6 +69,14 @@ class Dataset:
         if self.classes:
             return len(self.classes)
         return 1 if self.train.y.ndim == 1 else self.train.y.shape[1]
+
+
+def place(name: str, part: str) -> str:
+    """What messages call the rows of a part of a set.
+
+    A set without a name of its own is called by what it is: "the data", "the validation data".
+    """
+    return name if name.startswith("the ") else f"the {part} rows of '{name}'"
 
 
 def check_labels(y: np.ndarray, n_classes: int, where: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64, Shaped
 from numpy.typing import DTypeLike
 
+from mlp_jax.data.encoding import SCALED_LIMIT
 from mlp_jax.errors import InputError
 
 _CHUNK = 1 << 20  # values that are in float64 at a time
@@ -45,13 +46,39 @@ def scaling_of_range(low: float, high: float) -> Scaling:
 def apply(
     scaling: Scaling, x: Shaped[np.ndarray, "N I"], dtype: DTypeLike
 ) -> Float[np.ndarray, "N I"]:
-    """x · scale + offset, computed in float64 and returned in dtype."""
+    """x · scale + offset, computed in float64, clipped to ±SCALED_LIMIT and returned in dtype."""
     if x.dtype == np.uint8 and scaling.scale.ndim == 0:
         return (np.arange(256) * scaling.scale + scaling.offset).astype(dtype)[x]
     scaled = np.empty(x.shape, dtype)
-    for rows in _chunks(x):
-        scaled[rows] = x[rows] * scaling.scale + scaling.offset
+    with np.errstate(over="ignore"):  # infinite where x is far outside of the training rows
+        for rows in _chunks(x):
+            values = x[rows] * scaling.scale + scaling.offset
+            scaled[rows] = np.clip(values, -SCALED_LIMIT, SCALED_LIMIT, out=values)
     return scaled
+
+
+def standardized(
+    scaling: Scaling, y: Shaped[np.ndarray, "N C"], dtype: DTypeLike
+) -> Float[np.ndarray, "N C"]:
+    """Targets y · scale + offset in dtype; InputError for one that dtype does not hold."""
+    with np.errstate(over="ignore"):
+        scaled = y * scaling.scale + scaling.offset
+    return narrowed(scaled, dtype, y, "A target of")
+
+
+def narrowed(
+    values: Float[np.ndarray, "N C"], dtype: DTypeLike, shown: np.ndarray, what: str
+) -> Float[np.ndarray, "N C"]:
+    """The values in dtype; InputError for a finite one that it does not hold, as `shown` has it."""
+    with np.errstate(over="ignore"):
+        found = values.astype(dtype, copy=False)
+    lost = np.isinf(found) & np.isfinite(shown)
+    if lost.any():
+        raise InputError(
+            f"{what} {shown[np.unravel_index(np.argmax(lost), lost.shape)]:.6g} is too large for"
+            f" {np.dtype(dtype)}: rescale it, or leave its row out."
+        )
+    return found
 
 
 def unscaled(scaling: Scaling, x: Float[np.ndarray, "N I"]) -> Float64[np.ndarray, "N I"]:

@@ -13,6 +13,7 @@ import scipy.sparse
 
 from mlp_jax.backprop import Categories, Layer
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding
+from mlp_jax.data.scaling import Scaling, apply
 from mlp_jax.data.tables.notes import without_options
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import DataWarning, InputError
@@ -148,8 +149,8 @@ def encoded(encoding: InputEncoding, X: Any) -> np.ndarray:
     where there was a frame with categories.
     """
     if isinstance(encoding, ArrayEncoding):
-        scale, offset = (np.asarray(part) for part in (encoding.scale, encoding.offset))
-        return (np.asarray(X, np.float64) * scale + offset).astype(np.float32)
+        scaling = Scaling(np.asarray(encoding.scale), np.asarray(encoding.offset))
+        return apply(scaling, np.asarray(X, np.float64), np.float32)
     from mlp_jax.data.tables.encode import encode
 
     if encoding.categorical and not _is_named(X):

@@ -14,7 +14,6 @@ from numpy.typing import DTypeLike
 
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import (
-    SCALED_LIMIT,
     ArrayEncoding,
     InputEncoding,
     TableEncoding,
@@ -211,9 +210,7 @@ def _array_features(
     if inputs.pixels or not inputs.scale:
         narrow = np.dtype(dtype) != np.float64
         return (np.clip(x, -UNSCALED_LIMIT, UNSCALED_LIMIT) if narrow else x).astype(dtype)
-    with np.errstate(over="ignore"):
-        scaled = apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, np.float64)
-    return np.clip(scaled, -SCALED_LIMIT, SCALED_LIMIT, out=scaled).astype(dtype, copy=False)
+    return apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, dtype)
 
 
 def _table_features(

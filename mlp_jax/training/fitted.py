@@ -10,6 +10,7 @@ import numpy as np
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.data import Scaling, Split, apply
 from mlp_jax.data.dataset import check_labels
+from mlp_jax.data.scaling import narrowed, standardized
 from mlp_jax.errors import InputError
 from mlp_jax.model.judge import encode_targets
 from mlp_jax.model.precision import Precision
@@ -30,13 +31,18 @@ def readied(
     rounded to dtype.
     """
     dtype = np.dtype(dtype)
-    y = data.y.astype(dtype) if np.issubdtype(data.y.dtype, np.floating) else data.y
+    y = data.y
     if target_scaling is not None:
-        y = apply(target_scaling, data.y.reshape(len(data.y), -1), dtype)
+        y = standardized(target_scaling, data.y.reshape(len(data.y), -1), dtype)
+    elif np.issubdtype(data.y.dtype, np.floating):
+        y = narrowed(data.y, dtype, data.y, "A target of")
     if data.x.dtype == np.uint8 and scaling is not None:
         scale, offset = (np.atleast_2d(v).astype(dtype) for v in scaling)
         return data.x, y, scale, offset
-    x = data.x.astype(dtype) if scaling is None else apply(scaling, data.x, dtype)
+    if scaling is None:
+        x = narrowed(data.x, dtype, data.x, "The value")
+    else:
+        x = apply(scaling, data.x, dtype)
     return x, y, None, None
 
 

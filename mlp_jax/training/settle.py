@@ -10,6 +10,7 @@ import optax
 
 from mlp_jax.backprop import Layer, Loss, get_loss
 from mlp_jax.data import Scaling, Split, apply, fit_scaling, scaling_of_range
+from mlp_jax.data.scaling import standardized
 from mlp_jax.data.source import Streamed
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.model.judge import task_of
@@ -267,5 +268,5 @@ def _few_rows(settled: Settled) -> tuple[np.ndarray, np.ndarray]:
     x = rows.x[few] if scaling is None else apply(scaling, rows.x[few], np.float64)
     y = rows.y[few]
     if target_scaling is not None:
-        y = apply(target_scaling, y.reshape(len(y), -1), np.float64)
+        y = standardized(target_scaling, y.reshape(len(y), -1), np.float64)
     return x, y
