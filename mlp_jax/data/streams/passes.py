@@ -17,15 +17,14 @@ from mlp_jax.data.tables.encode import date_part, raw_numbers
 from mlp_jax.data.tables.fit import (
     DATE_WAVES,
     Found,
-    boolean,
     categories_of,
     find_useless,
     ignored_identifier,
     infinite,
-    standard,
     words_among_numbers,
 )
 from mlp_jax.data.tables.identifiers import LEAST_ROWS, is_identifier_name
+from mlp_jax.data.tables.number_scaling import boolean, standard
 from mlp_jax.data.tables.options import ColumnOptions, TextOptions
 from mlp_jax.data.tables.reading import Reading, kind_of_type, read_words, word_counts
 from mlp_jax.errors import InputError

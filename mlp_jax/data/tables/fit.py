@@ -5,7 +5,6 @@ Letters: N rows, I features.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from statistics import NormalDist
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -13,11 +12,12 @@ import polars as pl
 
 from mlp_jax.data.encoding import CategoricalColumn, DatePart, NumericColumn, TableEncoding
 from mlp_jax.data.table import Kind
-from mlp_jax.data.tables.columns import check_type, present, shown
+from mlp_jax.data.tables.columns import check_type, numbers, present, shown
 from mlp_jax.data.tables.encode import date_part, missing_text, raw_numbers
 from mlp_jax.data.tables.forms import LEADING_ZERO, plain_numbers
 from mlp_jax.data.tables.identifiers import is_identifier
 from mlp_jax.data.tables.notes import MissingWords
+from mlp_jax.data.tables.number_scaling import TooSpreadError, fit_boolean, fit_numeric
 from mlp_jax.data.tables.options import KINDS, ColumnOptions, embedding_width
 from mlp_jax.data.tables.reading import Reading, read_column, word_counts
 from mlp_jax.errors import InputError, UnknownNameError
@@ -26,7 +26,6 @@ DATE_WAVES: tuple[DatePart, ...] = (
     "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos",
 )  # fmt: skip
 _FEW_WORDS = 50
-_FAR = 5.2  # the score of a quantile of 0 or 1, as scikit-learn's QuantileTransformer has it
 
 
 Fit = Callable[[NumericColumn, np.ndarray, ColumnOptions], NumericColumn]
@@ -70,7 +69,10 @@ def fit_encoding(
             found[name] = ignored_identifier(name)
             continue
         training = values if chosen is None else values.filter(chosen)
-        one = fit_column(training, kind, options, reading)
+        try:
+            one = fit_column(training, kind, options, reading)
+        except TooSpreadError as error:
+            raise error.with_row(numbers(values, 0, reading.form)) from None
         found[name] = one._replace(notes=reading.notes + one.notes)
     encoding = joined(found, options, ignored)
     return encoding, missing.notes() + tuple(n for one in found.values() for n in one.notes)
@@ -127,7 +129,7 @@ def fit_column(
         return _fit_date(values, options, reading)
     column = NumericColumn(values.name, boolean=reading.kind == "boolean", form=reading.form)
     v = raw_numbers(column, values)
-    return _usable(column, v, _fit_boolean if column.boolean else _fit_numeric, options)
+    return _usable(column, v, fit_boolean if column.boolean else fit_numeric, options)
 
 
 def words_among_numbers(name: str, counts: pl.DataFrame) -> tuple[str, ...]:
@@ -195,87 +197,11 @@ def find_useless(column: NumericColumn, n_missing: int, low: float, high: float)
     return None
 
 
-def _fit_boolean(
-    column: NumericColumn, values: np.ndarray, options: ColumnOptions
-) -> NumericColumn:
-    return boolean(column)
-
-
-def boolean(column: NumericColumn) -> NumericColumn:
-    """−1 for false, 1 for true, 0 for missing (Holzmüller 2024, RealMLP)."""
-    return replace(column, fill=0.5, center=0.5, scale=2.0)
-
-
-def _fit_numeric(
-    column: NumericColumn, values: np.ndarray, options: ColumnOptions
-) -> NumericColumn:
-    fit = {"standard": _standard, "robust": _robust, "quantile": _quantile}[options.scaling]
-    return fit(column, values)
-
-
-def _standard(column: NumericColumn, values: np.ndarray) -> NumericColumn:
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = float(values.mean()), float(values.std())
-    return standard(column, mean, deviation, values.min(), values.max())
-
-
-def standard(
-    column: NumericColumn, mean: float, deviation: float, low: float, high: float
-) -> NumericColumn:
-    """Mean and standard deviation (over N, as scikit-learn's StandardScaler)."""
-    scale = _inverse(column, low, high, deviation)
-    return replace(column, fill=mean, scaling="standard", center=mean, scale=scale)
-
-
-def _robust(column: NumericColumn, values: np.ndarray) -> NumericColumn:
-    """Median and interquartile range, half the range where that is 0 (Holzmüller 2024, RealMLP)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        low, center, high = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
-        spread = high - low or float(values.max() / 2 - values.min() / 2)
-        scale = _inverse(column, values.min(), values.max(), spread)
-    return replace(column, fill=center, scaling="robust", center=center, scale=scale)
-
-
-def _quantile(column: NumericColumn, values: np.ndarray) -> NumericColumn:
-    """Normal scores at max(min(N/30, 1000), 10) quantiles (Gorishniy 2021).
-
-    A knot that several quantiles share has the score of their middle.
-    """
-    n_quantiles = max(min(len(values) // 30, 1000), 10)
-    shares = np.linspace(0, 1, n_quantiles)
-    knots, first, count = np.unique(
-        np.quantile(values, shares), return_index=True, return_counts=True
-    )
-    middle = (shares[first] + shares[first + count - 1]) / 2
-    inverse = NormalDist().inv_cdf
-    scores = [
-        max(-_FAR, min(_FAR, inverse(s))) if 0 < s < 1 else _FAR * (2 * s - 1) for s in middle
-    ]
-    fill = float(np.quantile(values, 0.5))
-    return replace(
-        column,
-        fill=fill,
-        scaling="quantile",
-        knots=tuple(knots.tolist()),
-        scores=tuple(float(score) for score in scores),
-    )
-
-
-def _inverse(column: NumericColumn, low: float, high: float, spread: float) -> float:
-    """1/spread; 1 where that is no number. InputError for a spread beyond float64."""
-    if not np.isfinite(spread):
-        raise InputError(
-            f"Column '{column.name}', from {low:.6g} to {high:.6g}, is too widely spread to be"
-            " scaled."
-        )
-    return 1 / spread if spread > 0 and np.isfinite(1 / spread) else 1.0
-
-
 def _fit_date(values: pl.Series, options: ColumnOptions, reading: Reading) -> Found:
     """Days since 1970 as a number, and the waves of year, week and day that vary."""
     whole = NumericColumn(values.name, part="days", form=reading.form)
     v = raw_numbers(whole, values)
-    found = _usable(whole, v, _fit_numeric, options)
+    found = _usable(whole, v, fit_numeric, options)
     if not found.numeric:
         return found
     v = v[np.isfinite(v)]

@@ -266,7 +266,7 @@ def test_words_that_spoil_a_column_of_numbers_are_told_of():
 
 @pytest.mark.parametrize("scaling", ["standard", "robust"])
 def test_numbers_too_far_apart_for_float64_are_refused(scaling):
-    with pytest.raises(InputError, match=r"'v', from -1e\+308 to 1e\+308, is too widely spread"):
+    with pytest.raises(InputError, match=r"'v', from -1e\+308 to 1e\+308 \(row 0\), is too wide"):
         encoded([1e308, -1e308] * 5, ColumnOptions(scaling=scaling))
 
 
