@@ -34,6 +34,7 @@ class TooSpreadError(InputError):
 
 
 def fit_boolean(column: NumericColumn, values: np.ndarray, options: ColumnOptions) -> NumericColumn:
+    """The column of booleans; its values and the options make no difference."""
     return boolean(column)
 
 
@@ -43,6 +44,7 @@ def boolean(column: NumericColumn) -> NumericColumn:
 
 
 def fit_numeric(column: NumericColumn, values: np.ndarray, options: ColumnOptions) -> NumericColumn:
+    """The column scaled as the options say, by its finite values (N,)."""
     fit = {"standard": _standard, "robust": _robust, "quantile": _quantile}[options.scaling]
     return fit(column, values)
 
