@@ -175,6 +175,8 @@ class BaseMLP(BaseEstimator):
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        if any(isinstance(width, bool | np.bool_) for width in hidden):
+            raise TypeError("an integer is required")  # NumPy's words, as scikit-learn has them
         return [index(width) for width in hidden]
 
     def _specify(self, hidden: list[int], n_rows: int, n_in: int) -> Specification:
