@@ -287,7 +287,8 @@ class BaseMLP(BaseEstimator):
         if self._encoding is None:
             X = without_polars(X)
             with ways_out(X):
-                return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+                x = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            return x.astype(np.float64) if x.dtype.kind == "O" else x  # objects of polars
         return encoded(self._encoding, X)
 
     def _validation_rows(self) -> Rows:

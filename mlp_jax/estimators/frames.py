@@ -95,7 +95,7 @@ def learn_encoding(X: Any, options: ColumnOptions | None = None) -> TableEncodin
     return encoding
 
 
-def warn_of_scales(X: Any, x: np.ndarray) -> None:
+def warn_of_scales(X: Any, x: Any) -> None:
     """Warn where the columns x (N, I) of a frame X of numbers are far from standardized.
 
     They are taken as they are, as scikit-learn does, while a frame with words has its numbers
