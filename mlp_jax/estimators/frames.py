@@ -15,7 +15,7 @@ from mlp_jax.backprop import Categories, Layer
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import DataWarning, InputError
-from mlp_jax.model.forked import polars_is_inherited
+from mlp_jax.model.forked import check_polars_not_inherited, polars_is_inherited
 from mlp_jax.model.given_columns import (
     check_distinct,
     given_columns,
@@ -27,7 +27,7 @@ from mlp_jax.model.rows import as_frame
 if TYPE_CHECKING:
     import polars as pl
 
-LARGE = 1000.0  # a column of numbers that reaches more is warned of
+LARGE = 20.0  # a column of numbers that reaches more is warned of
 FAR_APART = 100.0  # and one that reaches so many times what another does
 
 
@@ -79,6 +79,7 @@ def learn_encoding(X: Any, options: ColumnOptions | None = None) -> TableEncodin
     What the frame declares to be a category is one, whatever its values look like. Warns with a
     DataWarning of columns that are left out and of categories that share a code.
     """
+    check_polars_not_inherited("learn from a frame")
     import polars as pl
 
     from mlp_jax.data.tables.fit import fit_encoding
@@ -116,8 +117,8 @@ def warn_of_scales(X: Any, x: Any) -> None:
         f", '{names[varying[smallest]]}' only {sizes[smallest]:.3g}" if largest != smallest else ""
     )
     warnings.warn(
-        "A frame of numbers alone is taken as it is, as scikit-learn does, but its columns are not"
-        f" on one scale: '{names[varying[largest]]}' reaches {sizes[largest]:.3g}{apart}. Put a"
+        "A frame of numbers alone is taken as it is, as scikit-learn does, but its columns are far"
+        f" from standardized: '{names[varying[largest]]}' reaches {sizes[largest]:.3g}{apart}. Put a"
         " StandardScaler before the estimator, or take preset='tabular', which standardizes them.",
         DataWarning,
         stacklevel=2,
