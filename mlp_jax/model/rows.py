@@ -105,10 +105,10 @@ def as_frame(rows: Any) -> "pl.DataFrame | None":
 def _frame_of_columns(columns: dict[str, Any]) -> "pl.DataFrame":
     import polars as pl
 
-    series = [
-        column if isinstance(column, pl.Series) else as_series(name, column)
+    series = {
+        name: column if isinstance(column, pl.Series) else as_series(name, column)
         for name, column in columns.items()
-    ]
+    }
     try:
         return pl.DataFrame(series)
     except pl.exceptions.PolarsError as error:
@@ -157,14 +157,18 @@ def _array_features(
             f"Row {first_row + row}, column {column} of x is {x[row, column]}; the model takes"
             " finite numbers."
         )
-    if x.dtype == np.uint8 and (inputs.pixels or not inputs.scale):
+    scaled = bool(inputs.scale) and not inputs.pixels
+    if x.dtype == np.uint8 and not scaled:
         return x
-    if inputs.pixels or not inputs.scale:
-        narrow = np.dtype(dtype) != np.float64
-        return (np.clip(x, -UNSCALED_LIMIT, UNSCALED_LIMIT) if narrow else x).astype(dtype)
-    with np.errstate(over="ignore"):
-        scaled = apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, np.float64)
-    return np.clip(scaled, -SCALED_LIMIT, SCALED_LIMIT, out=scaled).astype(dtype, copy=False)
+    with np.errstate(over="ignore"):  # what is beyond the type is clipped
+        if scaled:
+            found = apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, dtype)
+        else:
+            found = x.astype(dtype)
+    if scaled or found.dtype != np.float64:
+        limit = SCALED_LIMIT if scaled else UNSCALED_LIMIT
+        np.clip(found, -limit, limit, out=found)
+    return found
 
 
 def _table_features(
