@@ -8,30 +8,20 @@ from typing import Any, ClassVar
 
 import jax
 import numpy as np
-import scipy.sparse
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_consistent_length, check_random_state, check_X_y
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from mlp_jax.backprop import ACTIVATIONS
 from mlp_jax.data import Scaling
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
-from mlp_jax.estimators.frames import (
-    check_names,
-    encoded,
-    first_layer,
-    has_words,
-    learn_encoding,
-    warn_of_scales,
-    ways_out,
-    without_polars,
-)
+from mlp_jax.estimators.frames import first_layer
+from mlp_jax.estimators.inputs import checked_arrays, checked_inputs, dense_parts
 from mlp_jax.estimators.models import as_model, learn_laplace, uncertainty
 from mlp_jax.estimators.presets import (
     check_alone,
-    learn_preset_encoding,
     specification_of,
 )
 from mlp_jax.estimators.proved import prove_once
@@ -49,7 +39,7 @@ from mlp_jax.estimators.specify import (
 )
 from mlp_jax.model.compilation_cache import use_compilation_cache
 from mlp_jax.model.forked import check_not_inherited, jax_is_inherited
-from mlp_jax.model.inference import CHUNK, outputs
+from mlp_jax.model.inference import outputs
 from mlp_jax.model.precision import Precision, choose_device, choose_precision, known_precision
 from mlp_jax.model.saved import Model
 
@@ -175,6 +165,8 @@ class BaseMLP(BaseEstimator):
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        if any(isinstance(width, bool | np.bool_) for width in hidden):
+            raise TypeError("an integer is required")  # NumPy's words, as scikit-learn has them
         return [index(width) for width in hidden]
 
     def _specify(self, hidden: list[int], n_rows: int, n_in: int) -> Specification:
@@ -261,32 +253,11 @@ class BaseMLP(BaseEstimator):
 
     def _arrays(self, X: Any, y: Any, *, reset: bool, **options: Any) -> tuple[Any, Any]:
         """X and y as checked arrays; a frame that holds words is encoded, learnt where `reset`."""
-        check_names(X)
-        if reset:
-            if self.preset is not None:
-                self._encoding = learn_preset_encoding(self.preset, X)
-            else:
-                self._encoding = learn_encoding(X) if has_words(X) else None
-        options |= {"dtype": (np.float64, np.float32), "multi_output": True}
-        if self._encoding is None:
-            with ways_out(X):
-                x, y = validate_data(
-                    self, X, y, accept_sparse=["csr", "csc"], reset=reset, **options
-                )
-            if reset:
-                warn_of_scales(X, x)
-            return x, y
-        validate_data(self, X, skip_check_array=True, reset=reset)
-        return check_X_y(encoded(self._encoding, X), y, **options)
+        return checked_arrays(self, X, y, reset=reset, **options)
 
     def _inputs(self, X: Any) -> Any:
         """Rows to predict as a checked array; of a frame with words its columns, found by name."""
-        check_names(X)
-        if self._encoding is None:
-            X = without_polars(X)
-            with ways_out(X):
-                return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        return encoded(self._encoding, X)
+        return checked_inputs(self, X)
 
     def _validation_rows(self) -> Rows:
         """`validation_data` as checked rows; ValueError for what is none."""
@@ -340,7 +311,7 @@ class BaseMLP(BaseEstimator):
             how = (specification.network, specification.loss, one_by_one, policy, params, state)
             parts = [
                 outputs(*how, None, rows.astype(policy.params, copy=False)).predicted
-                for rows in _dense_parts(X)
+                for rows in dense_parts(X)
             ]
         return np.concatenate(parts).astype(dtype, copy=False)
 
@@ -388,13 +359,3 @@ class BaseMLP(BaseEstimator):
     def _scorer(self, y: np.ndarray, weights: Any) -> Callable[[np.ndarray], float]:
         """f(predictions (N, C)) -> score against checked targets (N, C)."""
         raise NotImplementedError
-
-
-def _dense_parts(X: Any) -> Iterator[np.ndarray]:
-    """The rows as one dense array, or, where they are sparse, as some of a few rows each."""
-    if not scipy.sparse.issparse(X):
-        yield X
-        return
-    X = X.tocsr()
-    for start in range(0, X.shape[0], CHUNK):
-        yield X[start : start + CHUNK].toarray()

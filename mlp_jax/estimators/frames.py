@@ -4,12 +4,10 @@ Letters: N rows, I features.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse
 
 from mlp_jax.backprop import Categories, Layer
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding
@@ -17,7 +15,7 @@ from mlp_jax.data.scaling import Scaling, apply
 from mlp_jax.data.tables.notes import without_options
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import DataWarning, InputError
-from mlp_jax.model.forked import polars_is_inherited
+from mlp_jax.model.forked import check_polars_not_inherited, polars_is_inherited
 from mlp_jax.model.given_columns import (
     check_distinct,
     given_columns,
@@ -28,9 +26,6 @@ from mlp_jax.model.rows import as_frame
 
 if TYPE_CHECKING:
     import polars as pl
-
-LARGE = 1000.0  # a column of numbers that reaches more is warned of
-FAR_APART = 100.0  # and one that reaches so many times what another does
 
 
 def is_frame(X: Any) -> bool:
@@ -81,6 +76,7 @@ def learn_encoding(X: Any, options: ColumnOptions | None = None) -> TableEncodin
     What the frame declares to be a category is one, whatever its values look like. Warns with a
     DataWarning of columns that are left out and of categories that share a code.
     """
+    check_polars_not_inherited("learn from a frame")
     import polars as pl
 
     from mlp_jax.data.tables.fit import fit_encoding
@@ -96,50 +92,6 @@ def learn_encoding(X: Any, options: ColumnOptions | None = None) -> TableEncodin
         said = " ".join(map(without_options, notes))
         warnings.warn(said, DataWarning, stacklevel=2)
     return encoding
-
-
-def warn_of_scales(X: Any, x: np.ndarray) -> None:
-    """Warn where the columns x (N, I) of a frame X of numbers are far from standardized.
-
-    They are taken as they are, as scikit-learn does, while a frame with words has its numbers
-    standardized.
-    """
-    if not is_frame(X) or scipy.sparse.issparse(x):
-        return
-    low, high = x.min(axis=0), x.max(axis=0)
-    varying = np.flatnonzero(low < high)
-    if not len(varying):
-        return
-    sizes = np.maximum(np.abs(low), np.abs(high))[varying]
-    largest, smallest = int(np.argmax(sizes)), int(np.argmin(sizes))
-    if sizes[largest] <= LARGE and sizes[largest] <= FAR_APART * sizes[smallest]:
-        return
-    names = list(X.columns)
-    apart = (
-        f", '{names[varying[smallest]]}' only {sizes[smallest]:.3g}" if largest != smallest else ""
-    )
-    warnings.warn(
-        "A frame of numbers alone is taken as it is, as scikit-learn does, but its columns are not"
-        f" on one scale: '{names[varying[largest]]}' reaches {sizes[largest]:.3g}{apart}. Put a"
-        " StandardScaler before the estimator, or take preset='tabular', which standardizes them.",
-        DataWarning,
-        stacklevel=2,
-    )
-
-
-@contextmanager
-def ways_out(X: Any) -> Iterator[None]:
-    """Adds to scikit-learn's refusal of missing values in a frame of numbers what takes them."""
-    try:
-        yield
-    except ValueError as refusal:
-        if not is_frame(X) or "contains NaN" not in str(refusal):
-            raise
-        raise InputError(
-            f"{refusal}\nMissing values are taken with preset='tabular', and in a frame that has a"
-            " column of text or categories too; else fill them in first"
-            " (sklearn.impute.SimpleImputer)."
-        ) from None
 
 
 def encoded(encoding: InputEncoding, X: Any) -> np.ndarray:

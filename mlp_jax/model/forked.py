@@ -4,20 +4,22 @@ Predictions are computed by NumPy there (`numpy_network`); all else is refused i
 """
 
 import os
+import re
 import sys
+from pathlib import Path
 
 from mlp_jax.errors import ForkError
 
 _SETTLED_AT_START = "jax_cpu_get_local_topology_timeout_minutes"
-_started = False
+_started = (False, False)  # JAX, polars, before the last fork
 _inherited = False
 _polars = False
 
 
 def polars_is_inherited() -> bool:
-    """Return whether this process was forked from one that had imported polars.
+    """Return whether this process was forked from one in which polars' threads ran.
 
-    Its threads are not there either, and what asks them for help waits for ever.
+    They are not there either, and what asks them for help waits for ever.
     """
     return _polars
 
@@ -64,15 +66,26 @@ def _jax_has_started() -> bool:
     return False
 
 
+def _polars_has_started() -> bool:
+    """Whether polars' threads run; where threads have no names, whether it is imported."""
+    if "polars" not in sys.modules:
+        return False
+    tasks = Path("/proc/self/task")
+    try:
+        names = [task.joinpath("comm").read_text() for task in tasks.iterdir()]
+    except OSError:
+        return True
+    return any(re.match(r"polars-\d", name) for name in names)
+
+
 def _before_fork() -> None:
     global _started
-    _started = _inherited or _jax_has_started()
+    _started = (_inherited or _jax_has_started(), _polars or _polars_has_started())
 
 
 def _after_fork() -> None:
     global _inherited, _polars
-    _inherited = _started
-    _polars = _polars or "polars" in sys.modules
+    _inherited, _polars = _started
 
 
 if hasattr(os, "register_at_fork"):  # POSIX

@@ -83,7 +83,8 @@ def given_column(name: str, values: Any) -> Column:
         return _of_pandas(name, values)
     if isinstance(values, np.ndarray) and values.dtype.kind != "O":
         return _of_array(name, values)
-    return _of_objects(name, list(values) if not np.isscalar(values) else [values])
+    single = np.isscalar(values) or not isinstance(values, Iterable)
+    return _of_objects(name, [values] if single else list(values))
 
 
 def _of_polars(name: str, column: Any) -> Column:

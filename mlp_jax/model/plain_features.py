@@ -48,7 +48,10 @@ def plain_features(
 ) -> np.ndarray:
     """Return x (N, I) float32, as `encode` gives it; InputError as there."""
     check_columns(encoding, list(columns))
-    rows = len(_values(next(iter(columns.values())))) if columns else 0
+    lengths = {len(_values(column)) for column in columns.values()}
+    if len(lengths) > 1:
+        raise InputError(f"These columns are no table: they have {sorted(lengths)} rows.")
+    rows = lengths.pop() if lengths else 0
     x = np.empty((rows, encoding.n_features), np.float32)
     at = 0
     for column in encoding.numeric:

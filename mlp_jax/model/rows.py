@@ -5,7 +5,6 @@ Letters: N rows, I features, C classes or outputs. polars is imported only where
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,6 @@ from mlp_jax.model.given_columns import (
     holds_numbers,
     library_of,
 )
-from mlp_jax.model.labels import as_words, find_classes, unknown_label
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,7 +80,7 @@ def features(
     if isinstance(rows, Table):
         rows = rows.frame if rows.test is None else rows.test
     elif isinstance(rows, Dataset):
-        rows = _of_dataset(inputs, rows)[0]
+        rows = of_dataset(inputs, rows)[0]
     elif isinstance(rows, Split):
         rows = rows.x
     if polars_is_inherited():
@@ -93,41 +91,6 @@ def features(
     if frame is not None:
         rows = _matrix(inputs, frame)
     return _array_features(inputs, np.asarray(rows), dtype, first_row)
-
-
-def rows_and_targets(
-    inputs: InputEncoding, target: TargetEncoding, rows: Any, dtype: DTypeLike = np.float32
-) -> tuple[np.ndarray, np.ndarray]:
-    """`labelled_rows` without their numbers."""
-    return labelled_rows(inputs, target, rows, dtype)[:2]
-
-
-def labelled_rows(
-    inputs: InputEncoding, target: TargetEncoding, rows: Any, dtype: DTypeLike = np.float32
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(x, y, row numbers) of rows that have their targets.
-
-    A Dataset, a Table, a Split, (x, y), a frame. y: indices into the model's classes (N,), numbers
-    (N,) or (N, C), or 0 and 1 (N, C). The y of a pair and the columns of a frame hold labels of
-    any type, compared by value; those of a Split are indices already. Rows of a table without a
-    target are left out; the numbers (N,) count them, from 0.
-    """
-    numbers = None
-    if isinstance(rows, tuple) and len(rows) == 2:
-        x, y = features(inputs, rows[0], dtype), _known_targets(target, np.asarray(rows[1]))
-    elif isinstance(rows, Split):
-        x, y = features(inputs, rows, dtype), rows.y
-    elif isinstance(rows, Dataset):
-        part, labels = _of_dataset(inputs, rows)
-        x, y = features(inputs, part, dtype), _known_targets(target, labels)
-    else:
-        frame = _judged_frame(rows)
-        y, known = _column_targets(target, rows, frame)
-        x, y = features(inputs, frame, dtype)[known], y[known]
-        numbers = np.flatnonzero(known)
-    if not len(x) or len(x) != len(y):
-        raise InputError(f"There are {len(x)} rows to judge, and {len(y)} targets.")
-    return x, y, np.arange(len(x)) if numbers is None else numbers
 
 
 def as_frame(rows: Any) -> "pl.DataFrame | None":
@@ -153,10 +116,10 @@ def as_frame(rows: Any) -> "pl.DataFrame | None":
 def _frame_of_columns(columns: dict[str, Any]) -> "pl.DataFrame":
     import polars as pl
 
-    series = [
-        column if isinstance(column, pl.Series) else as_series(name, column)
+    series = {
+        name: column if isinstance(column, pl.Series) else as_series(name, column)
         for name, column in columns.items()
-    ]
+    }
     try:
         return pl.DataFrame(series)
     except pl.exceptions.PolarsError as error:
@@ -205,12 +168,16 @@ def _array_features(
             f"Row {first_row + row}, column {column} of x is {x[row, column]}; the model takes"
             " finite numbers."
         )
-    if x.dtype == np.uint8 and (inputs.pixels or not inputs.scale):
+    scaled = bool(inputs.scale) and not inputs.pixels
+    if x.dtype == np.uint8 and not scaled:
         return x
-    if inputs.pixels or not inputs.scale:
-        narrow = np.dtype(dtype) != np.float64
-        return (np.clip(x, -UNSCALED_LIMIT, UNSCALED_LIMIT) if narrow else x).astype(dtype)
-    return apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, dtype)
+    if scaled:
+        return apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, dtype)
+    with np.errstate(over="ignore"):  # what is beyond the type is clipped
+        found = x.astype(dtype)
+    if found.dtype != np.float64:
+        np.clip(found, -UNSCALED_LIMIT, UNSCALED_LIMIT, out=found)
+    return found
 
 
 def _table_features(
@@ -260,88 +227,10 @@ def _numbered(inputs: TableEncoding, rows: Any) -> dict[str, np.ndarray]:
     return {str(place): column for place, column in enumerate(x.T)}
 
 
-def _of_dataset(inputs: InputEncoding, dataset: Dataset) -> tuple[Any, np.ndarray]:
-    """(rows, targets with labels as text) of the test rows, or of all where there are none."""
+def of_dataset(inputs: InputEncoding, dataset: Dataset) -> tuple[Any, np.ndarray]:
+    """Return (rows, targets, labels as text) of the test rows, or of all where there are none."""
     part = dataset.train if dataset.test is None else dataset.test
     labels = np.array(dataset.classes)[part.y] if dataset.is_classification else part.y
     if isinstance(inputs, TableEncoding) and dataset.feature_names:
         return dict(zip(dataset.feature_names, part.x.T, strict=True)), labels
     return part.x, labels
-
-
-def _known_targets(target: TargetEncoding, y: np.ndarray) -> np.ndarray:
-    """Targets in the model's terms: the index of every label, whatever type it is given in."""
-    if target.task != "classification":
-        return _numbers(y)
-    if y.ndim != 1:
-        raise InputError(f"The model predicts labels (N,), but the targets have shape {y.shape}.")
-    words = as_words(y)
-    distinct, index = np.unique(words, return_inverse=True)
-    found = find_classes(target.classes, distinct.tolist())
-    for label, number in zip(distinct.tolist(), found, strict=True):
-        if number is None:
-            row = int(np.flatnonzero(words == label)[0])
-            raise InputError(unknown_label(label, row, target.classes))
-    return np.array(found, np.int32)[index]
-
-
-def _numbers(y: np.ndarray) -> np.ndarray:
-    """Targets that are numbers, boxed or not, as float64."""
-    try:
-        if y.dtype.kind in "biufO":
-            return y.astype(np.float64)
-    except (TypeError, ValueError):
-        pass
-    raise InputError(f"The model predicts numbers, but the targets are {y.dtype}.")
-
-
-def _judged_frame(rows: Any) -> "pl.DataFrame":
-    """The rows of a table that are judged: its own test rows where it has some."""
-    if isinstance(rows, Table):
-        return rows.frame if rows.test is None else rows.test
-    frame = as_frame(rows)
-    if frame is None:
-        raise InputError(
-            "To judge a model give rows with their targets: a file, a DataFrame, a data set, or"
-            f" the pair (x, y), not {type(rows).__name__}."
-        )
-    return frame
-
-
-def _column_targets(
-    target: TargetEncoding, rows: Any, frame: "pl.DataFrame"
-) -> tuple[np.ndarray, np.ndarray]:
-    """(targets, which rows have one): the columns are the model's, or those that a Table names."""
-    from mlp_jax.data.tables.targets import encode_target
-
-    names = rows.targets if isinstance(rows, Table) and rows.targets else target.names
-    if not names:
-        raise InputError("The model was trained on arrays; say which column holds the target.")
-    if target.task == "classification":
-        frame = _with_known_spelling(target, names, frame)
-    y = encode_target(replace(target, names=names), frame, missing_allowed=True)
-    columns = y.reshape(len(y), -1)
-    known = columns >= 0 if target.task == "classification" else np.isfinite(columns)
-    return y, np.all(known, axis=1)
-
-
-def _with_known_spelling(
-    target: TargetEncoding, names: Sequence[str], frame: "pl.DataFrame"
-) -> "pl.DataFrame":
-    """The frame with labels that have the value of a class, but another text, spelled as it."""
-    import polars as pl
-
-    from mlp_jax.data.tables.columns import as_text, distinct_text
-    from mlp_jax.data.tables.targets import target_columns
-
-    (column,) = target_columns(frame, names)
-    labels = distinct_text(column).to_list()
-    found = find_classes(target.classes, labels)
-    spelled = {
-        label: target.classes[k]
-        for label, k in zip(labels, found, strict=True)
-        if k is not None and target.classes[k] != label
-    }
-    if not spelled:
-        return frame
-    return frame.with_columns(as_text(column).replace(spelled).cast(pl.String).alias(column.name))

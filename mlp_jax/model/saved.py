@@ -86,7 +86,8 @@ class Model:
         Of a Table or a Dataset the test rows are judged where it has some, else all. The loss is
         in the network's own terms: of standardized targets where they were.
         """
-        from mlp_jax.model.rows import load_for, rows_and_targets
+        from mlp_jax.model.judged_rows import rows_and_targets
+        from mlp_jax.model.rows import load_for
 
         if isinstance(rows, str | os.PathLike):
             rows = load_for(self.inputs, self.target, os.fspath(rows))

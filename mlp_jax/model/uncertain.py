@@ -15,10 +15,11 @@ from jaxtyping import Float, Shaped
 from mlp_jax.data.dataset import Dataset
 from mlp_jax.data.table import Table
 from mlp_jax.model.inference import Outputs, runnable_precision
+from mlp_jax.model.judged_rows import rows_and_targets
 from mlp_jax.model.laplace import Laplace, check_kind, distribution
 from mlp_jax.model.laplace_file import read_laplace
 from mlp_jax.model.laplace_fit import fit_curvature
-from mlp_jax.model.rows import load_for, rows_and_targets
+from mlp_jax.model.rows import load_for
 from mlp_jax.model.saved import Model, load_model
 
 _INTERVAL = 1.959963984540054  # standard deviations on either side that hold 95 % of a normal

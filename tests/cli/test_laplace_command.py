@@ -36,7 +36,7 @@ def test_a_run_gets_its_uncertainty_and_uses_it(mlp_jax, tmp_path):
     found, model = pl.read_csv("out.csv"), load_laplace("run")
     assert found.columns[-1] == "uncertainty"
     rows = np.load("new.npy")
-    assert found["prediction"].cast(pl.String).to_list() == model.predict(rows).tolist()
+    assert found["prediction"].cast(pl.String).to_list() == model.predict(rows).astype(str).tolist()
     np.testing.assert_allclose(found["uncertainty"].to_numpy(), model.uncertainty(rows), rtol=1e-5)
     said = mlp_jax("evaluate", "run", "--data", "flowers.npz", "--uncertainty", "--json", "m.json")
     assert said.code == 0, said.err

@@ -44,6 +44,14 @@ def test_a_frame_of_numbers_is_what_it_is_to_scikit_learn(convert):
     )
 
 
+def test_boxed_numbers_of_polars_are_numbers():
+    rows = pl.DataFrame({"a": pl.Series(NUMBERS["a"].tolist(), dtype=pl.Object), "b": NUMBERS["b"]})
+    theirs = ScikitClassifier(**QUICK).fit(NUMBERS, Y).predict_proba(NUMBERS)
+    found = MLPClassifier(**QUICK).fit(rows, Y).predict_proba(rows)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, theirs, atol=1e-9)
+
+
 def found_kinds(rows):
     encoding = MLPClassifier(**QUICK).fit(rows, Y)._encoding
     return {c.name for c in encoding.numeric}, {c.name for c in encoding.categorical}

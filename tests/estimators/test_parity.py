@@ -90,3 +90,29 @@ def test_float32_stays_float32_and_near_scikit_learn():
     assert ours.predict_proba(x).dtype == np.float32
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-5)
     np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=1e-5)
+
+
+WIDTHS = [
+    (3.7,), 3.7, (3.0,), 3.0, [4, 2.5], np.array([3.0]), np.float64(3.0), (np.float64(3.0),),
+    True, (True,), (np.int32(3),), np.int64(3), np.array([3, 2]), "3", ("3",), (None,), None, (0,),
+    -1, (-1, 3), (), (3, "a"), range(2, 4), (np.float32(2),), {3}, 1e300,
+]  # fmt: skip
+
+
+def outcome(kind, widths):
+    """The widths of the layers, or the type and words of the error."""
+    try:
+        fitted = kind(hidden_layer_sizes=widths, max_iter=1, random_state=0)
+        return [coefs.shape for coefs in fitted.fit(np.eye(4), [0, 1, 0, 1]).coefs_]
+    except Exception as error:
+        return type(error).__name__, str(error).partition("Got")[2] or str(error)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("widths", WIDTHS, ids=repr)
+def test_widths_of_any_type_are_taken_or_refused_as_by_scikit_learn(widths):
+    ours, theirs = (
+        outcome(library.MLPClassifier, widths)
+        for library in (mlp_jax.estimators, sklearn.neural_network)
+    )
+    assert ours == theirs

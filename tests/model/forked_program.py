@@ -174,6 +174,7 @@ def refused():
     fitted = ESTIMATORS["classifier"].fit(X, Y)
     model = fitted.to_model()
     data = (X, Y.astype(np.int32))
+    pl.DataFrame({"a": ["b"]}).group_by("a").len()  # polars starts its threads
     yield "file", in_child(lambda: model.predict(__file__))
     yield "fit", in_child(lambda: MLPClassifier((4,)).fit(X, Y))
     yield "partial_fit", in_child(lambda: fitted.partial_fit(X, Y))
@@ -190,11 +191,17 @@ def refused():
 
 
 def early():
-    """Children forked before JAX has started train by themselves."""
-    yield (
-        "fit",
-        same(in_child(lambda: MLPClassifier((4,), **QUICK).fit(X, Y).predict(X).shape), (200,)),
-    )
+    """Children forked before JAX has started train by themselves, and before polars has, too."""
+    frame = pd.DataFrame({"x": X[:, 0], "w": np.where(Y, "u", "v")})
+
+    def fit(rows):
+        return MLPClassifier((4,), **QUICK).fit(rows, Y).predict(rows).shape
+
+    yield "array", same(in_child(partial(fit, X)), (200,))
+    yield "frame", same(in_child(partial(fit, frame)), (200,))
+    pl.DataFrame({"a": ["b"]}).group_by("a").len()  # polars starts its threads
+    yield "array after polars", same(in_child(partial(fit, X)), (200,))
+    yield "frame after polars", in_child(partial(fit, frame))
 
 
 if __name__ == "__main__":

@@ -47,4 +47,6 @@ def test_what_needs_jax_is_refused_at_once_with_the_remedy():
 
 
 def test_a_child_forked_before_jax_has_started_trains_by_itself():
-    assert told("early") == {"fit": True}
+    found = told("early")
+    assert found.pop("frame after polars").startswith("ForkError: polars cannot learn from a frame")
+    assert found == {"array": True, "frame": True, "array after polars": True}

@@ -110,6 +110,8 @@ def test_names_of_any_type_are_text():
     frame = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", 1), ("a", 2)]))
     assert as_frame(frame).columns == ["('a', 1)", "('a', 2)"]
     assert as_frame(pd.DataFrame([[1, 2]])).columns == ["0", "1"]
+    for unnamed in (pd.DataFrame({"": [1]}), {"": [1]}, pl.DataFrame({"": [1]})):
+        assert as_frame(unnamed).columns == [""]
 
 
 @pytest.mark.parametrize("names", [["a", "a"], [1, "1"]])

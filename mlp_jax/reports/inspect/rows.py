@@ -14,7 +14,8 @@ from mlp_jax.data.prepare import Prepared
 from mlp_jax.data.splits import TEST, TRAIN, VALIDATION
 from mlp_jax.data.table import Table
 from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
-from mlp_jax.model.rows import labelled_rows, load_for
+from mlp_jax.model.judged_rows import labelled_rows
+from mlp_jax.model.rows import load_for
 from mlp_jax.model.saved import Model
 from mlp_jax.reports.gather import network_rows
 from mlp_jax.training.config import CONFIG_FILE, TrainConfig, run_config
