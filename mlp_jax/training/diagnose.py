@@ -14,6 +14,7 @@ from mlp_jax.backprop.moments import is_noise
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, at, path_name, walk
 from mlp_jax.training.batches import Batch, DeviceStack, rows_at
+from mlp_jax.training.bounded import BoundedJit
 from mlp_jax.training.feed import Data
 from mlp_jax.training.importance import next_batch
 from mlp_jax.training.probe import LayerFigures, Look, watched_pass
@@ -145,7 +146,7 @@ def histograms(state: TrainState, seen: Look) -> dict[str, np.ndarray]:
     return found
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(BoundedJit, static=1)
 def _batch_at(
     program: Program,
     state: TrainState,
