@@ -47,6 +47,7 @@ def evaluate(words: list[str]) -> int:
         raise InputError("Name the run and the data: mlp-jax evaluate RUN --data DATA")
     from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.model.evaluation import judge, metrics_json, metrics_table
+    from mlp_jax.model.metrics import undefined
     from mlp_jax.model.saved import load_model
     from mlp_jax.model.uncertain import load_laplace
 
@@ -60,6 +61,8 @@ def evaluate(words: list[str]) -> int:
         data_dir=None if options.data_dir is None else Path(options.data_dir),
     )
     print(metrics_table(found, model.metrics))
+    for sentence in undefined(found, "these rows"):
+        print(sentence)
     if options.json is not None:
         write_text(Path(options.json), metrics_json(found))
     return 0

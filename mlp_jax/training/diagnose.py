@@ -29,6 +29,7 @@ TITLES = {
 }
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def noise_record(seen: Look) -> dict[str, float]:
     """What an epoch's record says of the gradient's noise; nothing where none was measured.
 
@@ -64,6 +65,7 @@ class Diagnosis(NamedTuple):
     norms: Any
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def diagnosed(params: Any, seen: Look) -> Diagnosis:
     """The figures of a look, brought over, and the norms of every parameter."""
     trees = jax.device_get((seen.grads, params, seen.updates))
@@ -80,6 +82,7 @@ def _norm(values: np.ndarray) -> float:
     return math.sqrt(np.sum(np.square(values, dtype=np.float64)))
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def layers(network: Layer, found: Diagnosis) -> list[dict[str, Any]]:
     """A record a layer that has neurons or parameters, in the network's order.
 
