@@ -50,6 +50,7 @@ def evaluate(words: list[str]) -> int:
     from mlp_jax.data.tables.options import separator
     from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.model.evaluation import judge, metrics_json, metrics_table
+    from mlp_jax.model.metrics import undefined
     from mlp_jax.model.saved import load_model
     from mlp_jax.model.uncertain import load_laplace
 
@@ -64,6 +65,8 @@ def evaluate(words: list[str]) -> int:
         separator=separator(options.separator),
     )
     print(metrics_table(found, model.metrics))
+    for sentence in undefined(found, "these rows"):
+        print(sentence)
     if options.json is not None:
         write_text(Path(options.json), metrics_json(found))
     return 0

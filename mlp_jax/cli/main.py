@@ -1,8 +1,11 @@
 """`mlp-jax COMMAND …`: finds the command, and turns errors into one sentence and an exit code."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mlp_jax.cli.letters import spell_what_is_missing
 from mlp_jax.errors import MlpJaxError
@@ -42,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"mlp-jax {__version__}")
         sys.exit(0)
     try:
-        sys.exit(_run(words[0], words[1:]))
+        with _warnings_as_sentences():
+            sys.exit(_run(words[0], words[1:]))
     except MlpJaxError as error:
         print(f"mlp-jax: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -56,6 +60,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         where = f" ({error.filename})" if error.filename else ""
         print(f"mlp-jax: {error.strerror or error}{where}.", file=sys.stderr)
         sys.exit(2)
+
+
+@contextlib.contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Shows a warning as what it says alone: its place in the source is of no use to a user.
+
+    NumPy's "overflow encountered in square" says nothing without it, and is left out: a figure that
+    is not finite is reported, or refused, where it matters.
+    """
+
+    def sentence(message: Warning | str, *_: Any, **__: Any) -> str:
+        return "" if " encountered in " in str(message) else f"mlp-jax: {message}\n"
+
+    before = warnings.formatwarning
+    warnings.formatwarning = sentence
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _run(command: str, words: list[str]) -> int:

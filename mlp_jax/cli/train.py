@@ -17,6 +17,7 @@ def train(words: list[str]) -> int:
     )
     config = parse(TrainConfig, "train", about, rest, default)
     from mlp_jax.model.compilation_cache import use_compilation_cache
+    from mlp_jax.model.metrics import undefined
     from mlp_jax.training.mesh.processes import joined
     from mlp_jax.training.run import resume
     from mlp_jax.training.run import train as run
@@ -27,5 +28,7 @@ def train(words: list[str]) -> int:
     if result.folder is not None:
         for name, value in result.test.items():
             print(f"test {name}: {value:.4f}")
+        for sentence in undefined(result.test, "the test rows"):
+            print(sentence)
         print(f"run: {result.folder}")
     return 0

@@ -3,7 +3,6 @@
 Letters: N rows, S steps, B rows in a batch, I features, C outputs.
 """
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from mlp_jax.backprop import loss_with_manual_gradient
 from mlp_jax.training.batches import DeviceData, take_batch
+from mlp_jax.training.bounded import BoundedJit
 from mlp_jax.training.epoch import scanned
 from mlp_jax.training.program import Keys, Program, Seed, Totals, TrainState
 from mlp_jax.training.step import updated, value_and_gradient
@@ -68,7 +68,7 @@ def epoch_steps(
     return scanned(program, body, state, (rows, indices), len(rows))
 
 
-run_epoch_steps = partial(jax.jit, static_argnums=0)(epoch_steps)
+run_epoch_steps = BoundedJit(epoch_steps, 1)
 
 
 def batches_of(order: np.ndarray, batch_size: int) -> Int[np.ndarray, "S B"]:

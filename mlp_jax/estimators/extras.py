@@ -14,6 +14,7 @@ from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD
 from mlp_jax.estimators.specify import Specification
 from mlp_jax.model.precision import DEVICES, PRECISIONS
 from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.open_optimizer import Hyperparameters, hyperparameters, open_optimizer
 from mlp_jax.training.optimizers import OPTIMIZERS, Optimizer
 from mlp_jax.training.schedules import SCHEDULES
 
@@ -100,16 +101,22 @@ def _check_ensemble(estimator: Any) -> None:
         raise InputError("The members of an ensemble see their rows in orders of their own.")
 
 
-def transformation(estimator: Any, steps: int) -> optax.GradientTransformationExtraArgs | None:
+def transformation(
+    estimator: Any, steps: int
+) -> tuple[optax.GradientTransformationExtraArgs | None, Hyperparameters | None]:
     """The Optax transformation that the estimator asks for over that many steps; None: its solver.
 
-    A name goes with `learning_rate_init`, `schedule` and `weight_decay`.
+    A name goes with `learning_rate_init`, `schedule` and `weight_decay`; it gives an open optimizer
+    and the numbers for its state.
     """
     chosen = estimator.optimizer
     if chosen is not None and not isinstance(chosen, str | Optimizer):
-        return optax.with_extra_args_support(chosen)
+        return optax.with_extra_args_support(chosen), None
     named = named_optimizer(estimator)
-    return None if named is None else named.build(steps)
+    if named is None:
+        return None, None
+    numbers = hyperparameters(named, steps)
+    return (named.build(steps) if numbers is None else open_optimizer(named)), numbers
 
 
 def named_optimizer(estimator: Any) -> Optimizer | None:

@@ -25,7 +25,14 @@ from mlp_jax.proof.quick import platform
 from mlp_jax.training.calls import steps_a_call
 from mlp_jax.training.logs import TensorBoardLog
 from mlp_jax.training.loop import EpochEnd
-from mlp_jax.training.program import Average, Program, TrainState, weights_of
+from mlp_jax.training.open_optimizer import with_numbers
+from mlp_jax.training.program import (
+    Program,
+    TrainState,
+    first_average,
+    numbers_of,
+    weights_of,
+)
 
 Callbacks = tuple[Callable[[EpochEnd], bool | None], ...]
 
@@ -89,7 +96,8 @@ def _course(
 ) -> tuple[Course, Run]:
     """The epochs to come, and where they start."""
     steps = -(-rows.n // batch_size)
-    optimizer = transformation(estimator, steps * estimator.max_iter) or optimizer_of(estimator)
+    asked, numbers = transformation(estimator, steps * estimator.max_iter)
+    optimizer = asked or optimizer_of(estimator)
     program = Program(
         specification.network,
         specification.loss,
@@ -101,6 +109,7 @@ def _course(
         doubt_updates=False,
         guarded=False,
         transposed=platform() == "cpu" and is_elementwise(estimator, optimizer),
+        numbers=numbers,
     )
     run = _start(estimator, program, incremental)
     feed = Feed(rows, policy.params, batch_size, steps_a_call(program, run.state.params, steps))
@@ -195,7 +204,7 @@ def _start(estimator: Any, program: Program, incremental: bool) -> Run:
         step = np.zeros((), np.int32)
     opt_state = jax.tree.map(
         lambda leaf: leaf.astype(program.dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf,
-        opt_state,
+        with_numbers(opt_state, program.numbers),
     )
     alive: Any = np.ones((), bool)
     layer_state = as_type(estimator._layer_state, program.dtype)
@@ -203,7 +212,7 @@ def _start(estimator: Any, program: Program, incremental: bool) -> Run:
         params,
         opt_state,
         layer_state,
-        () if program.average_decay is None else Average(params, layer_state),
+        first_average(program, params, layer_state, numbers_of(program)[1]),
         step,
         alive,
     )

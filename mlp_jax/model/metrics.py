@@ -158,6 +158,25 @@ def regression_metrics(
     return _evaluate(_REGRESSION, s, y, names)
 
 
+_WHY_UNDEFINED = {
+    "roc_auc": "a class has no row there, or every row is of one class",
+    "average_precision": "a class has no row there",
+    "f1": "no label occurs there or is predicted",
+    "r2": "it needs 2 rows at least",
+}
+
+
+def undefined(found: Mapping[str, float], rows: str) -> list[str]:
+    """A sentence for each metric that is NaN, with its reason. rows: "the test rows", say.
+
+    A metric without a reason of its own is NaN only where the network's outputs are not finite.
+    """
+    names = [name for name, value in found.items() if name != "loss" and np.isnan(value)]
+    if any(name not in _WHY_UNDEFINED for name in names):
+        return [f"No metric is defined on {rows}: the network's outputs there are not finite."]
+    return [f"{name} is undefined on {rows}: {_WHY_UNDEFINED[name]}." for name in names]
+
+
 def _check_same_shape(left: str, a: np.ndarray, right: str, b: np.ndarray) -> None:
     if a.ndim != 2 or a.shape != b.shape:
         raise InputError(
@@ -166,6 +185,7 @@ def _check_same_shape(left: str, a: np.ndarray, right: str, b: np.ndarray) -> No
         )
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is inf, which says it already
 def _evaluate(
     table: Mapping[str, _Function], outputs: np.ndarray, y: np.ndarray, names: Sequence[str]
 ) -> dict[str, float]:

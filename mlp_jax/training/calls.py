@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from mlp_jax.proof.quick import platform
+from mlp_jax.training.bounded import MOST
 from mlp_jax.training.epoch import run_steps
 from mlp_jax.training.feed import Feed
 from mlp_jax.training.program import Program, Seed, Shapes, Totals, TrainState, abstract, signature
@@ -55,7 +56,7 @@ def compile_calls(
     return calls
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=MOST)
 def _compiled(
     program: Program, count: int, structure: Any, shapes: Shapes, how: tuple[Any, ...]
 ) -> Callable[..., tuple[TrainState, Totals]]:

@@ -14,6 +14,7 @@ from mlp_jax.backprop.moments import is_noise
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, at, path_name, walk
 from mlp_jax.training.batches import Batch, DeviceStack, rows_at
+from mlp_jax.training.bounded import BoundedJit
 from mlp_jax.training.feed import Data
 from mlp_jax.training.importance import next_batch
 from mlp_jax.training.probe import LayerFigures, Look, watched_pass
@@ -28,6 +29,7 @@ TITLES = {
 }
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def noise_record(seen: Look) -> dict[str, float]:
     """What an epoch's record says of the gradient's noise; nothing where none was measured.
 
@@ -63,6 +65,7 @@ class Diagnosis(NamedTuple):
     norms: Any
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def diagnosed(params: Any, seen: Look) -> Diagnosis:
     """The figures of a look, brought over, and the norms of every parameter."""
     trees = jax.device_get((seen.grads, params, seen.updates))
@@ -79,6 +82,7 @@ def _norm(values: np.ndarray) -> float:
     return math.sqrt(np.sum(np.square(values, dtype=np.float64)))
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def layers(network: Layer, found: Diagnosis) -> list[dict[str, Any]]:
     """A record a layer that has neurons or parameters, in the network's order.
 
@@ -145,7 +149,7 @@ def histograms(state: TrainState, seen: Look) -> dict[str, np.ndarray]:
     return found
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(BoundedJit, static=1)
 def _batch_at(
     program: Program,
     state: TrainState,

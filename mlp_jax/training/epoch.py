@@ -5,7 +5,6 @@ the program), the state is donated, and the number of steps of a call is static.
 set, S steps in a call, B rows in a batch, C outputs.
 """
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float
 
 from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.training.batches import DeviceData, DeviceStack, decode, rows_at
+from mlp_jax.training.bounded import BoundedJit
 from mlp_jax.training.mesh.rows import rows_from
 from mlp_jax.training.private.rule import private_step
 from mlp_jax.training.program import Keys, Program, Seed, Totals, TrainState
@@ -102,11 +102,9 @@ def _run_steps(
     return walk(program, state, data, rows, first, seed)
 
 
-_arguments: dict[str, Any] = {"static_argnums": (0, 1)}
+_keeping = BoundedJit(_run_steps, 2)
 
-_keeping = jax.jit(_run_steps, **_arguments)
-
-_donating = jax.jit(_run_steps, **_arguments, donate_argnums=2)
+_donating = BoundedJit(_run_steps, 2, donate_argnums=2)
 
 
 def run_steps(program: Program) -> Any:
@@ -161,4 +159,4 @@ def predict_rows(
     return program.loss.predict(output, one_by_one=one_by_one), losses
 
 
-predictions_and_losses = partial(jax.jit, static_argnums=(0, 1))(predict_rows)
+predictions_and_losses = BoundedJit(predict_rows, 2)

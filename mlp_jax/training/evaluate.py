@@ -34,6 +34,7 @@ def evaluate(
     return judged(program, predictions, losses, y, names, n_classes, target_scaling)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is inf, which says it already
 def judged(
     program: Program,
     predictions: np.ndarray,

@@ -15,7 +15,7 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.curvature_tape import check_curvature
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.training.kfac import Kfac
-from mlp_jax.training.schedules import make_schedule
+from mlp_jax.training.schedules import WARM_UP, make_schedule
 
 _DIRECTIONS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "sgd": optax.identity,
@@ -47,7 +47,7 @@ def is_matrix(params: Any) -> Any:
     return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
-def project_columns(bound: float) -> optax.GradientTransformation:
+def project_columns(bound: Any) -> optax.GradientTransformation:
     """Max-norm: after each update no unit's incoming weights are longer than the bound.
 
     w ← w · min(1, bound/‖w‖) for every column w of a weight matrix W (I, J), a projection after
@@ -120,6 +120,11 @@ class Optimizer:
         return usual if self.weight_decay is None else self.weight_decay
 
     @property
+    def usual_warm_up(self) -> float:
+        """The share of the run that warms up; the schedule warm-up has a usual one."""
+        return self.warm_up or (WARM_UP if self.schedule == "warm-up" else 0.0)
+
+    @property
     def full_batch(self) -> bool:
         """Whether each step must see the whole training set (L-BFGS)."""
         return self.name == "lbfgs"
@@ -163,18 +168,34 @@ class Optimizer:
         Both may be traced, None leaves them: every schedule is proportional to its peak, and the
         rate is the last factor of every update.
         """
-        parts = [self._unbounded(steps, decay)]
+        rate = _in_full_width(make_schedule(self.schedule, self.peak, steps, self.warm_up))
+        if decay is None and self.decay > 0:
+            decay = self.decay
+        return self.chain(rate, decay, self.clip_norm, self.max_norm, factor)
+
+    def chain(
+        self,
+        rate: optax.Schedule,
+        decay: Any = None,
+        clip_norm: Any = None,
+        max_norm: Any = None,
+        factor: Any = None,
+    ) -> optax.GradientTransformationExtraArgs:
+        """The transformation with these numbers, Python's or traced, in place of its own.
+
+        None leaves that part out, a traced 0 does not.
+        """
+        parts = [self._unbounded(rate, decay, clip_norm)]
         if factor is not None:
             parts.append(optax.scale(factor))
-        if self.max_norm is not None:
-            parts.append(project_columns(self.max_norm))
+        if max_norm is not None:
+            parts.append(project_columns(max_norm))
         return parts[0] if len(parts) == 1 else optax.chain(*parts)
 
-    def _unbounded(self, steps: int, decay: Any = None) -> optax.GradientTransformationExtraArgs:
+    def _unbounded(
+        self, rate: optax.Schedule, decay: Any, clip_norm: Any
+    ) -> optax.GradientTransformationExtraArgs:
         """The update before the bound on the weights, which comes after everything else."""
-        decays = decay is not None or self.decay > 0
-        decay = self.decay if decay is None else decay
-        rate = _in_full_width(make_schedule(self.schedule, self.peak, steps, self.warm_up))
         if self.name == "lbfgs":
             chosen = (self.learning_rate, self.weight_decay, self.clip_norm, self.max_norm)
             if any(chosen) or self.warm_up or self.schedule != "constant":
@@ -183,15 +204,16 @@ class Optimizer:
                     "gradient clip, weight decay or bound on the weights."
                 )
             return optax.lbfgs()
-        parts = [] if self.clip_norm is None else [optax.clip_by_global_norm(self.clip_norm)]
+        parts = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
         if self.name == "muon":
+            decay = 0.0 if decay is None else decay
             muon = optax.contrib.muon(rate, weight_decay=decay, weight_decay_mask=is_matrix)
             return optax.with_extra_args_support(optax.chain(*parts, muon))
         if self.beta_2 is not None:
             parts.append(optax.scale_by_adam(b2=self.beta_2))
         else:
             parts.append(Kfac().build(rate) if self.name == "kfac" else _DIRECTIONS[self.name]())
-        if decays:
+        if decay is not None:
             parts.append(optax.add_decayed_weights(decay, is_matrix))
         if self.name == "lamb":
             parts.append(optax.scale_by_trust_ratio())

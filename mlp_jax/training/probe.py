@@ -26,6 +26,7 @@ from mlp_jax.backprop.moments import total_noise
 from mlp_jax.model.health import LayerHealth, layer_health
 from mlp_jax.proof.observe import Path, Seen, observe
 from mlp_jax.training.batches import Batch, DeviceData, rows_at, take_batch
+from mlp_jax.training.bounded import BoundedJit
 from mlp_jax.training.program import (
     DROPOUT,
     Program,
@@ -125,7 +126,7 @@ def is_due(epoch: int, n: int, batch_size: int) -> bool:
     return epoch % every == 0 or (epoch < every and epoch.bit_count() == 1)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(BoundedJit, static=1)
 def look(
     program: Program,
     state: TrainState,

@@ -1,8 +1,9 @@
 """What a compiled epoch is made of: its static half, and all that training changes, drawn anew."""
 
 import functools
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -16,20 +17,27 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.recompute import recomputing
 from mlp_jax.errors import InputError
 from mlp_jax.proof.quick import jit_once, platform
+from mlp_jax.training.bounded import MOST
 from mlp_jax.training.mesh.layout import Layout
+from mlp_jax.training.open_optimizer import Hyperparameters, with_numbers
 from mlp_jax.training.private.asked import Rule
 
 INIT, ORDER, DROPOUT, DRAWS = 0, 1, 2, 3
 TARGETS = 0xFFFFFFFF  # of a step's key, for drawn targets: no layer has this number
 
 Seed = UInt32[Array, ""] | np.uint32
+RunNumbers = tuple[Hyperparameters | None, Any]
 
 
 class Average(NamedTuple):
-    """Exponential moving averages of the parameters and of the layers' running figures."""
+    """Exponential moving averages of the parameters and of the layers' running figures.
+
+    decay: (1 − d, log d) of their decay d.
+    """
 
     params: Any
     layer_state: Any
+    decay: Any
 
 
 class TrainState(NamedTuple):
@@ -59,9 +67,10 @@ class Program:
     """The static half of an epoch: equal programs compile once.
 
     products: the type in which matrices are multiplied. average_decay: of the moving average of
-    the weights, None for none. doubt_updates: the optimizer may make of finite gradients what is
-    not finite, so its updates are looked at too. guarded: leave out, within the program, an update
-    that is not finite; without it only the state at the end says so, and no step pays for it.
+    the weights, None for none; averages: whether there is one. doubt_updates: the optimizer may
+    make of finite gradients what is not finite, so its updates are looked at too. guarded: leave
+    out, within the program, an update that is not finite; without it only the state at the end says
+    so, and no step pays for it.
     transposed: the steps of a call carry the matrices as (J, I), which is faster on a CPU, by 7 to
     17 %; for optimizers to which a matrix and its transpose are the same, and not when guarded.
     pool: from how many batches of rows each batch is drawn (`importance.py`), None where a batch is
@@ -72,6 +81,10 @@ class Program:
     layout: how the arrays lie on a mesh of devices; None for one device.
     accumulate: into how many parts a batch is cut, whose gradients are added up one by one.
     recompute: keep little of the forward pass and compute it again going back (`recompute.py`).
+    numbers: of an open optimizer.
+
+    `initial_state` puts average_decay and numbers into the state. Programs that differ in them
+    alone are equal, so no trace may read them here.
     """
 
     network: Layer
@@ -80,7 +93,7 @@ class Program:
     batch_size: int
     dtype: Any = jnp.float32
     products: Any = jnp.float32
-    average_decay: float | None = None
+    average_decay: float | None = field(default=None, compare=False)
     doubt_updates: bool = True
     guarded: bool = True
     transposed: bool = False
@@ -90,6 +103,11 @@ class Program:
     layout: Layout | None = None
     accumulate: int = 1
     recompute: bool = False
+    numbers: Hyperparameters | None = field(default=None, compare=False)
+    averages: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "averages", self.average_decay is not None)
 
     @property
     def trained(self) -> Layer:
@@ -151,19 +169,20 @@ def initial_state(
     One program, for drawing the weights one by one compiles each draw by itself.
     """
     if program.layout is None:
-        return _drawing(program, n_in, platform())(seed, start)
+        return _drawing(program, n_in, platform())(seed, start, numbers_of(program))
 
-    def drawn(seed: Any, start: Any) -> TrainState:
-        return first_state(program, seed, n_in, start)
+    def drawn(seed: Any, start: Any, numbers: Any) -> TrainState:
+        return first_state(program, seed, n_in, start, numbers)
 
-    there = program.layout.shardings(program.network, jax.eval_shape(drawn, seed, start))
-    return jit_once(drawn, out_shardings=there)(seed, start)
+    given = (seed, start, numbers_of(program))
+    there = program.layout.shardings(program.network, jax.eval_shape(drawn, *given))
+    return jit_once(drawn, out_shardings=there)(*given)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=MOST)
 def _drawing(program: Program, n_in: int, where: str) -> Callable[..., TrainState]:
     """`first_state` compiled; again only for another program, or another platform: `where`."""
-    return jit_once(lambda seed, start: first_state(program, seed, n_in, start))
+    return jit_once(lambda seed, start, numbers: first_state(program, seed, n_in, start, numbers))
 
 
 def _instead(drawn: tuple[Any, ...], given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -172,7 +191,11 @@ def _instead(drawn: tuple[Any, ...], given: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def first_state(
-    program: Program, seed: Seed, n_in: int, start: tuple[Any, Any] | None
+    program: Program,
+    seed: Seed,
+    n_in: int,
+    start: tuple[Any, Any] | None,
+    numbers: RunNumbers = (None, None),
 ) -> TrainState:
     """`initial_state` as a plain function, to be part of a larger program."""
     drawn = program.network.init(stream(seed, INIT), n_in)
@@ -182,19 +205,30 @@ def first_state(
     )
     return TrainState(
         params,
-        program.optimizer.init(params),
+        with_numbers(program.optimizer.init(params), numbers[0]),
         layer_state,
-        first_average(program, params, layer_state),
+        first_average(program, params, layer_state, numbers[1]),
         jnp.zeros((), jnp.int32),
         jnp.ones((), bool),
     )
 
 
-def first_average(program: Program, params: Any, layer_state: Any) -> Average | tuple[()]:
-    """Room for the averages; their first step replaces what stands there."""
-    if program.average_decay is None:
+def first_average(
+    program: Program, params: Any, layer_state: Any, decay: Any = None
+) -> Average | tuple[()]:
+    """Room for the averages, which their first step fills. decay: as of `Average`, else zeros."""
+    if not program.averages:
         return ()
-    return Average(*jax.tree.map(jnp.copy, (params, layer_state)))
+    terms = jnp.zeros(2, program.dtype) if decay is None else jnp.asarray(decay, program.dtype)
+    kept, figures = jax.tree.map(jnp.copy, (params, layer_state))
+    return Average(kept, figures, terms)
+
+
+def numbers_of(program: Program) -> RunNumbers:
+    """What a run's state is given: of an open optimizer, and the decay as `Average` has it."""
+    d = program.average_decay
+    decay = None if d is None else np.array([1 - d, math.log(d)])
+    return program.numbers, decay
 
 
 def weights_of(state: TrainState) -> tuple[Any, Any]:

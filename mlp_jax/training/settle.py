@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,6 +26,7 @@ from mlp_jax.training.mesh.layout import Layout
 from mlp_jax.training.mesh.processes import to_host
 from mlp_jax.training.mesh.proof import split_gradient
 from mlp_jax.training.mesh.shape import check_batch_size, choose_layout
+from mlp_jax.training.open_optimizer import hyperparameters, open_optimizer
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.private.accounting import open_account
 from mlp_jax.training.private.asked import Privacy, Rule, with_usual_rate
@@ -153,6 +155,7 @@ def settle(
         pool=importance,
         private=None if account is None else account.rule,
         layout=layout,
+        side_by_side=side_by_side,
     )
     check_parts(accumulate, program)
     program = replace(program, accumulate=accumulate, recompute=recompute)
@@ -200,10 +203,15 @@ def _program(
     pool: int | None,
     private: Rule | None,
     layout: Layout | None,
+    side_by_side: bool,
 ) -> Program:
     """The static half of the epochs: what the optimizer is known to do decides how they run."""
     named = optimizer if isinstance(optimizer, Optimizer) else None
-    build = optimizer.build(steps) if isinstance(optimizer, Optimizer) else optimizer
+    numbers = None if named is None or side_by_side else hyperparameters(named, steps)
+    if named is None:
+        build: Any = optimizer
+    else:
+        build = named.build(steps) if numbers is None else open_optimizer(named)
     guarded = named is None or named.full_batch or _parameters(network, n_in) > HELD_TWICE
     elementwise = named is not None and not named.knows_matrices
     return Program(
@@ -221,6 +229,7 @@ def _program(
         pool=pool,
         private=private,
         layout=layout,
+        numbers=numbers,
     )
 
 

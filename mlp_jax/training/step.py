@@ -1,6 +1,5 @@
 """One step of training: a batch forward, backward by hand, and the optimizer's update."""
 
-import math
 from functools import partial
 from typing import Any
 
@@ -128,14 +127,14 @@ def batch_factors(program: Program, state: TrainState, batch: Batch, draw: Array
     )
 
 
-def _share_in_average(decay: float, step: Array, dtype: Any) -> Array:
+def _share_in_average(decay: Array, step: Array) -> Array:
     """(1 − d)/(1 − dᵗ), the share of the weights after step t = step + 1 in their moving average.
 
     With it the average is Σ_i dᵗ⁻ⁱ wᵢ/Σ_i dᵗ⁻ⁱ over the steps i = 1 … t, without the bias towards
     the start, as Adam corrects its moments (Kingma & Ba 2015). The first share is 1.
     """
-    t = (step + 1).astype(dtype)
-    return (1 - decay) / -jnp.expm1(t * math.log(decay))
+    rest, log_decay = decay
+    return rest / -jnp.expm1((step + 1).astype(decay.dtype) * log_decay)
 
 
 def updated(
@@ -157,9 +156,9 @@ def updated(
     )
     params = optax.apply_updates(state.params, updates)
     average = state.average
-    if program.average_decay is not None:
-        share = _share_in_average(program.average_decay, state.step, program.dtype)
-        latest = Average(params, layer_state)
+    if isinstance(average, Average):
+        share = _share_in_average(average.decay, state.step)
+        latest = Average(params, layer_state, average.decay)
         average = jax.tree.map(lambda m, p: m + share * (p - m), average, latest)
     new = TrainState(params, opt_state, layer_state, average, state.step + 1, state.alive)
     if program.layout is not None:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import jax
 import pytest
@@ -111,3 +112,17 @@ def test_a_user_without_a_home_goes_without_a_cache(monkeypatch):
     monkeypatch.setattr("pathlib.Path.home", none)
     use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == before
+
+
+def test_a_warning_is_shown_as_what_it_says_alone(mlp_jax, monkeypatch):
+    def warn(_):
+        place = ("/a/file.py", 3)
+        print(warnings.formatwarning("the weather changes", UserWarning, *place), end="")
+        overflow = "overflow encountered in square"
+        print(warnings.formatwarning(overflow, RuntimeWarning, *place), end="")
+        return 0
+
+    before = warnings.formatwarning
+    monkeypatch.setitem(commands.COMMANDS, "check", warn)
+    assert mlp_jax("check") == (0, "mlp-jax: the weather changes\n", "")
+    assert warnings.formatwarning is before

@@ -14,6 +14,7 @@ from mlp_jax.model.metrics import (
     higher_is_better,
     multilabel_metrics,
     regression_metrics,
+    undefined,
 )
 
 RNG = np.random.default_rng(0)
@@ -217,3 +218,25 @@ def test_the_metrics_of_every_epoch_do_not_import_scikit_learn():
         "sys.exit('sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_undefined_is_told_with_its_reason():
+    assert undefined({"loss": 1.0, "accuracy": 0.5}, "the test rows") == []
+    found = {"loss": 1.0, "accuracy": 0.5, "roc_auc": np.nan, "average_precision": np.nan}
+    sentences = undefined(found, "the test rows")
+    names = [sentence.partition(" is undefined on the test rows: ")[0] for sentence in sentences]
+    assert names == ["roc_auc", "average_precision"]
+    assert "every row is of one class" in sentences[0]
+    assert undefined({"r2": np.nan, "rmse": 0.1}, "these rows") == [
+        "r2 is undefined on these rows: it needs 2 rows at least."
+    ]
+    assert undefined({"loss": np.inf, "rmse": np.nan, "r2": np.nan}, "these rows") == [
+        "No metric is defined on these rows: the network's outputs there are not finite."
+    ]
+
+
+def test_predictions_that_overflow_give_no_warning():
+    """The suite turns NumPy's warnings into errors."""
+    s, y = np.array([[1e200], [-1e200]]), np.zeros((2, 1))
+    found = regression_metrics(s, y, ("rmse", "mae", "r2"))
+    assert (found["rmse"], found["mae"]) == (np.inf, 1e200)

@@ -34,6 +34,7 @@ from mlp_jax.training.mesh.shape import (
     visible,
 )
 from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.program import numbers_of
 from mlp_jax.training.rows import Rows, check_seed
 from mlp_jax.training.settle import prove, settle
 from mlp_jax.training.settled import Settled
@@ -189,6 +190,10 @@ def _members(
     """The seeds and numbers of some of the members, on their devices."""
     all_numbers = numbers(vary, recipe)
     picked = jax.tree.map(lambda values: values[chosen], all_numbers)
+    decay = numbers_of(recipe.program)[1]
+    if decay is not None:
+        each = np.tile(decay, (len(chosen), 1))
+        picked = picked._replace(average=jnp.asarray(each, recipe.program.dtype))
     own = (jnp.asarray(np.asarray(seeds, np.uint32)[chosen]), picked)
     own_seeds, own_numbers = apart(own, spread)
     return Members(own_seeds, own_numbers, spread)

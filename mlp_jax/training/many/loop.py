@@ -70,6 +70,7 @@ class ManyPlan(NamedTuple):
     members: int = 0
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of members that diverge
 def _run_epoch(
     recipe: Recipe, snapshot: Snapshot, data: DeviceData, own: Members, plan: ManyPlan
 ) -> tuple[Snapshot, float, float]:

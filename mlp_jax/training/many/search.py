@@ -9,6 +9,7 @@ from typing import Any
 from mlp_jax.backprop import Sequential
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.files import as_run_folder_error, write_text_atomic
+from mlp_jax.model.metrics import undefined
 from mlp_jax.model.precision import ask_for_determinism, choose_device
 from mlp_jax.proof import Report
 from mlp_jax.training import folder as run_folder
@@ -218,6 +219,8 @@ class _Session:
         self.say(f"\n{ranked_table(found.ranked, self._columns)}\n")
         for name, value in metrics.items():
             self.say(f"test {name} of the best: {value:.4f}")
+        for sentence in undefined(metrics, "the test rows"):
+            self.say(sentence)
         self.say(f"sweep: {self.folder}")
         return self.folder
 

@@ -17,6 +17,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from mlp_jax.training.batches import DeviceData, epoch_order
+from mlp_jax.training.bounded import BoundedJit
 from mlp_jax.training.epoch import predict_rows
 from mlp_jax.training.many.vary import Numbers, Recipe, bind
 from mlp_jax.training.program import Keys, TrainState, first_average, first_state, weights_of
@@ -61,7 +62,7 @@ class ManyState(NamedTuple):
         return jnp.max(self.members.step)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(BoundedJit, static=3)
 def first_states(
     recipe: Recipe, n_in: int, keeps_best: bool, seeds: Seeds, own: Numbers
 ) -> ManyState:
@@ -69,12 +70,12 @@ def first_states(
 
     def one(seed: Array, own: Numbers) -> TrainState:
         program = bind(recipe, own)
-        state = first_state(program, seed, n_in, None)
+        state = first_state(program, seed, n_in, None, (None, own.average))
         if own.initial_scale is None:
             return state
         scale = own.initial_scale
         params = jax.tree.map(lambda p: p * scale if p.ndim > 1 else p, state.params)
-        average = first_average(program, params, state.layer_state)
+        average = first_average(program, params, state.layer_state, own.average)
         opt_state = program.optimizer.init(params)
         return state._replace(params=params, opt_state=opt_state, average=average)
 
@@ -91,7 +92,7 @@ def first_states(
     return ManyState(members, zeros, jnp.copy(zeros), jnp.zeros((count,), bool), best)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(BoundedJit, static=2)
 def orders(recipe: Recipe, n: int, seeds: Seeds, seed: Array, epoch: Any) -> Int[Array, "... S B"]:
     """The rows of an epoch's batches: (S, B) for all members, or each one's own (K, S, B)."""
     size, pool = recipe.program.batch_size, recipe.program.pool
@@ -100,7 +101,7 @@ def orders(recipe: Recipe, n: int, seeds: Seeds, seed: Array, epoch: Any) -> Int
     return jax.vmap(lambda own: epoch_order(own, epoch, n, size, pool))(seeds)
 
 
-@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
+@partial(BoundedJit, static=2, donate_argnums=(2,))
 def run_members(
     recipe: Recipe,
     length: int,
@@ -144,7 +145,7 @@ def _finite(loss: Array, params: Any) -> Array:
     return jnp.isfinite(loss) & jnp.all(jnp.isfinite(jnp.stack(sums)))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(BoundedJit, static=2)
 def judge_members(
     recipe: Recipe, one_by_one: bool, params: Any, layer_state: Any, data: DeviceData, own: Numbers
 ) -> tuple[Float[Array, "K N C"], Float[Array, "K N"]]:
@@ -156,7 +157,7 @@ def judge_members(
     return jax.vmap(one)(params, layer_state, own)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=(1,))
+@partial(BoundedJit, static=1, donate_argnums=(1,))
 def end_epoch(
     recipe: Recipe, state: ManyState, score: Array, better: Array, stop: Array, epoch: Any
 ) -> ManyState:

@@ -28,7 +28,7 @@ class Numbers(NamedTuple):
     """The numbers of each member, (K,), or of one; None where all have the program's own.
 
     rate: the learning rate over the optimizer's.  dropout: the rate; threshold: what a 16-bit draw
-    is held against.
+    is held against.  average: the decay of the moving average, as `Average` has it.
     """
 
     rate: Array | None = None
@@ -37,6 +37,7 @@ class Numbers(NamedTuple):
     threshold: Array | None = None
     label_smoothing: Array | None = None
     initial_scale: Array | None = None
+    average: Array | None = None
 
 
 @dataclass(frozen=True)

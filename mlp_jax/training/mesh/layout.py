@@ -80,7 +80,7 @@ class Layout:
             layer_state=kept,
             average=()
             if state.average == ()
-            else state.average._replace(params=where, layer_state=kept),
+            else state.average._replace(params=where, layer_state=kept, decay=self.whole),
             step=self.whole,
             alive=self.whole,
         )
