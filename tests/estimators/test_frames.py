@@ -78,7 +78,7 @@ def test_a_declared_category_is_one_beside_words(name):
     assert numeric == {"x"}
 
 
-@pytest.mark.parametrize("name", set(DECLARED) - {"halves"})
+@pytest.mark.parametrize("name", sorted(set(DECLARED) - {"halves"}))
 def test_a_declared_category_is_one_among_numbers_too(name):
     assert found_kinds(pd.DataFrame({"code": DECLARED[name], "x": NUMBERS["a"]}))[1] == {"code"}
     assert found_kinds(pd.DataFrame({"code": DECLARED[name]}))[1] == {"code"}
