@@ -30,7 +30,7 @@ from mlp_jax.data.streams.statistics import check_finite, fit_arrays
 from mlp_jax.data.streams.tables import TableSource
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.options import ColumnOptions
-from mlp_jax.data.tables.read import chosen_targets, target_note
+from mlp_jax.data.tables.read import chosen_targets, declared_categories, target_note
 from mlp_jax.data.tables.targets import among_classes, encode_target
 from mlp_jax.errors import InputError, UnknownNameError
 
@@ -157,11 +157,13 @@ def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known 
     notes: tuple[str, ...] = () if asked.targets else (target_note(targets[0]),)
     inputs, target = (None, None) if known is None else known
     if inputs is None or target is None:
+        declared = {} if frames.written else declared_categories(frames.schema)
+        declared = {name: kind for name, kind in declared.items() if name not in asked.drop}
         found = fit_table(
             passing,
             targets,
             task=asked.task,
-            kinds=asked.kinds,
+            kinds={**declared, **asked.kinds},
             drop=asked.drop,
             options=asked.options,
         )

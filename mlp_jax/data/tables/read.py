@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from mlp_jax.data.arrays import TASKS
-from mlp_jax.data.table import Table
+from mlp_jax.data.table import Kind, Table
 from mlp_jax.data.tables.columns import is_text
 from mlp_jax.data.tables.delimited import read_delimited, read_format
 from mlp_jax.data.tables.encode import missing_text
@@ -59,7 +59,8 @@ def read_table(
             floats = tuple(name for name, dtype in frame.schema.items() if dtype.is_float())
             if floats:
                 frame = read_frame(path, header=header, as_text=(*categories, *floats), text=text)
-    known = check_kinds(kinds or {}, frame.columns)
+    declared = {} if written else declared_categories(frame.schema)
+    known = check_kinds({**declared, **(kinds or {})}, frame.columns)
     found = chosen_targets(path, targets, drop, frame.columns)
     if not targets:
         notes.append(target_note(found[0]))
@@ -74,6 +75,11 @@ def read_table(
         likely=likely,
         notes=tuple(notes),
     )
+
+
+def declared_categories(schema: Mapping[str, Any]) -> dict[str, Kind]:
+    """The kind of the columns that a file of types calls categories, whatever they look like."""
+    return {n: "categorical" for n, kind in schema.items() if isinstance(kind, pl.Categorical)}
 
 
 def target_note(name: str) -> str:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, RobustScaler, StandardScaler
 from table_cases import people
 
+from mlp_jax.data.streams.opening import Asked, prepare_stream
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.fit import fit_encoding
 from mlp_jax.data.tables.options import ColumnOptions, embedding_width
+from mlp_jax.data.tables.read import read_table
 from mlp_jax.errors import InputError, UnknownNameError
 
 RNG = np.random.default_rng(0)
@@ -321,3 +323,19 @@ def test_features_are_finite_whatever_the_numbers(values, scaling):
     x = encode(encoding, frame)
     assert x.shape == (len(values), encoding.n_features)
     assert np.isfinite(x).all()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_parquet_file_calls_a_category_is_one_whatever_it_looks_like(tmp_path, stream):
+    digits = [*"0123"] * 30
+    code = pl.Series(digits, dtype=pl.Categorical)
+    frame = pl.DataFrame({"code": code, "digits": digits, "y": ["a", "b"] * 60})
+    frame.write_parquet(tmp_path / "t.parquet")
+    if stream:
+        asked = Asked(test=0.2, validation=0.1, seed=0, targets=("y",))
+        inputs = prepare_stream(str(tmp_path / "t.parquet"), asked).inputs
+    else:
+        table = read_table(tmp_path / "t.parquet", targets=["y"])
+        inputs, _ = fit_encoding(table.frame, targets=["y"], kinds=table.kinds)
+    assert [column.name for column in inputs.categorical] == ["code"]
+    assert [column.name for column in inputs.numeric] == ["digits"]
