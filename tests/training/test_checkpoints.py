@@ -255,3 +255,10 @@ def test_a_run_that_goes_on_takes_the_schedule_of_now(tmp_path):
         callbacks=[lambda end: seen.append(float(end.state.opt_state.numbers.falling))],
     )  # fmt: skip
     assert set(seen) == {9.0 * STEPS}
+
+
+def test_the_command_to_go_on_with_is_quoted_for_a_shell(tmp_path):
+    folder = tmp_path / "a run [1]"
+    folder.mkdir()
+    with pytest.raises(StoppedError, match=r"go on with: mlp-jax train --resume '.*/a run \[1\]'"):
+        train(folder, stop=lambda: signal.SIGTERM)
