@@ -157,10 +157,11 @@ def _powers(s: Array) -> _Powers:
     """
     top = jax.lax.stop_gradient(jnp.max(s, axis=1, keepdims=True))
     ones = (s == top).astype(s.dtype)
-    others_at_top = jnp.sum(ones, axis=1, keepdims=True) - 1
-    alone = (s == jnp.inf) & (others_at_top == 0)
-    half = jnp.where(alone, jnp.zeros_like(s), 0.5 * s - 0.5 * top)
+    half = jnp.where(s == jnp.inf, jnp.zeros_like(s), 0.5 * s - 0.5 * top)
     powers = jnp.exp(2 * half)
+    others_at_top = jnp.sum(ones, axis=1, keepdims=True) - 1
+    undecided = (top == jnp.inf) & (others_at_top > 0)
+    others_at_top = jnp.where(undecided, jnp.nan, others_at_top)
     return _Powers(half, powers, jnp.sum(powers - ones, axis=1, keepdims=True) + others_at_top)
 
 

@@ -16,6 +16,7 @@ from mlp_jax.proof import check_gradients
 from mlp_jax.proof.quick import platform
 from mlp_jax.proof.trial import rows_for
 
+MOST = 256  # proofs that are remembered
 _proofs: dict[tuple[Any, ...], "Future[None]"] = {}
 
 
@@ -26,6 +27,8 @@ def prove_aside(specification: Specification, dtype: str) -> "Future[None]":
     """
     key = (specification.network, specification.loss, dtype, platform())
     if key not in _proofs:
+        if len(_proofs) >= MOST:
+            del _proofs[next(iter(_proofs))]
         device = getattr(jax.config, "jax_default_device", None)
         worker = ThreadPoolExecutor(1, "proof")
         _proofs[key] = worker.submit(_prove, specification, dtype, device)

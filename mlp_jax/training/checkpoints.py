@@ -7,6 +7,7 @@ by the first process, when all have written their parts. One process reads back 
 
 import contextlib
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -92,7 +93,7 @@ class Checkpoints:
         again: str | None = None,
     ) -> None:
         self._run, self._saving, self._stop = run, saving, stop
-        self._again = again or f"mlp-jax train --resume {run}"
+        self._again = again or f"mlp-jax train --resume {shlex.quote(str(run))}"
         self._plain = PlainPath(run / FOLDER)
         self._worker = ThreadPoolExecutor(1, "checkpoints")
         self._opened = self._worker.submit(_open, run, tell)

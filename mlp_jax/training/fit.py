@@ -16,13 +16,13 @@ from mlp_jax.training.checkpoints import Checkpoints
 from mlp_jax.training.fitted import Fitted
 from mlp_jax.training.loop import EpochEnd, Plan, Select, run_epochs
 from mlp_jax.training.mesh.processes import to_host
-from mlp_jax.training.open_optimizer import OpenState
+from mlp_jax.training.open_optimizer import with_numbers_of
 from mlp_jax.training.optimizers import Optimizer
 from mlp_jax.training.private.accounting import Account
 from mlp_jax.training.private.asked import Privacy
 from mlp_jax.training.private.ledger import Ledger
 from mlp_jax.training.private.refusals import check_start
-from mlp_jax.training.program import TrainState, initial_state
+from mlp_jax.training.program import initial_state
 from mlp_jax.training.rows import Rows
 from mlp_jax.training.settle import prove, settle
 from mlp_jax.training.snapshot import Position, Snapshot
@@ -158,7 +158,10 @@ def fit(
         snapshot = Snapshot(state)
         if checkpoints is not None:
             keeper = checkpoints()
-            snapshot = _with_numbers_of(state, keeper.restore(state)) or snapshot
+            restored = keeper.restore(state)
+            if restored is not None:
+                opt_state = with_numbers_of(state.opt_state, restored.state.opt_state)
+                snapshot = restored._replace(state=restored.state._replace(opt_state=opt_state))
             plan = plan._replace(keep=keeper)
         if started is not None:
             started(snapshot.position)
@@ -168,11 +171,3 @@ def fit(
         outcome = outcome._replace(params=weights[0], layer_state=weights[1])
         settled = settled._replace(program=replace(program, layout=None))
     return settled.fitted(outcome, report)
-
-
-def _with_numbers_of(state: TrainState, restored: Snapshot | None) -> Snapshot | None:
-    """The snapshot with this run's own numbers, of which the schedule's length may be another."""
-    if restored is None or not isinstance(state.opt_state, OpenState):
-        return restored
-    opt_state = restored.state.opt_state._replace(numbers=state.opt_state.numbers)
-    return restored._replace(state=restored.state._replace(opt_state=opt_state))

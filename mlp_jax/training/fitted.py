@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from mlp_jax.backprop import Layer, Loss
+from mlp_jax.backprop.losses import check_targets
 from mlp_jax.data import Scaling, Split, apply
 from mlp_jax.data.dataset import check_labels
 from mlp_jax.data.scaling import narrowed, standardized
@@ -96,7 +97,8 @@ class Fitted:
     ) -> tuple[dict[str, float], np.ndarray]:
         """({"loss": …, metric: …}, predictions (N, C)) of other rows, in inference.
 
-        InputError for rows of another width, and for labels that training had no class for.
+        InputError for rows of another width, and for targets that the loss has no meaning for, such
+        as labels that training had no class for.
         """
         data = Split(*pair(data))
         if data.x.ndim != 2 or data.x.shape[1] != self.n_inputs or not len(data.x):
@@ -109,6 +111,7 @@ class Fitted:
             check_labels(data.y, self.n_classes, "the rows to judge")
         with self.precision.active(), jax.default_device(self.device):
             y = encode_targets(self.loss, data.y, self.n_outputs)
+            check_targets(self.loss, y, self.n_outputs)
             placed = place(
                 Split(data.x, y),
                 None,

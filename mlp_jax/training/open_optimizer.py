@@ -86,6 +86,16 @@ def with_numbers(opt_state: Any, numbers: Hyperparameters | None) -> Any:
     return opt_state._replace(numbers=placed)
 
 
+def with_numbers_of(now: Any, restored: Any) -> Any:
+    """A restored optimizer state with the numbers of this run's own, `now`.
+
+    The schedule of a run that goes on may be stretched over more steps than it was.
+    """
+    if not isinstance(now, OpenState):
+        return restored
+    return restored._replace(numbers=now.numbers)
+
+
 @functools.lru_cache(maxsize=64)
 def _opened(kind: Optimizer) -> optax.GradientTransformationExtraArgs:
     """Optax's transformations compare by identity, and equal programs should compile once."""
@@ -93,7 +103,7 @@ def _opened(kind: Optimizer) -> optax.GradientTransformationExtraArgs:
 
     def init(params: Any) -> OpenState:
         numbers = jax.tree.map(lambda _: jnp.zeros((), jnp.result_type(float)), shape)
-        return OpenState(numbers, kind.build_traced(1).init(params))
+        return OpenState(numbers, kind.build(1).init(params))
 
     def update(
         grads: Any, state: OpenState, params: Any = None, **extra: Any

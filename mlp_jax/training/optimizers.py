@@ -160,34 +160,18 @@ class Optimizer:
         """The Optax transformation for a run of that many steps, the same one for equal ones."""
         return _built(self, steps)
 
-    def build_traced(
-        self, steps: int, factor: Any = None, decay: Any = None
-    ) -> optax.GradientTransformationExtraArgs:
-        """The same with its learning rate times `factor` and with another weight decay.
-
-        Both may be traced, None leaves them: every schedule is proportional to its peak, and the
-        rate is the last factor of every update.
-        """
-        rate = _in_full_width(make_schedule(self.schedule, self.peak, steps, self.warm_up))
-        if decay is None and self.decay > 0:
-            decay = self.decay
-        return self.chain(rate, decay, self.clip_norm, self.max_norm, factor)
-
     def chain(
         self,
         rate: optax.Schedule,
         decay: Any = None,
         clip_norm: Any = None,
         max_norm: Any = None,
-        factor: Any = None,
     ) -> optax.GradientTransformationExtraArgs:
         """The transformation with these numbers, Python's or traced, in place of its own.
 
         None leaves that part out, a traced 0 does not.
         """
         parts = [self._unbounded(rate, decay, clip_norm)]
-        if factor is not None:
-            parts.append(optax.scale(factor))
         if max_norm is not None:
             parts.append(project_columns(max_norm))
         return parts[0] if len(parts) == 1 else optax.chain(*parts)
@@ -231,4 +215,6 @@ def _in_full_width(schedule: optax.Schedule) -> optax.Schedule:
 @functools.lru_cache(maxsize=128)
 def _built(optimizer: Optimizer, steps: int) -> optax.GradientTransformationExtraArgs:
     """Optax's transformations compare by identity, and equal programs should compile once."""
-    return optimizer.build_traced(steps)
+    schedule = make_schedule(optimizer.schedule, optimizer.peak, steps, optimizer.warm_up)
+    decay = optimizer.decay if optimizer.decay > 0 else None
+    return optimizer.chain(_in_full_width(schedule), decay, optimizer.clip_norm, optimizer.max_norm)

@@ -1,6 +1,7 @@
 """A run: from a configuration to a folder with everything that the training left behind."""
 
 import contextlib
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -87,15 +88,16 @@ def resume(
     if config.deterministic:
         ask_for_determinism()
     Saving.parse(config.checkpoint_every, config.keep)
+    quoted = shlex.quote(str(folder))  # as a shell takes it
     if facts.get("finished") and facts.get("epochs", saved.epochs) < saved.epochs:
         raise InputError(
             f"The run in {folder} was ended by its patience after {facts['epochs']} of"
-            f" {saved.epochs} epochs; to train on from its model: --init-from {folder}."
+            f" {saved.epochs} epochs; to train on from its model: --init-from {quoted}."
         )
     if facts.get("finished") and config.epochs <= saved.epochs:
         raise InputError(
             f"The run in {folder} has finished its {saved.epochs} epochs; to go on, ask for more:"
-            f" --resume {folder} --epochs {2 * saved.epochs}."
+            f" --resume {quoted} --epochs {2 * saved.epochs}."
         )
     with contextlib.ExitStack() as stack:
         on_first(lambda: stack.enter_context(held(folder)))

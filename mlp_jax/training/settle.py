@@ -155,7 +155,6 @@ def settle(
         pool=importance,
         private=None if account is None else account.rule,
         layout=layout,
-        side_by_side=side_by_side,
     )
     check_parts(accumulate, program)
     program = replace(program, accumulate=accumulate, recompute=recompute)
@@ -203,11 +202,10 @@ def _program(
     pool: int | None,
     private: Rule | None,
     layout: Layout | None,
-    side_by_side: bool,
 ) -> Program:
     """The static half of the epochs: what the optimizer is known to do decides how they run."""
     named = optimizer if isinstance(optimizer, Optimizer) else None
-    numbers = None if named is None or side_by_side else hyperparameters(named, steps)
+    numbers = None if named is None else hyperparameters(named, steps)
     if named is None:
         build: Any = optimizer
     else:

@@ -243,3 +243,22 @@ def test_a_checkpoint_that_does_not_read_back_does_not_count(tmp_path, monkeypat
     with pytest.raises(RunFolderError, match="does not read back as written"):
         train(tmp_path, epochs=1)
     assert not any((tmp_path / FOLDER).glob(f"*/{CHECKSUMS}"))
+
+
+def test_a_run_that_goes_on_takes_the_schedule_of_now(tmp_path):
+    """What the checkpoint says of the schedule's length is that of the run before."""
+    seen = []
+    with pytest.raises(Killed):
+        train(tmp_path, kill_after=5)
+    train(
+        tmp_path, schedule_epochs=9, patience=None,
+        callbacks=[lambda end: seen.append(float(end.state.opt_state.numbers.falling))],
+    )  # fmt: skip
+    assert set(seen) == {9.0 * STEPS}
+
+
+def test_the_command_to_go_on_with_is_quoted_for_a_shell(tmp_path):
+    folder = tmp_path / "a run [1]"
+    folder.mkdir()
+    with pytest.raises(StoppedError, match=r"go on with: mlp-jax train --resume '.*/a run \[1\]'"):
+        train(folder, stop=lambda: signal.SIGTERM)

@@ -214,5 +214,7 @@ def test_other_rows_must_fit_the_trained_network():
         fitted.evaluate((x, y[:-1]))
     with pytest.raises(InputError, match="outside the allowed 0 to 2"):
         fitted.evaluate((x, y + 1))
+    with pytest.raises(InputError, match="as labels, but row 0 has"):
+        fitted.evaluate((x, y + 0.5))
     p = fitted.predict(x)
     assert p.sum(axis=1) == pytest.approx(np.ones(20), rel=1e-5)

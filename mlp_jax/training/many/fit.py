@@ -24,7 +24,13 @@ from mlp_jax.training.many.loop import (
 )
 from mlp_jax.training.many.memory import bytes_a_member, chunk_size, filled, room
 from mlp_jax.training.many.together import Members, first_states
-from mlp_jax.training.many.vary import Recipe, Vary, check_vary, numbers
+from mlp_jax.training.many.vary import (
+    Recipe,
+    Vary,
+    check_vary,
+    numbers,
+    with_varied_decay,
+)
 from mlp_jax.training.mesh.processes import read
 from mlp_jax.training.mesh.shape import (
     apart,
@@ -33,8 +39,8 @@ from mlp_jax.training.mesh.shape import (
     multiple_of_members,
     visible,
 )
+from mlp_jax.training.open_optimizer import with_numbers_of
 from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.program import numbers_of
 from mlp_jax.training.rows import Rows, check_seed
 from mlp_jax.training.settle import prove, settle
 from mlp_jax.training.settled import Settled
@@ -107,7 +113,8 @@ def fit_many(
         side_by_side=True,
     )  # fmt: skip
     check_vary(vary, len(seeds), settled.program, settled.optimizer)
-    settled = settled.guarded()
+    program = with_varied_decay(settled.program, vary, settled.optimizer)
+    settled = settled._replace(program=program).guarded()
     recipe = Recipe(settled.program, settled.optimizer, settled.steps, shared_order)
     plan = ManyPlan(settled, epochs, patience, np.uint32(seed), tuple(callbacks), tick)
     keeps_best = patience is not None or select == "best"
@@ -135,12 +142,23 @@ def fit_many(
             plan = plan._replace(first=first, members=min(size, len(seeds) - first))
             if checkpoints is not None:
                 keeper = checkpoints(first, size)
-                snapshot = keeper.restore(snapshot.state) or snapshot
+                snapshot = _restored(keeper, snapshot)
                 plan = plan._replace(keep=keeper)
             if started is not None:
                 started(snapshot.position)
             parts.append(_train(recipe, snapshot, data_of, watched, own, plan))
         return joined(parts, seeds, vary, report, recipe, settled, patience)
+
+
+def _restored(keeper: Checkpoints, first: Snapshot) -> Snapshot:
+    """Where the checkpoints have the members, with the numbers of now; else where they start."""
+    found = keeper.restore(first.state)
+    if found is None:
+        return first
+    members, now = found.state.members, first.state.members
+    opt_state = with_numbers_of(now.opt_state, members.opt_state)
+    members = members._replace(opt_state=opt_state)
+    return found._replace(state=found.state._replace(members=members))
 
 
 def _train(
@@ -188,12 +206,8 @@ def _members(
     spread: NamedSharding | None = None,
 ) -> Members:
     """The seeds and numbers of some of the members, on their devices."""
-    all_numbers = numbers(vary, recipe)
+    all_numbers = numbers(vary, recipe, len(seeds))
     picked = jax.tree.map(lambda values: values[chosen], all_numbers)
-    decay = numbers_of(recipe.program)[1]
-    if decay is not None:
-        each = np.tile(decay, (len(chosen), 1))
-        picked = picked._replace(average=jnp.asarray(each, recipe.program.dtype))
     own = (jnp.asarray(np.asarray(seeds, np.uint32)[chosen]), picked)
     own_seeds, own_numbers = apart(own, spread)
     return Members(own_seeds, own_numbers, spread)

@@ -1,6 +1,7 @@
 """From the options of `mlp-jax sweep` to its folder, new or gone on with."""
 
 import contextlib
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,7 +171,7 @@ class _Session:
                 folder.mkdir(parents=True, exist_ok=True)
 
         on_first(make)
-        again = f"mlp-jax sweep --resume {self.folder}"
+        again = f"mlp-jax sweep --resume {shlex.quote(str(self.folder))}"
         return Checkpoints(folder, self._saving, self._stop, self.say, again)
 
     def _proved(self, report: Report) -> None:

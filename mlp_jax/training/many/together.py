@@ -20,6 +20,7 @@ from mlp_jax.training.batches import DeviceData, epoch_order
 from mlp_jax.training.bounded import BoundedJit
 from mlp_jax.training.epoch import predict_rows
 from mlp_jax.training.many.vary import Numbers, Recipe, bind
+from mlp_jax.training.open_optimizer import with_numbers
 from mlp_jax.training.program import Keys, TrainState, first_average, first_state, weights_of
 from mlp_jax.training.step import step
 
@@ -70,13 +71,13 @@ def first_states(
 
     def one(seed: Array, own: Numbers) -> TrainState:
         program = bind(recipe, own)
-        state = first_state(program, seed, n_in, None, (None, own.average))
+        state = first_state(program, seed, n_in, None, (own.optimizer, own.average))
         if own.initial_scale is None:
             return state
         scale = own.initial_scale
         params = jax.tree.map(lambda p: p * scale if p.ndim > 1 else p, state.params)
         average = first_average(program, params, state.layer_state, own.average)
-        opt_state = program.optimizer.init(params)
+        opt_state = with_numbers(program.optimizer.init(params), own.optimizer)
         return state._replace(params=params, opt_state=opt_state, average=average)
 
     members = jax.vmap(one)(seeds, own)

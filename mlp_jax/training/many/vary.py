@@ -5,7 +5,7 @@ of a specification; the specification's own number stands for it outside.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -17,8 +17,9 @@ from jaxtyping import Array, Bool
 from mlp_jax.backprop import Dropout, Layer, Loss, get_loss
 from mlp_jax.backprop.loss_functions import class_probabilities
 from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.training.open_optimizer import Hyperparameters, open_optimizer
 from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.program import Program
+from mlp_jax.training.program import Program, numbers_of
 
 VARIES = ("learning_rate", "weight_decay", "dropout", "label_smoothing", "initial_scale")
 Vary = Mapping[str, Sequence[float]]
@@ -27,12 +28,11 @@ Vary = Mapping[str, Sequence[float]]
 class Numbers(NamedTuple):
     """The numbers of each member, (K,), or of one; None where all have the program's own.
 
-    rate: the learning rate over the optimizer's.  dropout: the rate; threshold: what a 16-bit draw
+    optimizer: the numbers of an open one.  dropout: the rate; threshold: what a 16-bit draw
     is held against.  average: the decay of the moving average, as `Average` has it.
     """
 
-    rate: Array | None = None
-    weight_decay: Array | None = None
+    optimizer: Hyperparameters | None = None
     dropout: Array | None = None
     threshold: Array | None = None
     label_smoothing: Array | None = None
@@ -45,12 +45,12 @@ class Recipe:
     """The static half of many trainings: equal recipes compile once.
 
     program: as one member by itself would run it.  optimizer, steps: what its optimizer is built
-    from.  shared_order: all members see the same batches.
+    from, whose numbers are arguments.  shared_order: all members see the same batches.
     """
 
     program: Program
-    optimizer: Optimizer | optax.GradientTransformation
-    steps: int
+    optimizer: Optimizer | optax.GradientTransformation = field(compare=False)
+    steps: int = field(compare=False)
     shared_order: bool
 
 
@@ -105,40 +105,60 @@ class SmoothedLoss(Loss):
         return (1 - self.smoothing) * target + self.smoothing / n
 
 
-def numbers(vary: Vary, recipe: Recipe) -> Numbers:
-    """The numbers as arrays (K,) in the type of the parameters."""
+def numbers(vary: Vary, recipe: Recipe, count: int) -> Numbers:
+    """The numbers of so many members as arrays (K,), in the type of the parameters."""
     dtype = recipe.program.dtype
 
-    def array(name: str, over: float = 1.0) -> Array | None:
-        return jnp.asarray(np.asarray(vary[name]) / over, dtype) if name in vary else None
+    def array(name: str) -> Array | None:
+        return jnp.asarray(np.asarray(vary[name]), dtype) if name in vary else None
 
     threshold = None
     if "dropout" in vary:
         draws = [min(round(rate * 2**16), 2**16 - 1) for rate in vary["dropout"]]
         threshold = jnp.asarray(draws, jnp.uint16)
-    peak = recipe.optimizer.peak if isinstance(recipe.optimizer, Optimizer) else 1.0
+    own, decay = numbers_of(recipe.program)
+    if own is not None:
+        each = own._asdict()
+        each |= {
+            name: vary[varied]
+            for name, varied in (("rate", "learning_rate"), ("weight_decay", "weight_decay"))
+            if varied in vary
+        }
+        wide = jnp.result_type(float)
+        own = Hyperparameters(
+            **{
+                name: None if value is None else jnp.asarray(np.broadcast_to(value, count), wide)
+                for name, value in each.items()
+            }
+        )
     return Numbers(
-        array("learning_rate", peak),
-        array("weight_decay"),
+        own,
         array("dropout"),
         threshold,
         array("label_smoothing"),
         array("initial_scale"),
+        None if decay is None else jnp.asarray(np.tile(decay, (count, 1)), dtype),
     )
+
+
+def with_varied_decay(program: Program, vary: Vary, optimizer: Any) -> Program:
+    """The program with a weight decay among its numbers, where it has none and members differ."""
+    numbers = program.numbers
+    if numbers is None or numbers.weight_decay is not None or "weight_decay" not in vary:
+        return program
+    opened = open_optimizer(replace(optimizer, weight_decay=1.0))
+    return replace(program, optimizer=opened, numbers=numbers._replace(weight_decay=0.0))
 
 
 def bind(recipe: Recipe, own: Numbers) -> Program:
     """The program of one member inside a trace, with its traced numbers in place."""
     program = recipe.program
-    network, loss, optimizer = program.network, program.loss, program.optimizer
+    network, loss = program.network, program.loss
     if own.dropout is not None:
         network = _with_dropout(network, TracedDropout(own.dropout, own.threshold))
     if own.label_smoothing is not None:
         loss = SmoothedLoss(loss.name, (), own.label_smoothing)
-    if own.rate is not None or own.weight_decay is not None:
-        assert isinstance(recipe.optimizer, Optimizer)
-        optimizer = recipe.optimizer.build_traced(recipe.steps, own.rate, own.weight_decay)
-    return replace(program, network=network, loss=loss, optimizer=optimizer)
+    return replace(program, network=network, loss=loss)
 
 
 def member_program(recipe: Recipe, vary: Vary, k: int) -> Program:
