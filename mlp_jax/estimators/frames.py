@@ -32,7 +32,9 @@ def is_frame(X: Any) -> bool:
 
 
 def check_names(X: Any) -> None:
-    """Raise InputError where two columns of a frame have one name."""
+    """Raise InputError where two columns of a frame have one name, and for a LazyFrame."""
+    if type(X).__name__ == "LazyFrame":
+        raise InputError("A LazyFrame has no rows yet: give the frame that X.collect() returns.")
     if is_frame(X):
         check_distinct(X.columns)
 

@@ -136,3 +136,11 @@ def test_a_series_is_refused_in_one_sentence():
         fitted.predict(rows.iloc[0])
     with pytest.raises(ValueError, match="A Series is a single column"):
         fitted.to_model().predict(rows["w"])
+
+
+def test_a_lazy_frame_is_refused_in_one_sentence():
+    rows = pl.DataFrame({"a": NUMBERS["a"], "w": WORDS})
+    with pytest.raises(InputError, match="X.collect()"):
+        MLPClassifier(**QUICK).fit(rows.lazy(), Y)
+    with pytest.raises(InputError, match="X.collect()"):
+        MLPClassifier(**QUICK).fit(rows, Y).predict(rows.lazy())
