@@ -82,8 +82,9 @@ def learn_encoding(X: Any, options: ColumnOptions | None = None) -> TableEncodin
     from mlp_jax.data.tables.fit import fit_encoding
 
     frame = frame_of(X)
+    kind_of_category = "categorical" if has_words(X) else "numeric"  # of floats among numbers
     declared = {
-        name: "categorical"
+        name: kind_of_category
         for name, kind in frame.schema.items()
         if isinstance(kind, pl.Enum | pl.Categorical)
     }

@@ -8,6 +8,8 @@ from sklearn.neural_network import MLPClassifier as ScikitClassifier
 
 from mlp_jax.errors import InputError
 from mlp_jax.estimators import MLPClassifier
+from mlp_jax.estimators.frames import encoded
+from mlp_jax.estimators.presets import learn_preset_encoding
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -95,6 +97,15 @@ def test_many_levels_that_are_numbers_are_categories_without_a_word_among_them()
 def test_polars_categories_of_digits_are_categories(kind):
     codes = pl.Series(CODES).cast(pl.String).cast(kind)
     assert found_kinds(pl.DataFrame({"code": codes, "x": NUMBERS["a"]}))[1] == {"code"}
+
+
+def test_a_category_of_floats_among_numbers_is_a_number_to_a_preset_too():
+    rows = NUMBERS.assign(a=NUMBERS["a"].round(-2).astype("category"))
+    encoding = learn_preset_encoding("tabular", rows)
+    assert [column.name for column in encoding.numeric] == ["a", "b"]
+    floats = NUMBERS.assign(a=NUMBERS["a"].round(-2))
+    expected = encoded(learn_preset_encoding("tabular", floats), floats)
+    np.testing.assert_array_equal(encoded(encoding, rows), expected)
 
 
 def test_a_category_is_met_again_in_any_type():
