@@ -34,7 +34,9 @@ def is_frame(X: Any) -> bool:
 
 
 def check_names(X: Any) -> None:
-    """Raise InputError where two columns of a frame have one name."""
+    """Raise InputError where two columns of a frame have one name, and for a LazyFrame."""
+    if type(X).__name__ == "LazyFrame":
+        raise InputError("A LazyFrame has no rows yet: give the frame that X.collect() returns.")
     if is_frame(X):
         check_distinct(X.columns)
 
@@ -82,8 +84,9 @@ def learn_encoding(X: Any, options: ColumnOptions | None = None) -> TableEncodin
     from mlp_jax.data.tables.fit import fit_encoding
 
     frame = frame_of(X)
+    kind_of_category = "categorical" if has_words(X) else "numeric"  # of floats among numbers
     declared = {
-        name: "categorical"
+        name: kind_of_category
         for name, kind in frame.schema.items()
         if isinstance(kind, pl.Enum | pl.Categorical)
     }

@@ -6,6 +6,7 @@ the candidates, those that can train together do; their fits then take up what w
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import joblib
@@ -66,6 +67,7 @@ class MLPSearchCV(GridSearchCV):
     """
 
     cv: Any
+    n_jobs: Any
 
     def __init__(
         self,
@@ -116,12 +118,18 @@ class MLPSearchCV(GridSearchCV):
         try:
             if isinstance(cv, Iterable) and not isinstance(cv, str) and not hasattr(cv, "split"):
                 self.cv = list(cv)  # which is looked at twice
-            with joblib.parallel_config(backend="sequential"):
+            with self._in_this_process():
                 super().fit(X, y, **params)
         finally:
             self.cv = cv
             del self._given
         return self
+
+    def _in_this_process(self) -> AbstractContextManager[Any]:
+        """Keeps the fits where what was trained together is, if n_jobs would spread them."""
+        if joblib.effective_n_jobs(self.n_jobs) == 1:
+            return nullcontext()
+        return joblib.parallel_config(backend="sequential")
 
     def _get_routed_params_for_fit(self, params: dict[str, Any]) -> Any:
         routed = super()._get_routed_params_for_fit(params)

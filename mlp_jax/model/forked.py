@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlp_jax.errors import ForkError
 
-_SETTLED_AT_START = "jax_cpu_get_local_topology_timeout_minutes"
+_SETTLED_AT_START = ("jax_cpu_get_local_topology_timeout_minutes", "jax_num_cpu_devices")
 _started = (False, False)  # JAX, polars, before the last fork
 _inherited = False
 _polars = False
@@ -57,12 +57,13 @@ def _jax_has_started() -> bool:
     jax = sys.modules.get("jax")
     if jax is None:
         return False
+    name = next((name for name in _SETTLED_AT_START if hasattr(jax.config, name)), "")
     try:
-        before = getattr(jax.config, _SETTLED_AT_START)
-        jax.config.update(_SETTLED_AT_START, before + 1)
+        before = getattr(jax.config, name)
+        jax.config.update(name, before + 1)
     except (RuntimeError, AttributeError):
         return True
-    jax.config.update(_SETTLED_AT_START, before)
+    jax.config.update(name, before)
     return False
 
 

@@ -8,6 +8,8 @@ from sklearn.neural_network import MLPClassifier as ScikitClassifier
 
 from mlp_jax.errors import InputError
 from mlp_jax.estimators import MLPClassifier
+from mlp_jax.estimators.frames import encoded
+from mlp_jax.estimators.presets import learn_preset_encoding
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -97,6 +99,15 @@ def test_polars_categories_of_digits_are_categories(kind):
     assert found_kinds(pl.DataFrame({"code": codes, "x": NUMBERS["a"]}))[1] == {"code"}
 
 
+def test_a_category_of_floats_among_numbers_is_a_number_to_a_preset_too():
+    rows = NUMBERS.assign(a=NUMBERS["a"].round(-2).astype("category"))
+    encoding = learn_preset_encoding("tabular", rows)
+    assert [column.name for column in encoding.numeric] == ["a", "b"]
+    floats = NUMBERS.assign(a=NUMBERS["a"].round(-2))
+    expected = encoded(learn_preset_encoding("tabular", floats), floats)
+    np.testing.assert_array_equal(encoded(encoding, rows), expected)
+
+
 def test_a_category_is_met_again_in_any_type():
     rows = pd.DataFrame({"code": pd.Categorical(CODES), "w": WORDS})
     one = MLPClassifier(**QUICK).fit(rows, Y)
@@ -136,3 +147,11 @@ def test_a_series_is_refused_in_one_sentence():
         fitted.predict(rows.iloc[0])
     with pytest.raises(ValueError, match="A Series is a single column"):
         fitted.to_model().predict(rows["w"])
+
+
+def test_a_lazy_frame_is_refused_in_one_sentence():
+    rows = pl.DataFrame({"a": NUMBERS["a"], "w": WORDS})
+    with pytest.raises(InputError, match="A LazyFrame has no rows yet"):
+        MLPClassifier(**QUICK).fit(rows.lazy(), Y)
+    with pytest.raises(InputError, match="A LazyFrame has no rows yet"):
+        MLPClassifier(**QUICK).fit(rows, Y).predict(rows.lazy())

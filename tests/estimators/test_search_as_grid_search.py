@@ -250,6 +250,19 @@ def test_a_fitted_search_pickles_without_its_rows(scoring):
     np.testing.assert_array_equal(again.predict(rows), fitted.predict(rows))
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2, -1])
+def test_fits_stay_in_the_process_whatever_the_number_of_jobs(n_jobs, monkeypatch):
+    alone, fit = [], MLPClassifier._fit
+    monkeypatch.setattr(
+        MLPClassifier,
+        "_fit",
+        lambda self, *rest, **more: alone.append(1) or fit(self, *rest, **more),
+    )
+    search = MLPSearchCV(MLPClassifier(**SMALL), GRID, cv=3, n_jobs=n_jobs).fit(X, Y)
+    assert_equal(search, GridSearchCV(ScikitClassifier(**SMALL), GRID, cv=3).fit(X, Y))
+    assert len(alone) == 1
+
+
 def test_the_search_and_its_estimator_are_left_as_they_were():
     one = MLPClassifier(**SMALL)
     search = MLPSearchCV(one, GRID, cv=3)
