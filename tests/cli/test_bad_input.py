@@ -22,7 +22,7 @@ def save(**arrays):
 
 def negative_label():
     x, y = table()
-    save(x=x, y=np.where(np.arange(40) == 5, -1, y))
+    save(x=x, y=np.where(np.arange(40) == 5, -1, y), classes=["a", "b", "c"])
 
 
 def label_out_of_range():
@@ -55,7 +55,7 @@ def pickled_objects():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (negative_label, "label -1 in row 5 is negative"),
+        (negative_label, "label -1 in row 5 is outside the allowed 0 to 2"),
         (label_out_of_range, "label 9 in row 5 is outside the allowed 0 to 2"),
         (nan_in_x, "NaN or infinite, the first (nan) in row 7, column 2"),
         (infinity_in_x, "NaN or infinite, the first (inf) in row 0, column 1"),
