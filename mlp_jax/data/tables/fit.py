@@ -142,7 +142,7 @@ def words_among_numbers(name: str, counts: pl.DataFrame) -> tuple[str, ...]:
             f" (--numeric '{name}' takes it for numbers).",
         )
     others = words.filter(plain_numbers(words).is_null())
-    if len(words) <= _FEW_WORDS or 2 * len(others) > len(words):
+    if not len(others) or len(words) <= _FEW_WORDS or 2 * len(others) > len(words):
         return ()
     return (
         f"Column '{name}' holds numbers, but also text like {shown(others[0])}: it is taken"

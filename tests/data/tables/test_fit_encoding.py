@@ -339,3 +339,11 @@ def test_what_a_parquet_file_calls_a_category_is_one_whatever_it_looks_like(tmp_
         inputs, _ = fit_encoding(table.frame, targets=["y"], kinds=table.kinds)
     assert [column.name for column in inputs.categorical] == ["code"]
     assert [column.name for column in inputs.numeric] == ["digits"]
+
+
+def test_many_levels_of_digits_that_are_declared_categories_need_no_note():
+    levels = [str(k) for k in range(60)]
+    values = pl.Series(levels * 6, dtype=pl.Enum(levels))
+    encoding, notes = fit_encoding(pl.DataFrame({"v": values}))
+    assert len(encoding.categorical[0].categories) == 60
+    assert notes == ()
