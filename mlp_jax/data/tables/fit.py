@@ -26,6 +26,8 @@ DATE_WAVES: tuple[DatePart, ...] = (
     "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos",
 )  # fmt: skip
 _FEW_WORDS = 50
+_SEVERAL_WORDS = 20
+_MARKED = r"^[^A-Za-z]*[0-9][^A-Za-z]*$"  # digits, with marks and signs but no letters
 
 
 Fit = Callable[[NumericColumn, np.ndarray, ColumnOptions], NumericColumn]
@@ -142,11 +144,27 @@ def words_among_numbers(name: str, counts: pl.DataFrame) -> tuple[str, ...]:
             f" (--numeric '{name}' takes it for numbers).",
         )
     others = words.filter(plain_numbers(words).is_null())
+    if in_no_form(words):
+        return (
+            f"Column '{name}' is taken for categories: its values, like {shown(others[0])} and"
+            f" {shown(others[-1])}, are numbers or dates in no one form that is known"
+            " (--decimal and --date-format name a form).",
+        )
     if not len(others) or len(words) <= _FEW_WORDS or 2 * len(others) > len(words):
         return ()
     return (
         f"Column '{name}' holds numbers, but also text like {shown(others[0])}: it is taken"
         " for categories (--na-values names words that count as missing).",
+    )
+
+
+def in_no_form(words: pl.Series) -> bool:
+    """Whether nearly all of many words are made of digits and marks, but are no plain numbers."""
+    marked = words.str.contains(_MARKED) & plain_numbers(words).is_null()
+    return (
+        len(words) >= _SEVERAL_WORDS
+        and int(words.str.contains(_MARKED).sum()) >= (0.9 * len(words))
+        and bool(marked.any())
     )
 
 
@@ -227,7 +245,8 @@ def categories_of(name: str, counts: pl.DataFrame, n_rows: int, options: ColumnO
         return ignored_column(name, f"it is {shown(counts['text'][0])} in every training row")
     if not categories:
         most = int(counts["rows"].to_numpy().max())
-        identifier = "; it looks like an identifier" if most == 1 else ""
+        named = most == 1 and not in_no_form(counts.get_column("text"))
+        identifier = "; it looks like an identifier" if named else ""
         return ignored_column(
             name,
             f"none of its {counts.height} categories is in {options.rare} training rows or more,"

@@ -159,3 +159,18 @@ def test_a_number_far_outside_is_a_finite_feature_beyond_all_of_training(scaling
     assert (found >= inside.max()).all()
     np.testing.assert_array_equal(found, found[0])
     np.testing.assert_array_equal(encode(encoding, pl.DataFrame({"v": ["1" * 45]}))[:, 0], found[0])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [f"{k},5" if k % 2 else f"{k}.5" for k in range(40)],
+        [f"{k}.09.2023" if k % 2 else f"2023-09-{k}" for k in range(10, 30)],
+        [f"{k}-{k + 5}" for k in range(40)],
+    ],
+    ids=["two decimals", "two kinds of dates", "ranges"],
+)
+def test_numbers_and_dates_in_no_one_form_say_so(words):
+    _, notes = fit_encoding(pl.DataFrame({"v": words, "w": np.arange(len(words)) / 7}))
+    assert "numbers or dates in no one form that is known" in notes[0]
+    assert not any("identifier" in note for note in notes)
