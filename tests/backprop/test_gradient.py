@@ -146,15 +146,21 @@ def test_training_returns_the_moved_running_figures(x64):
 
 @pytest.mark.parametrize("norm", [None, "batch"])
 def test_padding_rows_of_weight_0_change_nothing(norm, x64):
+    """Batch norm's running figures move by the share of the places that hold an example."""
     network = mlp([4], C, "tanh", norm=norm)
     params, state, x, y = drawn(network)
     real = 5
     padded = jnp.where((jnp.arange(N) < real)[:, None], x, 50 * x)
     weights = jnp.asarray(np.r_[0.5, 1, 0.25, 2, 1, 0, 0, 0])
     f = value_and_grad(network, LOSS)
-    ours = f(params, padded, y, state=state, weights=weights, mask=jnp.arange(N) < real)
-    alone = f(params, x[:real], y[:real], state=state, weights=weights[:real])
-    assert_agree(ours, alone, size=1e-2)
+    value, grads = f(params, padded, y, state=state, weights=weights, mask=jnp.arange(N) < real)
+    alone, alone_grads = f(params, x[:real], y[:real], state=state, weights=weights[:real])
+    assert_agree(grads, alone_grads, size=1e-2)
+    if norm is not None:
+        (value, moved), (alone, whole) = value, alone
+        way = jax.tree.map(lambda new, old: new - old, (moved, whole), (state, state))
+        assert_agree(way[0], jax.tree.map(lambda step: step * real / N, way[1]), size=1e-2)
+    assert_agree(value, alone, size=1e-2)
 
 
 def test_a_weight_of_2_counts_an_example_twice(x64):
