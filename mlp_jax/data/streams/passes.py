@@ -184,7 +184,8 @@ class _DatePass:
 class _WordsPass:
     """A column of words, or of numbers that are categories: how often each occurs.
 
-    Words that all are numbers need not be counted, so that there may be any number of them.
+    Words that all are plain numbers need not be counted, so that there may be any number of them;
+    of numbers and dates of another form the first MOST_WORDS words say which form it is.
     """
 
     def __init__(self, name: str, kind: Kind | None, text: TextOptions, words: bool) -> None:
@@ -193,43 +194,55 @@ class _WordsPass:
         self._kind: Kind | None = "categorical" if words else kind
         self._counts: pl.DataFrame | None = None
         self._n_rows = 0
-        self._countable = True
         plain = self._kind in (None, "numeric")
         self._numbers: Numbers | None = Numbers() if plain else None
+        self._known: tuple[Reading, ColumnPass] | None = None  # once there are too many words
 
     def add(self, values: pl.Series, first_row: RowNumbers) -> None:
         self._n_rows += len(values)
+        if self._known is not None:
+            return self._known[1].add(values, first_row)
         if self._numbers is not None:
             try:
                 self._numbers.add(numbers(values, first_row))
             except InputError:
                 self._numbers = None
-        if self._countable:
+        if self._counts is None or self._counts.height <= MOST_WORDS:
             found = word_counts(values)
             if self._counts is not None:
                 found = pl.concat([self._counts, found])
                 found = found.group_by("text").agg(pl.col("rows").sum())
             self._counts = found
-            self._countable = self._counts.height <= MOST_WORDS
-        if not self._countable and self._numbers is None:
-            raise InputError(
-                f"Column '{self._name}' has more than {MOST_WORDS} different words in the first"
-                f" {self._n_rows} rows (an identifier?): drop it."
-            )
+        if self._counts.height > MOST_WORDS and self._numbers is None:
+            self._known = self._read()
+            if self._known is None:
+                raise InputError(
+                    f"Column '{self._name}' has more than {MOST_WORDS} different words in the first"
+                    f" {self._n_rows} rows: --drop '{self._name}' leaves it out."
+                )
 
     def found(self, options: ColumnOptions) -> Found:
         assert self._counts is not None
-        if not self._countable:
-            assert self._numbers is not None
+        if self._counts.height > MOST_WORDS and self._numbers is not None:
             return self._numbers.found(NumericColumn(self._name))
-        counts = self._counts.sort(["rows", "text"], descending=[True, False])
-        reading = Reading("categorical")
-        if self._kind != "categorical" and counts.height:
-            reading = read_words(self._name, counts, self._kind, self._text)
-        if reading.kind == "categorical":
-            found = categories_of(self._name, counts, self._n_rows, options)
-            notes = () if self._said else words_among_numbers(self._name, counts)
+        known = self._known or self._read()
+        if known is None:
+            found = categories_of(self._name, self._counts, self._n_rows, options)
+            notes = () if self._said else words_among_numbers(self._name, self._counts)
             return found._replace(notes=notes + found.notes)
+        reading, inner = known
+        fitted = inner.found(options)
+        return fitted._replace(notes=reading.notes + fitted.notes)
+
+    def _read(self) -> tuple[Reading, ColumnPass] | None:
+        """What the words so far are, and the pass that has taken them in; None for categories."""
+        assert self._counts is not None
+        self._counts = self._counts.sort(["rows", "text"], descending=[True, False])
+        if self._kind == "categorical" or not self._counts.height:
+            return None
+        reading = read_words(self._name, self._counts, self._kind, self._text)
+        if reading.kind == "categorical":
+            return None
         column = NumericColumn(
             self._name,
             boolean=reading.kind == "boolean",
@@ -237,10 +250,8 @@ class _WordsPass:
             form=reading.form,
         )
         inner = _DatePass(column) if reading.kind == "date" else _NumberPass(column)
-        words = counts.get_column("text").alias(self._name)
-        times = counts.get_column("rows").cast(pl.Int64).to_numpy()
-        inner.add(words, 0, times)
+        times = self._counts.get_column("rows").cast(pl.Int64).to_numpy()
+        inner.add(self._counts.get_column("text").alias(self._name), 0, times)
         absent = self._n_rows - int(times.sum())
         inner.add(pl.Series(self._name, [None], pl.String), 0, np.array([absent]))
-        fitted = inner.found(options)
-        return fitted._replace(notes=reading.notes + fitted.notes)
+        return reading, inner

@@ -156,12 +156,31 @@ def test_words_that_are_numbers_need_not_be_counted(tmp_path, monkeypatch):
     np.testing.assert_allclose(inputs.numeric[0].scale, 1 / known.std(), rtol=1e-12)
 
 
+def test_numbers_of_a_form_may_be_of_any_number_once_their_form_is_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(passes, "MOST_WORDS", 100)
+    values = np.round(np.random.default_rng(0).normal(size=N) * 1e4, 2)
+    dollars = [f"${v:,.2f}".replace("$-", "-$") for v in values]
+    days = [f"{k % 28 + 1:02d}.{k // 28 % 12 + 1:02d}.{1990 + k // 336}" for k in range(N)]
+    frame = pl.DataFrame({"x": dollars, "day": days, "y": np.arange(N) % 2})
+    frame.write_csv(tmp_path / "t.csv")
+    opened = open_frames(tmp_path / "t.csv")
+    inputs, _, notes = fit_table(opened, ["y"])
+    np.testing.assert_allclose(inputs.numeric[0].center, values.mean(), rtol=1e-12)
+    np.testing.assert_allclose(inputs.numeric[0].scale, 1 / values.std(), rtol=1e-12)
+    wanted = [date(int(d[6:]), int(d[3:5]), int(d[:2])).toordinal() for d in days]
+    center = np.mean(wanted) - date(1970, 1, 1).toordinal()
+    np.testing.assert_allclose(inputs.numeric[1].center, center, rtol=1e-12)
+    assert any("'x' holds numbers like" in note for note in notes)
+
+
 def test_too_many_words_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(passes, "MOST_WORDS", 100)
     pl.DataFrame({"id": [f"n{k}" for k in range(N)], "y": np.arange(N) % 2}).write_parquet(
         tmp_path / "t.parquet"
     )
-    with pytest.raises(InputError, match=r"Column 'id' has more than 100 .* drop it"):
+    with pytest.raises(
+        InputError, match=r"Column 'id' has more than 100 .* --drop 'id' leaves it out"
+    ):
         fit_table(open_frames(tmp_path / "t.parquet"), ["y"])
 
 
