@@ -26,7 +26,7 @@ from mlp_jax.data.tables.fit import (
 from mlp_jax.data.tables.identifiers import LEAST_ROWS, is_identifier_name
 from mlp_jax.data.tables.number_scaling import boolean, standard
 from mlp_jax.data.tables.options import ColumnOptions, TextOptions
-from mlp_jax.data.tables.reading import Reading, kind_of_type, read_words, word_counts
+from mlp_jax.data.tables.reading import Reading, read_words, typed_reading, word_counts
 from mlp_jax.errors import InputError
 
 MOST_WORDS = 1_000_000
@@ -47,11 +47,11 @@ def column_pass(name: str, dtype: Any, kind: Kind | None, text: TextOptions) -> 
     """The pass for a column of this type; `kind` where it is known. text: how it is written."""
     if kind == "categorical" or is_text(dtype):
         return _WordsPass(name, kind, text, isinstance(dtype, pl.Enum))
-    found = kind or kind_of_type(dtype)
+    found, form, _ = typed_reading(dtype, kind, text)
     if found == "date":
         return _DatePass(NumericColumn(name, part="days"))
     watched = kind is None and dtype.is_integer()
-    return _NumberPass(NumericColumn(name, boolean=found == "boolean"), watched)
+    return _NumberPass(NumericColumn(name, boolean=found == "boolean", form=form), watched)
 
 
 class Numbers:

@@ -42,7 +42,7 @@ def read_column(values: pl.Series, kind: Kind | None, options: TextOptions) -> R
         options: what the user says of how text is written.
     """
     if not is_text(values.dtype):
-        return Reading(kind or kind_of_type(values.dtype))
+        return typed_reading(values.dtype, kind, options)
     if isinstance(values.dtype, pl.Enum) or kind == "categorical":  # the frame or the user says so
         return Reading("categorical")
     return read_words(values.name, word_counts(values), kind, options)
@@ -63,8 +63,14 @@ def read_words(name: str, counts: pl.DataFrame, kind: Kind | None, options: Text
     return Reading(kind or "categorical")
 
 
-def kind_of_type(dtype: Any) -> Kind:
-    """The kind of a column that is not text."""
+def typed_reading(dtype: Any, kind: Kind | None, options: TextOptions) -> Reading:
+    """What a column that is not text is; where other rows bring it as text, in its file's form."""
+    found = kind or _kind_of_type(dtype)
+    commas = found == "numeric" and "," in (options.decimal, options.likely)
+    return Reading(found, TextForm(decimal=",") if commas else PLAIN)
+
+
+def _kind_of_type(dtype: Any) -> Kind:
     if isinstance(dtype, pl.Boolean):
         return "boolean"
     return "date" if is_date(dtype) else "numeric"

@@ -8,7 +8,8 @@ from mlp_jax.data.load import load
 from mlp_jax.data.prepare import prepare
 from mlp_jax.data.streams.frames import open_frames
 from mlp_jax.data.tables import delimited
-from mlp_jax.data.tables.options import TextOptions
+from mlp_jax.data.tables.encode import encode
+from mlp_jax.data.tables.options import ColumnOptions, TextOptions
 from mlp_jax.data.tables.read import read_table
 from mlp_jax.data.tables.targets import fit_target
 from mlp_jax.errors import DataFileError, InputError
@@ -189,3 +190,19 @@ def test_a_target_found_by_its_name_is_named(tmp_path):
     table = read_table(written(tmp_path, "a,y\n1,p\n3,q\n"))
     assert table.notes == ("Column 'y' is predicted, for its name: --target names another.",)
     assert read_table(tmp_path / "t.csv", targets=["y"]).notes == ()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_whole_numbers_of_a_file_with_decimal_commas_may_have_them_later(tmp_path, stream):
+    from mlp_jax.data.streams.fitting import fit_table
+
+    rows = "".join(f"{k % 9};{k},5;{'pq'[k % 2]}\n" for k in range(60))
+    path = written(tmp_path, "n;rate;y\n" + rows)
+    if stream:
+        frames = open_frames(path)
+        text = TextOptions(likely=frames.likely)
+        inputs = fit_table(frames, ["y"], options=ColumnOptions(text=text))[0]
+    else:
+        inputs = prepare(read_table(path), test=0.2, validation=0.1, seed=0).inputs
+    found = encode(inputs, pl.DataFrame({"n": ["4,5", "4"], "rate": ["1,5", "2,5"]}))
+    assert found[0, 0] > found[1, 0]
