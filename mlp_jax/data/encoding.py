@@ -6,6 +6,8 @@ back without running code, and applied again at prediction. Fitting them is `dat
 Letters: N rows, I features, C classes or outputs.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +23,19 @@ MISSING_WORDS = (
     "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-", "--", "missing", "unknown"
 )  # fmt: skip
 """Words that count as missing in every column, in any case; the empty text always does."""
+
+
+def missing_numbers(na_values: Sequence[str]) -> tuple[float, ...]:
+    """Return the words that are finite numbers, which count as missing among numbers too."""
+    found = []
+    for word in na_values:
+        try:
+            value = float(word)
+        except ValueError:
+            continue
+        if math.isfinite(value):
+            found.append(value)
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,7 @@ class TableEncoding:
     ignored: columns of the training table that carry nothing (constant, all missing) or were
     dropped; they may be absent at prediction. header: whether the first line of a text file of such
     rows names its columns; else they are "0", "1", …. na_values: words, in lower case, that count
-    as missing in text.
+    as missing in text, and those that are numbers in columns of numbers too.
     """
 
     numeric: tuple[NumericColumn, ...]

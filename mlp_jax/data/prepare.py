@@ -12,7 +12,7 @@ from jaxtyping import Int8
 
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding, TargetEncoding
-from mlp_jax.data.scaling import fit_scaling
+from mlp_jax.data.scaling import check_targets_near, fit_scaling
 from mlp_jax.data.source import Streamed
 from mlp_jax.data.splits import TEST, TRAIN, VALIDATION, part_of_rows, usual_validation
 from mlp_jax.data.table import Table
@@ -110,6 +110,8 @@ def _prepare_dataset(
     inputs, target = (None, None) if known is None else known
     inputs = _array_encoding(source, train) if inputs is None else inputs
     target = array_target(source, train.y) if target is None else target
+    if target.task == "regression":
+        check_targets_near(source.train.y, target.scale, target.offset, np.arange(n_rows))
     if not isinstance(inputs, ArrayEncoding):
         raise InputError(f"'{source.name}' holds arrays, but the model was trained on a table.")
     if inputs.n_features != source.n_features:
@@ -152,7 +154,10 @@ def array_target(source: Dataset, y: np.ndarray) -> TargetEncoding:
     if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all():
         return TargetEncoding("multilabel")
     columns = y.reshape(len(y), -1).astype(np.float64)
-    spread = np.where(np.ptp(columns, axis=0) == 0, 0.0, columns.std(axis=0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = np.where(np.ptp(columns, axis=0) == 0, 0.0, columns.std(axis=0))
+    if not np.isfinite(spread).all():
+        raise InputError(f"The targets of '{source.name}' are too widely spread to be scaled.")
     scale = np.where(spread == 0, 1.0, spread)
     return TargetEncoding(
         "regression", (), (), tuple(scale.tolist()), tuple(columns.mean(axis=0).tolist())
@@ -196,6 +201,9 @@ def _prepare_table(
             raise InputError(f"'{source.name}' is a table, but the model was trained on arrays.")
         inputs = known[0]
     y = encode_target(target, frame, missing_allowed=True)
+    if target.task == "regression":
+        known_y = np.where(part.reshape(-1, *[1] * (y.ndim - 1)) >= 0, y, np.nan)
+        check_targets_near(known_y, target.scale, target.offset, np.arange(len(y)), target.names)
     train, validation, test = (
         Split(x, y[part == number]) if len(x) else None
         for number, x in enumerate(encode_parts(inputs, frame, part))

@@ -3,7 +3,7 @@
 Letters: N rows, I features.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from mlp_jax.data.encoding import SCALED_LIMIT
 from mlp_jax.errors import InputError
 
+FAR_TARGET = 1e15  # deviations from the mean; the square of more is soon beyond float32
 _CHUNK = 1 << 20  # values that are in float64 at a time
 
 
@@ -64,6 +65,32 @@ def standardized(
     with np.errstate(over="ignore"):
         scaled = y * scaling.scale + scaling.offset
     return narrowed(scaled, dtype, y, "A target of")
+
+
+def check_targets_near(
+    y: np.ndarray,
+    scale: Sequence[float],
+    offset: Sequence[float],
+    rows: np.ndarray,
+    names: Sequence[str] = (),
+) -> None:
+    """InputError for the first target y (N,) or (N, C) too far out to be judged in float32.
+
+    scale, offset: of its standardization, 1 and 0 where there is none. rows: the number of each
+    row in messages; a row that is NaN has no target. names: of the outputs.
+    """
+    columns = y.reshape(len(y), -1)
+    with np.errstate(over="ignore"):
+        s = np.abs(columns - np.asarray(offset or 0.0)) / np.asarray(scale or 1.0)
+    far = s > FAR_TARGET
+    if not far.any():
+        return
+    row, output = (int(i) for i in np.unravel_index(int(np.argmax(far)), far.shape))
+    name = f" '{names[output]}'" if names else ""
+    raise InputError(
+        f"Target{name} has {columns[row, output]:.6g} in row {rows[row]}, too far from those of"
+        " training to be judged: correct it, or leave its row out."
+    )
 
 
 def narrowed(

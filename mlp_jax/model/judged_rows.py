@@ -3,6 +3,7 @@
 Letters: N rows, I features, C classes or outputs.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from numpy.typing import DTypeLike
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import InputEncoding, TargetEncoding
 from mlp_jax.data.table import Table
-from mlp_jax.errors import InputError
+from mlp_jax.errors import DataWarning, InputError
 from mlp_jax.model.labels import as_words, find_classes, unknown_label
 from mlp_jax.model.rows import as_frame, features, of_dataset
 
@@ -36,7 +37,7 @@ def labelled_rows(
     A Dataset, a Table, a Split, (x, y), a frame. y: indices into the model's classes (N,), numbers
     (N,) or (N, C), or 0 and 1 (N, C). The y of a pair and the columns of a frame hold labels of
     any type, compared by value; those of a Split are indices already. Rows of a table without a
-    target are left out; the numbers (N,) count them, from 0.
+    target are left out, with a DataWarning; the numbers (N,) count them, from 0.
     """
     numbers = None
     if isinstance(rows, tuple) and len(rows) == 2:
@@ -51,6 +52,11 @@ def labelled_rows(
         y, known = _column_targets(target, rows, frame)
         x, y = features(inputs, frame, dtype)[known], y[known]
         numbers = np.flatnonzero(known)
+        if not len(numbers):
+            raise InputError(f"None of the {len(known)} rows has a target to judge by.")
+        if missing := len(known) - len(numbers):
+            are = "row is" if missing == 1 else "rows are"
+            warnings.warn(f"{missing} {are} left out: the target is missing.", DataWarning, 2)
     if not len(x) or len(x) != len(y):
         raise InputError(f"There are {len(x)} rows to judge, and {len(y)} targets.")
     return x, y, np.arange(len(x)) if numbers is None else numbers

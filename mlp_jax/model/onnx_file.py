@@ -29,6 +29,7 @@ from mlp_jax.data.encoding import (
     CategoricalColumn,
     NumericColumn,
     TableEncoding,
+    missing_numbers,
 )
 from mlp_jax.errors import InputError
 from mlp_jax.model.onnx_graph import IR_VERSION, OPSETS, Graph, add_layer, concatenated
@@ -135,7 +136,7 @@ def _table_features(graph: Graph, inputs: TableEncoding, names: Mapping[str, str
     """The features of `TableEncoding`, column by column. names: of the inputs, by column."""
     features: list[str] = []
     for column in inputs.numeric:
-        features += _numeric(graph, column, names[column.name])
+        features += _numeric(graph, column, names[column.name], inputs.na_values)
     features += [
         _category(graph, column, names[column.name], inputs.na_values)
         for column in inputs.categorical
@@ -143,10 +144,14 @@ def _table_features(graph: Graph, inputs: TableEncoding, names: Mapping[str, str
     return concatenated(graph, features)
 
 
-def _numeric(graph: Graph, column: NumericColumn, x: str) -> list[str]:
+def _numeric(graph: Graph, column: NumericColumn, x: str, na_values: Sequence[str]) -> list[str]:
     """The feature of a number, and its indicator where it has one, (N, 1) float each."""
     v = _date_part(graph, column, x)
     absent = graph.add("Or", graph.add("IsNaN", v), graph.add("IsInf", v))
+    if not column.boolean and not column.part:
+        for number in missing_numbers(na_values):
+            gone = graph.add("Equal", x, graph.constant(number, np.float64))
+            absent = graph.add("Or", absent, gone)
     v = graph.add("Where", absent, graph.constant(column.fill, np.float64), v)
     features = [graph.cast(_scaled(graph, column, v), np.float32)]
     return [*features, graph.cast(absent, np.float32)] if column.indicator else features

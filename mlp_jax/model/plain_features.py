@@ -19,6 +19,7 @@ from mlp_jax.data.encoding import (
     NumericColumn,
     TableEncoding,
     TextForm,
+    missing_numbers,
 )
 from mlp_jax.data.tables.columns import FALSE_WORDS, TRUE_WORDS, shown, wanted_date, wanted_number
 from mlp_jax.data.tables.encode import check_columns, date_part, scaled
@@ -89,7 +90,8 @@ def _raw(
     if column.boolean:
         return _each(name, values, lambda v: _boolean(v, gone), "true or false", first_row)
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-        return values.astype(np.float64)
+        v = values.astype(np.float64)
+        return np.where(np.isin(v, missing_numbers(na_values)), np.nan, v)
     if isinstance(values, np.ndarray) and values.dtype.kind == "m":
         seconds = values.astype("timedelta64[us]").astype(np.int64) / 1e6
         return np.where(np.isnat(values), np.nan, seconds)

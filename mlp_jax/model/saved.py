@@ -18,6 +18,7 @@ from jaxtyping import Float, Shaped
 
 from mlp_jax.backprop import Ensemble, Layer, Loss
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TargetEncoding
+from mlp_jax.data.scaling import check_targets_near
 from mlp_jax.errors import InputError, ModelFileError
 from mlp_jax.files import user_path
 from mlp_jax.model import store
@@ -86,7 +87,7 @@ class Model:
         Of a Table or a Dataset the test rows are judged where it has some, else all. The loss is
         in the network's own terms: of standardized targets where they were.
         """
-        from mlp_jax.model.judged_rows import rows_and_targets
+        from mlp_jax.model.judged_rows import labelled_rows
         from mlp_jax.model.rows import load_for
 
         if isinstance(rows, str | os.PathLike):
@@ -94,7 +95,10 @@ class Model:
         task = self.target.task
         names = names or TEST_METRICS[task]
         check_metrics(task, names)
-        x, y = rows_and_targets(self.inputs, self.target, rows, self._dtype)
+        x, y, numbers = labelled_rows(self.inputs, self.target, rows, self._dtype)
+        if task == "regression":
+            scale, offset, names_of = self.target.scale, self.target.offset, self.target.names
+            check_targets_near(y, scale, offset, numbers, names_of)
         found = self._outputs(x)
         coded = self.coded_targets(y)
         if task == "regression":
@@ -147,11 +151,15 @@ class Model:
             return predictions[:, 0] if predictions.shape[1] == 1 else predictions
         if self.target.task == "multilabel":
             return (predictions > 0.5).astype(np.int64)
-        return self.target.label_values()[label_indices(predictions)]
+        return self.target.label_values()[self._places(predictions)]
 
     def decided_text(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
         """The predicted labels (N,) of a classification as the text of `classes`."""
-        return np.array(self.target.classes, np.str_)[label_indices(predictions)]
+        return np.array(self.target.classes, np.str_)[self._places(predictions)]
+
+    def _places(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
+        """The predicted class of each row; of a single class there is but one."""
+        return np.minimum(label_indices(predictions), len(self.target.classes) - 1)
 
     def probabilities(self, predictions: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N C"]:
         """One column a class: of a single logit both, P(class 0) and P(class 1)."""

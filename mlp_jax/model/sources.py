@@ -4,6 +4,7 @@ Rows count from 0, without the header.
 """
 
 import contextlib
+import math
 import os
 import queue
 import threading
@@ -208,11 +209,16 @@ def _array_rows(path: Path, file: Any) -> Iterator[np.ndarray]:
         raise DataFileError(f"'{path}' is damaged or no NumPy array: {error}.") from None
     if dtype.hasobject:
         raise InputError(f"'{path}' is an object array, which only a pickle can hold.")
-    if len(shape) < 2 or fortran:
-        raise InputError(
-            f"'{path}' must hold rows (N, features) in C order, not shape {shape}"
-            f"{' in Fortran order' if fortran else ''}."
-        )
+    if len(shape) < 2:
+        raise InputError(f"'{path}' must hold rows (N, features), not shape {shape}.")
+    if fortran:  # its rows are not one after the other
+        data = file.read(math.prod(shape) * dtype.itemsize)
+        if len(data) < math.prod(shape) * dtype.itemsize:
+            raise DataFileError(f"'{path}' is cut off: it has less than its {shape[0]} rows.")
+        whole = np.frombuffer(data, dtype).reshape(shape, order="F")
+        for start in range(0, shape[0], BATCH):
+            yield np.ascontiguousarray(whole[start : start + BATCH])
+        return
     size = int(np.prod(shape[1:])) * dtype.itemsize
     for start in range(0, shape[0], BATCH):
         n = min(BATCH, shape[0] - start)

@@ -223,3 +223,14 @@ def test_numbers_to_predict_from_arrays_are_standardized():
 def test_arrays_have_no_column_to_split_by():
     with pytest.raises(InputError, match="'digits' has no column 'fold' to split by"):
         prepare(load_digits(), test=0.2, validation=None, seed=0, split_column="fold")
+
+
+def test_a_target_far_out_is_named_before_any_training():
+    frame = FRAME.with_columns(income=pl.when(pl.col("row") == 7).then(1e300).otherwise("age"))
+    part = pl.Series(["train", "test"] * 300)
+    with pytest.raises(InputError, match=r"Target 'income' has 1e\+300 in row 7, too far"):
+        prepared(frame.with_columns(fold=part), split_column="fold")
+    y = np.linspace(-1, 1, 100) * 1e200
+    arrays = Dataset("far", Split(np.ones((100, 2)), y), None, (), None)
+    with pytest.raises(InputError, match="The targets of 'far' are too widely spread"):
+        prepare(arrays, test=0.2, validation=0.1, seed=0)

@@ -7,6 +7,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from mlp_jax.data.arrays import from_arrays
 from mlp_jax.data.tables.targets import fit_target
+from mlp_jax.errors import InputError
 
 RNG = np.random.default_rng(0)
 
@@ -109,3 +110,27 @@ def test_arrays_follow_the_rule_and_an_array_of_whole_numbers_counts_labels_from
     if y.dtype.kind != "b":
         assert task in found.notes[0]
         assert "since it" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (pl.Series([12345678901234567890 + k % 3 for k in range(30)], dtype=pl.UInt64), "text"),
+        (pl.Series([2**40 + k % 3 for k in range(30)]), "integer"),
+    ],
+    ids=["beyond int64", "within"],
+)
+def test_labels_of_whole_numbers_of_any_size_are_told_apart(values, kind):
+    encoding, notes = task_of(values)
+    assert (encoding.task, len(encoding.classes)) == ("classification", 3)
+    assert encoding.label_type == kind
+    assert len(encoding.label_values()) == 3
+    assert "3 different whole numbers" in notes[0]
+
+
+def test_spans_of_time_are_numbers_and_dates_no_target():
+    spans = pl.Series([k * 90 for k in range(40)]).cast(pl.Duration("ms"))
+    assert task_of(spans)[0].task == "regression"
+    days = pl.Series(range(40)).cast(pl.Date)
+    with pytest.raises(InputError, match="Target 'y' holds dates: predict a number made of them"):
+        task_of(days)

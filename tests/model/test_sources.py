@@ -3,9 +3,11 @@
 import itertools
 import threading
 
+import numpy as np
 import pytest
 
-from mlp_jax.model.sources import ahead
+from mlp_jax.data.encoding import ArrayEncoding
+from mlp_jax.model.sources import ahead, batches
 
 
 def test_items_come_out_in_their_order():
@@ -40,3 +42,12 @@ def test_the_thread_ends_when_nobody_wants_more():
     stream.close()
     worker.join(timeout=5)
     assert not worker.is_alive()
+
+
+def test_arrays_in_fortran_order_are_read_row_by_row(tmp_path):
+    x = np.asfortranarray(np.arange(12.0).reshape(4, 3))
+    np.savez(tmp_path / "f.npz", x=x)
+    np.save(tmp_path / "f.npy", x)
+    for name in ("f.npz", "f.npy"):
+        (batch,) = batches(tmp_path / name, ArrayEncoding(3))
+        np.testing.assert_array_equal(batch.rows, x)

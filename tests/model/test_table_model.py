@@ -11,7 +11,7 @@ from people_cases import people, people_encoding, people_model, wage_model
 
 import mlp_jax
 from mlp_jax.data.table import Table
-from mlp_jax.errors import InputError, ModelFileError
+from mlp_jax.errors import DataWarning, InputError, ModelFileError
 from mlp_jax.model.export import export_model
 from mlp_jax.model.saved import save_model
 from mlp_jax.model.specimens import feeds, specimens
@@ -68,7 +68,8 @@ def test_evaluation_finds_the_target_in_the_table_and_leaves_out_rows_without_on
     some = judged.with_columns(
         answer=pl.when(pl.int_range(pl.len()) < 5).then(None).otherwise(pl.col("answer"))
     )
-    assert model.evaluate(some)["accuracy"] == 1.0
+    with pytest.warns(DataWarning, match="5 rows are left out: the target is missing"):
+        assert model.evaluate(some)["accuracy"] == 1.0
     table = Table("people", frame, ("answer",), test=judged[:50])
     assert model.evaluate(table, ["accuracy"])["accuracy"] == 1.0
     renamed = Table("people", judged.rename({"answer": "age group"}), ("age group",))

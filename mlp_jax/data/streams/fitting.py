@@ -179,9 +179,9 @@ class _TargetPass:
         missing = self._missing["number" if task == "regression" else "label"]
         if missing:
             raise InputError(
-                f"Target '{self.name}' has no value in row {missing[0]} ({missing[1]} such rows): a"
-                " table that streams has one in every row, so remove these, or train without"
-                " --stream."
+                f"Target '{self.name}' has no value in row {missing[0]} ({missing[1]} such rows"
+                " among those that train): a table that streams has one in every row, so remove"
+                " these, or train without --stream."
             )
 
     def _note(self, what: str, missing: np.ndarray, first_row: RowNumbers) -> None:

@@ -20,6 +20,7 @@ from mlp_jax.data.encoding import ArrayEncoding, TableEncoding, TargetEncoding
 from mlp_jax.data.idx import FILES, find_idx
 from mlp_jax.data.load import refuse_columns
 from mlp_jax.data.prepare import Known, Prepared
+from mlp_jax.data.scaling import check_targets_near
 from mlp_jax.data.source import LANES, Streamed
 from mlp_jax.data.splits import as_share, usual_validation
 from mlp_jax.data.streams.arrays import ArraySource, open_idx, open_npy_folder
@@ -211,6 +212,8 @@ def _encoded(
         rows = frame.filter(pl.Series(known))
         x = encode(inputs, rows, first_row=numbers[known])
         y = encode_target(target, rows, first_row=numbers[known])
+        if target.task == "regression":
+            check_targets_near(y, target.scale, target.offset, numbers[known], target.names)
         for part, chosen in zip(parts, (held.validation, held.test), strict=True):
             inside = np.isin(numbers[known], chosen)
             if inside.any():

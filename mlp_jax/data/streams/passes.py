@@ -3,6 +3,7 @@
 Numbers leave their moments, words how often each occurs. Letters: N rows.
 """
 
+import re
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,6 +31,7 @@ from mlp_jax.data.tables.reading import Reading, read_words, typed_reading, word
 from mlp_jax.errors import InputError
 
 MOST_WORDS = 1_000_000
+_EXACT = 2.0**53  # whole numbers from here on are not told apart
 
 
 @runtime_checkable
@@ -140,7 +142,7 @@ class _Counter:
             return
         rows = first_row if isinstance(first_row, np.ndarray) else first_row + np.arange(len(v))
         self._n += len(v)
-        if not np.isfinite(v).all() or (v != np.floor(v)).any():
+        if not np.isfinite(v).all() or (v != np.floor(v)).any() or np.abs(v).max() >= _EXACT:
             self._holds = False
         elif self._named:
             chain = v if self._last is None else np.concatenate([[self._last], v])
@@ -251,7 +253,10 @@ class _WordsPass:
         )
         inner = _DatePass(column) if reading.kind == "date" else _NumberPass(column)
         times = self._counts.get_column("rows").cast(pl.Int64).to_numpy()
-        inner.add(self._counts.get_column("text").alias(self._name), 0, times)
+        try:
+            inner.add(self._counts.get_column("text").alias(self._name), 0, times)
+        except InputError as error:  # the words are counted: their rows are not known
+            raise InputError(re.sub(r" in row \d+", "", str(error))) from None
         absent = self._n_rows - int(times.sum())
         inner.add(pl.Series(self._name, [None], pl.String), 0, np.array([absent]))
         return reading, inner

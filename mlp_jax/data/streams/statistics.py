@@ -50,6 +50,8 @@ def fit_arrays(source: ArraySource | ArrayPart) -> tuple[ArrayEncoding, TargetEn
     if found.binary and len(y.mean) > 1:
         return inputs, TargetEncoding("multilabel")
     spread = np.where(y.low == y.high, 0.0, y.deviation)
+    if not np.isfinite(spread).all():
+        raise InputError(f"The targets of '{source.name}' are too widely spread to be scaled.")
     scale = np.where(spread == 0, 1.0, spread)
     return inputs, TargetEncoding(
         "regression", (), (), tuple(scale.tolist()), tuple(y.mean.tolist())

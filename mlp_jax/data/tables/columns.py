@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float64
 
-from mlp_jax.data.encoding import TextForm
+from mlp_jax.data.encoding import TextForm, missing_numbers
 from mlp_jax.data.tables.forms import PLAIN, text_days, text_numbers
 from mlp_jax.errors import InputError
 
@@ -53,7 +53,12 @@ def check_type(values: pl.Series) -> None:
 
 
 def present(values: pl.Series, na_values: Sequence[str]) -> pl.Series:
-    """The values with null for text that counts as missing: the empty text and `na_values`."""
+    """The values with null for what counts as missing: the empty text and `na_values`."""
+    if values.dtype.is_numeric():
+        sentinels = missing_numbers(na_values)
+        if not sentinels:
+            return values
+        return values.set(values.cast(pl.Float64).is_in(sentinels).fill_null(False), None)
     if not is_text(values.dtype):
         return values
     words = values.unique().cast(pl.String)

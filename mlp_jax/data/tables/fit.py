@@ -12,7 +12,7 @@ import polars as pl
 
 from mlp_jax.data.encoding import CategoricalColumn, DatePart, NumericColumn, TableEncoding
 from mlp_jax.data.table import Kind
-from mlp_jax.data.tables.columns import check_type, numbers, present, shown
+from mlp_jax.data.tables.columns import RowNumbers, check_type, numbers, present, shown
 from mlp_jax.data.tables.encode import date_part, missing_text, raw_numbers
 from mlp_jax.data.tables.forms import LEADING_ZERO, plain_numbers
 from mlp_jax.data.tables.identifiers import is_identifier
@@ -59,6 +59,7 @@ def fit_encoding(
     found: dict[str, Found] = {}
     missing = MissingWords(options.text.na_values)
     chosen = None if rows is None else pl.Series(rows)
+    numbered: RowNumbers = 0 if rows is None else np.flatnonzero(rows)
     for name in frame.columns:
         if name in targets or name in ignored:
             continue
@@ -72,7 +73,7 @@ def fit_encoding(
             continue
         training = values if chosen is None else values.filter(chosen)
         try:
-            one = fit_column(training, kind, options, reading)
+            one = fit_column(training, kind, options, reading, numbered)
         except TooSpreadError as error:
             raise error.with_row(numbers(values, 0, reading.form)) from None
         found[name] = one._replace(notes=reading.notes + one.notes)
@@ -111,11 +112,16 @@ def check_kinds(kinds: Mapping[str, str], columns: Sequence[str]) -> dict[str, K
 
 
 def fit_column(
-    values: pl.Series, kind: Kind | None, options: ColumnOptions, reading: Reading
+    values: pl.Series,
+    kind: Kind | None,
+    options: ColumnOptions,
+    reading: Reading,
+    rows: RowNumbers = 0,
 ) -> Found:
     """What becomes of one column of training rows.
 
-    kind: what the user says it is. reading: what it is, found from all rows.
+    kind: what the user says it is. reading: what it is, found from all rows. rows: what messages
+    call the rows.
     """
     if values.null_count() == len(values):
         return ignored_column(values.name, "every value is missing")
@@ -128,9 +134,9 @@ def fit_column(
             else found._replace(notes=words_among_numbers(values.name, counts) + found.notes)
         )
     if reading.kind == "date":
-        return _fit_date(values, options, reading)
+        return _fit_date(values, options, reading, rows)
     column = NumericColumn(values.name, boolean=reading.kind == "boolean", form=reading.form)
-    v = raw_numbers(column, values)
+    v = raw_numbers(column, values, rows)
     return _usable(column, v, fit_boolean if column.boolean else fit_numeric, options)
 
 
@@ -215,10 +221,12 @@ def find_useless(column: NumericColumn, n_missing: int, low: float, high: float)
     return None
 
 
-def _fit_date(values: pl.Series, options: ColumnOptions, reading: Reading) -> Found:
+def _fit_date(
+    values: pl.Series, options: ColumnOptions, reading: Reading, rows: RowNumbers
+) -> Found:
     """Days since 1970 as a number, and the waves of year, week and day that vary."""
     whole = NumericColumn(values.name, part="days", form=reading.form)
-    v = raw_numbers(whole, values)
+    v = raw_numbers(whole, values, rows)
     found = _usable(whole, v, fit_numeric, options)
     if not found.numeric:
         return found

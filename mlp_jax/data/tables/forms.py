@@ -36,7 +36,10 @@ _FORMS = (
 )
 LEADING_ZERO = r"^\s*0\d+\s*$"
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[AaPp][Mm])?"
-ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+ISO_DATE = (
+    r"^\d{4}-\d{2}-\d{2}"
+    r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+)
 _FIELDS = {
     "%Y": r"\d{4}",
     "%y": r"\d{2}",
@@ -105,10 +108,8 @@ def date_form(words: pl.Series, rows: np.ndarray, wanted: str = "") -> FoundForm
     wanted: the format that the user named, "" where it is to be found.
     """
     formats = (wanted,) if wanted else DATE_FORMATS
-    found = [] if wanted else [(PLAIN, words.str.contains(ISO_DATE).to_numpy())]
-    found += [
-        (TextForm(date=date), ~np.isnan(text_days(words, TextForm(date=date)))) for date in formats
-    ]
+    forms = [*([] if wanted else [PLAIN]), *(TextForm(date=date) for date in formats)]
+    found = [(form, ~np.isnan(text_days(words, form))) for form in forms]
     best = _best(found, rows)
     other = best and _DAY_AND_MONTH.get(best.form.date, "")
     if best and other and not np.isnan(text_days(words, TextForm(date=other)))[~best.stray].any():
@@ -125,7 +126,7 @@ def _best(found: list[tuple[TextForm, np.ndarray]], rows: np.ndarray) -> FoundFo
     if not _is_enough(fits, rows):
         return None
     others = [f for f, fit in found if f.decimal != form.decimal and (fit | ~fits).all()]
-    other = others[0].decimal if others and form != PLAIN and form.thousands else ""
+    other = others[0].decimal if others and form != PLAIN else ""
     return FoundForm(form, ~fits, other)
 
 

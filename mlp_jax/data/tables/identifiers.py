@@ -12,6 +12,8 @@ from mlp_jax.data.tables.columns import is_text, numbers
 from mlp_jax.data.tables.reading import Reading
 
 LEAST_ROWS = 20
+_MOSTLY = 0.95
+_EXACT = 2.0**53  # whole numbers from here on are not told apart
 _NAMES = re.compile(
     r"^(?i:unnamed: ?\d+|index|idx|id|uid|key|row|row[ _]?(?:id|nr|no|num|number)|nr|no|rownames?"
     r"|.*[ _-](?:id|key|idx))?$|^\w*[a-z](?:Id|ID)$"
@@ -21,19 +23,25 @@ _NAMES = re.compile(
 def is_identifier(values: pl.Series, reading: Reading) -> bool:
     """Whether a column of whole numbers is only the number of the row or of what it describes.
 
-    All its N values are different, and either they count up by 1 in the order of the
-    rows, or they are N numbers in a row in any order, or the column is called like an identifier
-    (id, customer_id, index, or nothing at all, as pandas writes its index).
+    Either its N values are N whole numbers in a row, in any order; or the column is called like an
+    identifier (id, customer_id, index, or nothing at all, as pandas writes its index), and 95 % of
+    its values are there and different.
     """
-    n = len(values)
-    if reading.kind != "numeric" or n < LEAST_ROWS or values.null_count():
+    if reading.kind != "numeric" or not (values.dtype.is_numeric() or is_text(values.dtype)):
         return False
-    if not (values.dtype.is_integer() or (is_text(values.dtype) and _holds_digits(values))):
-        return False
+    named = is_identifier_name(values.name)
+    whole = values.dtype.is_integer() or (is_text(values.dtype) and _holds_digits(values))
     v = numbers(values, 0, reading.form)
-    if not np.isfinite(v).all() or len(np.unique(v)) < n:
+    finite = v[np.isfinite(v)]
+    if len(finite) < LEAST_ROWS or (finite != np.floor(finite)).any():
         return False
-    return bool(v.max() - v.min() == n - 1) or is_identifier_name(values.name)
+    if np.abs(finite).max() >= _EXACT:
+        return False
+    different = len(np.unique(finite))
+    if named:
+        return different >= _MOSTLY * len(finite) and len(finite) >= _MOSTLY * len(v)
+    counts = len(v) == different == finite.max() - finite.min() + 1
+    return bool(whole and counts)
 
 
 def _holds_digits(values: pl.Series) -> bool:

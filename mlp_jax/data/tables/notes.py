@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from mlp_jax.data.tables.columns import is_text, shown
+from mlp_jax.data.tables.columns import shown
 
 
 def without_options(note: str) -> str:
@@ -15,7 +15,7 @@ def without_options(note: str) -> str:
 
 def gone(values: pl.Series, without: pl.Series) -> pl.Series:
     """The words of rows that count as missing: a column as it came, and with null for them."""
-    if not is_text(values.dtype) or without.null_count() == values.null_count():
+    if without.null_count() == values.null_count():
         return pl.Series(values.name, [], pl.String)
     words = values.filter(without.is_null() & values.is_not_null()).cast(pl.String)
     return words.filter(words.str.strip_chars() != "")

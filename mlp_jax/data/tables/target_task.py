@@ -16,6 +16,7 @@ from mlp_jax.data.tables.columns import (
     TRUE_WORDS,
     RowNumbers,
     distinct_text,
+    is_date,
     is_missing,
     is_text,
     numbers,
@@ -28,6 +29,7 @@ from mlp_jax.data.task import NAMED, decide
 from mlp_jax.errors import InputError, UnknownNameError
 
 _FEW_WORDS = 50
+_EXACT = 2.0**53
 
 
 class FoundTask(NamedTuple):
@@ -85,8 +87,14 @@ def find_task(
     column = columns[0]
     if task in ("classification", "multilabel"):
         return _labels_task(column, "as --task says")
-    if column.values.dtype.is_numeric():
-        return _by_numbers(column, column.values.cast(pl.Float64).to_numpy(), PLAIN, options)
+    dtype = column.values.dtype
+    if dtype.is_numeric() or isinstance(dtype, pl.Duration | pl.Time):
+        return _by_numbers(column, numbers(column.values), PLAIN, options)
+    if is_date(dtype):
+        raise InputError(
+            f"Target '{column.name}' holds dates: predict a number made of them, as the days since"
+            " one of them, or say task classification if each is a label."
+        )
     if is_text(column.values.dtype):
         return _by_text(column, options)
     if isinstance(column.values.dtype, pl.Boolean | pl.Null):
@@ -135,6 +143,8 @@ def _by_numbers(
 ) -> FoundTask:
     """Labels or numbers to predict, by the one rule (`task.py`)."""
     finite = np.isfinite(values)
+    if finite.any() and np.abs(values[finite]).max() >= _EXACT:  # beyond what float64 tells apart
+        values = np.where(finite, 2.0 * np.arange(len(values)), values)
     distinct, index = np.unique(values[finite], return_inverse=True)
     rows = np.bincount(index, weights=column.rows[finite]).astype(np.int64)
     found = decide(column.name, distinct, rows)

@@ -86,7 +86,11 @@ def label_type(labels: pl.Series, written: bool) -> LabelType:
     if isinstance(labels.dtype, pl.Boolean):
         return "boolean"
     if labels.dtype.is_integer():
-        return "integer"
+        return (
+            "integer"
+            if labels.cast(pl.Int64, strict=False).null_count() == labels.null_count()
+            else "text"
+        )
     if labels.dtype.is_numeric():
         return "number"
     words = distinct_text(labels)

@@ -92,7 +92,7 @@ def _skip_to_first_row(file: Any) -> tuple[int, int]:
     if file.read(len(_BOM)) == _BOM:
         offset = len(_BOM)
     file.seek(offset)
-    while (text := file.readline()) and not text.strip(b" \r\n"):
+    while (text := file.readline()) and not text.strip(b" \t\r\n"):
         offset, line = offset + len(text), line + 1
     file.seek(offset)
     return offset, line

@@ -11,6 +11,7 @@ from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.fit import fit_encoding
 from mlp_jax.data.tables.options import ColumnOptions, TextOptions
 from mlp_jax.data.tables.reading import read_column
+from mlp_jax.data.tables.targets import fit_target
 from mlp_jax.errors import InputError
 
 VALUES = np.array(
@@ -174,3 +175,31 @@ def test_numbers_and_dates_in_no_one_form_say_so(words):
     _, notes = fit_encoding(pl.DataFrame({"v": words, "w": np.arange(len(words)) / 7}))
     assert "numbers or dates in no one form that is known" in notes[0]
     assert not any("identifier" in note for note in notes)
+
+
+def test_numbers_that_stand_for_missing_ones_are_missing_among_numbers_and_in_targets():
+    options = TextOptions(na_values=("-999", "9"))
+    frame = pl.DataFrame(
+        {"v": [1.5, -999.0, 2.5] * 10, "k": [1, 9, -999] * 10, "y": [0, 1, 9] * 10}
+    )
+    encoding, notes = fit_encoding(frame, targets=["y"], options=ColumnOptions(text=options))
+    assert [column.indicator for column in encoding.numeric[:1]] == [True]
+    assert encoding.numeric[0].center == 2.0
+    assert "'-999.0' in 'v' (10 rows)" in notes[0]
+    assert encode(encoding, pl.DataFrame({"v": [-999, 2], "k": [1, 1]}))[:, 1].tolist() == [1, 0]
+    target, _ = fit_target(frame, ["y"], options=options)
+    assert target.classes == ("0", "1")
+
+
+def test_dates_that_do_not_exist_are_stray_words():
+    words = [f"2023-0{k % 9 + 1}-{k % 28 + 1:02d}" for k in range(200)]
+    found = reading([*words, "0000-00-00", "2023-02-30", "2023-01-05T25:61"])
+    assert found.kind == "date"
+    assert set(found.form.missing) == {"0000-00-00", "2023-02-30", "2023-01-05t25:61"}
+
+
+def test_errors_name_the_row_of_the_table_not_of_the_training_rows():
+    words = [str(k) for k in range(60)] + ["x"] * 40
+    training = np.arange(100) % 3 > 0
+    with pytest.raises(InputError, match="'v' has 'x' in row 61"):
+        fit_encoding(pl.DataFrame({"v": words}), kinds={"v": "numeric"}, rows=training)

@@ -61,3 +61,25 @@ def test_a_stream_leaves_out_what_counts_up_too(tmp_path):
     inputs, _, notes = fit_table(open_frames(tmp_path / "t.csv"), ["y"])
     assert inputs.ignored == ("", "order_id")
     assert sum("it numbers the rows" in note for note in notes) == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [None, *range(1000, 1000 + 3 * (N - 1), 3)],
+        [1000, *range(1000, 1000 + 3 * (N - 1), 3)],
+        [float(k) for k in range(N)],
+    ],
+    ids=["one missing", "one twice", "whole floats"],
+)
+def test_a_column_called_an_identifier_may_have_gaps(values):
+    frame = pl.DataFrame({"user_id": values, "use": RNG.normal(size=N)})
+    assert fit_encoding(frame)[0].ignored == ("user_id",)
+
+
+def test_whole_numbers_that_float64_does_not_tell_apart_are_no_counter(tmp_path):
+    values = pl.Series([2**63 + k * 7 % 13 for k in range(N)], dtype=pl.UInt64)
+    frame = pl.DataFrame({"big": values, "use": RNG.normal(size=N), "y": ["a", "b"] * (N // 2)})
+    frame.write_parquet(tmp_path / "t.parquet")
+    _, _, notes = fit_table(open_frames(tmp_path / "t.parquet"), ["y"])
+    assert not any("numbers the rows" in note for note in notes)
