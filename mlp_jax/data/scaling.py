@@ -94,8 +94,8 @@ def check_targets_near(
 
 
 def narrowed(
-    values: Float[np.ndarray, "N C"], dtype: DTypeLike, shown: np.ndarray, what: str
-) -> Float[np.ndarray, "N C"]:
+    values: Float[np.ndarray, "*shape"], dtype: DTypeLike, shown: np.ndarray, what: str
+) -> Float[np.ndarray, "*shape"]:
     """The values in dtype; InputError for a finite one that it does not hold, as `shown` has it."""
     with np.errstate(over="ignore"):
         found = values.astype(dtype, copy=False)

@@ -39,7 +39,7 @@ def config(tmp_path_factory):
         frame[100 * k : 100 * (k + 1)].write_parquet(folder / f"{k}.parquet")
     return TrainConfig(
         data=str(folder), target=("digit",), stream=True, hidden=(16,), epochs=4, batch_size=32,
-        learning_rate=1e-2,
+        learning_rate=1e-2, task="classification",
     )  # fmt: skip
 
 

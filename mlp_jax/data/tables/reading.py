@@ -43,8 +43,8 @@ def read_column(values: pl.Series, kind: Kind | None, options: TextOptions) -> R
     """
     if not is_text(values.dtype):
         return typed_reading(values.dtype, kind, options)
-    if isinstance(values.dtype, pl.Enum) or kind == "categorical":  # the frame or the user says so
-        return Reading("categorical")
+    if kind == "categorical" or (kind is None and isinstance(values.dtype, pl.Enum)):
+        return Reading("categorical")  # the user says so, or the frame
     return read_words(values.name, word_counts(values), kind, options)
 
 

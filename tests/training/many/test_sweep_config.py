@@ -9,7 +9,9 @@ from mlp_jax.training.options import SharedOptions
 
 ELSEWISE = SweepConfig(
     data="a.csv", target=("y",), task="regression", numeric=("n",), categorical=("c",),
-    date=("d",), drop=("e",), no_header=True, scaling="robust", data_dir="f", hidden=("8,", "4"),
+    date=("d",), drop=("e",), no_header=True, separator=";", decimal=",",
+    date_format="%d.%m.%Y", na_values=("x",), rare=2, scaling="robust",
+    data_dir="f", hidden=("8,", "4"),
     activation="gelu", loss="huber", label_smoothing="0.1", dropout="0:0.5", norm="layer",
     residual=True, optimizer="lion", learning_rate="1e-3", schedule="cosine", warm_up=0.1,
     weight_decay="0,1", clip_norm=1.0, max_norm=3.0, batch_size=3, epochs=5, patience=2,
