@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from mlp_jax.backprop import get_loss, mlp
-from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
+from mlp_jax.errors import DataWarning, InputError, RunFolderError, UnknownNameError
 from mlp_jax.model.examples import Trained
 from mlp_jax.model.saved import Model, save_model
 from mlp_jax.reports.inspect import write
@@ -151,7 +151,8 @@ def test_rows_of_a_table_keep_their_numbers_where_targets_are_missing(make_run, 
         assert label == [">50K", "<=50K"][row % 2]
     assert "row 0 is line 2 of people.csv" in said
     assert not (folder / "inspect" / "suspects.png").exists()
-    given, facts, _ = inspected(folder, data=str(people))
+    with pytest.warns(DataWarning, match="10 rows are left out: the target is missing"):
+        given, facts, _ = inspected(folder, data=str(people))
     assert sorted(given["row"]) == expected
     assert set(given["part"]) == {"given"}
     assert facts["influence_on"]["part"] == "the other rows"
