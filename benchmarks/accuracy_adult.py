@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from mlp_jax.bench.machine import describe
-from mlp_jax.training.config import TrainConfig
-from mlp_jax.training.run import train
+from mlp_jax.training.run.config import TrainConfig
+from mlp_jax.training.run.run import train
 
 PUBLISHED = {
     "MLP (Gorishniy 2021, 2022)": "0.852 to 0.854",

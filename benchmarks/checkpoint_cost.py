@@ -18,7 +18,7 @@ from mlp_jax.bench.machine import describe, median_and_quartiles
 from mlp_jax.data import fit_scaling, load
 from mlp_jax.proof import Report
 from mlp_jax.training import fit
-from mlp_jax.training.checkpoints import Checkpoints, Saving
+from mlp_jax.training.checkpoint.manager import Checkpoints, Saving
 
 
 def seconds(rows, scaling, epochs: int, every: str | None) -> float:
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--every", default="2s")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    importlib.import_module("mlp_jax.training.settle").check_gradients = lambda *_, **__: Report(())
+    importlib.import_module("mlp_jax.training.plan").check_gradients = lambda *_, **__: Report(())
     rows = load("fashion_mnist").train
     scaling = fit_scaling(rows.x)
     seconds(rows, scaling, 2, options.every)

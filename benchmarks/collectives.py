@@ -50,9 +50,9 @@ def measured(width: int, batch: int, options: dict) -> dict:
     import numpy as np
 
     from mlp_jax import mlp
-    from mlp_jax.training.program import Keys, initial_state
-    from mlp_jax.training.settle import settle
-    from mlp_jax.training.step import step
+    from mlp_jax.training.engine.program import Keys, initial_state
+    from mlp_jax.training.engine.step import step
+    from mlp_jax.training.plan import settle
 
     rows = np.zeros((8 * batch, INPUTS), np.float32), np.zeros(8 * batch, np.int32)
     usual = dict.fromkeys(

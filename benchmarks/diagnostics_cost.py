@@ -26,8 +26,8 @@ from mlp_jax.bench.results import check_places, result, write_result
 from mlp_jax.data import fit_scaling, load
 from mlp_jax.proof import Report
 from mlp_jax.training import fit
-from mlp_jax.training.runlogs import RunLogs
-from mlp_jax.training.snapshot import Position
+from mlp_jax.training.checkpoint.snapshot import Position
+from mlp_jax.training.run.log_callbacks import RunLogs
 
 NETWORKS = {
     "784-512-512-10": (512, 512),
@@ -105,7 +105,7 @@ def main() -> None:
     options = parser.parse_args()
     check_places(options.json, None)
     load_before = os.getloadavg()[0]
-    importlib.import_module("mlp_jax.training.settle").check_gradients = lambda *_, **__: Report(())
+    importlib.import_module("mlp_jax.training.plan").check_gradients = lambda *_, **__: Report(())
     rows = load("fashion_mnist").train
     scaling = fit_scaling(rows.x)
     figures = {}

@@ -26,13 +26,13 @@ from mlp_jax.bench.machine import median_and_quartiles
 from mlp_jax.bench.results import check_places, result, write_result
 from mlp_jax.data import Dataset, fit_scaling, load
 from mlp_jax.training import Optimizer
-from mlp_jax.training.batches import DeviceData, decode, rows_at
-from mlp_jax.training.calls import compile_calls
-from mlp_jax.training.epoch import outputs_and_losses
-from mlp_jax.training.fitted import place
-from mlp_jax.training.importance import next_batch
-from mlp_jax.training.program import Keys, Program, TrainState, initial_state
-from mlp_jax.training.step import value_and_gradient
+from mlp_jax.training.compile import compile_calls
+from mlp_jax.training.engine.batches import DeviceData, decode, rows_at
+from mlp_jax.training.engine.epoch import outputs_and_losses
+from mlp_jax.training.engine.importance import next_batch
+from mlp_jax.training.engine.program import Keys, Program, TrainState, initial_state
+from mlp_jax.training.engine.step import value_and_gradient
+from mlp_jax.training.result import place
 
 HIDDEN, BATCH = (256, 256), 128
 LOSS = get_loss("softmax_cross_entropy")

@@ -26,8 +26,8 @@ from mlp_jax.bench.results import check_places, write_result
 from mlp_jax.data import load
 from mlp_jax.proof import Report
 from mlp_jax.training import Optimizer, fit
-from mlp_jax.training.canvas import PALE, new_figure, plain_frame, row_of_axes, save
 from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.run.figures import PALE, new_figure, plain_frame, row_of_axes, save
 
 EPOCHS = {"adam": 20, "kfac": 7}
 COLORS = {"adam": "#D55E00", "kfac": "#0072B2"}
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     check_places(options.json, None if options.picture is None else options.picture.parent)
-    importlib.import_module("mlp_jax.training.settle").check_gradients = lambda *_, **__: Report(())
+    importlib.import_module("mlp_jax.training.plan").check_gradients = lambda *_, **__: Report(())
     old = json.loads(options.json.read_text()) if options.json.exists() else {"runs": []}
     record = FACTS | {"machine": describe(jax.devices()[0])} | {"runs": old["runs"]}
     record |= {"time": old["time"]} if "time" in old else {}

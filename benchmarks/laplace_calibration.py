@@ -24,9 +24,9 @@ from mlp_jax.data.dataset import Split
 from mlp_jax.data.table import Table
 from mlp_jax.model.laplace import KINDS, PRIORS
 from mlp_jax.reports.calibration import reliability
-from mlp_jax.training.config import run_config
-from mlp_jax.training.prepared import prepared, source
-from mlp_jax.training.uncertainty import fit_run
+from mlp_jax.training.run.config import run_config
+from mlp_jax.training.run.data import prepared, source
+from mlp_jax.training.run.uncertainty import fit_run
 
 RUNS = {
     "mnist1d, last epoch of 30": "--data mnist1d --hidden 256 256 --epochs 30 --select last",

@@ -27,11 +27,11 @@ from mlp_jax.bench.machine import median_and_quartiles
 from mlp_jax.bench.measuring import REPEATS, compiled, interleaved, told
 from mlp_jax.bench.results import check_places, result, write_result
 from mlp_jax.training import Optimizer, Privacy
-from mlp_jax.training.batches import DeviceData
-from mlp_jax.training.epoch import run_steps
+from mlp_jax.training.engine.batches import DeviceData
+from mlp_jax.training.engine.epoch import run_steps
+from mlp_jax.training.engine.private_step import draw_secret, normal_like, poisson_batch
+from mlp_jax.training.engine.program import Program, initial_state
 from mlp_jax.training.private.accounting import Account, open_account
-from mlp_jax.training.private.rule import draw_secret, normal_like, poisson_batch
-from mlp_jax.training.program import Program, initial_state
 
 WORDS = ["train", "--data", "fashion-mnist", "--private", "--epsilon", "3", "--delta", "1e-5"]
 ROWS, BATCH, EPOCHS, STEPS = 60_000, 2048, 30, 10

@@ -21,7 +21,8 @@ from mlp_jax.bench.machine import describe, median_and_quartiles
 IMPORT = "import jax, optax"
 TRAIN = """
 import os
-from mlp_jax.training import calls, loop
+from mlp_jax.training import loop
+from mlp_jax.training import compile as calls
 compile_calls = calls.compile_calls
 def first_call_only(*arguments):
     def call(length, run):

@@ -82,7 +82,7 @@ def opened(folder: Path, form: str) -> tuple[Any, float, Any]:
     from mlp_jax.data.streams.frames import open_frames
     from mlp_jax.data.streams.statistics import fit_arrays
     from mlp_jax.data.streams.tables import TableSource
-    from mlp_jax.training.setup import input_scaling
+    from mlp_jax.training.run.build import input_scaling
 
     start, scaling = time.perf_counter(), None
     if form == "npy":

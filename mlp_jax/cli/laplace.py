@@ -39,7 +39,7 @@ def laplace(words: list[str]) -> int:
     if not options.run:
         raise InputError("Name the run: mlp-jax laplace RUN")
     from mlp_jax.model.compilation_cache import use_compilation_cache
-    from mlp_jax.training.uncertainty import fit_run
+    from mlp_jax.training.run.uncertainty import fit_run
 
     use_compilation_cache()
     facts, path = fit_run(Path(options.run), options.kind, options.prior, options.data)

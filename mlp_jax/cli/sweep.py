@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mlp_jax.cli.options import parse, take_config
-from mlp_jax.training.many.config import SweepConfig, read_sweep, sweep_config
+from mlp_jax.training.sweep.config import SweepConfig, read_sweep, sweep_config
 
 
 def _one_hidden(words: list[str]) -> list[str]:
@@ -42,8 +42,8 @@ def sweep(words: list[str]) -> int:
     )
     config = parse(SweepConfig, "sweep", about, _one_hidden(rest), default)
     from mlp_jax.model.compilation_cache import use_compilation_cache
-    from mlp_jax.training.many.search import resume_sweep, run_sweep
     from mlp_jax.training.mesh.processes import joined
+    from mlp_jax.training.sweep.run import resume_sweep, run_sweep
 
     use_compilation_cache()
     with joined(config.distributed):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mlp_jax.cli.options import parse, take_config
-from mlp_jax.training.config import TrainConfig, read_config, run_config
+from mlp_jax.training.run.config import TrainConfig, read_config, run_config
 
 
 def train(words: list[str]) -> int:
@@ -19,8 +19,8 @@ def train(words: list[str]) -> int:
     from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.model.metrics import undefined
     from mlp_jax.training.mesh.processes import joined
-    from mlp_jax.training.run import resume
-    from mlp_jax.training.run import train as run
+    from mlp_jax.training.run.run import resume
+    from mlp_jax.training.run.run import train as run
 
     use_compilation_cache()
     with joined(config.distributed):

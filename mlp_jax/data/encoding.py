@@ -13,6 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from mlp_jax.backprop import Categories, Layer
+
 NumberScaling = Literal["none", "standard", "robust", "quantile"]
 DatePart = Literal["", "days", "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos"]
 LabelType = Literal["text", "integer", "number", "boolean"]
@@ -198,3 +200,12 @@ class TargetEncoding:
 
 
 InputEncoding = TableEncoding | ArrayEncoding
+
+
+def input_layers(inputs: InputEncoding | None) -> tuple[Layer, ...]:
+    """Return the layers that take encoded rows: one for categorical codes, none without them."""
+    if not isinstance(inputs, TableEncoding) or not inputs.categorical:
+        return ()
+    columns = inputs.categorical
+    codes, widths = (tuple(c.n_codes for c in columns), tuple(c.width for c in columns))
+    return (Categories(inputs.n_numeric, codes, widths),)

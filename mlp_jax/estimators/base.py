@@ -19,6 +19,7 @@ from mlp_jax.errors import InputError
 from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
 from mlp_jax.estimators.frames import first_layer
 from mlp_jax.estimators.inputs import checked_arrays, checked_inputs, dense_parts
+from mlp_jax.estimators.loader import Rows
 from mlp_jax.estimators.models import as_model, learn_laplace, uncertainty
 from mlp_jax.estimators.presets import (
     check_alone,
@@ -26,7 +27,6 @@ from mlp_jax.estimators.presets import (
 )
 from mlp_jax.estimators.proved import prove_once
 from mlp_jax.estimators.quasi_newton import minimize
-from mlp_jax.estimators.rows import Rows
 from mlp_jax.estimators.shelf import take_up
 from mlp_jax.estimators.solve import solve
 from mlp_jax.estimators.specify import (

@@ -16,9 +16,9 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
 from mlp_jax.estimators.epoch import batches_of
+from mlp_jax.estimators.loader import Rows as FoldRows
 from mlp_jax.estimators.progress import next_order
 from mlp_jax.estimators.proved import prove_once
-from mlp_jax.estimators.rows import Rows as FoldRows
 from mlp_jax.estimators.solve import batch_size_of, new_optimizer, optimizer_of
 from mlp_jax.estimators.together import Member, Numbers, Rows, Rule, train
 from mlp_jax.model.compilation_cache import use_compilation_cache

@@ -11,13 +11,13 @@ from sklearn.base import is_classifier
 from mlp_jax.backprop import Loss
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.extras import named_optimizer
+from mlp_jax.estimators.loader import Rows
 from mlp_jax.estimators.losses import ScikitLoss
 from mlp_jax.estimators.progress import Progress
-from mlp_jax.estimators.rows import Rows
 from mlp_jax.estimators.specify import Specification
 from mlp_jax.training.loop import EpochEnd
 from mlp_jax.training.many.ensemble import fit_ensemble
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 
 
 def train_committee(

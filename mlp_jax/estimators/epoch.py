@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mlp_jax.backprop import loss_with_manual_gradient
-from mlp_jax.training.batches import DeviceData, take_batch
-from mlp_jax.training.bounded import BoundedJit
-from mlp_jax.training.epoch import scanned
-from mlp_jax.training.program import Keys, Program, Seed, Totals, TrainState
-from mlp_jax.training.step import updated, value_and_gradient
+from mlp_jax.training.engine.batches import DeviceData, take_batch
+from mlp_jax.training.engine.bounded import BoundedJit
+from mlp_jax.training.engine.epoch import scanned
+from mlp_jax.training.engine.program import Keys, Program, Seed, Totals, TrainState
+from mlp_jax.training.engine.step import updated, value_and_gradient
 
 
 def with_penalty(

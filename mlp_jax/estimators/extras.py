@@ -14,9 +14,9 @@ from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD
 from mlp_jax.estimators.specify import Specification
 from mlp_jax.model.precision import DEVICES, PRECISIONS
 from mlp_jax.training.loop import EpochEnd
-from mlp_jax.training.open_optimizer import Hyperparameters, hyperparameters, open_optimizer
-from mlp_jax.training.optimizers import OPTIMIZERS, Optimizer
-from mlp_jax.training.schedules import SCHEDULES
+from mlp_jax.training.optim.open_optimizer import Hyperparameters, hyperparameters, open_optimizer
+from mlp_jax.training.optim.optimizers import OPTIMIZERS, Optimizer
+from mlp_jax.training.optim.schedules import SCHEDULES
 
 CLASS_LOSSES = {"log_loss", *(name for name, f in LOSSES.items() if f.targets != "real")}
 NUMBER_LOSSES = {name for name, f in LOSSES.items() if f.targets == "real"}

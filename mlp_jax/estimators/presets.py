@@ -15,8 +15,8 @@ from mlp_jax.data import Scaling, fit_scaling
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.frames import learn_encoding
+from mlp_jax.estimators.loader import Rows
 from mlp_jax.estimators.losses import ScikitLoss
-from mlp_jax.estimators.rows import Rows
 from mlp_jax.estimators.specify import Specification
 from mlp_jax.training.fit import fit
 from mlp_jax.training.many.ensemble import fit_ensemble

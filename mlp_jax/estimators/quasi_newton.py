@@ -15,9 +15,9 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from mlp_jax.backprop.gradient import forward_backward, mean_weights
 from mlp_jax.estimators.epoch import with_penalty
-from mlp_jax.estimators.rows import Rows
+from mlp_jax.estimators.loader import Rows
 from mlp_jax.estimators.specify import Specification, put_together, taken_apart
-from mlp_jax.training.batches import DeviceData
+from mlp_jax.training.engine.batches import DeviceData
 
 
 def _flat(params: Any) -> Float[Array, " P"]:

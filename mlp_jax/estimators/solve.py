@@ -13,26 +13,26 @@ from sklearn.model_selection import train_test_split
 
 from mlp_jax.estimators.committee import train_committee
 from mlp_jax.estimators.extras import callbacks_of, is_elementwise, transformation
+from mlp_jax.estimators.loader import Feed, Rows
 from mlp_jax.estimators.presets import train_preset
 from mlp_jax.estimators.progress import Progress, Rate
 from mlp_jax.estimators.proved import prove_aside
-from mlp_jax.estimators.rows import Feed, Rows
 from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD, adam_state, sgd_state
 from mlp_jax.estimators.specify import Specification, as_type
 from mlp_jax.estimators.stochastic import Course, Judge, Run, train
 from mlp_jax.model.precision import Precision
 from mlp_jax.proof.quick import platform
-from mlp_jax.training.calls import steps_a_call
-from mlp_jax.training.logs import TensorBoardLog
-from mlp_jax.training.loop import EpochEnd
-from mlp_jax.training.open_optimizer import with_numbers
-from mlp_jax.training.program import (
+from mlp_jax.training.compile import steps_a_call
+from mlp_jax.training.engine.program import (
     Program,
     TrainState,
     first_average,
     numbers_of,
     weights_of,
 )
+from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.optim.open_optimizer import with_numbers
+from mlp_jax.training.run.logs import TensorBoardLog
 
 Callbacks = tuple[Callable[[EpochEnd], bool | None], ...]
 

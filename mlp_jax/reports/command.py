@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from mlp_jax.training.config import TrainConfig
+from mlp_jax.training.run.config import TrainConfig
 
 
 def train_command(config: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,14 @@ from mlp_jax.errors import RunFolderError
 from mlp_jax.reports.compare import names_of
 from mlp_jax.reports.folder import RunRecord, number
 from mlp_jax.reports.listing import shortened
-from mlp_jax.training.canvas import PALE, finish_curve, grid_of_axes, log_if_wide, new_figure, save
+from mlp_jax.training.run.figures import (
+    PALE,
+    finish_curve,
+    grid_of_axes,
+    log_if_wide,
+    new_figure,
+    save,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,20 +12,20 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.data import Scaling
 from mlp_jax.errors import ProofError
 from mlp_jax.proof import Report
-from mlp_jax.training.checkpoints import Checkpoints
-from mlp_jax.training.fitted import Fitted
+from mlp_jax.training.checkpoint.manager import Checkpoints
+from mlp_jax.training.checkpoint.snapshot import Position, Snapshot
+from mlp_jax.training.engine.program import initial_state
+from mlp_jax.training.input.validate import Rows
 from mlp_jax.training.loop import EpochEnd, Plan, Select, run_epochs
 from mlp_jax.training.mesh.processes import to_host
-from mlp_jax.training.open_optimizer import with_numbers_of
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.open_optimizer import with_numbers_of
+from mlp_jax.training.optim.optimizers import Optimizer
+from mlp_jax.training.plan import prove, settle
 from mlp_jax.training.private.accounting import Account
 from mlp_jax.training.private.asked import Privacy
 from mlp_jax.training.private.ledger import Ledger
 from mlp_jax.training.private.refusals import check_start
-from mlp_jax.training.program import initial_state
-from mlp_jax.training.rows import Rows
-from mlp_jax.training.settle import prove, settle
-from mlp_jax.training.snapshot import Position, Snapshot
+from mlp_jax.training.result import Fitted
 
 
 def fit(

@@ -16,16 +16,17 @@ from mlp_jax.backprop import NoiseAverage
 from mlp_jax.data import Scaling
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.metrics import higher_is_better
-from mlp_jax.training import diagnose, probe
-from mlp_jax.training.batches import DeviceData
-from mlp_jax.training.calls import Calls, compile_calls
-from mlp_jax.training.epoch import run_steps
-from mlp_jax.training.evaluate import evaluate
-from mlp_jax.training.feed import Data, Feed, Given
+from mlp_jax.training.checkpoint.snapshot import Best, Position, Snapshot
+from mlp_jax.training.compile import Calls, compile_calls
+from mlp_jax.training.diagnostics import probe
+from mlp_jax.training.diagnostics import report as diagnose
+from mlp_jax.training.diagnostics.probe import Look
+from mlp_jax.training.engine.batches import DeviceData
+from mlp_jax.training.engine.epoch import run_steps
+from mlp_jax.training.engine.evaluate import evaluate
+from mlp_jax.training.engine.program import Program, Seed, TrainState, weights_of
+from mlp_jax.training.input.loaders import Data, Feed, Given
 from mlp_jax.training.private.ledger import Ledger
-from mlp_jax.training.probe import Look
-from mlp_jax.training.program import Program, Seed, TrainState, weights_of
-from mlp_jax.training.snapshot import Best, Position, Snapshot
 
 Select = Literal["best", "last"]
 

@@ -13,14 +13,14 @@ from mlp_jax.data import Scaling, Split
 from mlp_jax.data.source import Streamed
 from mlp_jax.model.precision import Precision
 from mlp_jax.proof import Report
-from mlp_jax.training.batches import DeviceData
-from mlp_jax.training.feed import Feed, Held, Reading
-from mlp_jax.training.fitted import Fitted, place
+from mlp_jax.training.engine.batches import DeviceData
+from mlp_jax.training.engine.private_step import draw_secret
+from mlp_jax.training.engine.program import Program
+from mlp_jax.training.input.loaders import Feed, Held, Reading
 from mlp_jax.training.loop import Outcome, Watched
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 from mlp_jax.training.private.accounting import Account
-from mlp_jax.training.private.rule import draw_secret
-from mlp_jax.training.program import Program
+from mlp_jax.training.result import Fitted, place
 
 
 class Settled(NamedTuple):

@@ -48,7 +48,7 @@ def mlp_jax(
 @pytest.fixture
 def unproved(monkeypatch: pytest.MonkeyPatch) -> None:
     """`train` without its proof, which has tests of its own and takes long."""
-    module = importlib.import_module("mlp_jax.training.settle")
+    module = importlib.import_module("mlp_jax.training.plan")
     monkeypatch.setattr(module, "check_gradients", lambda *_, **__: Report(()))
 
 

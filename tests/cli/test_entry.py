@@ -9,8 +9,8 @@ import pytest
 import mlp_jax as package
 from mlp_jax.cli import commands
 from mlp_jax.model.compilation_cache import use_compilation_cache
-from mlp_jax.training.config import TrainConfig
-from mlp_jax.training.many.config import SweepConfig
+from mlp_jax.training.run.config import TrainConfig
+from mlp_jax.training.sweep.config import SweepConfig
 
 
 def test_without_a_command_the_usage_is_shown(mlp_jax):

@@ -6,8 +6,8 @@ import pytest
 
 from mlp_jax.backprop import get_loss
 from mlp_jax.model.saved import Model, save_model
-from mlp_jax.training.config import read_config
-from mlp_jax.training.setup import build
+from mlp_jax.training.run.build import build
+from mlp_jax.training.run.config import read_config
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import pytest
 
 from mlp_jax.data import Split
 from mlp_jax.model.saved import load_model
-from mlp_jax.training.config import read_config
-from mlp_jax.training.many import fit, search
-from mlp_jax.training.many.sweep import rungs
+from mlp_jax.training.many import fit
+from mlp_jax.training.run.config import read_config
+from mlp_jax.training.sweep import run as search
+from mlp_jax.training.sweep.search import rungs
 from tests.training.training_cases import leaves_equal
 
 pytestmark = pytest.mark.usefixtures("unproved", "optax_promotes")

@@ -3,8 +3,8 @@ import pytest
 
 from mlp_jax.backprop import get_loss, mlp
 from mlp_jax.model.saved import Model, save_model
-from mlp_jax.training.config import read_config
-from mlp_jax.training.prepared import prepared
+from mlp_jax.training.run.config import read_config
+from mlp_jax.training.run.data import prepared
 
 
 @pytest.fixture

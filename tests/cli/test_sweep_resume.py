@@ -19,7 +19,7 @@ ENSEMBLE = (
     "--metrics", "accuracy",
 )  # fmt: skip
 SHORT_CALLS = (
-    "import mlp_jax.training.calls as calls; calls.SECONDS_A_CALL = 2e-4;"
+    "import mlp_jax.training.compile as calls; calls.SECONDS_A_CALL = 2e-4;"
     "from mlp_jax.cli.main import main; main()"
 )
 OFTEN, NEVER = (("--checkpoint-every", every) for every in ("2 epochs", "never"))

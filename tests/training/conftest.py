@@ -34,7 +34,7 @@ def _quick_compiler(_compiled: str) -> Iterator[None]:
 @pytest.fixture
 def unproved(monkeypatch: pytest.MonkeyPatch) -> None:
     """`fit` without its proof, which has tests of its own and takes most of a small fit's time."""
-    module = importlib.import_module("mlp_jax.training.settle")
+    module = importlib.import_module("mlp_jax.training.plan")
     monkeypatch.setattr(module, "check_gradients", lambda *_, **__: Report(()))
 
 

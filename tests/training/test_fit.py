@@ -18,9 +18,9 @@ from training_cases import (
 )
 
 from mlp_jax import Activation, BatchNorm, Dense, Sequential, mlp
-from mlp_jax.training import calls
+from mlp_jax.training import compile as calls
 from mlp_jax.training.fit import fit
-from mlp_jax.training.optimizers import OPTIMIZERS, Optimizer
+from mlp_jax.training.optim.optimizers import OPTIMIZERS, Optimizer
 
 TANH = mlp([6], 3, "tanh")
 CROSS_ENTROPY = "softmax_cross_entropy"

@@ -11,7 +11,7 @@ from mlp_jax.backprop import get_loss
 from mlp_jax.errors import DeviceError, DivergedError, InputError, ProofError, UnknownNameError
 from mlp_jax.proof.faults import FAULTS, inject
 from mlp_jax.training.fit import fit
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 
 TANH = mlp([6], 3, "tanh")
 CROSS_ENTROPY = "softmax_cross_entropy"

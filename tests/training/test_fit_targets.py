@@ -9,7 +9,7 @@ from mlp_jax import mlp
 from mlp_jax.data import Split, apply, fit_scaling, from_arrays, split
 from mlp_jax.errors import InputError
 from mlp_jax.training.fit import fit
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 
 TANH = mlp([6], 3, "tanh")
 CROSS_ENTROPY = "softmax_cross_entropy"

@@ -11,7 +11,7 @@ from training_cases import labelled
 from mlp_jax import mlp
 from mlp_jax.cli.main import main
 from mlp_jax.training.fit import fit
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 
 X, Y = labelled(40)
 

@@ -11,8 +11,8 @@ import optax
 
 from mlp_jax.backprop import Layer
 from mlp_jax.data import Split, load_digits
-from mlp_jax.training.batches import epoch_order
-from mlp_jax.training.program import INIT, stream
+from mlp_jax.training.engine.batches import epoch_order
+from mlp_jax.training.engine.program import INIT, stream
 
 CLASSES = 3
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlp_jax.bench.gradients.contenders import BY_HAND, BY_JAX
-from mlp_jax.training.canvas import FRAME, PALE, new_figure, plain_frame, row_of_axes, save
+from mlp_jax.training.run.figures import FRAME, PALE, new_figure, plain_frame, row_of_axes, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 from mlp_jax.bench.machine import machine_title
-from mlp_jax.training.canvas import INK, PALE, PathLike, grid_of_axes, new_figure, plain_frame, save
+from mlp_jax.training.run.figures import (
+    INK,
+    PALE,
+    PathLike,
+    grid_of_axes,
+    new_figure,
+    plain_frame,
+    save,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

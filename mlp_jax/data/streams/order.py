@@ -1,6 +1,6 @@
 """The order of an epoch on the host: of all rows, or of blocks and of the rows in a window of them.
 
-`permuted` is the permutation of `mlp_jax/training/orders.py` in NumPy: the same rows for the same
+`permuted` is the permutation of `training/engine/shuffle.py` in NumPy: the same rows for the same
 sixteen numbers, so that rows that stream from the host come as they would lie on the device. Every
 order here is computed place by place: what stands at a place needs no list of what stands before.
 

@@ -101,7 +101,7 @@ class Stream:
         """The stacks of the epoch whose order `keys` name, from its batch `first` on.
 
         keys: `jax.random.bits(key, (16,), jnp.uint32)` for the order that `permuted` of
-        `training/orders.py` makes of `key`; or `keys_of(seed, epoch)`.
+        `training/engine/shuffle.py` makes of `key`; or `keys_of(seed, epoch)`.
         """
         if not 0 <= first <= self.n_batches:
             raise InputError(f"An epoch of {self.n_batches} batches does not go on at {first}.")

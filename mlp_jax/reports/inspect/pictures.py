@@ -11,7 +11,7 @@ import numpy as np
 from mlp_jax.model.examples import suspects_first
 from mlp_jax.reports.inspect.findings import Findings
 from mlp_jax.reports.pictures import input_picture
-from mlp_jax.training.canvas import (
+from mlp_jax.training.run.figures import (
     FRAME,
     INK,
     PALE,

@@ -1,8 +1,8 @@
 """Many networks of one shape trained as one compiled program."""
 
+from mlp_jax.training.many.engine import ManyEpochEnd
 from mlp_jax.training.many.fit import fit_many
-from mlp_jax.training.many.fitted import FittedMany
-from mlp_jax.training.many.loop import ManyEpochEnd
+from mlp_jax.training.many.result import FittedMany
 from mlp_jax.training.many.vary import VARIES, bootstrap_weights
 
 __all__ = ["VARIES", "FittedMany", "ManyEpochEnd", "bootstrap_weights", "fit_many"]

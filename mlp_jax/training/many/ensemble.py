@@ -9,15 +9,15 @@ import numpy as np
 from mlp_jax.backprop import Ensemble, Layer, Loss, NoiseAverage
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.judge import task_of
-from mlp_jax.training import probe
-from mlp_jax.training.checkpoints import Checkpoints
-from mlp_jax.training.fitted import Fitted
+from mlp_jax.training.checkpoint.manager import Checkpoints
+from mlp_jax.training.diagnostics import probe
+from mlp_jax.training.input.validate import Rows
 from mlp_jax.training.loop import EpochEnd, Outcome
+from mlp_jax.training.many.engine import ManyEpochEnd
 from mlp_jax.training.many.fit import fit_many
-from mlp_jax.training.many.fitted import FittedMany
-from mlp_jax.training.many.loop import ManyEpochEnd
-from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.rows import Rows
+from mlp_jax.training.many.result import FittedMany
+from mlp_jax.training.optim.optimizers import Optimizer
+from mlp_jax.training.result import Fitted
 
 
 def ensemble_seeds(seed: int, members: int) -> list[int]:

@@ -13,16 +13,18 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.data import Scaling
 from mlp_jax.errors import InputError, ProofError
 from mlp_jax.proof import Report
-from mlp_jax.training.checkpoints import Checkpoints
+from mlp_jax.training.checkpoint.manager import Checkpoints
+from mlp_jax.training.checkpoint.snapshot import Position, Snapshot
+from mlp_jax.training.input.validate import Rows, check_seed
 from mlp_jax.training.loop import Select, Watched
-from mlp_jax.training.many.fitted import FittedMany
-from mlp_jax.training.many.joining import joined
-from mlp_jax.training.many.loop import (
+from mlp_jax.training.many.engine import (
     ManyEpochEnd,
     ManyPlan,
     run_members_epochs,
 )
+from mlp_jax.training.many.joining import joined
 from mlp_jax.training.many.memory import bytes_a_member, chunk_size, filled, room
+from mlp_jax.training.many.result import FittedMany
 from mlp_jax.training.many.together import Members, first_states
 from mlp_jax.training.many.vary import (
     Recipe,
@@ -39,12 +41,10 @@ from mlp_jax.training.mesh.shape import (
     multiple_of_members,
     visible,
 )
-from mlp_jax.training.open_optimizer import with_numbers_of
-from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.rows import Rows, check_seed
-from mlp_jax.training.settle import prove, settle
+from mlp_jax.training.optim.open_optimizer import with_numbers_of
+from mlp_jax.training.optim.optimizers import Optimizer
+from mlp_jax.training.plan import prove, settle
 from mlp_jax.training.settled import Settled
-from mlp_jax.training.snapshot import Position, Snapshot
 
 
 def fit_many(

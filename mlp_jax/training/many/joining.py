@@ -7,13 +7,13 @@ import jax
 import numpy as np
 
 from mlp_jax.proof import Report
-from mlp_jax.training.many.fitted import FittedMany
+from mlp_jax.training.checkpoint.snapshot import Snapshot
+from mlp_jax.training.engine.program import weights_of
 from mlp_jax.training.many.records import flat, histories
+from mlp_jax.training.many.result import FittedMany
 from mlp_jax.training.many.together import BestWeights, ManyState
 from mlp_jax.training.many.vary import Recipe, Vary
-from mlp_jax.training.program import weights_of
 from mlp_jax.training.settled import Settled
-from mlp_jax.training.snapshot import Snapshot
 
 
 def joined(

@@ -10,14 +10,14 @@ import jax
 import numpy as np
 
 from mlp_jax.model.judge import scores, task_of
-from mlp_jax.training.evaluate import judged
+from mlp_jax.training.engine.evaluate import judged
+from mlp_jax.training.engine.program import weights_of
 from mlp_jax.training.loop import Watched
 from mlp_jax.training.many.records import Record, mean
 from mlp_jax.training.many.together import ManyState, Members, judge_members
 from mlp_jax.training.many.vary import Recipe
 from mlp_jax.training.mesh.processes import from_each, read, said_by_each
 from mlp_jax.training.mesh.shape import held
-from mlp_jax.training.program import weights_of
 from mlp_jax.training.settled import Settled
 
 

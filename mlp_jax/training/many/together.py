@@ -16,13 +16,13 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from mlp_jax.training.batches import DeviceData, epoch_order
-from mlp_jax.training.bounded import BoundedJit
-from mlp_jax.training.epoch import predict_rows
+from mlp_jax.training.engine.batches import DeviceData, epoch_order
+from mlp_jax.training.engine.bounded import BoundedJit
+from mlp_jax.training.engine.epoch import predict_rows
+from mlp_jax.training.engine.program import Keys, TrainState, first_average, first_state, weights_of
+from mlp_jax.training.engine.step import step
 from mlp_jax.training.many.vary import Numbers, Recipe, bind
-from mlp_jax.training.open_optimizer import with_numbers
-from mlp_jax.training.program import Keys, TrainState, first_average, first_state, weights_of
-from mlp_jax.training.step import step
+from mlp_jax.training.optim.open_optimizer import with_numbers
 
 Seeds = UInt32[Array, " K"]
 

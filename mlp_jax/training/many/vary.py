@@ -17,9 +17,9 @@ from jaxtyping import Array, Bool
 from mlp_jax.backprop import Dropout, Layer, Loss, get_loss
 from mlp_jax.backprop.loss_functions import class_probabilities
 from mlp_jax.errors import InputError, UnknownNameError
-from mlp_jax.training.open_optimizer import Hyperparameters, open_optimizer
-from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.program import Program, numbers_of
+from mlp_jax.training.engine.program import Program, numbers_of
+from mlp_jax.training.optim.open_optimizer import Hyperparameters, open_optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 
 VARIES = ("learning_rate", "weight_decay", "dropout", "label_smoothing", "initial_scale")
 Vary = Mapping[str, Sequence[float]]

@@ -3,7 +3,7 @@
 from mlp_jax.backprop import Dropout, Sequential, get_loss, mlp
 from mlp_jax.errors import InputError
 from mlp_jax.model.metrics import Task
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 from mlp_jax.training.presets.preset import Pace, Preset
 
 WIDTHS = (512, 512)

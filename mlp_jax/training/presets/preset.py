@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlp_jax.backprop import Layer, Loss
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ import numpy as np
 
 from mlp_jax.backprop import Beside, BlockDense, Layer, Periodic, Sequential, get_loss
 from mlp_jax.backprop.tables import tabm
-from mlp_jax.data.encoding import InputEncoding, TableEncoding
+from mlp_jax.data.encoding import InputEncoding, TableEncoding, input_layers
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.model.metrics import Task
-from mlp_jax.training.input_layers import input_layers
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 from mlp_jax.training.presets.preset import Pace, Preset
 
 LOSSES: dict[Task, str] = {

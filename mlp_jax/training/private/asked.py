@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from mlp_jax.errors import InputError
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 
 DRAWS = 1 << 32
 LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 1.0, "momentum": 0.1}  # docs/private.md

@@ -9,11 +9,11 @@ import optax
 from mlp_jax.backprop import Ensemble, Layer
 from mlp_jax.errors import InputError
 from mlp_jax.model.precision import Precision
-from mlp_jax.training.optimizers import Optimizer
+from mlp_jax.training.optim.optimizers import Optimizer
 from mlp_jax.training.private.asked import Privacy
 
 if TYPE_CHECKING:
-    from mlp_jax.training.config import TrainConfig
+    from mlp_jax.training.run.config import TrainConfig
 
 OPTIMIZERS = (
     "sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad", "lion", "lamb", "muon",

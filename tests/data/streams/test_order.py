@@ -12,7 +12,7 @@ from mlp_jax.data.streams.order import (
     rows_of_windows,
     windows,
 )
-from mlp_jax.training import orders
+from mlp_jax.training.engine import shuffle as orders
 
 STARTS = np.array([0, 10, 25, 26, 40, 100, 107])
 KEYS = keys_of(3, 0)

@@ -12,9 +12,9 @@ from mlp_jax.data.streams.arrays import open_idx, open_npy, open_npy_folder
 from mlp_jax.data.streams.order import keys_of
 from mlp_jax.data.streams.stream import Stream
 from mlp_jax.errors import InputError
-from mlp_jax.training.batches import epoch_order
-from mlp_jax.training.program import ORDER
-from mlp_jax.training.program import stream as stream_of
+from mlp_jax.training.engine.batches import epoch_order
+from mlp_jax.training.engine.program import ORDER
+from mlp_jax.training.engine.program import stream as stream_of
 
 N, WIDTH = 1003, 7
 RNG = np.random.default_rng(0)

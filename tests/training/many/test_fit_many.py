@@ -10,9 +10,9 @@ from mlp_jax.backprop.layer import grad_weight, pre_activation
 from mlp_jax.data import Split
 from mlp_jax.errors import DivergedError, InputError, UnknownNameError
 from mlp_jax.training import Optimizer, fit
+from mlp_jax.training.engine.program import INIT, stream
 from mlp_jax.training.many import bootstrap_weights, fit_many
 from mlp_jax.training.many.memory import chunk_size
-from mlp_jax.training.program import INIT, stream
 from tests.training.training_cases import (
     CLASSES,
     Counting,

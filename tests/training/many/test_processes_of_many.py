@@ -29,7 +29,7 @@ WORDS = (
 
 def noted_sweep(note, *words):
     """The command without its proof, which writes down what its networks came to; the code."""
-    module = importlib.import_module("mlp_jax.training.many.sweep")
+    module = importlib.import_module("mlp_jax.training.sweep.search")
     fit_many = module.fit_many
 
     def noting(*what, **how):
@@ -38,7 +38,7 @@ def noted_sweep(note, *words):
         Path(note).write_text(json.dumps(found))
         return many
 
-    settle = importlib.import_module("mlp_jax.training.settle")
+    settle = importlib.import_module("mlp_jax.training.plan")
     unproved = patch.object(settle, "check_gradients", lambda *_, **__: Report(()))
     with patch.object(module, "fit_many", noting), unproved:
         return sweep([*WORDS, *words])

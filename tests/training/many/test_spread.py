@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("optax_promotes", "unproved")
 
 @pytest.fixture
 def unproved(monkeypatch):
-    module = importlib.import_module("mlp_jax.training.settle")
+    module = importlib.import_module("mlp_jax.training.plan")
     monkeypatch.setattr(module, "check_gradients", lambda *_, **__: Report(()))
 
 

@@ -38,7 +38,7 @@ def rows():
 @pytest.fixture
 def unproved(monkeypatch):
     """Without the proof, which `test_mesh_proof` is about."""
-    module = importlib.import_module("mlp_jax.training.settle")
+    module = importlib.import_module("mlp_jax.training.plan")
     monkeypatch.setattr(module, "check_gradients", lambda *_, **__: Report(()))
 
 

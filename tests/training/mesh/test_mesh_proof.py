@@ -72,7 +72,7 @@ def test_a_fit_on_a_mesh_proves_it_and_stops_where_it_fails(monkeypatch, optax_p
     assert {row.dtype for row in found.rows if row.witness == "one_device"} == {
         "float64", "float32",
     }  # fmt: skip
-    monkeypatch.setattr("mlp_jax.training.settle.split_gradient", forgotten_sum)
+    monkeypatch.setattr("mlp_jax.training.plan.split_gradient", forgotten_sum)
     with pytest.raises(ProofError):
         fit(network, "softmax_cross_entropy", "sgd", rows(), **how)
 

@@ -12,9 +12,9 @@ import pytest
 
 from mlp_jax.errors import DeviceError, InputError, LostProcessError, RunFolderError
 from mlp_jax.files import read_jsonl
+from mlp_jax.training.checkpoint.integrity import CHECKSUMS, FOLDER
 from mlp_jax.training.mesh import processes
 from mlp_jax.training.mesh.processes import Cluster, agreed, common, join, told
-from mlp_jax.training.wholeness import CHECKSUMS, FOLDER
 
 WORDS = (
     "--data", "rows.npz", "--hidden", "128", "128", "--epochs", "30", "--batch-size", "8",

@@ -17,12 +17,13 @@ from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.files import read_jsonl
 from mlp_jax.model.saved import load_model
 from mlp_jax.reports.write import write_report
-from mlp_jax.training import run
-from mlp_jax.training.config import TrainConfig
-from mlp_jax.training.optimizers import OPTIMIZERS
-from mlp_jax.training.private import refusals, rule
+from mlp_jax.training.engine import private_step as rule
+from mlp_jax.training.optim.optimizers import OPTIMIZERS
+from mlp_jax.training.private import refusals
 from mlp_jax.training.private.ledger import LEDGER_FILE, Ledger
-from mlp_jax.training.setup import build
+from mlp_jax.training.run import run
+from mlp_jax.training.run.build import build
+from mlp_jax.training.run.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")
 PRIVACY = Privacy(4.0, 1e-3)

@@ -10,13 +10,13 @@ from mlp_jax.bench.trainers.contenders.base import Contender
 from mlp_jax.bench.trainers.problem import LEARNING_RATE, Problem, Weights
 from mlp_jax.data import Split
 from mlp_jax.model.precision import PRECISIONS
-from mlp_jax.training.batches import DeviceData, epoch_order
-from mlp_jax.training.calls import compile_calls
-from mlp_jax.training.epoch import walk
-from mlp_jax.training.feed import Held
-from mlp_jax.training.fitted import place
-from mlp_jax.training.optimizers import Optimizer
-from mlp_jax.training.program import Program, initial_state
+from mlp_jax.training.compile import compile_calls
+from mlp_jax.training.engine.batches import DeviceData, epoch_order
+from mlp_jax.training.engine.epoch import walk
+from mlp_jax.training.engine.program import Program, initial_state
+from mlp_jax.training.input.loaders import Held
+from mlp_jax.training.optim.optimizers import Optimizer
+from mlp_jax.training.result import place
 
 SEED = np.uint32(0)
 

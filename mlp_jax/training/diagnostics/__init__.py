@@ -1,0 +1,1 @@
+"""Diagnostics of a training: layer health and gradient noise."""

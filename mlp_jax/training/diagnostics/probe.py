@@ -1,0 +1,232 @@
+"""A look at the training between two epochs: a program of its own, over a few batches.
+
+It takes the batches with which the next epoch begins, at the parameters of now, and changes
+nothing. It sees at most 1/128 of the rows, and comes after a thousand steps or more (`is_due`): a
+look has a cost of its own beside its rows', and an epoch may be short. What it gives is a function
+of the state, the epoch and the average that it is handed: equal runs see the same.
+"""
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from mlp_jax.backprop import GradientNoise, NoiseAverage, Tape, gradient_noise_by_layer
+from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.backprop.moments import total_noise
+from mlp_jax.model.health import LayerHealth, layer_health
+from mlp_jax.proof.observe import Path, Seen, observe
+from mlp_jax.training.engine.batches import Batch, DeviceData, rows_at, take_batch
+from mlp_jax.training.engine.bounded import BoundedJit
+from mlp_jax.training.engine.program import (
+    DROPOUT,
+    Program,
+    Seed,
+    Shapes,
+    TrainState,
+    abstract,
+    signature,
+    stream,
+)
+
+SHARE = 128  # of the rows, one in so many
+LEAST_ROWS = 32
+MOST_BATCHES = 64
+STEPS_BETWEEN = 1000
+AVERAGED = 8  # batches, or four looks where those are more: how far the average of noise reaches
+
+
+class LayerFigures(NamedTuple):
+    """A layer with neurons: share of dead units, of saturated activations, ‖a‖ and ‖∇z‖.
+
+    The norms are root mean squares over the examples. The shares are None without an activation.
+    """
+
+    dead: Float[Array, ""] | None
+    saturated: Float[Array, ""] | None
+    norm_a: Float[Array, ""]
+    norm_grad_z: Float[Array, ""]
+
+
+class Look(NamedTuple):
+    """What a look saw.
+
+    grads, updates: of one step, on the last batch looked at; it is not taken.  layers: by their
+    path, over all the batches.  noise: the gradient's, a tree of layers, over all the batches;
+    None where batch norm mixes the examples.  average: the noise of the whole network over the
+    mean of ‖gₙ‖², averaged over this look and those before it.  examples: how many it saw.
+    """
+
+    grads: Any
+    updates: Any
+    layers: dict[Path, LayerFigures]
+    noise: Any
+    average: NoiseAverage
+    examples: Int[Array, ""]
+
+
+class Watched(NamedTuple):
+    """One pass forward and back that was watched."""
+
+    loss: Float[Array, ""]
+    grads: Any
+    tape: Tape
+    log: dict[Path, Seen]
+
+
+def watched_pass(
+    program: Program,
+    state: TrainState,
+    batch: Batch,
+    draw: Array,
+    *,
+    per_example: bool,
+) -> Watched:
+    """The pass of a step on a batch of `take_batch`, with dropout drawn from `draw`."""
+    log: dict[Path, Seen] = {}
+    loss, _, grads, tape = forward_backward(
+        observe(program.network, log),
+        program.loss,
+        True,
+        cast_weights(state.params, program.products),
+        state.layer_state,
+        batch.x,
+        batch.y,
+        batch.c,
+        batch.mask,
+        draw,
+        per_example=per_example,
+    )
+    return Watched(loss, grads, tape, log)
+
+
+def extent(n: int, batch_size: int) -> tuple[int, int]:
+    """(batches, rows in each) of a look at n rows: together at most 1/128 of them, 32 at least."""
+    rows = max(n // SHARE, min(n, LEAST_ROWS))
+    size = min(batch_size, rows)
+    return min(rows // size, MOST_BATCHES), size
+
+
+def is_due(epoch: int, n: int, batch_size: int) -> bool:
+    """Whether a run of n rows looks after this epoch (from 1).
+
+    As soon as a thousand steps have gone since the last time, and before that after the epochs 1,
+    2, 4, 8 and so on. It does not depend on how long the run will be, which resuming may change.
+    """
+    every = math.ceil(STEPS_BETWEEN / math.ceil(n / batch_size))
+    return epoch % every == 0 or (epoch < every and epoch.bit_count() == 1)
+
+
+@partial(BoundedJit, static=1)
+def look(
+    program: Program,
+    state: TrainState,
+    data: DeviceData,
+    seed: Seed,
+    epoch: Any,
+    average: NoiseAverage,
+) -> Look:
+    """A look before `epoch`, at the batches that it begins with."""
+    n = data.n
+    count, size = extent(n, program.batch_size)
+    rows = rows_at(seed, epoch, n, size, np.int32(0), count)
+    probed, key = replace(program, batch_size=size), stream(seed, DROPOUT)
+
+    def body(
+        carry: tuple[NoiseAverage, Array, Any], batch: tuple[Int[Array, " B"], Array]
+    ) -> tuple[Any, Any]:
+        chosen, index = batch
+        taken = take_batch(probed, data, chosen, index)
+        draw = jax.random.fold_in(key, state.step + index)
+        seen = watched_pass(probed, state, taken, draw, per_example=True)
+        health = layer_health(program.network, seen.log, taken.c, weighted=seen.tape.weighted)
+        noise, average = None, carry[0]
+        if not seen.tape.weighted:
+            noise = gradient_noise_by_layer(seen.tape, taken.c, seen.grads)
+            decay = 1 - 1 / max(AVERAGED, 4 * count)
+            average = average.updated(_relative(total_noise(noise)), decay)
+        return (average, seen.loss, seen.grads), (health, noise)
+
+    start = average, jnp.zeros((), program.dtype), jax.tree.map(jnp.zeros_like, state.params)
+    indices = jnp.arange(count, dtype=jnp.int32)
+    (average, loss, grads), (health, noise) = jax.lax.scan(body, start, (rows, indices))
+    updates, _ = program.optimizer.update(
+        grads, state.opt_state, state.params, value=loss, grad=grads, value_fn=lambda p: loss
+    )
+    noise = jax.tree.map(lambda values: jnp.nanmean(values, axis=0), noise)
+    layers = {path: _figures(each) for path, each in health.items()}
+    return Look(grads, updates, layers, noise, average, jnp.asarray(count * size, jnp.int32))
+
+
+def _relative(noise: GradientNoise) -> GradientNoise:
+    """Both over their sum, which is the mean of ‖gₙ‖², so that every look counts alike.
+
+    The gradient may shrink a thousandfold over a training, and the average would stay that of the
+    epochs in which it was large.
+    """
+    square = noise.noise + noise.signal
+    return GradientNoise(noise.noise / square, noise.signal / square)
+
+
+LookCall = Callable[[TrainState, DeviceData, Seed, Any, NoiseAverage], Look]
+
+
+def compile_aside(
+    program: Program, state: TrainState, data: DeviceData, seed: Seed
+) -> Callable[[], LookCall]:
+    """() -> the compiled look for arguments of these shapes, compiled in a thread meanwhile.
+
+    So the first epoch need not wait for it. Equal ones are compiled once.
+    """
+    arguments = (state, data, seed, np.int32(0), NoiseAverage.start(np.float32))
+    structure, shapes = signature(program, arguments)
+    values = [getattr(jax.config, f"jax_{name}", None) for name in _SETTINGS]
+    return _compiled(program, structure, shapes, tuple(values)).result
+
+
+_SETTINGS = (
+    "enable_x64",
+    "default_matmul_precision",
+    "default_device",
+    "numpy_dtype_promotion",
+    "numpy_rank_promotion",
+)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(
+    program: Program, structure: Any, shapes: Shapes, settings: tuple[Any, ...]
+) -> Future[LookCall]:
+    """The look under way, by all that it depends on; a thread has no settings of JAX by itself."""
+    arguments = abstract(structure, shapes)
+
+    def compiled() -> LookCall:
+        with contextlib.ExitStack() as stack:
+            for name, value in zip(_SETTINGS, settings, strict=True):
+                stack.enter_context(getattr(jax, name)(value))
+            call: LookCall = look.lower(program, *arguments).compile()
+        return call
+
+    worker = ThreadPoolExecutor(1, "look")
+    under_way = worker.submit(compiled)
+    worker.shutdown(wait=False)
+    return under_way
+
+
+def _figures(health: LayerHealth) -> LayerFigures:
+    """A layer over all batches, from what each of them showed."""
+    dead = saturated = None
+    if health.active is not None and health.saturated is not None:
+        dead = 1 - jnp.mean(jnp.any(health.active, axis=0).astype(jnp.float32))
+        saturated = jnp.mean(health.saturated)
+    a, grad_z = jnp.mean(health.a_square), jnp.mean(health.grad_z_square)
+    return LayerFigures(dead, saturated, jnp.sqrt(a), jnp.sqrt(grad_z))

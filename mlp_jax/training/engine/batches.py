@@ -1,0 +1,204 @@
+"""The batches of an epoch: which rows each takes, and the arrays that a step takes of them.
+
+N rows in the data set, B in a batch, S batches, I features.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt32
+
+from mlp_jax.training.engine.program import ORDER, Program, Seed, stream
+from mlp_jax.training.engine.shuffle import permuted
+from mlp_jax.training.mesh.layout import Layout
+from mlp_jax.training.mesh.processes import spread
+from mlp_jax.training.mesh.rows import rows_from
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Padding:
+    """Rows at the end of a data set that are none, and fill up the share of the last device."""
+
+    rows: int = 0
+
+
+class DeviceData(NamedTuple):
+    """A data set on the device. x (N, I) as stored (uint8 for images), decoded in the step.
+
+    weights (N,): how much each row counts, None for all the same. A decoded row is
+    x * scale + offset, or x itself without them. secret (6, 2): what private steps draw from.
+    padding: what of the N rows is none.
+    """
+
+    x: Shaped[Array, "N I"]
+    y: Array
+    weights: Float[Array, " N"] | None
+    scale: Array | None = None
+    offset: Array | None = None
+    secret: UInt32[Array, "6 2"] | None = None
+    padding: Padding = Padding()
+
+    @property
+    def n(self) -> int:
+        """How many rows there are."""
+        return int(self.x.shape[0]) - self.padding.rows
+
+    def at(self, layout: Layout | None, rows: Int[Array, " B"]) -> tuple[Array, Array, Any]:
+        """x, y and weights of these rows."""
+        weights = None if self.weights is None else rows_from(layout, self.weights, rows)
+        return rows_from(layout, self.x, rows), rows_from(layout, self.y, rows), weights
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Whole:
+    """The data set that a stack is of: its rows, and the lanes that each batch takes its rows from.
+
+    A lane gives B/L rows to every batch, until it has no more; all have n/L, or one more.
+    """
+
+    n: int
+    lanes: int = 1
+
+
+class DeviceStack(NamedTuple):
+    """S batches of a data set that streams, on the device in the order of the epoch.
+
+    x (S, B, I) as stored, y (S, B) or (S, B, C); scale and offset as of `DeviceData`.
+    """
+
+    x: Shaped[Array, "S B I"]
+    y: Array
+    scale: Array | None
+    offset: Array | None
+    whole: Whole
+
+    @property
+    def n(self) -> int:
+        """How many rows the data set has."""
+        return self.whole.n
+
+    @property
+    def batches(self) -> tuple[Array, Array]:
+        """What steps are walked over: x and y of each batch."""
+        return self.x, self.y
+
+    def at(self, layout: Layout | None, rows: tuple[Array, Array]) -> tuple[Array, Array, None]:
+        """x, y and no weights of one of `batches`."""
+        return *rows, None
+
+
+def on_device(
+    layout: Layout | None,
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    scale: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
+) -> DeviceData:
+    """A data set put on the device, or its rows in equal parts on those of a mesh."""
+    if layout is None:
+        return DeviceData(*jax.tree.map(jnp.asarray, (x, y, weights, scale, offset)))
+    padding = layout.padding(len(x))
+
+    def in_parts(array: np.ndarray) -> Array:
+        filled = np.pad(array, ((0, padding), *[(0, 0)] * (array.ndim - 1)))
+        return spread(filled, layout.by_rows)
+
+    rows = jax.tree.map(in_parts, DeviceData(x, y, weights))  # type: ignore[arg-type]
+    decoding = jax.tree.map(lambda array: spread(array, layout.whole), (scale, offset))
+    return rows._replace(scale=decoding[0], offset=decoding[1], padding=Padding(padding))
+
+
+class Batch(NamedTuple):
+    """What a step sees. x (B, I), y; c (B,) what each example counts, Σc = 1; total: Σ weights.
+
+    mask (B,): which rows are examples and not padding, None where all are.
+    """
+
+    x: Float[Array, "B I"]
+    y: Array
+    c: Float[Array, " B"]
+    total: Float[Array, ""]
+    mask: Bool[Array, " B"] | None
+
+
+def rows_at(
+    seed: Seed, epoch: Any, n: int, batch_size: int, first: Any, steps: int, pool: int | None = None
+) -> Int[Array, "S B"]:
+    """The rows of `steps` batches of an epoch from its batch `first` on; M = kB with a pool of k.
+
+    A function of (seed, epoch, place) and nothing else. The places after the last row hold rows
+    again, for batches of one shape; they weigh nothing. A pool is k batches side by side, each of
+    an order of its own, so that every row is in k pools of an epoch.
+    """
+    key = jax.random.fold_in(stream(seed, ORDER), epoch)
+    places = (first * batch_size + jnp.arange(steps * batch_size, dtype=jnp.int32)) % n
+    if pool is None:
+        return permuted(key, places, n).reshape(steps, batch_size)
+
+    def one(number: Array) -> Array:
+        return permuted(jax.random.fold_in(key, number), places, n).reshape(steps, batch_size)
+
+    return jax.vmap(one, out_axes=1)(jnp.arange(pool)).reshape(steps, pool * batch_size)
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def epoch_order(
+    seed: Seed, epoch: Any, n: int, batch_size: int, pool: int | None = None
+) -> Int[Array, "S B"]:
+    """The rows of all batches of an epoch."""
+    return rows_at(seed, epoch, n, batch_size, np.int32(0), -(-n // batch_size), pool)
+
+
+def decode(
+    data: DeviceData | DeviceStack, x: Shaped[Array, "B I"], dtype: Any
+) -> Float[Array, "B I"]:
+    """Stored rows as the network takes them: x * scale + offset."""
+    if data.scale is None or data.offset is None:
+        return x.astype(dtype)
+    return x.astype(dtype) * data.scale.astype(dtype) + data.offset.astype(dtype)
+
+
+def take_batch(program: Program, data: DeviceData | DeviceStack, rows: Any, index: Array) -> Batch:
+    """The batch at `index` with these rows (B,), or the pool; what is padding weighs 0.
+
+    rows: of a stack, one of its `batches`.
+    """
+    batch = _batch_of(program, data, rows, index)
+    return batch if program.layout is None else program.layout.split_rows(batch)
+
+
+def _batch_of(program: Program, data: DeviceData | DeviceStack, rows: Any, index: Array) -> Batch:
+    x, y, given = data.at(program.layout, rows)
+    n, size = data.n, x.shape[0]
+    x = decode(data, x, program.dtype)
+    padded = n % program.batch_size != 0
+    if given is None and not padded:
+        total = jnp.full((), size, program.dtype)
+        return Batch(x, y, jnp.full((size,), 1 / size, program.dtype), total, None)
+    weights = jnp.ones((size,), program.dtype)
+    if given is not None:
+        weights = given.astype(program.dtype)
+    mask = None
+    if padded:
+        mask = _is_row(program, data, index, size)
+        weights = jnp.where(mask, weights, jnp.zeros_like(weights))
+    total = jnp.sum(weights)
+    c = weights / jnp.where(total == 0, jnp.ones_like(total), total)
+    return Batch(x, y, c, total, mask)
+
+
+def _is_row(program: Program, data: DeviceData | DeviceStack, index: Array, size: int) -> Array:
+    """Which of `size` places of the batch at `index` (or of its pool) hold rows of the data set."""
+    lanes = data.whole.lanes if isinstance(data, DeviceStack) else 1
+    place = jnp.arange(size, dtype=jnp.int32) % program.batch_size
+    of_a_lane = program.batch_size // lanes
+    lane, inside = place // of_a_lane, place % of_a_lane
+    length = jnp.where(lane < data.n % lanes, data.n // lanes + 1, data.n // lanes)
+    return index * of_a_lane + inside < length

@@ -1,0 +1,142 @@
+"""A private step: a Poisson batch, each example's gradient clipped, noise on their sum.
+
+    g̃ = (Σₙ min(1, C/‖gₙ‖) gₙ + σC 𝒩(0, I)) / B        (Abadi 2016, Algorithm 1)
+
+over the rows n that the step drew, each with probability q, apart from all others. B = qN is the
+number of rows that is expected, not the one that was drawn, which is a secret too. The norms come
+from the tape of one backward pass (Bu 2022). What follows sees g̃ alone.
+
+N rows in the data set, M of them at most in a batch.
+"""
+
+import math
+import os
+from functools import reduce
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, UInt32
+
+from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.backprop.records import Tape, contract, contract_transposed, transposed
+from mlp_jax.backprop.statistics import own_records, squared_norms
+from mlp_jax.training.engine.batches import DeviceData, decode
+from mlp_jax.training.engine.program import Program, Totals, TrainState
+from mlp_jax.training.engine.step import updated
+from mlp_jax.training.private.asked import Rule
+
+NOISES = 4  # normal numbers that make up one of the noise
+KEYS = 2 + NOISES
+SLACK = 1e-3  # of the clip, for the rounding of norms and sums
+
+
+class PoissonBatch(NamedTuple):
+    """The rows that a step drew, up to its capacity. mask (M,): which places hold one."""
+
+    x: Float[Array, "M I"]
+    y: Array
+    mask: Bool[Array, " M"]
+
+
+def draw_secret(seed: int | None = None) -> UInt32[np.ndarray, "6 2"]:
+    """Six keys of 64 bits from the operating system: of batches, dropout, and four of the noise.
+
+    They live in memory, as an argument of the compiled call. seed: see `Privacy`.
+    """
+    if seed is None:
+        return np.frombuffer(os.urandom(8 * KEYS), np.uint32).reshape(KEYS, 2)
+    return np.random.default_rng(seed).integers(0, 1 << 32, (KEYS, 2), np.uint32)
+
+
+def poisson_batch(program: Program, rule: Rule, data: DeviceData, key: Array) -> PoissonBatch:
+    """Each row with probability q, in their order; rows beyond the capacity stay out."""
+    n = data.n
+    taken = jax.random.bits(key, (n,), jnp.uint32) <= jnp.uint32(rule.last)
+    (rows,) = jnp.nonzero(taken, size=rule.capacity, fill_value=0)
+    mask = jnp.arange(rule.capacity, dtype=jnp.int32) < jnp.sum(taken, dtype=jnp.int32)
+    return PoissonBatch(decode(data, data.x[rows], program.dtype), data.y[rows], mask)
+
+
+def clipped_sum(
+    tape: Tape, mask: Bool[Array, " M"], clip: float, *, as_transposed: bool = False
+) -> Any:
+    """Σₙ min(1, C'/‖gₙ‖) gₙ over the examples of the mask, C' the clip less its slack.
+
+    An example whose gradient is not finite adds nothing, so that it neither breaks the bound nor
+    shows by what it stops. as_transposed: matrices as (J, I).
+    """
+    squares = squared_norms(tape)
+    counts = mask & jnp.isfinite(squares)
+    zero, one = jnp.zeros_like(squares), jnp.ones_like(squares)
+    norms = jnp.sqrt(jnp.where(counts, squares, one))
+    bound = jnp.asarray(clip * (1 - SLACK), norms.dtype)
+    factors = jnp.where(counts, jnp.minimum(one, bound / norms), zero)
+
+    def without(leaf: Array) -> Array:
+        own = counts.reshape(-1, *[1] * (leaf.ndim - 1))
+        return jnp.where(own, leaf, jnp.zeros_like(leaf))
+
+    records = jax.tree.map(without, own_records(tape))
+    return (contract_transposed if as_transposed else contract)(records, factors)
+
+
+def normal_like(tree: Any, keys: Array) -> Any:
+    """Independent standard normal numbers in the shape of a tree, half the sum of four draws each.
+
+    A single draw from 24 random bits ends at 5.4 and has few values there; of the sum of four one
+    cannot tell the parts (Holohan & Braghin 2021, "Secure Random Sampling in Differential
+    Privacy"), and it ends at 10.8.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    dtype, sizes = leaves[0].dtype, [leaf.size for leaf in leaves]
+    # One after the other, and not as one draw of four rows, they fuse into a single loop.
+    draws = [jax.random.normal(keys[k], (sum(sizes),), dtype) for k in range(NOISES)]
+    flat = reduce(jnp.add, draws) / math.sqrt(NOISES)
+    ends = np.cumsum(sizes)[:-1].tolist()
+    parts = [
+        part.reshape(leaf.shape) for part, leaf in zip(jnp.split(flat, ends), leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, parts)
+
+
+def private_gradient(
+    program: Program, rule: Rule, params: Any, layer_state: Any, batch: PoissonBatch, keys: Array
+) -> Any:
+    """g̃ of a batch, the only thing of it that leaves the step. keys (5,): dropout, noise.
+
+    The dropout draws from a secret key too: a mask belongs to a place in the batch, so one row
+    more gives the rows after it other masks, which are theirs by chance only while no one knows
+    them. Where the program is `transposed`, params and gradient hold matrices as (J, I).
+    """
+    params = transposed(params) if program.transposed else params
+    tape = forward_backward(
+        program.network,
+        program.loss,
+        True,
+        cast_weights(params, program.products),
+        layer_state,
+        batch.x,
+        batch.y,
+        batch.mask.astype(program.dtype),
+        None,
+        keys[0],
+    )[3]
+    total = clipped_sum(tape, batch.mask, rule.clip, as_transposed=program.transposed)
+    noise = normal_like(total, keys[1:])
+    scale, share = rule.noise * rule.clip, 1 / program.batch_size
+    return jax.tree.map(lambda g, z: ((g + scale * z) * share).astype(program.dtype), total, noise)
+
+
+def private_step(
+    program: Program, rule: Rule, state: TrainState, data: DeviceData
+) -> tuple[TrainState, Totals]:
+    """One update by g̃. The totals are 0: what the batch's loss and size are is not told."""
+    assert data.secret is not None
+    drawn = jax.random.wrap_key_data(data.secret, impl="threefry2x32")
+    keys = jax.vmap(jax.random.fold_in, (0, None))(drawn, state.step)
+    batch = poisson_batch(program, rule, data, keys[0])
+    grads = private_gradient(program, rule, state.params, state.layer_state, batch, keys[1:])
+    zero = jnp.zeros((), program.dtype)
+    return updated(program, state, state.layer_state, zero, grads, zero)

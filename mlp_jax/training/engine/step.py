@@ -1,0 +1,172 @@
+"""One step of training: a batch forward, backward by hand, and the optimizer's update."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from mlp_jax.backprop import loss_with_manual_gradient
+from mlp_jax.backprop.gradient import cast_weights, forward_backward
+from mlp_jax.backprop.kronecker import drawn_factors
+from mlp_jax.backprop.records import contract_transposed, transposed
+from mlp_jax.training.engine.batches import Batch, DeviceData, DeviceStack
+from mlp_jax.training.engine.importance import next_batch
+from mlp_jax.training.engine.program import TARGETS, Average, Keys, Program, Totals, TrainState
+
+
+def _chosen(flag: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
+
+
+def all_finite(value: Array, *trees: Any) -> Array:
+    """Whether the loss and every array of the trees are finite, by one sum over each."""
+    leaves = [leaf for leaf in jax.tree.leaves(trees) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    sums = [jnp.sum(leaf, dtype=leaf.dtype) for leaf in leaves]
+    return jnp.isfinite(value) & jnp.all(jnp.isfinite(jnp.stack(sums)))
+
+
+def value_and_gradient(
+    program: Program, params: Any, layer_state: Any, batch: Batch, draw: Array
+) -> tuple[Array, Any, Any]:
+    """(loss, state of the layers, gradient) of a batch; `draw` is the key of its dropout.
+
+    Where the program is `transposed`, params and gradient hold their matrices as (J, I). Where it
+    accumulates, the batch goes through in parts, and its c makes their sum the gradient of the
+    whole; each part draws its own dropout.
+    """
+    if program.accumulate == 1:
+        return _one_pass(program, params, layer_state, batch, draw)
+
+    def add(sums: Any, at: tuple[Any, Array]) -> tuple[Any, None]:
+        (x, y, c, mask), number = at
+        part = Batch(x, y, c, batch.total, mask)
+        if program.layout is not None:
+            part = program.layout.split_rows(part)
+        key = jax.random.fold_in(draw, number)
+        value, _, grads = _one_pass(program, params, layer_state, part, key)
+        return jax.tree.map(jnp.add, sums, (value, grads)), None
+
+    parts = jax.tree.map(
+        partial(_in_parts, program.accumulate), (batch.x, batch.y, batch.c, batch.mask)
+    )
+    start = jnp.zeros((), batch.c.dtype), jax.tree.map(jnp.zeros_like, params)
+    numbers = jnp.arange(program.accumulate, dtype=jnp.uint32)
+    (value, grads), _ = jax.lax.scan(add, start, (parts, numbers))
+    return value, layer_state, grads
+
+
+def _in_parts(count: int, array: Array) -> Array:
+    """(B, …) as (count, B/count, …): every so many-th row, so that each device has some of each."""
+    return jnp.moveaxis(array.reshape(-1, count, *array.shape[1:]), 1, 0)
+
+
+def _one_pass(
+    program: Program, params: Any, layer_state: Any, batch: Batch, draw: Array
+) -> tuple[Array, Any, Any]:
+    """`value_and_gradient` of a batch that goes through whole."""
+    params = transposed(params) if program.transposed else params
+    value, layer_state, grads, tape = forward_backward(
+        program.trained,
+        program.loss,
+        True,
+        cast_weights(params, program.products),
+        layer_state,
+        batch.x,
+        batch.y,
+        batch.c,
+        batch.mask,
+        draw,
+        per_example=False,
+    )
+    if program.transposed:
+        grads = contract_transposed(tape.records, None)
+    return value, layer_state, grads
+
+
+def step(
+    program: Program,
+    state: TrainState,
+    data: DeviceData | DeviceStack,
+    rows: Any,
+    index: Array,
+    keys: Keys,
+) -> tuple[TrainState, Totals]:
+    """One update; where the program is guarded, one that is not finite is not applied."""
+    draw, draws = keys.at(state.step)
+    seen = transposed(state.params) if program.transposed else state.params
+    batch = next_batch(program, seen, state.layer_state, data, rows, index, draws)
+
+    def objective(params: Any) -> tuple[Array, Any, Any]:
+        return value_and_gradient(program, params, state.layer_state, batch, draw)
+
+    value, layer_state, grads = objective(state.params)
+    value_fn = loss_with_manual_gradient(lambda params: objective(params)[::2])
+    extra: dict[str, Any] = {"value_fn": value_fn}
+    if program.gives_curvature:
+        extra["curvature_fn"] = partial(batch_factors, program, state, batch, draw)
+    return updated(program, state, layer_state, value, grads, batch.total, **extra)
+
+
+def batch_factors(program: Program, state: TrainState, batch: Batch, draw: Array) -> Any:
+    """The Kronecker factors of a batch at targets drawn from the model; `draw` as of its dropout.
+
+    Where it is called beside the gradient, the compiler sees that the forward passes are one.
+    """
+    return drawn_factors(
+        program.network,
+        program.loss,
+        cast_weights(state.params, program.products),
+        state.layer_state,
+        batch.x,
+        batch.c,
+        draw,
+        jax.random.fold_in(draw, TARGETS),
+    )
+
+
+def _share_in_average(decay: Array, step: Array) -> Array:
+    """(1 − d)/(1 − dᵗ), the share of the weights after step t = step + 1 in their moving average.
+
+    With it the average is Σ_i dᵗ⁻ⁱ wᵢ/Σ_i dᵗ⁻ⁱ over the steps i = 1 … t, without the bias towards
+    the start, as Adam corrects its moments (Kingma & Ba 2015). The first share is 1.
+    """
+    rest, log_decay = decay
+    return rest / -jnp.expm1((step + 1).astype(decay.dtype) * log_decay)
+
+
+def updated(
+    program: Program,
+    state: TrainState,
+    layer_state: Any,
+    value: Array,
+    grads: Any,
+    total: Array,
+    **extra: Any,
+) -> tuple[TrainState, Totals]:
+    """The state after the optimizer's update by `grads`, guarded where the program is.
+
+    value, total: the batch's loss and its Σ weights. extra: what else the optimizer may ask for,
+    by Optax's names.
+    """
+    updates, opt_state = program.optimizer.update(
+        grads, state.opt_state, state.params, value=value, grad=grads, **extra
+    )
+    params = optax.apply_updates(state.params, updates)
+    average = state.average
+    if isinstance(average, Average):
+        share = _share_in_average(average.decay, state.step)
+        latest = Average(params, layer_state, average.decay)
+        average = jax.tree.map(lambda m, p: m + share * (p - m), average, latest)
+    new = TrainState(params, opt_state, layer_state, average, state.step + 1, state.alive)
+    if program.layout is not None:
+        new = program.layout.constrained(program.network, new)
+    if not program.guarded:
+        return new, Totals(value * total, total)
+    looked_at = (grads, updates) if program.doubt_updates else grads
+    good = state.alive & all_finite(value, looked_at)
+    kept = _chosen(good, new, state)._replace(alive=good)
+    zero = jnp.zeros_like(total)
+    return kept, Totals(jnp.where(good, value * total, zero), jnp.where(good, total, zero))

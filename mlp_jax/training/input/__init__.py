@@ -1,0 +1,1 @@
+"""Validate training rows, and load them in memory or from streams."""

@@ -1,0 +1,236 @@
+"""Where the compiled calls of an epoch take their rows: a data set on the device, or a stream.
+
+N rows in the data set, S batches of B rows in a call, I features.
+"""
+
+import functools
+import math
+import os
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from mlp_jax.data import Scaling, Split
+from mlp_jax.data.source import BlockSource, Rows, Source, Streamed, converted, some_rows
+from mlp_jax.errors import InputError
+from mlp_jax.training.engine.batches import DeviceData, DeviceStack, Whole
+from mlp_jax.training.engine.program import ORDER, Program, Seed, stream
+from mlp_jax.training.input.validate import coded
+from mlp_jax.training.mesh.layout import DATA
+from mlp_jax.training.mesh.processes import spread
+from mlp_jax.training.optim.optimizers import Optimizer
+from mlp_jax.training.result import readied
+
+if TYPE_CHECKING:
+    from mlp_jax.data.streams import Stack
+
+STACK_BYTES = 1 << 24
+AHEAD = 4  # stacks that are read before they are asked for
+
+Data = DeviceData | DeviceStack
+
+
+Given = Generator[tuple[int, Data], None, None]
+"""The calls of an epoch: how many steps each walks, and the rows that it is given."""
+
+
+def check_streamed(
+    optimizer: Optimizer | optax.GradientTransformation,
+    *,
+    validation: Any,
+    sample_weight: Any,
+    class_weight: Any,
+    importance: int | None,
+    privacy: Any,
+    side_by_side: bool,
+) -> None:
+    """InputError for what needs all rows at hand, where they stream."""
+    full = isinstance(optimizer, Optimizer) and optimizer.full_batch
+    for holds, what in (
+        (full, f"{getattr(optimizer, 'name', '')}, which takes all of them in every step"),
+        (isinstance(validation, (float, int)), "a share to hold out: give validation rows"),
+        (sample_weight is not None, "sample weights"),
+        (class_weight is not None, "class weights"),
+        (importance is not None, "importance sampling"),
+        (privacy is not None, "a private training"),
+        (side_by_side, "networks that train side by side"),
+    ):
+        if holds:
+            raise InputError(f"Rows that stream go without {what}.")
+
+
+class Held(NamedTuple):
+    """A data set on the device."""
+
+    data: DeviceData
+    batch_size: int
+
+    @property
+    def held(self) -> DeviceData:
+        """The data set."""
+        return self.data
+
+    @property
+    def n(self) -> int:
+        """N."""
+        return self.data.n
+
+    @property
+    def most(self) -> None:
+        """A call may have any number of steps."""
+
+    def like(self, count: int) -> DeviceData:
+        """The data set."""
+        return self.data
+
+    def calls(self, seed: Seed, epoch: int, done: int, length: int) -> Given:
+        """Every call is given the whole data set."""
+        steps = -(-self.n // self.batch_size)
+        for first in range(done, steps, length):
+            yield min(length, steps - first), self.data
+
+
+class Reading:
+    """Rows that are read from their files while the device computes, in the order of the epoch.
+
+    They are scaled and coded in the threads that read them, and the stack after the one that a call
+    is given is on the device already. Where several processes train together, each reads the rows
+    that its own devices take; of files that are read in blocks, the blocks of its lanes.
+    """
+
+    held: DeviceData | None = None
+
+    def __init__(
+        self,
+        rows: Streamed,
+        program: Program,
+        scaling: Scaling | None,
+        target_scaling: Scaling | None,
+        n_outputs: int,
+        n_classes: int,
+    ) -> None:
+        def ready(found: Rows) -> Rows:
+            _check(found, n_classes)
+            rows = coded(program.loss, Split(*found), n_outputs, numbered=False)
+            return Rows(*readied(rows, scaling, program.dtype, target_scaling)[:2])
+
+        self._source: Source = converted(rows.source, ready)
+        few = some_rows(rows.sample, 1)
+        self._few, self._scaling, self._dtype = few, scaling, program.dtype
+        self._one = ready(Rows(few.x, few.y))
+        self._layout, self._batch_size = program.layout, program.batch_size
+        self.n = len(rows)
+        self._lanes = 1
+        if isinstance(rows.source, BlockSource):
+            self._lanes = math.gcd(program.batch_size, rows.lanes)
+
+    @property
+    def most(self) -> int:
+        """As many steps as 16 MiB of rows hold."""
+        return max(1, STACK_BYTES // (self._batch_size * self._one.x.nbytes))
+
+    def like(self, count: int) -> DeviceStack:
+        """The shapes of a stack."""
+
+        def shape(values: np.ndarray) -> jax.ShapeDtypeStruct:
+            whole = (count, self._batch_size, *values.shape[1:])
+            return jax.ShapeDtypeStruct(whole, values.dtype, sharding=self._sharding)
+
+        return self._stack(*map(shape, self._one))
+
+    def calls(self, seed: Seed, epoch: int, done: int, length: int) -> Given:
+        """Every call is given its own batches."""
+        from mlp_jax.data.streams import Stream
+
+        process, n_processes = self._share()
+        reading = Stream(
+            self._source,
+            self._batch_size,
+            process,
+            n_processes,
+            steps=length,
+            ahead=AHEAD,
+            threads=min(AHEAD, os.cpu_count() or 1),
+            lanes=self._lanes,
+        )
+        key = jax.random.fold_in(stream(seed, ORDER), epoch)
+        keys = np.asarray(jax.random.bits(key, (16,), jnp.uint32))
+        with reading.epoch(keys, done) as stacks:
+            coming: tuple[int, DeviceStack] | None = None
+            for stack in stacks:
+                ready, coming = coming, (len(stack.x), self._stack(*self._placed(stack)))
+                if ready is not None:
+                    yield ready
+            if coming is not None:
+                yield coming
+
+    @property
+    def _sharding(self) -> NamedSharding | None:
+        """Of x and y of a stack: the rows of each batch are split over data."""
+        if self._layout is None:
+            return None
+        return NamedSharding(self._layout.mesh, PartitionSpec(None, DATA))
+
+    @functools.cached_property
+    def _decoding(self) -> tuple[Any, Any]:
+        """Scale and offset on the device, None where rows are scaled already."""
+        found = readied(self._few, self._scaling, self._dtype, None)[2:]
+        if self._layout is None:
+            return jax.tree.map(jnp.asarray, found)
+        whole = self._layout.whole
+        return jax.tree.map(lambda array: spread(array, whole), found)
+
+    def _stack(self, x: Any, y: Any) -> DeviceStack:
+        return DeviceStack(x, y, *self._decoding, Whole(self.n, self._lanes))
+
+    def _placed(self, stack: "Stack") -> Iterator[jax.Array]:
+        where = self._sharding
+        for values in (stack.x, stack.y):
+            if where is None:
+                yield jnp.asarray(values)
+                continue
+            shape = (len(values), self._batch_size, *values.shape[2:])
+            yield jax.make_array_from_process_local_data(where, values, shape)
+
+    def _share(self) -> tuple[int, int]:
+        """Which part of each batch this process reads, of how many: what its own devices take."""
+        if self._layout is None or jax.process_count() == 1:
+            return 0, 1
+        by_rows, size = self._layout.by_rows, self._batch_size
+        places = by_rows.addressable_devices_indices_map((size,)).values()
+        parts = [place[0].indices(size)[:2] for place in places if place is not None]
+        first, last = min(start for start, _ in parts), max(stop for _, stop in parts)
+        part = last - first
+        if first % part or size % part:  # a row of the mesh lies on two processes: each reads all
+            return 0, 1
+        return first // part, size // part
+
+
+def _check(rows: Rows, n_classes: int) -> None:
+    """InputError for rows that cannot be trained on; which they are, their place does not tell."""
+    if n_classes and rows.y.ndim == 1:
+        outside = (rows.y < 0) | (rows.y >= n_classes)
+        if outside.any():
+            raise InputError(
+                f"Among the rows that stream is one of class {rows.y[outside][0]}, counted from 0,"
+                f" but the network tells {n_classes} classes apart."
+            )
+    for letter, values in (("x", rows.x), ("y", rows.y)):
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InputError(
+                f"Among the rows that stream, {letter} has a value that is NaN or infinite."
+            )
+
+
+Feed = Held | Reading
+"""What the loop over epochs takes its rows from. Close the calls of an epoch that is not used up.
+
+n: N.  held: the whole data set, where it lies on the device.  most: how many steps a call may have
+at most, None for any number.  like(count): what a call of so many steps is given, or arrays of its
+shapes.  calls(seed, epoch, done, length): the calls of an epoch, its first `done` steps left out.
+"""

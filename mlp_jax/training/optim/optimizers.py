@@ -1,0 +1,220 @@
+"""Optax optimizers by name: a direction, then decoupled weight decay, then the learning rate."""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from mlp_jax.backprop import Layer, Loss
+from mlp_jax.backprop.curvature_tape import check_curvature
+from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.training.optim.kfac import Kfac
+from mlp_jax.training.optim.schedules import WARM_UP, make_schedule
+
+_DIRECTIONS: dict[str, Callable[[], optax.GradientTransformation]] = {
+    "sgd": optax.identity,
+    "momentum": lambda: optax.trace(decay=0.9),
+    "adam": optax.scale_by_adam,
+    "adamw": optax.scale_by_adam,
+    "rmsprop": lambda: optax.scale_by_rms(decay=0.9),
+    "adagrad": lambda: optax.scale_by_rss(initial_accumulator_value=0.1),
+    "lion": optax.scale_by_lion,
+    "lamb": lambda: optax.scale_by_adam(eps=1e-6),
+}
+OPTIMIZERS = (*_DIRECTIONS, "muon", "kfac", "lbfgs")
+LEARNING_RATES = {
+    "sgd": 0.1,
+    "momentum": 0.02,
+    "adagrad": 0.05,
+    "lion": 1e-4,
+    "lamb": 5e-3,
+    "muon": 5e-3,
+    "kfac": 1e-3,
+    "lbfgs": 1.0,
+}
+ADAMS = ("adam", "adamw")
+ADAMW_DECAY = 1e-2
+
+
+def is_matrix(params: Any) -> Any:
+    """True at weight matrices, False at biases, scales and shifts: what weight decay touches."""
+    return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+def project_columns(bound: Any) -> optax.GradientTransformation:
+    """Max-norm: after each update no unit's incoming weights are longer than the bound.
+
+    w ← w · min(1, bound/‖w‖) for every column w of a weight matrix W (I, J), a projection after
+    the update (Srivastava 2014, section 5.1). Biases, norms and embeddings are as they were.
+    The updates that it is given are those that would be added to the parameters.
+    """
+
+    def bounded(path: Any, update: Array, param: Array) -> Array:
+        if path[-1] != jax.tree_util.DictKey("W"):
+            return update
+        moved = param + update
+        norm = jnp.sqrt(jnp.sum(moved**2, axis=-2, keepdims=True))
+        return moved * (bound / jnp.maximum(norm, bound)) - param
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.tree_util.tree_map_with_path(bounded, updates, params), state
+
+    return optax.GradientTransformation(optax.init_empty_state, update)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer by name with its schedule: `Optimizer("adamw", 2e-3, schedule="one-cycle")`.
+
+    learning_rate: the peak; None takes a usual one for the name. weight_decay: decoupled
+    (Loshchilov & Hutter 2019), on weight matrices only; None is 0.01 for adamw and 0 otherwise.
+    clip_norm: bound on the global norm of the gradient (Pascanu 2013). max_norm: bound on the norm
+    of each unit's incoming weights (Srivastava 2014). beta_2: how long adam and adamw remember
+    squared gradients, else 0.999.
+    """
+
+    name: str = "adam"
+    learning_rate: float | None = None
+    schedule: str = "constant"
+    warm_up: float = 0.0
+    weight_decay: float | None = None
+    clip_norm: float | None = None
+    max_norm: float | None = None
+    beta_2: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in OPTIMIZERS:
+            raise UnknownNameError("optimizer", self.name, OPTIMIZERS)
+        make_schedule(self.schedule, self.peak, 10, self.warm_up)
+        for label, value in (
+            ("learning rate", self.peak),
+            ("gradient clip", self.clip_norm),
+            ("bound on the norm of weights", self.max_norm),
+        ):
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise InputError(f"A {label} is a positive number, not {value}.")
+        if self.beta_2 is not None and not (self.name in ADAMS and 0 <= self.beta_2 < 1):
+            raise InputError(
+                f"beta_2 is for {' and '.join(ADAMS)} and lies in [0, 1): {self.name} cannot have"
+                f" {self.beta_2}."
+            )
+        if not 0 <= self.decay < math.inf:
+            raise InputError(f"A weight decay is at least 0, not {self.weight_decay}.")
+
+    @property
+    def peak(self) -> float:
+        """The highest learning rate."""
+        usual = LEARNING_RATES.get(self.name, 1e-3)
+        return usual if self.learning_rate is None else self.learning_rate
+
+    @property
+    def decay(self) -> float:
+        """The weight decay in force."""
+        usual = ADAMW_DECAY if self.name == "adamw" else 0.0
+        return usual if self.weight_decay is None else self.weight_decay
+
+    @property
+    def usual_warm_up(self) -> float:
+        """The share of the run that warms up; the schedule warm-up has a usual one."""
+        return self.warm_up or (WARM_UP if self.schedule == "warm-up" else 0.0)
+
+    @property
+    def full_batch(self) -> bool:
+        """Whether each step must see the whole training set (L-BFGS)."""
+        return self.name == "lbfgs"
+
+    @property
+    def knows_matrices(self) -> bool:
+        """Whether it treats a matrix otherwise than its transpose or its elements."""
+        return self.name in ("muon", "kfac", "lbfgs") or self.max_norm is not None
+
+    @property
+    def inverts_curvature(self) -> bool:
+        """Whether it asks for the batch's Kronecker factors and inverts them (K-FAC).
+
+        It may then make of finite gradients what is not finite.
+        """
+        return self.name == "kfac"
+
+    def check_fits(self, network: Layer, loss: Loss, *, side_by_side: bool) -> None:
+        """InputError where it cannot train this network with this loss, or many at once."""
+        if self.name != "kfac":
+            return
+        if side_by_side:
+            raise InputError(
+                "The optimizer kfac trains one network at a time, neither an ensemble nor a sweep:"
+                " side by side, each would invert its matrices at every step."
+            )
+        try:
+            check_curvature(network, loss, True)
+        except InputError as error:
+            raise InputError(f"The optimizer kfac does not fit. {error}") from None
+
+    def build(self, steps: int) -> optax.GradientTransformationExtraArgs:
+        """The Optax transformation for a run of that many steps, the same one for equal ones."""
+        return _built(self, steps)
+
+    def chain(
+        self,
+        rate: optax.Schedule,
+        decay: Any = None,
+        clip_norm: Any = None,
+        max_norm: Any = None,
+    ) -> optax.GradientTransformationExtraArgs:
+        """The transformation with these numbers, Python's or traced, in place of its own.
+
+        None leaves that part out, a traced 0 does not.
+        """
+        parts = [self._unbounded(rate, decay, clip_norm)]
+        if max_norm is not None:
+            parts.append(project_columns(max_norm))
+        return parts[0] if len(parts) == 1 else optax.chain(*parts)
+
+    def _unbounded(
+        self, rate: optax.Schedule, decay: Any, clip_norm: Any
+    ) -> optax.GradientTransformationExtraArgs:
+        """The update before the bound on the weights, which comes after everything else."""
+        if self.name == "lbfgs":
+            chosen = (self.learning_rate, self.weight_decay, self.clip_norm, self.max_norm)
+            if any(chosen) or self.warm_up or self.schedule != "constant":
+                raise InputError(
+                    "lbfgs chooses its own steps: no learning rate, schedule, warm-up, "
+                    "gradient clip, weight decay or bound on the weights."
+                )
+            return optax.lbfgs()
+        parts = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
+        if self.name == "muon":
+            decay = 0.0 if decay is None else decay
+            muon = optax.contrib.muon(rate, weight_decay=decay, weight_decay_mask=is_matrix)
+            return optax.with_extra_args_support(optax.chain(*parts, muon))
+        if self.beta_2 is not None:
+            parts.append(optax.scale_by_adam(b2=self.beta_2))
+        else:
+            parts.append(Kfac().build(rate) if self.name == "kfac" else _DIRECTIONS[self.name]())
+        if decay is not None:
+            parts.append(optax.add_decayed_weights(decay, is_matrix))
+        if self.name == "lamb":
+            parts.append(optax.scale_by_trust_ratio())
+        parts.append(optax.scale_by_learning_rate(rate))
+        return optax.with_extra_args_support(optax.chain(*parts))
+
+
+def _in_full_width(schedule: optax.Schedule) -> optax.Schedule:
+    """The schedule in float64 where JAX allows it: over a whole number of steps JAX divides in
+    float32.
+    """
+    return lambda count: schedule(jnp.asarray(count, jnp.result_type(float)))
+
+
+@functools.lru_cache(maxsize=128)
+def _built(optimizer: Optimizer, steps: int) -> optax.GradientTransformationExtraArgs:
+    """Optax's transformations compare by identity, and equal programs should compile once."""
+    schedule = make_schedule(optimizer.schedule, optimizer.peak, steps, optimizer.warm_up)
+    decay = optimizer.decay if optimizer.decay > 0 else None
+    return optimizer.chain(_in_full_width(schedule), decay, optimizer.clip_norm, optimizer.max_norm)

@@ -1,0 +1,90 @@
+"""What a finished training leaves behind: test metrics, the saved model, pictures."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from mlp_jax.data.encoding import ArrayEncoding
+from mlp_jax.files import write_json_atomic
+from mlp_jax.model.first_dense import first_dense
+from mlp_jax.model.metrics import TEST_METRICS
+from mlp_jax.model.saved import Model, save_model
+from mlp_jax.proof.observe import at
+from mlp_jax.training.result import Fitted
+from mlp_jax.training.run import plots
+from mlp_jax.training.run.build import Parts
+from mlp_jax.training.run.config import TrainConfig
+from mlp_jax.training.run.folder import TEST_FILE
+
+MODEL = "model"
+
+
+def finish(folder: Path, config: TrainConfig, parts: Parts, fitted: Fitted) -> dict[str, float]:
+    """Judges the test rows and writes test.json, model/ and report/; the metrics."""
+    found, predictions = tested(fitted, parts)
+    write_json_atomic(folder / TEST_FILE, found)
+    save_model(folder / MODEL, trained_model(config, parts, fitted, found))
+    draw(folder, parts, fitted, predictions)
+    return found
+
+
+def tested(fitted: Fitted, parts: Parts) -> tuple[dict[str, float], np.ndarray]:
+    """(metrics, predictions) of the test rows, if there are any."""
+    if parts.data.test is None:
+        return {}, np.zeros((0, 1))
+    names = tuple(dict.fromkeys((*TEST_METRICS[parts.task], *parts.metrics)))
+    return fitted.evaluate(parts.data.test, names)
+
+
+def trained_model(
+    config: TrainConfig, parts: Parts, fitted: Fitted, metrics: dict[str, float]
+) -> Model:
+    """The model that is saved."""
+    about = {
+        "data": parts.data.name,
+        "epoch": fitted.best_epoch,
+        "private": fitted.private,
+        "config": {name: value for name, value in asdict(config).items() if value is not None},
+    }
+    return Model(
+        fitted.network,
+        parts.loss,
+        fitted.params,
+        fitted.layer_state,
+        parts.data.inputs,
+        parts.data.target,
+        fitted.precision.name,
+        metrics,
+        about,
+    )
+
+
+def draw(folder: Path, parts: Parts, fitted: Fitted, found: np.ndarray) -> None:
+    """The pictures of a run, under report/."""
+    report, data = folder / "report", parts.data
+    report.mkdir(exist_ok=True)
+    plots.learning_curve(fitted.history, report / "learning_curve.png", best=fitted.best_epoch)
+    arrays = data.inputs if isinstance(data.inputs, ArrayEncoding) else None
+    path = first_dense(fitted.network)
+    if arrays is not None and path is not None:
+        plots.first_layer(
+            np.asarray(at(fitted.params, path)["W"], np.float32),
+            arrays.image_shape or None,
+            report / "first_layer.png",
+            feature_names=arrays.feature_names,
+        )
+    if data.test is None:
+        return
+    if parts.task == "classification":
+        guess = found[:, 0] > 0.5 if found.shape[1] == 1 else np.argmax(found, axis=1)
+        plots.confusion_matrix(
+            data.test.y,
+            guess.astype(np.int64),
+            data.target.classes,
+            report / "confusion_matrix.png",
+        )
+    elif parts.task == "regression":
+        plots.regression_scatter(
+            data.test.y.reshape(found.shape), found, report / "predicted_and_true.png"
+        )

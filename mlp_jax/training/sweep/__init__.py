@@ -1,0 +1,1 @@
+"""Hyperparameter sweeps over many networks."""

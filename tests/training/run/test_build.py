@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from mlp_jax import Activation, BatchNorm, Dense, Dropout
+from mlp_jax.data import from_arrays
+from mlp_jax.data.prepare import prepare
+from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.training.run.build import (
+    build_loss,
+    build_network,
+    build_optimizer,
+    fitting_target,
+    output_width,
+)
+from mlp_jax.training.run.config import TrainConfig
+
+X = np.random.default_rng(0).standard_normal((12, 4)).astype(np.float32)
+
+
+def data(y):
+    return prepare(from_arrays("some", X, np.asarray(y)), test=0, validation=0, seed=0)
+
+
+THREE, TWO = data([0, 1, 2] * 4), data([0, 1] * 6)
+NUMBERS, COLUMNS = data(X[:, 0]), data((X[:, :3] > 0).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "loss", "width", "task"),
+    [
+        (THREE, None, "softmax_cross_entropy", 3, "classification"),
+        (TWO, None, "softmax_cross_entropy", 2, "classification"),
+        (TWO, "sigmoid_cross_entropy", "sigmoid_cross_entropy", 1, "classification"),
+        (THREE, "sigmoid_cross_entropy", "sigmoid_cross_entropy", 3, "classification"),
+        (TWO, "hinge", "hinge", 2, "classification"),
+        (THREE, "squared_error", "squared_error", 3, "classification"),
+        (NUMBERS, None, "squared_error", 1, "regression"),
+        (NUMBERS, "huber", "huber", 1, "regression"),
+        (COLUMNS, None, "sigmoid_cross_entropy", 3, "multilabel"),
+        (COLUMNS, "squared_error", "squared_error", 3, "regression"),
+        (NUMBERS, "poisson", "poisson", 1, "regression"),
+        (COLUMNS, "sigmoid_cross_entropy", "sigmoid_cross_entropy", 3, "multilabel"),
+    ],
+)
+def test_loss_outputs_and_task_follow_from_the_data(dataset, name, loss, width, task):
+    chosen = build_loss(TrainConfig(loss=name), dataset)
+    assert chosen.name == loss
+    assert output_width(chosen, dataset) == width
+    target = fitting_target(chosen, dataset.target)
+    assert target.task == task
+    assert bool(target.scale) == (dataset is NUMBERS and chosen.name != "poisson")
+
+
+def test_the_options_reach_the_loss_the_network_and_the_optimizer():
+    config = TrainConfig(
+        hidden=(8, 8), activation="gelu", dropout=0.25, norm="batch", label_smoothing=0.1,
+        optimizer="lion", learning_rate=0.5, schedule="cosine", warm_up=0.2, weight_decay=0.3,
+        clip_norm=2.0, max_norm=3.0,
+    )  # fmt: skip
+    loss = build_loss(config, THREE)
+    assert str(loss) == "softmax_cross_entropy(label_smoothing=0.1)"
+    network = build_network(config, loss, THREE)
+    block = [Dense(8, "identity", "he_normal"), BatchNorm(), Activation("gelu"), Dropout(0.25)]
+    assert [type(layer) for layer in network.layers] == [
+        type(b) for b in (*block, *block, Dense(3))
+    ]
+    assert network.layers[1:4] == tuple(block[1:])
+    assert network.width_out(4) == 3
+    optimizer = build_optimizer(config)
+    assert (optimizer.name, optimizer.peak, optimizer.schedule) == ("lion", 0.5, "cosine")
+    assert (optimizer.warm_up, optimizer.decay) == (0.2, 0.3)
+    assert (optimizer.clip_norm, optimizer.max_norm) == (2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "dataset", "words"),
+    [
+        ({"loss": "softmax_cross_entropy"}, NUMBERS, "needs classes; 'some' has numbers"),
+        ({"loss": "huber", "label_smoothing": 0.1}, THREE, "not for huber"),
+        ({"label_smoothing": 1.0}, THREE, "lies in [0, 1), not 1.0"),
+        ({"label_smoothing": -0.1}, THREE, "lies in [0, 1), not -0.1"),
+        ({}, data([0] * 12), "'some' has a single class, '0'"),
+        ({"loss": "hing"}, THREE, "Did you mean 'hinge'?"),
+    ],
+)
+def test_a_loss_that_does_not_fit_is_refused(options, dataset, words):
+    with pytest.raises(InputError) as caught:
+        build_loss(TrainConfig(**options), dataset)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hidden": (0,)}, "at least 1, not 0"),
+        ({"dropout": 1.0}, "[0, 1), not 1.0"),
+        ({"norm": "bach"}, "Did you mean 'batch'?"),
+        ({"activation": "rellu"}, "Did you mean 'relu'?"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused(options, words):
+    config = TrainConfig(**options)
+    with pytest.raises((InputError, UnknownNameError)) as caught:
+        build_network(config, build_loss(config, THREE), THREE)
+    assert words in str(caught.value)
