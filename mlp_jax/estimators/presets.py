@@ -116,13 +116,12 @@ def train_preset(
         "average": estimator.ema,
         "precision": estimator.precision,
         "device": estimator.device,
-        "callbacks": callbacks,
     }
     parts = (found.network, found.loss, found.optimizer, (rows.x, rows.y))
     if estimator.ensemble > 1:
-        trained = fit_ensemble(*parts, members=estimator.ensemble, **options)
+        trained = fit_ensemble(*parts, size=estimator.ensemble, callbacks=callbacks, **options)
     else:
-        trained = fit(*parts, **options)
+        trained = fit(*parts, callbacks=callbacks, **options)
     loss = ScikitLoss(trained.loss.name, trained.loss.options)
     together = Specification(trained.network, loss, specification.n_in)
     weights = jax.device_get((trained.params, trained.layer_state))

@@ -18,10 +18,10 @@ from mlp_jax.model.judged_rows import labelled_rows
 from mlp_jax.model.rows import load_for
 from mlp_jax.model.saved import Model
 from mlp_jax.reports.gather import network_rows
-from mlp_jax.training.run.callbacks import digest
 from mlp_jax.training.run.config import CONFIG_FILE, TrainConfig, run_config
 from mlp_jax.training.run.data import prepared, source
 from mlp_jax.training.run.folder import FACTS_FILE, read_facts
+from mlp_jax.training.run.metadata import digest
 
 PARTS = ("train", "validation", "test")
 GIVEN = "given"
