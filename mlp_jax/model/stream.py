@@ -9,14 +9,13 @@ from typing import IO, NamedTuple
 import numpy as np
 import polars as pl
 
-from mlp_jax.data.encoding import ArrayEncoding
 from mlp_jax.data.tables.notes import UnseenCategories
 from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.files import as_run_folder_error
 from mlp_jax.model.judged_rows import warn_of_unseen
 from mlp_jax.model.rows import features
 from mlp_jax.model.saved import Model, label_indices
-from mlp_jax.model.sources import Batch, batches
+from mlp_jax.model.sources import batches
 from mlp_jax.model.uncertain import LaplaceModel
 
 
@@ -138,7 +137,7 @@ def _predicted(
 ) -> Generator[pl.DataFrame, None, None]:
     """The output's rows, a frame a batch."""
     for batch in batches(source, model.inputs, keep, separator):
-        x = _features(model, batch, keep, unseen)
+        x = features(model.inputs, batch.rows, first_row=batch.first_row, unseen=unseen)
         found = model.predictions(x)
         columns = [
             column.alias(name)
@@ -146,16 +145,7 @@ def _predicted(
             for name, column in zip(block.names, block.values(x, found), strict=True)
         ]
         frame = pl.DataFrame(columns)
-        yield batch.rows.select(keep).hstack(frame) if keep else frame
-
-
-def _features(
-    model: Model, batch: Batch, keep: Sequence[str], unseen: UnseenCategories
-) -> np.ndarray:
-    rows = batch.rows
-    if keep and isinstance(model.inputs, ArrayEncoding) and not model.inputs.feature_names:
-        rows = rows.drop(keep)
-    return features(model.inputs, rows, first_row=batch.first_row, unseen=unseen)
+        yield batch.kept.hstack(frame) if keep and batch.kept is not None else frame
 
 
 def _write_csv(file: IO[bytes], frames: Iterator[pl.DataFrame], separator: str) -> int:

@@ -80,9 +80,9 @@ def missing_text(missing: Iterable[str], present: Sequence[str]) -> str:
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name most like `name`, upper and lower case alike; None where none is near."""
-    lowered = {other.lower(): other for other in reversed(known)}
-    near = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.75)
+    """The known name most like `name` but for its case and spaces around it; None without any."""
+    lowered = {other.strip().lower(): other for other in reversed(known)}
+    near = difflib.get_close_matches(name.strip().lower(), list(lowered), n=1, cutoff=0.75)
     return lowered[near[0]] if near else None
 
 

@@ -24,6 +24,14 @@ def gone(values: pl.Series, without: pl.Series) -> pl.Series:
     return words.filter(words.str.strip_chars() != "")
 
 
+def alike(words: pl.Series) -> str:
+    """Some of the words that differ only in case and spaces around them; "" where none do."""
+    folded = words.str.strip_chars().str.to_lowercase()
+    twice = words.filter(folded.is_duplicated())
+    order = folded.filter(folded.is_duplicated()).arg_sort()
+    return ", ".join(shown(word) for word in twice.gather(order)[:6])
+
+
 class MissingWords:
     """Which words of which columns count as missing, gathered column by column."""
 

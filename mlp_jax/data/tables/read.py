@@ -53,7 +53,9 @@ def read_table(
     notes: list[str] = []
     likely: Literal[".", ","] = "."
     if written:
-        notes += separator_notes(read_format(path, separator_of(path, text), header))
+        form = read_format(path, separator_of(path, text), header)
+        notes += separator_notes(form)
+        notes += unnamed_notes(len(form.names) - frame.width)
         if not text.decimal and has_decimal_commas(frame):
             likely = ","
             floats = tuple(name for name, dtype in frame.schema.items() if dtype.is_float())
@@ -93,6 +95,14 @@ def separator_notes(form: Format) -> list[str]:
         return []
     name = NAMES[form.separator]
     return [f"The fields are separated by {name} (--separator says another)."]
+
+
+def unnamed_notes(n_columns: int) -> list[str]:
+    """A note on columns that have neither a name nor a value."""
+    if not n_columns:
+        return []
+    are = "column without a name is" if n_columns == 1 else "columns without a name are"
+    return [f"{n_columns} {are} left out: no row has a value there."]
 
 
 def is_delimited(path: Path) -> bool:
@@ -264,4 +274,4 @@ def _usual_target(path: Path, columns: Sequence[str]) -> str:
 def listed(names: Sequence[str], most: int = 30) -> str:
     """Names in a message, the first of them where there are many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(f"'{name.strip()}'" for name in names[:most]) + more
+    return ", ".join(f"'{name}'" for name in names[:most]) + more

@@ -25,6 +25,7 @@ from mlp_jax.data.tables.columns import (
     refuse,
     row_number,
     shown,
+    trimmed,
 )
 from mlp_jax.data.tables.encode import enum_of, missing_text
 from mlp_jax.data.tables.forms import LEADING_ZERO, PLAIN, plain_numbers
@@ -119,17 +120,7 @@ def target_columns(
     columns = [frame.get_column(name) for name in targets]
     for column in columns:
         check_type(column)
-    return [_trimmed(present(column, na_values)) for column in columns]
-
-
-def _trimmed(column: pl.Series) -> pl.Series:
-    """Words without spaces around them."""
-    if not is_text(column.dtype):
-        return column
-    words = column.unique().cast(pl.String)
-    if not words.str.contains(r"^\s|\s$").any():
-        return column
-    return column.cast(pl.String).str.strip_chars()
+    return [trimmed(present(column, na_values)) for column in columns]
 
 
 def classes_of(column: pl.Series) -> tuple[str, ...]:

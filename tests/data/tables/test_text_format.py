@@ -181,7 +181,7 @@ def test_spaces_around_labels_are_left_out_and_case_is_announced():
 
 def test_a_column_is_found_by_its_name_without_spaces_and_listed_in_quotes(tmp_path):
     path = written(tmp_path, "a, b, y\n1,2,p\n3,4,q\n")
-    assert read_table(path, targets=["y"]).targets == (" y",)
+    assert read_table(path, targets=["y"]).targets == ("y",)
     with pytest.raises(InputError, match=r"its columns: 'a', 'b', 'y'\."):
         read_table(path, targets=["z"])
 
