@@ -94,6 +94,8 @@ def _known_targets(target: TargetEncoding, y: np.ndarray) -> np.ndarray:
         return _numbers(y)
     if y.ndim != 1:
         raise InputError(f"The model predicts labels (N,), but the targets have shape {y.shape}.")
+    if y.dtype.kind == "M" and target.label_type.startswith("datetime64"):
+        y = y.astype(target.label_type)
     words = as_words(y)
     distinct, index = np.unique(words, return_inverse=True)
     found = find_classes(target.classes, distinct.tolist())

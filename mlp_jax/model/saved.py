@@ -69,8 +69,9 @@ class Model:
     def predict(self, rows: Any) -> np.ndarray:
         """Labels (N,) of the type of the training data's; 0 or 1 (N, C) for several labels; values.
 
-        Labels are str, int64, float64 or bool (`TargetEncoding.label_type`), so that they compare
-        equal to the targets of the training rows; `classes` names them as text.
+        Labels are str, int64, float64, bool, or the type of NumPy that the training rows had them
+        in (`TargetEncoding.label_type`), so that they compare equal to those; `classes` names them
+        as text.
         Values of a regression are (N,), or (N, C) for several outputs, in the target's own units.
         A category that the training did not have raises no warning here, where rows may come one
         by one; `evaluate` and the commands tell of it.

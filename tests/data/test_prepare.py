@@ -200,9 +200,7 @@ def test_arrays_are_split_as_split_does_and_scaled_later():
     assert (parts.inputs.scale, parts.inputs.offset) == ((scaling.scale,), (scaling.offset,))
     assert parts.inputs.pixels == (digits.train.x.dtype == np.uint8)
     assert parts.inputs.image_shape == (8, 8)
-    assert parts.target == TargetEncoding(
-        "classification", (), digits.classes, label_type="integer"
-    )
+    assert parts.target == TargetEncoding("classification", (), digits.classes, label_type="uint8")
     np.testing.assert_array_equal(digits.train.x[parts.test_rows], parts.test.x)
 
 

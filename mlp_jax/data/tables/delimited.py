@@ -34,6 +34,7 @@ from mlp_jax.errors import DataFileError, InputError, MlpJaxError
 PIECE = 1 << 22  # bytes
 _INFERRED_ROWS = 1000
 _REPEATED = 4  # rows a distinct word from which on words are held as numbers
+_EXACT = 2.0**53  # floats from here on do not hold every whole number
 _ZERO, _NINE = ord("0"), ord("9")
 
 
@@ -280,7 +281,7 @@ def _parsed(
         frame = _parse(rows, form, schema=schema)
     except pl.exceptions.PolarsError as error:
         raise _WiderError(_wider(path, piece, rows, line, form, schema, error)) from None
-    codes = _codes(rows, form, schema)
+    codes = _codes(rows, form, schema) + _lengthy(rows, form, frame)
     if codes:
         raise _TextFoundError(dict.fromkeys(codes, pl.String()))
     return frame
@@ -301,6 +302,22 @@ def _codes(rows: bytes, form: Format, schema: dict[str, Any]) -> list[str]:
     columns = [form.names.index(name) for name in numeric]
     text = _parse(rows, form, schema=dict.fromkeys(form.names, pl.String), columns=columns)
     return [name for name in numeric if text.get_column(name).str.contains(LEADING_ZERO).any()]
+
+
+def _lengthy(rows: bytes, form: Format, frame: pl.DataFrame) -> list[str]:
+    """The columns of floats with a whole number in digits that a float does not hold."""
+    floats = frame.select(pl.col(pl.Float64).abs().max() >= _EXACT)
+    large = [form.names.index(column.name) for column in floats if column[0]]
+    if not large:
+        return []
+    text = _parse(rows, form, schema=dict.fromkeys(form.names, pl.String), columns=large)
+    found = []
+    for column in text:
+        words = column.str.strip_chars().unique()
+        digits = words.filter(words.str.contains(r"^[+-]?\d{16,}$").fill_null(False))
+        if any(int(float(word)) != int(word) for word in digits):
+            found.append(column.name)
+    return found
 
 
 def _parse(piece: bytes, form: Format, **options: Any) -> pl.DataFrame:
@@ -358,7 +375,7 @@ def _wider(
     found = _inferred(path, rows, line, form, None)
     wider = {name: _common(dtype, found[name]) for name, dtype in schema.items()}
     if wider == schema:  # what looks like a whole number may have more digits than Int128 holds
-        wider = {n: pl.Float64 if t == pl.Int128 else t for n, t in wider.items()}
+        wider = {n: pl.String if t == pl.Int128 else t for n, t in wider.items()}
     if wider == schema:
         _refuse(path, piece, line, error)
     text = {n: pl.String for n, t in wider.items() if t == pl.String and schema[n] != pl.String}

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool
 
+from mlp_jax.data.arrays import label_type_of
 from mlp_jax.data.encoding import MISSING_WORDS, LabelType, TargetEncoding, TextForm
 from mlp_jax.data.tables.columns import (
     RowNumbers,
@@ -32,6 +33,10 @@ from mlp_jax.data.tables.forms import LEADING_ZERO, PLAIN, plain_numbers
 from mlp_jax.data.tables.options import TextOptions
 from mlp_jax.data.tables.target_task import find_task, target_counts
 from mlp_jax.errors import InputError
+
+_DIGITS = r"^[+-]?\d+$"
+_FAR = 1 << 63  # beyond int64
+_WHOLE = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 
 
 def fit_target(
@@ -86,23 +91,35 @@ def label_type(labels: pl.Series, written: bool) -> LabelType:
     """The type that labels have in the table, or whose spelling they have in a file of text."""
     if isinstance(labels.dtype, pl.Boolean):
         return "boolean"
-    if labels.dtype.is_integer():
-        return (
-            "integer"
-            if labels.cast(pl.Int64, strict=False).null_count() == labels.null_count()
-            else "text"
-        )
     if labels.dtype.is_numeric():
-        return "number"
+        return _number_type(labels)
+    if isinstance(labels.dtype, pl.Date):
+        return "datetime64[D]"
+    if isinstance(labels.dtype, pl.Datetime) and labels.dtype.time_zone is None:
+        units: dict[str, LabelType] = {"ms": "datetime64[ms]", "ns": "datetime64[ns]"}
+        return units.get(labels.dtype.time_unit, "datetime64[us]")
     words = distinct_text(labels)
     if not written or not is_text(labels.dtype) or words.str.contains(LEADING_ZERO).any():
         return "text"
     if words.str.to_lowercase().is_in(["true", "false"]).all():
         return "boolean"
-    if words.str.contains(r"^[+-]?\d{1,18}$").all():
-        return "integer"
+    digits = words.filter(words.str.contains(_DIGITS))
+    if len(digits) == len(words):
+        return "integer" if all(-_FAR <= int(word) < _FAR for word in digits) else "text"
     value = plain_numbers(words)
-    return "number" if (value.is_not_null() & value.is_finite()).fill_null(False).all() else "text"
+    numbers_all = (value.is_not_null() & value.is_finite()).fill_null(False).all()
+    return "number" if numbers_all and all(int(float(w)) == int(w) for w in digits) else "text"
+
+
+def _number_type(labels: pl.Series) -> LabelType:
+    """The type of labels that are numbers: their own, where NumPy has it and holds them all."""
+    dtype = labels.dtype
+    if dtype in (*_WHOLE, pl.Float32, pl.Float64):
+        return label_type_of(labels.head(0).to_numpy().dtype)
+    if not dtype.is_integer():
+        return "number"
+    held = labels.cast(pl.Int64, strict=False).null_count() == labels.null_count()
+    return "integer" if held else "text"
 
 
 def target_columns(
