@@ -120,7 +120,8 @@ class TableEncoding:
     ignored: columns of the training table that carry nothing (constant, all missing) or were
     dropped; they may be absent at prediction. header: whether the first line of a text file of such
     rows names its columns; else they are "0", "1", …. na_values: words, in lower case, that count
-    as missing in text, and those that are numbers in columns of numbers too.
+    as missing in text, and those that are numbers in columns of numbers too. separator: of the text
+    file that it was learned from, "" where that was none.
     """
 
     numeric: tuple[NumericColumn, ...]
@@ -128,6 +129,7 @@ class TableEncoding:
     ignored: tuple[str, ...] = ()
     header: bool = True
     na_values: tuple[str, ...] = MISSING_WORDS
+    separator: str = ""
 
     @property
     def n_numeric(self) -> int:

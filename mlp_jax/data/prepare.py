@@ -194,7 +194,7 @@ def _prepare_table(
             rows=chosen,
             ignored=parts.columns,
         )
-        inputs = replace(inputs, header=source.header)
+        inputs = replace(inputs, header=source.header, separator=source.separator)
         notes.extend(found)
     else:
         if not isinstance(known[0], TableEncoding):

@@ -52,7 +52,8 @@ def load_for(
 ) -> Dataset | Table:
     """Rows by name or file; their targets, else the model's own, read as its task has them.
 
-    separator: of a text file; None finds it.
+    separator: of a text file; None finds it, or takes the one of the training rows' file where
+    what was found does not give the model's columns.
     """
     task = "auto" if target.task == "multilabel" else target.task
     header = not isinstance(inputs, TableEncoding) or inputs.header
@@ -60,7 +61,13 @@ def load_for(
     written = names if any(form != TextForm() for form in target.forms) else ()
     if isinstance(inputs, TableEncoding):
         written = (*inputs.written_columns, *written)
-    text = TextOptions(separator, na_values=target.na_values, as_text=tuple(written))
+    text = TextOptions(
+        separator,
+        na_values=target.na_values,
+        as_text=tuple(written),
+        needed=inputs.column_names if isinstance(inputs, TableEncoding) else (),
+        usual=inputs.separator if isinstance(inputs, TableEncoding) else "",
+    )
     return load(data, task=task, targets=names, data_dir=data_dir, header=header, text=text)
 
 

@@ -19,7 +19,9 @@ import polars as pl
 
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TextForm
 from mlp_jax.data.tables.columns import trimmed
-from mlp_jax.data.tables.delimited import read_format, stream_delimited
+from mlp_jax.data.tables.delimited import stream_delimited
+from mlp_jax.data.tables.options import TextOptions
+from mlp_jax.data.tables.read import read_fitting_format
 from mlp_jax.data.tables.text_format import with_unnamed
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 from mlp_jax.files import user_path
@@ -51,8 +53,9 @@ def batches(
     """The columns that a model needs, and beside them those to `keep`, in the order of the rows.
 
     Where a model's features have no names, all columns but the kept ones are its features, in
-    order. separator: of a text file's fields; None finds it. Raises DataFileError for a file that
-    is missing, empty or damaged, and InputError for a column that is missing.
+    order. separator: of a text file's fields; None finds it, or takes the one of the training rows'
+    file where that does not give the model's columns. Raises DataFileError for a file that is
+    missing, empty or damaged, and InputError for a column that is missing.
     """
     path = user_path(source)
     suffix = _suffix(path)
@@ -106,7 +109,9 @@ def _frames(
             yield chunk.select(needed), chunk.select(keep)
         return
     header = isinstance(inputs, ArrayEncoding) or inputs.header
-    form = read_format(path, separator or ("\t" if ".tsv" in suffix else None), header)
+    usual = "" if isinstance(inputs, ArrayEncoding) else inputs.separator
+    text = TextOptions(separator, needed=tuple(feature_names(inputs)), usual=usual)
+    form = read_fitting_format(path, text, header)
     if "" in feature_names(inputs):
         form = with_unnamed(path, form, form.unnamed[:1])
     names = [name for name in form.names if name == "" or name not in form.unnamed]

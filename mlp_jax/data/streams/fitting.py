@@ -93,7 +93,7 @@ def fit_table(
         for output in target:
             output.add(frame, first_row)
     found = {name: column.found(options) for name, column in features.items()}
-    inputs = replace(joined(found, options), header=frames.header)
+    inputs = replace(joined(found, options), header=frames.header, separator=frames.separator)
     notes = missing.notes() + tuple(note for one in found.values() for note in one.notes)
     predicted, note = _target(target, task, options.text, frames.written)
     return inputs, predicted, note + notes

@@ -59,6 +59,10 @@ class Frames(Protocol):
         """Whether the file is text, whose types are those of its words."""
 
     @property
+    def separator(self) -> str:
+        """Of the fields of a file of text; "" of others."""
+
+    @property
     def starts(self) -> Int64[np.ndarray, " K1"]:
         """(K + 1,): the first row of each block, and N."""
 
@@ -124,6 +128,7 @@ class ParquetFrames(_Numbered):
 
     header = True
     written = False
+    separator = ""
 
     def __init__(self, name: str, files: Sequence[Path]) -> None:
         self.name = name
@@ -174,6 +179,7 @@ class DelimitedFrames(_Numbered):
         self.likely = text.likely
         self._path = path
         self._form: Format = read_format(path, separator_of(path, text), header)
+        self.separator = self._form.separator
         self.notes = tuple(separator_notes(self._form))
         written = None if text.decimal == "," else as_text
         self._cut(written)

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def test_csv_tsv_gzip_and_parquet_hold_the_same_arrays(tmp_path, pieces):
         assert (table.name, table.targets) == ("a", ("income",))
         found.append(prepare(table, test=0.2, validation=0.2, seed=1))
     for other in found[1:]:
-        assert other.inputs == found[0].inputs
+        assert replace(other.inputs, separator=",") == found[0].inputs
         for part in ("train", "validation", "test"):
             ours, first = getattr(other, part), getattr(found[0], part)
             np.testing.assert_array_equal(ours.x, first.x)

@@ -9,12 +9,14 @@ from mlp_jax.data.prepare import prepare
 from mlp_jax.data.streams import frames
 from mlp_jax.data.streams.fitting import fit_table
 from mlp_jax.data.streams.frames import open_frames
+from mlp_jax.data.streams.opening import Asked, prepare_stream
 from mlp_jax.data.tables import delimited
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.options import ColumnOptions, TextOptions
 from mlp_jax.data.tables.read import read_table
 from mlp_jax.data.tables.targets import fit_target
 from mlp_jax.errors import DataFileError, InputError
+from mlp_jax.model.rows import load_for
 from mlp_jax.model.sources import batches
 
 ROWS = "".join(f"{k / 8:.3f},{k % 7},{'pq'[k % 2]}\n" for k in range(60))
@@ -244,3 +246,31 @@ def test_whole_numbers_of_a_file_with_decimal_commas_may_have_them_later(tmp_pat
         inputs = prepare(read_table(path), test=0.2, validation=0.1, seed=0).inputs
     found = encode(inputs, pl.DataFrame({"n": ["4,5", "4"], "rate": ["1,5", "2,5"]}))
     assert found[0, 0] > found[1, 0]
+
+
+COLONS = "a:b:y\n" + "".join(f"{k / 8}:{k % 7}:{'pq'[k % 2]}\n" for k in range(60))
+
+
+@pytest.mark.parametrize("learn", [load, prepare_stream])
+def test_the_separator_of_the_training_rows_is_tried_where_the_one_found_does_not_fit(
+    tmp_path, learn
+):
+    path = str(written(tmp_path, COLONS))
+    text = TextOptions(separator=":")
+    if learn is load:
+        parts = prepare(load(path, text=text), test=0.2, validation=0.1, seed=0)
+    else:
+        parts = prepare_stream(path, Asked(0.2, 0.1, 0, options=ColumnOptions(text=text)))
+    assert parts.inputs.separator == ":"
+    (batch,) = batches(path, parts.inputs)
+    assert batch.rows["b"].to_list() == [k % 7 for k in range(60)]
+    table = load_for(parts.inputs, parts.target, path)
+    assert table.frame.columns == ["a", "b", "y"]
+    commas = written(tmp_path, COLONS.replace(":", ","), "c.csv")
+    assert next(batches(commas, parts.inputs)).rows["b"][8] == 1
+    other = written(tmp_path, COLONS.replace(":", "^"), "o.csv")
+    with pytest.raises(InputError, match=r"none of the columns .* --separator says"):
+        next(batches(other, parts.inputs))
+    with pytest.raises(InputError, match=r"none of the columns .* --separator says"):
+        load_for(parts.inputs, parts.target, str(other))
+    assert next(batches(other, parts.inputs, separator="^")).rows["b"][8] == 1
