@@ -93,6 +93,19 @@ def check_targets_near(
     )
 
 
+def check_targets_small(
+    scale: Sequence[float], offset: Sequence[float], names: Sequence[str] = ()
+) -> None:
+    """InputError for numbers too large to be trained on as they are, by deviations and means."""
+    for output, (spread, mean) in enumerate(zip(scale, offset, strict=True)):
+        if abs(mean) + spread > FAR_TARGET:
+            name = f" '{names[output]}'" if names else ""
+            raise InputError(
+                f"Target{name} holds numbers like {mean:.3g}, too far from 0 for a loss that takes"
+                " them as they are: rescale it."
+            )
+
+
 def narrowed(
     values: Float[np.ndarray, "*shape"], dtype: DTypeLike, shown: np.ndarray, what: str
 ) -> Float[np.ndarray, "*shape"]:
