@@ -43,7 +43,7 @@ def from_arrays(
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
     pairs = [(x, y)] if test is None else [(x, y), test]
-    parts = ("training", "test")[: len(pairs)]
+    parts = ("",) if test is None else ("training", "test")
     places = [place(name, part) for part in parts]
 
     flat, shapes = zip(
