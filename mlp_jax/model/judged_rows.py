@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import InputEncoding, TableEncoding, TargetEncoding
+from mlp_jax.data.scaling import check_targets_near
 from mlp_jax.data.table import Table
 from mlp_jax.errors import DataWarning, InputError
 from mlp_jax.model.labels import as_words, find_classes, unknown_label
@@ -45,7 +46,8 @@ def labelled_rows(
     (N,) or (N, C), or 0 and 1 (N, C). The y of a pair and the columns of a frame hold labels of
     any type, compared by value; those of a Split are indices already. Rows of a table without a
     target are left out, with a DataWarning; the numbers (N,) count them, from 0. new: whether a
-    DataWarning tells of categories that the training did not have.
+    DataWarning tells of categories that the training did not have. InputError for a number to
+    predict that is too far out to be judged.
     """
     numbers = None
     unseen = _unseen(inputs) if new else None
@@ -70,7 +72,10 @@ def labelled_rows(
     warn_of_unseen(unseen)
     if not len(x) or len(x) != len(y):
         raise InputError(f"There are {len(x)} rows to judge, and {len(y)} targets.")
-    return x, y, np.arange(len(x)) if numbers is None else numbers
+    numbers = np.arange(len(x)) if numbers is None else numbers
+    if target.task == "regression":
+        check_targets_near(y, target.scale, target.offset, numbers, target.names)
+    return x, y, numbers
 
 
 def _unseen(inputs: InputEncoding) -> "UnseenCategories | None":

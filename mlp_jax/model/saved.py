@@ -18,7 +18,6 @@ from jaxtyping import Float, Shaped
 
 from mlp_jax.backprop import Ensemble, Layer, Loss
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TargetEncoding
-from mlp_jax.data.scaling import check_targets_near
 from mlp_jax.errors import InputError, ModelFileError
 from mlp_jax.files import user_path
 from mlp_jax.model import store
@@ -99,10 +98,7 @@ class Model:
         task = self.target.task
         names = names or TEST_METRICS[task]
         check_metrics(task, names)
-        x, y, numbers = labelled_rows(self.inputs, self.target, rows, self._dtype, new=True)
-        if task == "regression":
-            scale, offset, names_of = self.target.scale, self.target.offset, self.target.names
-            check_targets_near(y, scale, offset, numbers, names_of)
+        x, y, _ = labelled_rows(self.inputs, self.target, rows, self._dtype, new=True)
         found = self._outputs(x)
         coded = self.coded_targets(y)
         if task == "regression":
