@@ -4,6 +4,7 @@ rows alone.
 Letters: N rows, I features, C classes or outputs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from mlp_jax.data.source import Streamed
 from mlp_jax.data.splits import TEST, TRAIN, VALIDATION, part_of_rows, usual_validation
 from mlp_jax.data.table import Table
 from mlp_jax.data.tables.options import ColumnOptions
+from mlp_jax.data.task import constant_notes
 from mlp_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -126,9 +128,15 @@ def _prepare_dataset(
         source.test if source.test is not None else held_out,
         inputs,
         target,
-        source.notes,
+        source.notes + _constant(train.y, ()) * (target.task == "regression"),
         part,
     )
+
+
+def _constant(y: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
+    """Notes on numbers to predict (N,) or (N, C) that are the same in all training rows."""
+    columns = y.reshape(len(y), -1)
+    return constant_notes(columns.min(axis=0).tolist(), columns.max(axis=0).tolist(), names)
 
 
 def _take(rows: Split, chosen: np.ndarray) -> Split:
@@ -202,6 +210,7 @@ def _prepare_table(
         inputs = known[0]
     y = encode_target(target, frame, missing_allowed=True)
     if target.task == "regression":
+        notes += _constant(y[chosen], target.names)
         known_y = np.where(part.reshape(-1, *[1] * (y.ndim - 1)) >= 0, y, np.nan)
         check_targets_near(known_y, target.scale, target.offset, np.arange(len(y)), target.names)
     train, validation, test = (

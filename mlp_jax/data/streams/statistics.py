@@ -15,6 +15,7 @@ from mlp_jax.data.streams.arrays import ArraySource
 from mlp_jax.data.streams.moments import Moments
 from mlp_jax.data.streams.parts import ArrayPart
 from mlp_jax.data.tables.columns import RowNumbers, row_number
+from mlp_jax.data.task import constant_notes
 from mlp_jax.errors import InputError
 
 _CHUNK_BYTES = 1 << 24
@@ -34,6 +35,13 @@ def fit_arrays(source: ArraySource | ArrayPart) -> tuple[ArrayEncoding, TargetEn
     Numbers to predict are standardized, one pair of figures an output. Raises InputError as
     `streaming_scaling` does.
     """
+    return learn_arrays(source)[:2]
+
+
+def learn_arrays(
+    source: ArraySource | ArrayPart,
+) -> tuple[ArrayEncoding, TargetEncoding, tuple[str, ...]]:
+    """`fit_arrays`, and notes for the user."""
     found = _pass_over(source, source.image_shape is not None)
     scaling, y = found.scaling, found.y
     inputs = ArrayEncoding(
@@ -44,18 +52,19 @@ def fit_arrays(source: ArraySource | ArrayPart) -> tuple[ArrayEncoding, TargetEn
         source.image_shape or (),
     )
     if y is None:
-        return inputs, TargetEncoding(
-            "classification", (), source.classes, label_type=source.label_type
+        return (
+            inputs,
+            TargetEncoding("classification", (), source.classes, label_type=source.label_type),
+            (),
         )
     if found.binary and len(y.mean) > 1:
-        return inputs, TargetEncoding("multilabel")
+        return inputs, TargetEncoding("multilabel"), ()
     spread = np.where(y.low == y.high, 0.0, y.deviation)
     if not np.isfinite(spread).all():
         raise InputError(f"The targets of '{source.name}' are too widely spread to be scaled.")
     scale = np.where(spread == 0, 1.0, spread)
-    return inputs, TargetEncoding(
-        "regression", (), (), tuple(scale.tolist()), tuple(y.mean.tolist())
-    )
+    target = TargetEncoding("regression", (), (), tuple(scale.tolist()), tuple(y.mean.tolist()))
+    return inputs, target, constant_notes(y.low.tolist(), y.high.tolist())
 
 
 def chunks(source: Source) -> Iterator[tuple[int, Rows]]:

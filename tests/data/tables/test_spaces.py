@@ -111,3 +111,16 @@ def test_words_that_come_again_and_again_are_trimmed_as_others_are(tmp_path):
     frame = read_table(written(tmp_path, "town,y\n" + rows)).frame
     assert isinstance(frame.schema["town"], pl.Categorical)
     assert frame["town"].cast(pl.String).to_list() == TOWNS * 1000
+
+
+def test_a_name_with_spaces_of_a_typed_file_is_the_nearest_to_one_without(tmp_path):
+    learned = fit_encoding(pl.DataFrame({"c": [1.0, 2.0, 3.0]}))[0]
+    frame = pl.DataFrame({" c": [1.0], "d": [2.0]})
+    frame.write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"no column 'c' \(the nearest is ' c'\)"):
+        encode(learned, frame)
+    with pytest.raises(InputError, match=r"no column 'c', .*Did you mean ' c'\?"):
+        next(batches(tmp_path / "t.parquet", learned))
+    frame.rename({" c": "x "}).write_csv(tmp_path / "t.csv")
+    with pytest.raises(InputError, match="'c', but 'x', 'd'"):
+        next(batches(tmp_path / "t.csv", learned))
