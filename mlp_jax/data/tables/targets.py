@@ -67,11 +67,10 @@ def fit_target(
         if rows is not None:
             for column, form in zip(whole, found.forms, strict=True):
                 numbers(column, 0, form)  # an error names the row of the whole table
-        figures = []
-        for column, form in zip(columns, found.forms, strict=True):
-            y = _finite(column, form)
-            spread = float(y.std()) if y.min() != y.max() else 0.0
-            figures.append((column.name, float(y.mean()), spread))
+        figures = [
+            _figures(column, form, all_rows)
+            for column, form, all_rows in zip(columns, found.forms, whole, strict=True)
+        ]
         encoding = standardized(figures, found.forms, options.na_values)
     return encoding, found.notes
 
@@ -173,6 +172,21 @@ def standardized(
         forms=forms if any(form != PLAIN for form in forms) else (),
         na_values=tuple(na_values),
     )
+
+
+def _figures(column: pl.Series, form: TextForm, whole: pl.Series) -> tuple[str, float, float]:
+    """Name, mean and standard deviation of the numbers in training rows; whole: of all rows."""
+    y = _finite(column, form)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = float(y.std()) if y.min() != y.max() else 0.0
+    if not np.isfinite(spread):
+        far = float(max(y.min(), y.max(), key=abs))
+        row = int(np.argmax(numbers(whole, 0, form) == far))
+        raise InputError(
+            f"Target '{column.name}' has {far:.6g} in row {row}, too far from the others to be"
+            " standardized: correct it, or leave its row out."
+        )
+    return column.name, float(y.mean()), spread
 
 
 def _finite(column: pl.Series, form: TextForm) -> np.ndarray:
