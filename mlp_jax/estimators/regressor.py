@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from mlp_jax.data import Scaling, unscaled
 from mlp_jax.estimators.base import BaseMLP
 from mlp_jax.estimators.extras import NUMBER_LOSSES, keep_parameters
+from mlp_jax.estimators.inputs import check_numbers
 from mlp_jax.estimators.presets import learn_target_scaling
 
 
@@ -89,6 +90,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _checked(self, X: Any, y: Any, incremental: bool, *, reset: bool) -> tuple[Any, Any]:
         """X and y as numbers."""
+        check_numbers(y)
         X, y = self._arrays(X, y, reset=reset, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

@@ -112,7 +112,7 @@ def rows_given(
 ) -> Inspected:
     """Rows with their targets by name or file, a data set's own test rows where it has some."""
     table = load_for(model.inputs, model.target, data, targets, data_dir)
-    x, y, numbers = labelled_rows(model.inputs, model.target, table)
+    x, y, numbers = labelled_rows(model.inputs, model.target, table, new=True)
     own_test = table.test is not None
     part = Part("test" if own_test else GIVEN, x, y, numbers)
     return Inspected((part,), None, data)

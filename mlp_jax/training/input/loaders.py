@@ -160,7 +160,8 @@ class StreamingLoader:
     @functools.cached_property
     def _decoding(self) -> tuple[Any, Any]:
         """Scale and offset on the device, None where rows are scaled already."""
-        found = readied(self._few, self._scaling, self._dtype, None)[2:]
+        few = Split(self._few.x, np.zeros(len(self._few)))  # targets have no part in it
+        found = readied(few, self._scaling, self._dtype, None)[2:]
         if self._layout is None:
             return jax.tree.map(jnp.asarray, found)
         whole = self._layout.whole

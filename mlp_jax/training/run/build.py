@@ -17,6 +17,7 @@ from mlp_jax.data.encoding import (
     input_layers,
 )
 from mlp_jax.data.prepare import Prepared
+from mlp_jax.data.scaling import check_targets_small
 from mlp_jax.data.source import some_rows
 from mlp_jax.errors import InputError
 from mlp_jax.model.metrics import Task, check_metrics, default_metrics
@@ -130,7 +131,10 @@ def fitting_target(loss: Loss, target: TargetEncoding) -> TargetEncoding:
         return target
     if loss.function.targets == "binary":
         return replace(target, task="multilabel", scale=(), offset=())
-    return replace(target, scale=(), offset=()) if loss.name == "poisson" else target
+    if loss.name != "poisson":
+        return target
+    check_targets_small(target.scale, target.offset, target.names)
+    return replace(target, scale=(), offset=())
 
 
 def default_loss(data: Prepared) -> str:

@@ -79,6 +79,15 @@ def test_a_stream_of_rows_gives_the_weights_of_the_rows_in_memory(tmp_path, x, y
         np.testing.assert_allclose(a["train_loss"], b["train_loss"], rtol=1e-12)
 
 
+def test_targets_that_float32_does_not_hold_stream_standardized(tmp_path):
+    runs = []
+    for scale in (1.0, 1e40):
+        source = npy(tmp_path, X, NUMBERS.astype(np.float64) * scale)
+        runs.append(train(Streamed(source), scalings_of(source), False, precision="float32"))
+    for a, b in zip(*(jax.tree.leaves(run.params) for run in runs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("options", [{"mesh": "data=4,model=2"}, {"accumulate": 2}], ids=str)
 def test_a_stream_goes_where_rows_in_memory_go(tmp_path, options):
     source = npy(tmp_path, X, LABELS)
