@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST and its kin: read, write, and a folder of four files to a Dataset.
+"""IDX, the format of MNIST: read one file, or a folder of four files into a Dataset.
 
 A file is two zero bytes, a type code, the number of dimensions, each dimension as a big-endian
 uint32, then the values, big-endian (LeCun, Cortes & Burges, "The MNIST database"). It may be
@@ -19,7 +19,7 @@ import numpy as np
 from mlp_jax.data.arrays import from_arrays
 from mlp_jax.data.bounds import as_size, inflation_bound
 from mlp_jax.data.dataset import Dataset
-from mlp_jax.errors import DataFileError, InputError
+from mlp_jax.errors import DataFileError
 
 DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
@@ -92,30 +92,6 @@ def idx_layout(path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
     if size - len(start) != promised:
         raise _mismatch(path, shape, promised, f"{size - len(start)}")
     return dtype, shape, len(start)
-
-
-def write_idx(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Write an array as IDX, gzipped if the name ends in .gz; equal arrays give equal bytes.
-
-    The file is whole or absent. Raises InputError for a dtype that IDX does not have.
-    """
-    path = Path(path)
-    stored = array.dtype.newbyteorder(">")
-    codes = {dtype: code for code, dtype in DTYPES.items()}
-    if stored not in codes:
-        known = ", ".join(dtype.name for dtype in codes)
-        raise InputError(f"IDX holds {known}, not {array.dtype}, so '{path}' was not written.")
-    header = bytes([0, 0, codes[stored], array.ndim])
-    header += b"".join(n.to_bytes(4, "big") for n in array.shape)
-    content = header + array.astype(stored).tobytes()
-    if path.suffix == ".gz":
-        content = gzip.compress(content, mtime=0)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_folder(

@@ -5,8 +5,7 @@ import re
 import jax
 import numpy as np
 import pytest
-
-from mlp_jax.data import write_idx
+from idx_files import write_idx
 
 DATA = ("train", "--data", "bad.npz", "--batch-size", "8")
 
