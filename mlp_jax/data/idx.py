@@ -9,9 +9,7 @@ import gzip
 import io
 import math
 import os
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ import numpy as np
 from mlp_jax.data.arrays import from_arrays
 from mlp_jax.data.bounds import as_size, inflation_bound
 from mlp_jax.data.dataset import Dataset
+from mlp_jax.data.file_errors import GZIP_MAGIC, data_file_errors
 from mlp_jax.errors import DataFileError
 
 DTYPES: dict[int, np.dtype] = {
@@ -29,7 +28,6 @@ DTYPES: dict[int, np.dtype] = {
     0x0D: np.dtype(">f4"),
     0x0E: np.dtype(">f8"),
 }
-_GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
 FILES = (
     "train-images-idx3-ubyte",
@@ -50,9 +48,9 @@ def read_idx(
     what the file holds.
     """
     path = Path(path)
-    with _reading(path), path.open("rb") as raw:
+    with data_file_errors(path), path.open("rb") as raw:
         size = path.stat().st_size
-        if raw.read(2) == _GZIP:
+        if raw.read(2) == GZIP_MAGIC:
             raw.seek(0)
             with gzip.GzipFile(fileobj=raw, mode="rb") as stream:
                 return _read(stream, path, None, inflation_bound(size), seen)
@@ -60,29 +58,14 @@ def read_idx(
         return _read(raw, path, size, size, seen)
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turns what a file that cannot be read raises into a DataFileError."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise DataFileError(f"There is no file '{path}'.") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataFileError(f"'{path}' is a damaged or truncated gzip file: {error}.") from None
-    except DataFileError:
-        raise
-    except OSError as error:
-        raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
-
-
 def idx_layout(path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
     """Type and shape of the values in a plain IDX file, and the byte at which they begin.
 
     Raises DataFileError as `read_idx` does, and for a gzipped file: its rows cannot be had alone.
     """
-    with _reading(path), path.open("rb") as raw:
+    with data_file_errors(path), path.open("rb") as raw:
         size = path.stat().st_size
-        if raw.read(2) == _GZIP:
+        if raw.read(2) == GZIP_MAGIC:
             raise DataFileError(
                 f"'{path}' is gzipped, so that its rows cannot be read alone: gunzip it first."
             )

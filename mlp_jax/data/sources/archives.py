@@ -7,14 +7,14 @@ import stat
 import tarfile
 import uuid
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from mlp_jax.data.bounds import as_size
+from mlp_jax.data.file_errors import GZIP_DAMAGE, GZIP_MAGIC
 from mlp_jax.errors import DataFileError
 
 _CHUNK = 1 << 20
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, *GZIP_DAMAGE)
 
 
 class _RefusedError(Exception):
@@ -75,7 +75,7 @@ def _unzip(archive: Path, staging: Path, bound: int) -> None:
 
 def _untar(archive: Path, staging: Path, bound: int) -> None:
     with archive.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
+        packed = raw.read(2) == GZIP_MAGIC
         raw.seek(0)
         # The stream is bounded as well, for the headers of members are read into memory.
         stream = _Bounded(gzip.GzipFile(fileobj=raw) if packed else raw, bound)
