@@ -2,8 +2,6 @@
 
 import os
 import platform
-import subprocess
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -56,11 +54,3 @@ def median_and_quartiles(values: Sequence[float]) -> dict[str, float]:
     """The median and the quartiles of measured values."""
     low, middle, high = np.percentile(values, [25, 50, 75])
     return {"median": float(middle), "quartile_1": float(low), "quartile_3": float(high)}
-
-
-def seen_gpu() -> str | None:
-    """The GPU that JAX computes on here, by name; asked in a process of its own, which lets go."""
-    code = "import jax; d = jax.devices()[0]; print(d.platform, d.device_kind, sep=':')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    kind, _, name = done.stdout.strip().rpartition("\n")[2].partition(":")
-    return name if kind == "gpu" else None
