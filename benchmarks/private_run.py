@@ -24,7 +24,7 @@ import numpy as np
 
 from mlp_jax import get_loss, mlp
 from mlp_jax.bench.machine import median_and_quartiles
-from mlp_jax.bench.measuring import REPEATS, compiled, interleaved, told
+from mlp_jax.bench.measuring import REPEATS, compare_times, compiled, interleaved
 from mlp_jax.bench.results import check_places, result, write_result
 from mlp_jax.training import Optimizer, Privacy
 from mlp_jax.training.engine.batches import DeviceData
@@ -116,7 +116,7 @@ def main() -> None:
             flush=True,
         )
     account = open_account(Privacy(3.0, 1e-5), ROWS, BATCH, EPOCHS * -(-ROWS // BATCH))
-    figures = told(interleaved(contenders(account), options.repeats), PLAIN)
+    figures = compare_times(interleaved(contenders(account), options.repeats), PLAIN)
     for name, ratio in figures["ratio"].items():
         spread = f"{ratio['quartile_1']:.2f} to {ratio['quartile_3']:.2f}"
         print(f"{name:<20} {ratio['median']:.2f} times a {PLAIN} ({spread})")

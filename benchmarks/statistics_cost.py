@@ -40,7 +40,7 @@ from mlp_jax import (
     squared_norms,
     value_and_grad,
 )
-from mlp_jax.bench.measuring import REPEATS, Compiled, compiled, interleaved, told
+from mlp_jax.bench.measuring import REPEATS, Compiled, compare_times, compiled, interleaved
 from mlp_jax.bench.results import check_places, result, write_result
 
 N_IN, HIDDEN, N_OUT, BATCH = 784, (1024, 1024), 10, 512
@@ -199,8 +199,8 @@ def measured(
     """Seconds and ratios; who forms every gradient takes turns with the norms alone."""
     runs = {name: (lambda p=p: p.call(*arguments)) for name, p in programs.items()}
     formed = {name: runs.pop(name) if name == ALL_FORMED else runs[name] for name in TURNS}
-    figures = told(interleaved(runs, repeats), PLAIN)
-    apart = told(interleaved(formed, repeats), NORMS)
+    figures = compare_times(interleaved(runs, repeats), PLAIN)
+    apart = compare_times(interleaved(formed, repeats), NORMS)
     figures["seconds"][ALL_FORMED] = apart["seconds"][ALL_FORMED]
     return {**figures, "norms_by_vmap_over_norms": apart["ratio"][ALL_FORMED]}
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mlp_jax.bench.measuring import interleaved, told
+from mlp_jax.bench.measuring import compare_times, interleaved
 
 PLAIN = "gradient"
 TOLERANCE = 1e-3  # of float32 sums over half a million products
@@ -38,7 +38,7 @@ def main(path: str, repeats: int) -> dict[str, Any]:
             contenders |= build(case)
         except ImportError as error:
             missing[package] = f"not installed ({error})"
-    figures = told(interleaved(contenders, repeats), PLAIN)
+    figures = compare_times(interleaved(contenders, repeats), PLAIN)
     packages = ("torch", "backpack-for-pytorch", "opacus")
     versions = {name: metadata.version(name) for name in packages if name not in missing}
     return {**figures, "missing": missing, "versions": versions, "threads": torch.get_num_threads()}

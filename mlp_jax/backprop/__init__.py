@@ -1,4 +1,4 @@
-"""The mathematics: pure functions over arrays, layers as specifications, the tape as records."""
+"""Layers, losses and gradients: pure functions, frozen specifications, and the tape of records."""
 
 from mlp_jax.backprop.activations import ACTIVATIONS
 from mlp_jax.backprop.beside import Beside

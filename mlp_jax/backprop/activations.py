@@ -1,8 +1,8 @@
 """Activation functions f and their derivatives f', by hand, in a table.
 
 f acts on each element of z (N, J); a = f(z). The slope f' is written in whichever of `a` or `z`
-needs less memory, as `docs/residuals.md` measures it: where f' can be had from a, nothing is kept
-for the backward pass that the next layer does not keep anyway. At a kink the slope is the one that
+needs less memory, as `docs/residuals.md` measures: where f' is a function of a, the backward pass
+stores nothing that the next layer does not store anyway. At a kink the slope is the one that
 `jax.grad` gives for the function of that name in `jax.nn` (relu, relu6 and hard_sigmoid 0;
 leaky_relu and hard_tanh 1).
 """
@@ -27,10 +27,10 @@ _GELU_CUBIC = 0.044715
 
 
 class ActivationFunction(NamedTuple):
-    """f, its slope f', what the slope is written in, and the initializer that suits it.
+    """An activation: f, its slope f', the argument of the slope, and a matching initializer.
 
-    function: z ↦ f(z).  slope: what is kept ↦ f'(z).  keeps: "a" when the slope is a function of
-    a = f(z), "z" when of z, "nothing" for the identity.
+    function: z ↦ f(z).  slope: saved value ↦ f'(z).  keeps: "a" if the slope is a function of
+    a = f(z), "z" if of z, "nothing" for the identity.
     """
 
     function: Elementwise
@@ -55,7 +55,7 @@ def _gelu_tanh_argument(z: Array) -> Array:
 
 
 def _gelu_tanh(z: Array) -> Array:
-    """½ z (1 + tanh u) as z σ(2u), which keeps its digits where tanh u is nearly −1."""
+    """½ z (1 + tanh u) as z σ(2u), which is accurate where tanh u is nearly −1."""
     return z * jax.nn.sigmoid(_gelu_tanh_argument(z))
 
 
@@ -142,7 +142,11 @@ ACTIVATIONS: dict[str, ActivationFunction] = {
 
 
 def get_activation(name: str) -> ActivationFunction:
-    """The activation of that name; `UnknownNameError` lists the known ones."""
+    """Return the activation of that name.
+
+    Raises:
+        UnknownNameError: for a name that is not in the table.
+    """
     if name not in ACTIVATIONS:
         raise UnknownNameError("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]

@@ -1,4 +1,4 @@
-"""`Beside`: a layer on the first columns of a row, and the rest of the row beside it."""
+"""`Beside`: a layer on the first columns of a row, concatenated with the remaining columns."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,8 +15,13 @@ from mlp_jax.errors import InputError
 class Beside(Layer):
     """a' = (F(a₁), a₂) for a = (a₁, a₂), a₁ the first `n_first` columns.
 
-    keep: a' = (F(a₁), a₁, a₂). So the embeddings of a table's numbers leave its categories
-    alone, and those of Holzmüller 2024 keep the number itself.
+    Embeddings of a table's numbers leave its categories unchanged this way; those of Holzmüller
+    2024 pass the number on as well.
+
+    Args:
+        body: F.
+        n_first: the number of columns that F takes.
+        keep: also pass on a₁: a' = (F(a₁), a₁, a₂).
     """
 
     body: Layer
@@ -36,22 +41,22 @@ class Beside(Layer):
         return (self.body,)
 
     def with_children(self, children: tuple[Layer, ...]) -> "Beside":
-        """The same columns through another body."""
+        """Return the same layer with another body."""
         return replace(self, body=children[0])
 
     def width_out(self, n_in: int) -> int:
-        """The body's width and what is passed on; InputError where there are fewer columns."""
+        """Width of the body plus the columns passed on; InputError if there are fewer columns."""
         if n_in < self.n_first:
             raise InputError(f"There are no {self.n_first} first columns among {n_in}.")
         return self.body.width_out(self.n_first) + n_in - self.passed_from
 
     @property
     def passed_from(self) -> int:
-        """The first column that is passed on as it is."""
+        """Index of the first column that is passed on unchanged."""
         return 0 if self.keep else self.n_first
 
     def init(self, key: Array, n_in: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """The body's parameters and state, in tuples of one."""
+        """Parameters and state of the body, in tuples of one."""
         self.width_out(n_in)
         params, state = self.body.init(key, self.n_first)
         return (params,), (state,)
@@ -66,7 +71,7 @@ class Beside(Layer):
         key: Array | None,
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Array, tuple[Any, ...], Any]:
-        """F of the first columns, then what is passed on."""
+        """F of the first columns, followed by the columns passed on."""
         first = a[:, : self.n_first]
         output, new_state, residual = self.body.forward(
             params[0], state[0], first, train=train, key=child_key(key, 0), mask=mask
@@ -82,7 +87,7 @@ class Beside(Layer):
         *,
         need_grad_a: bool,
     ) -> tuple[Array | None, tuple[Any, ...]]:
-        """∇a₁ through F (and beside it, with `keep`), ∇a₂ as it comes."""
+        """∇a₁ through F (plus its own columns with `keep`), ∇a₂ unchanged."""
         width = self.body.width_out(self.n_first)
         grad_first, records = self.body.backward(
             params[0], residual, grad_a_next[:, :width], need_grad_a=need_grad_a

@@ -1,8 +1,8 @@
-"""Records of weights that an example meets more than once, or of which it meets several.
+"""Records of weights that an example uses more than once, or in blocks.
 
-A dense layer's record is one outer product an example. Where R rows of an example go through the
-same weight (the members of a BatchEnsemble), its gradient is a sum over them; where each of G
-groups of features has a weight of its own, it is G outer products side by side:
+A dense layer's record is one outer product per example. If R rows of an example go through the
+same weight (the members of a BatchEnsemble), its gradient is a sum over them; if each of G
+groups of features has its own weight, it is G outer products side by side:
 
     ============== =================================== ==============================
     \\              SharedProduct                       BlockProduct
@@ -36,9 +36,11 @@ def _flat(rows: Float[Array, "N R J"]) -> Float[Array, "NR J"]:
 
 
 class SharedProduct(NamedTuple):
-    """A weight that R rows of an example meet: its gradient is Σᵣ aₙᵣ ⊗ δₙᵣ.
+    """Record of a weight that R rows of an example use: its gradient is Σᵣ aₙᵣ ⊗ δₙᵣ.
 
-    a (N, R, I), delta (N, R, J).
+    Attributes:
+        a: inputs (N, R, I).
+        delta: gradients of the pre-activations (N, R, J).
     """
 
     a: Float[Array, "N R I"]
@@ -60,7 +62,7 @@ class SharedProduct(NamedTuple):
         return row_sums(inner.reshape(inner.shape[0], -1))
 
     def second_moment(self, c: Float[Array, " N"] | None) -> Float[Array, "I J"]:
-        """Σₙ cₙ gₙ², each gₙ formed and let go: as much work as equation 3."""
+        """Σₙ cₙ gₙ², forming one gₙ at a time: as much work as equation 3."""
         a, delta = wide(self.a), wide(self.delta)
         weights = jnp.ones(a.shape[0], a.dtype) if c is None else c.astype(a.dtype)
 
@@ -87,9 +89,11 @@ class SharedProduct(NamedTuple):
 
 
 class BlockProduct(NamedTuple):
-    """A weight for each of G groups, (G, I, J): the gradient of block g is aₙg ⊗ δₙg.
+    """Record of a weight (G, I, J) with G blocks: the gradient of block g is aₙg ⊗ δₙg.
 
-    a (N, G, I), delta (N, G, J).
+    Attributes:
+        a: inputs (N, G, I).
+        delta: gradients of the pre-activations (N, G, J).
     """
 
     a: Float[Array, "N G I"]

@@ -1,4 +1,4 @@
-"""`BlockDense`: a small dense layer for each of G groups of features, and what its init needs.
+"""`BlockDense`: a small dense layer for each of G groups of features.
 
 Letters: N examples, G groups, I inputs and J outputs of each group.
 """
@@ -21,7 +21,7 @@ from mlp_jax.errors import InputError
 
 
 def per_group(n_in: int, n_groups: int, what: str) -> int:
-    """The inputs of each group; InputError where n_in is no multiple of the groups."""
+    """Inputs per group; InputError if n_in is not a multiple of the number of groups."""
     if n_in % n_groups:
         raise InputError(
             f"{what} of {n_groups} groups takes a multiple of that, not {n_in} inputs."
@@ -31,13 +31,17 @@ def per_group(n_in: int, n_groups: int, what: str) -> int:
 
 @dataclass(frozen=True)
 class BlockDense(Layer):
-    """a'g = f(Wgᵀag + bg): a dense layer with weights of its own for each of `n_blocks` groups.
+    """a'g = f(Wgᵀag + bg): a dense layer with its own weights for each of `n_blocks` groups.
 
-    x (N, G·I), group by group, → (N, G·J), J = `n_out`. For the embeddings of single features
-    (Gorishniy 2022) and the outputs of the members of a BatchEnsemble (Gorishniy 2024). It is the
-    dense layer with a block-diagonal W, of which the blocks alone are held: parameters W (G, I, J)
-    and b (G·J,), and equations 1 to 3 hold in each block. The products of such small
-    blocks run in float32 or wider.
+    x (N, G·I), group by group, → (N, G·J). Used for embeddings of single features (Gorishniy 2022)
+    and for the outputs of BatchEnsemble members (Gorishniy 2024). It is a dense layer with a
+    block-diagonal W of which only the blocks are stored: parameters W (G, I, J) and b (G·J,).
+    Equations 1 to 3 hold in each block. Products of such small blocks run in float32 or wider.
+
+    Args:
+        n_blocks: G.
+        n_out: J, outputs per group.
+        activation: f by name.
     """
 
     n_blocks: int
@@ -55,12 +59,12 @@ class BlockDense(Layer):
         return f"BlockDense({self.n_blocks} × {self.n_out}, {self.activation})"
 
     def width_out(self, n_in: int) -> int:
-        """G·J; InputError where the groups do not share n_in evenly."""
+        """G·J; InputError if n_in is not a multiple of G."""
         per_group(n_in, self.n_blocks, "A layer of blocks")
         return self.n_blocks * self.n_out
 
     def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], tuple[()]]:
-        """Each block as a dense layer of its size would begin, b = 0."""
+        """Initialize each block as a dense layer of its size, b = 0."""
         width = per_group(n_in, self.n_blocks, "A layer of blocks")
         name = get_activation(self.activation).initializer
         keys = jax.random.split(key, self.n_blocks)

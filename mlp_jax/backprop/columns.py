@@ -1,18 +1,18 @@
-"""The first layer of a network on a table: numbers as they are, categories one-hot or embedded.
+r"""First layer of a network on a table: numbers unchanged, categories one-hot or embedded.
 
 Letters: N examples, K rows (codes) and D columns of a table E of embeddings. A category comes as
-its code k in 1 to K; its one-hot vector 1ₖ (K,) has a 1 at k, and code 0 (never seen in training)
-is the vector of zeros. An embedding is a dense layer on the one-hot vector (Guo & Berkhahn 2016):
+its code k in 1 to K; its one-hot vector 1ₖ (K,) has a 1 at k, and code 0 (not seen in training)
+is the zero vector. An embedding is a dense layer on the one-hot vector (Guo & Berkhahn 2016):
 
     ====== =============== ============================== ======
-    \\      one example     a batch                         shape
+    \      one example     a batch                         shape
     ====== =============== ============================== ======
     e      e = Eᵀ1ₖ        e_n = row kₙ of E               (N, D)
     eq. 3  ∇E = 1ₖ ∇eᵀ     row k of ∇E = Σ_{n: kₙ=k} cₙ∇eₙ (K, D)
     ====== =============== ============================== ======
 
-The outer product of equation 3 has one row that is not 0, so it is held as the index of that row.
-A code is no number that could move a little: its ∇a is 0.
+The outer product of equation 3 has one nonzero row, so only its index is stored. A code is
+discrete: its ∇a is 0.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from mlp_jax.errors import InputError
 
 
 def look_up(E: Float[Array, "K D"], code: Int[Array, " N"]) -> Float[Array, "N D"]:
-    """e = Eᵀ1ₖ: row k of E for code k, zeros for code 0 and for what is no code."""
+    """e = Eᵀ1ₖ: row k of E for code k, zeros for code 0 and for invalid codes."""
     known = (code >= 1) & (code <= E.shape[0])
     rows = jnp.take(E, jnp.where(known, code - 1, 0), axis=0)
     return jnp.where(known[:, None], rows, jnp.zeros_like(rows))
@@ -41,11 +41,15 @@ def one_hot(code: Int[Array, " N"], n_codes: int, dtype: Any) -> Float[Array, "N
 
 @dataclass(frozen=True)
 class Categories(Layer):
-    """x (N, n_numeric + len(codes)) → [numbers | per category its one-hot vector or embedding].
+    """x (N, n_numeric + len(codes)) → [numbers | one-hot vector or embedding of each category].
 
-    codes: K of each category, whose code comes as a number in the column after those before it.
-    widths: D of its embedding, a parameter "embedding_j" (K, D); 0 for one-hot. Codes must come in
-    a type that holds them: float32 does.
+    An embedding is a parameter "embedding_j" (K, D).
+
+    Args:
+        n_numeric: number of numeric columns, which come first.
+        codes: K of each category; its code is a number in the column after those before it. Codes
+            must come in a type that represents them exactly, as float32 does.
+        widths: D of each category's embedding; 0 for one-hot.
     """
 
     n_numeric: int
@@ -69,7 +73,7 @@ class Categories(Layer):
         return f"Categories({self.n_numeric}, {' '.join(each)})"
 
     def width_out(self, n_in: int) -> int:
-        """The numbers, and K or D a category; InputError unless n_in is what the layer takes."""
+        """Width of the numbers plus K or D per category; InputError unless n_in fits."""
         if n_in != self.n_numeric + len(self.codes):
             raise InputError(
                 f"A layer of {self.n_numeric} numbers and {len(self.codes)} categories takes"
@@ -79,14 +83,14 @@ class Categories(Layer):
 
     @property
     def block_widths(self) -> tuple[int, ...]:
-        """How many outputs each category has."""
+        """Number of outputs of each category."""
         return tuple(d or k for k, d in zip(self.codes, self.widths, strict=True))
 
     def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], tuple[()]]:
-        """E normal with standard deviation 1/√D.
+        """Draw E from a normal distribution with standard deviation 1/√D.
 
-        A row is then as long as the one-hot vector in its place, about 1; the order of magnitude
-        is that of Gorishniy 2021 (uniform within ±1/√D).
+        A row then has about length 1, like the one-hot vector it replaces; Gorishniy 2021 draws at
+        the same order of magnitude (uniform within ±1/√D).
         """
         self.width_out(n_in)
         params = {}
@@ -124,7 +128,7 @@ class Categories(Layer):
         *,
         need_grad_a: bool,
     ) -> tuple[Array | None, dict[str, LookUp]]:
-        """∇a of the numbers is their ∇a', of a code 0; the records hold ∇e beside its row."""
+        """∇a of the numbers is their ∇a', of a code 0; the records store ∇e with its row index."""
         records, start = {}, self.n_numeric
         for j, width in enumerate(self.block_widths):
             if self.widths[j]:

@@ -35,21 +35,42 @@ from mlp_jax.errors import InputError
 
 
 def hessian_product(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
-    """f(params, vector, x, y, *, state, weights, mask, key) -> ∇²E · vector.
+    """Make a function that multiplies the Hessian ∇²E of the loss by a vector.
 
-    vector and result have the shape of the parameter tree; the other arguments are those of
-    `value_and_grad`. It is the derivative of ∇E along the vector, forward through the hand-written
-    backward pass (Pearlmutter 1994): about the cost of two gradients. Batch norm in training mode
-    is no hindrance: E is a function of the parameters all the same.
+    It is the derivative of ∇E along the vector, in forward mode through the hand-written backward
+    pass (Pearlmutter 1994), at about the cost of two gradients. Batch norm in training mode is
+    supported: E is a function of the parameters all the same.
+
+    Args:
+        network: the network.
+        loss: the loss.
+        train: training mode (True) or inference.
+
+    Returns:
+        A function f(params, vector, x, y, *, state, weights, mask, key) → ∇²E · vector. `vector`
+        and the result have the shape of the parameter tree; the other arguments are those of
+        `value_and_grad`.
     """
     return _product(network, loss, train, _hessian_product)
 
 
 def gauss_newton_product(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
-    """f(params, vector, x, y, *, state, weights, mask, key) -> GGN · vector, as `hessian_product`.
+    """Make a function that multiplies the generalized Gauss-Newton matrix by a vector.
 
-    Σₙ cₙ Jₙᵀ ∇²Eₙ (Jₙ vector): a derivative along the vector forward, and one backward pass
-    (Schraudolph 2002). InputError for a loss that is not convex or has no curvature.
+    Σₙ cₙ Jₙᵀ ∇²Eₙ (Jₙ vector): a forward-mode derivative along the vector and one backward pass
+    (Schraudolph 2002).
+
+    Args:
+        network: the network.
+        loss: the loss.
+        train: training mode (True) or inference.
+
+    Returns:
+        A function f(params, vector, x, y, *, state, weights, mask, key) → GGN · vector, with the
+        arguments of `hessian_product`.
+
+    Raises:
+        InputError: for a loss that is not convex or has no curvature.
     """
     check_convex(loss)
     return _product(network, loss, train, _gauss_newton_product)
@@ -79,7 +100,7 @@ def _product(
 def _check_vector(params: Any, vector: Any) -> None:
     shapes: list[Any] = [jax.tree.map(jnp.shape, tree) for tree in (params, vector)]
     if shapes[0] != shapes[1]:
-        raise InputError("The vector has the shape of the parameter tree, leaf by leaf.")
+        raise InputError("The vector must have the shape of the parameter tree, leaf by leaf.")
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -118,13 +139,25 @@ def _gauss_newton_product(
 
 
 def gauss_newton_diagonal(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
-    """f(params, x, y, *, state, weights, key) -> the diagonal of the GGN, a tree like the params.
+    """Make a function that returns the diagonal of the generalized Gauss-Newton matrix.
 
     Exact (Dangel 2020, "BackPACK", DiagGGN): with SₙSₙᵀ = ∇²Eₙ, entry p is Σₙ cₙ Σ_k (Jₙᵀsₙₖ)²_p,
     the second moments of backward passes that start from the columns sₙₖ, C − 1 for softmax and C
-    else. A weight matrix needs but one product (A∘A)ᵀ(c ⊙ Σ_k Δ_k∘Δ_k) for all of them, for the a
-    of each is the same. The arguments are those of `value_and_grad`. InputError for batch norm in
-    training mode, where no example's gradient is its own, and for a loss without curvature.
+    otherwise. A weight matrix needs one product (A∘A)ᵀ(c ⊙ Σ_k Δ_k∘Δ_k) for all of them, because
+    they share the same a.
+
+    Args:
+        network: the network.
+        loss: the loss.
+        train: training mode (True) or inference.
+
+    Returns:
+        A function f(params, x, y, *, state, weights, key) → tree like the parameters, with the
+        arguments of `value_and_grad`.
+
+    Raises:
+        InputError: for a loss without curvature, and for batch norm in training mode, which
+            couples the examples.
     """
     check_convex(loss)
     _check_apart(network, train)
@@ -147,12 +180,25 @@ def gauss_newton_diagonal(network: Layer, loss: Loss, *, train: bool = True) -> 
 def sampled_gauss_newton_diagonal(
     network: Layer, loss: Loss, *, samples: int = 1, train: bool = True
 ) -> Callable[..., Any]:
-    """f(params, x, y, draw, *, state, weights, key) -> an estimate of the diagonal, without bias.
+    """Make a function that estimates the Gauss-Newton diagonal without bias by sampling.
 
-    Dangel 2020, DiagGGN-MC: each backward pass starts from ∇s at targets that the random key `draw`
-    takes from the model's own distribution, whose second moment is ∇²Eₙ (`sampling.py`); `samples`
-    of them are averaged. One sample costs one backward pass whatever C is. Otherwise as
-    `gauss_newton_diagonal`. InputError for a loss that is no −log likelihood.
+    Dangel 2020, DiagGGN-MC: each backward pass starts from ∇s at targets drawn from the model's own
+    distribution, whose second moment is ∇²Eₙ (`sampling.py`). One sample costs one backward pass
+    whatever C is.
+
+    Args:
+        network: the network.
+        loss: the loss.
+        samples: number of backward passes to average.
+        train: training mode (True) or inference.
+
+    Returns:
+        A function f(params, x, y, draw, *, state, weights, key) → tree like the parameters. `draw`
+        is the random key for the targets; the rest is as in `gauss_newton_diagonal`.
+
+    Raises:
+        InputError: for a loss that is not a negative log-likelihood, and for batch norm in training
+            mode.
     """
     check_distribution(loss)
     _check_apart(network, train)
@@ -178,8 +224,8 @@ def sampled_gauss_newton_diagonal(
 def _check_apart(network: Layer, train: bool) -> None:
     if train and network.couples_examples:
         raise InputError(
-            "Batch norm in training mode mixes the examples, so the Gauss-Newton matrix is no sum"
-            " over them: take train=False, or a network without batch norm."
+            "Batch norm in training mode mixes the examples, so the Gauss-Newton matrix is not a"
+            " sum over them: use train=False, or a network without batch norm."
         )
     check_one_prediction(network, train)
 
@@ -213,8 +259,8 @@ def summed_second_moment(
 ) -> Any:
     """Σₙ cₙ Σ_k gₙₖ² in the shape of the parameter tree, gₙₖ the gradient that seed k gives.
 
-    One record stands for the K backward passes, with δ = √Σ_k δ_k², and they are held one at a
-    time: memory does not grow with K.
+    One record stands for the K backward passes, with δ = √Σ_k δ_k², and only one pass is in memory
+    at a time: memory does not grow with K.
     """
 
     def records_of(seed: Float[Array, "N C"]) -> Any:
@@ -238,14 +284,14 @@ def summed_second_moment(
 
 
 def _squares(record: Record, c: Float[Array, " N"]) -> Array:
-    """δ², in which the second moment is linear; itself where an example's rows are summed first."""
+    """δ², in which the second moment is linear; δ if an example's rows are summed first."""
     if isinstance(record, SharedProduct):
         return record.second_moment(c)
     return wide(record.g if isinstance(record, PerExample) else record.delta) ** 2
 
 
 def _with_delta(record: Record, squares: Array) -> Record:
-    """The record with δ = √squares in the place of its own."""
+    """Return the record with δ = √squares."""
     if isinstance(record, PerExample):
         return PerExample(jnp.sqrt(squares))
     if isinstance(record, tuple):

@@ -1,9 +1,9 @@
 """Tapes of the curvature: backward passes that start from the loss's own distribution.
 
-The tape of a loss holds δ at the true targets. Here δ comes of gradients whose second moment is
-H = ∂²E/∂s² of the output: one at a target drawn from the model, or as many as have the
-expectation. What statistics takes a tape takes these, and says of the generalized Gauss-Newton
-matrix (the Fisher information, `sampling.py`) what it says of the gradients' second moment.
+The tape of a loss stores δ at the true targets. Here δ comes from gradients whose second moment
+is H = ∂²E/∂s² of the output: one at a target drawn from the model, or as many as represent the
+expectation. Every statistic of a tape accepts these tapes; its second moments of gradients then
+become those of the generalized Gauss-Newton matrix (the Fisher information, `sampling.py`).
 
 Letters: N examples, I inputs, C outputs, K columns of a root of H (`hessians.py`).
 """
@@ -33,37 +33,37 @@ from mlp_jax.errors import InputError
 
 
 def check_curvature(network: Layer, loss: Loss, train: bool) -> None:
-    """InputError where examples have no curvature of their own, or the loss no distribution."""
+    """Raise InputError if examples are coupled or the loss has no distribution."""
     if train and network.couples_examples:
         raise InputError(
-            "Curvature is that of each example by itself, and batch norm in training mode mixes"
-            " the examples. Take a network without batch norm, or train=False."
+            "Curvature needs each example by itself, but batch norm in training mode mixes the"
+            " examples: use a network without batch norm, or train=False."
         )
     check_one_prediction(network, train)
     check_distribution(loss)
 
 
 def check_one_prediction(network: Layer, train: bool) -> None:
-    """InputError where an example has several outputs in training, each with a curvature."""
+    """Raise InputError if an example has several outputs in training, each with a curvature."""
     if train and network.n_predictions > 1:
         raise InputError(
-            "Curvature is that of one output an example, and the members of a BatchEnsemble have"
-            " one each in training mode. Take train=False, where they predict with their mean."
+            "Curvature needs one output per example, but the members of a BatchEnsemble have one"
+            " each in training mode: use train=False, where they predict their mean."
         )
 
 
 def tape_of_drawn(network: Layer, loss: Loss, params: Any, passed: Passed, draw: Array) -> Tape:
-    """The tape of a forward pass at targets drawn with the key `draw`: N rows."""
+    """Return the tape of a forward pass at targets drawn with the key `draw`: N rows."""
     output = passed.output.astype(accumulator(passed.output))
     seeds = drawn_gradient(loss, output, draw)
     return Tape(network.backward(params, passed.residual, seeds, need_grad_a=False)[1])
 
 
 def tape_of_expected(network: Layer, loss: Loss, params: Any, passed: Passed) -> Tape:
-    """The tape of a forward pass with the expectation over targets: N·K rows, nK + k of example n.
+    """Return the tape of a forward pass in expectation over targets: N·K rows, nK + k of example n.
 
-    The mean over example n's K rows is what the mean over its draws tends to. The backward pass
-    runs K times, and the inputs of each layer are held K times.
+    The mean over example n's K rows is the limit of the mean over its draws. The backward pass
+    runs K times, and the inputs of each layer are stored K times.
     """
     output = passed.output.astype(accumulator(passed.output))
     roots = hessian_root(loss, output)
@@ -79,11 +79,24 @@ def tape_of_expected(network: Layer, loss: Loss, params: Any, passed: Passed) ->
 def expected_tape(
     network: Layer, loss: Loss, params: Any, x: Float[Array, "N I"], *, state: Any = None
 ) -> Tape:
-    """The tape of the exact Gauss-Newton matrix in inference: N·K rows, nK + k of example n.
+    """Return the tape of the exact Gauss-Newton matrix in inference mode.
 
-    K is C, or C − 1 for softmax, whose Hessian has that rank. Each parameter's second moment over
-    the rows, their mean over N·K, is the diagonal of the
-    generalized Gauss-Newton matrix of the mean loss. InputError for a loss without a distribution.
+    Each parameter's mean second moment over the N·K rows is the diagonal of the generalized
+    Gauss-Newton matrix of the mean loss.
+
+    Args:
+        network: the network.
+        loss: the loss.
+        params: its parameters.
+        x: inputs (N, I).
+        state: state of a network that has one.
+
+    Returns:
+        A tape with N·K rows, row nK + k of example n. K is C, or C − 1 for softmax, whose Hessian
+        has that rank.
+
+    Raises:
+        InputError: for a loss without a distribution.
     """
     check_curvature(network, loss, False)
     return _expected(network, loss, params, known_state(network, state), x)
@@ -115,12 +128,22 @@ def _with_drawn(
 
 
 def loss_and_sampled_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
-    """f(params, x, y, draw, *, state, weights, mask, key) -> (value, grads, tape of drawn targets).
+    """Make a function that returns the loss, its gradient, and a tape at sampled targets.
 
-    As `loss_and_tape`, whose arguments these are, but for the tape: one forward pass, a backward
-    pass for the gradient at y, and another for the tape, at targets that the random key `draw`
-    takes from the model's own distribution (Martens & Grosse 2015, §5). InputError for batch norm
-    in training mode, or a loss without a distribution.
+    One forward pass, one backward pass for the gradient at y, and one for the tape, at targets
+    drawn from the model's own distribution (Martens & Grosse 2015, §5).
+
+    Args:
+        network: the network.
+        loss: the loss.
+        train: training mode (True) or inference.
+
+    Returns:
+        A function f(params, x, y, draw, *, state, weights, mask, key) → (value, grads, tape).
+        `draw` is the random key for the targets; the rest is as in `loss_and_tape`.
+
+    Raises:
+        InputError: for batch norm in training mode, and for a loss without a distribution.
     """
     check_curvature(network, loss, train)
 

@@ -16,7 +16,7 @@ from mlp_jax.errors import InputError
 
 
 def activate(name: str, z: Float[Array, "N J"], dtype: Any) -> tuple[Array, Array | None]:
-    """a' = f(z) in `dtype`, and what its slope is written in: a', z, or None."""
+    """Return a' = f(z) in `dtype` and the argument of its slope: a', z, or None."""
     f = get_activation(name)
     a_next = f.function(z).astype(dtype)
     return a_next, {"a": a_next, "z": z, "nothing": None}[f.keeps]
@@ -25,8 +25,8 @@ def activate(name: str, z: Float[Array, "N J"], dtype: Any) -> tuple[Array, Arra
 def slope_times(name: str, kept: Array | None, grad_a_next: Float[Array, "N J"]) -> Array:
     """Equation 1 for the activation of that name: ∇z = ∇a' ⊙ f'(z).
 
-    The barrier lets the compiler see two computations where f and f' share a part, such as the
-    tanh of GELU: it would else keep that part from the forward pass, an array beside z.
+    The barrier separates the two computations where f and f' share a part, such as the tanh of
+    GELU; without it the compiler stores that part in the forward pass, an array beside z.
     """
     if kept is None:
         return grad_a_next
@@ -38,8 +38,14 @@ def slope_times(name: str, kept: Array | None, grad_a_next: Float[Array, "N J"])
 class Dense(Layer):
     """a' = f(Wᵀa + b): `n_out` neurons with an activation by name.
 
-    Parameters W (n_in, n_out) and b (n_out,). `initializer=None` takes the one that suits the
-    activation. The products run in W's type, sums and activations in float32 or wider.
+    Parameters W (n_in, n_out) and b (n_out,). Products run in W's type, sums and activations in
+    float32 or wider.
+
+    Args:
+        n_out: number of neurons.
+        activation: f by name.
+        initializer: of W, by name; None selects the one that suits the activation.
+        bias: whether there is a b.
     """
 
     n_out: int
@@ -58,7 +64,7 @@ class Dense(Layer):
         return f"Dense({self.n_out}, {self.activation})"
 
     def width_out(self, n_in: int) -> int:
-        """n_out, whatever comes in."""
+        """n_out for any input."""
         return self.n_out
 
     def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], tuple[()]]:
@@ -94,7 +100,7 @@ class Dense(Layer):
         *,
         need_grad_a: bool,
     ) -> tuple[Array | None, dict[str, OuterProduct | PerExample]]:
-        """Equations 1 and 2; the records hold what equation 3 contracts."""
+        """Equations 1 and 2; the records store what equation 3 contracts."""
         W = params["W"]
         a, kept = residual
         grad_z = slope_times(self.activation, kept, grad_a_next).astype(W.dtype)
@@ -107,7 +113,11 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """a' = f(a), an activation by itself, as after a norm. No parameters."""
+    """a' = f(a): an activation without a dense layer, as after a norm. No parameters.
+
+    Args:
+        name: f by name.
+    """
 
     name: str
 

@@ -1,8 +1,8 @@
-"""An ensemble: networks side by side whose predictions are averaged, as one layer.
+"""Ensemble of networks whose predictions are averaged, as one layer.
 
-K members, N examples, C outputs. The ensemble predicts p̄ = (1/K) Σₖ pₖ, where pₖ = link(sₖ) is what
-member k predicts. Its output is the s with link(s) = p̄, so that whatever takes a network takes an
-ensemble: the loss, the export, the metrics.
+K members, N examples, C outputs. The ensemble predicts p̄ = (1/K) Σₖ pₖ, where pₖ = link(sₖ) is the
+prediction of member k. Its output is the s with link(s) = p̄, so that a network can be replaced by
+an ensemble everywhere: in the loss, the export, the metrics.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def _log_mean_exp(values: Float[Array, "K N C"]) -> Float[Array, "N C"]:
 
 
 def _shares(values: Float[Array, "K N C"]) -> Float[Array, "K N C"]:
-    """The softmax over the members; equal shares where every member has −∞."""
+    """Softmax over the members; equal shares if every member has −∞."""
     none = jnp.all(values == -jnp.inf, axis=0, keepdims=True)
     return jax.nn.softmax(jnp.where(none, jnp.zeros_like(values), values), axis=0)
 
@@ -64,9 +64,11 @@ def mean_output_gradient(
 
 @dataclass(frozen=True)
 class Ensemble(Layer):
-    """Networks of one input and output width that predict with the mean of what they predict.
+    """Networks of equal input and output width that predict the mean of their predictions.
 
-    link: from a member's output to what it predicts: "softmax", "sigmoid", "exp" or "identity".
+    Args:
+        members: the networks.
+        link: from a member's output to its prediction: "softmax", "sigmoid", "exp" or "identity".
     """
 
     members: tuple[Layer, ...]
@@ -88,18 +90,18 @@ class Ensemble(Layer):
         return self.members
 
     def with_children(self, children: tuple[Layer, ...]) -> "Ensemble":
-        """An ensemble of other members."""
+        """Return an ensemble of other members."""
         return replace(self, members=children)
 
     def width_out(self, n_in: int) -> int:
-        """The members' width; InputError where they differ."""
+        """Width of the members; InputError if they differ."""
         widths = {member.width_out(n_in) for member in self.members}
         if len(widths) > 1:
             raise InputError(f"Members of an ensemble have one width, not {sorted(widths)}.")
         return widths.pop()
 
     def init(self, key: Array, n_in: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Each member's parameters and state, as tuples."""
+        """Parameters and state of each member, as tuples."""
         pairs = [
             member.init(jax.random.fold_in(key, index), n_in)
             for index, member in enumerate(self.members)
@@ -109,7 +111,7 @@ class Ensemble(Layer):
     def outputs(
         self, params: Sequence[Any], state: Sequence[Any], a: Float[Array, "N I"]
     ) -> Float[Array, "K N C"]:
-        """Every member's own output in inference."""
+        """Return the output of every member in inference."""
         found = [
             member.forward(own, kept, a, train=False, key=None, mask=None)[0]
             for member, own, kept in zip(self.members, params, state, strict=True)
@@ -126,7 +128,7 @@ class Ensemble(Layer):
         key: Array | None,
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Array, tuple[Any, ...], tuple[Any, ...]]:
-        """The output whose prediction is the mean of the members' predictions."""
+        """Output whose prediction is the mean of the members' predictions."""
         outputs, states, residuals = [], [], []
         for index, member in enumerate(self.members):
             output, new_state, residual = member.forward(
@@ -151,7 +153,7 @@ class Ensemble(Layer):
         *,
         need_grad_a: bool,
     ) -> tuple[Array | None, tuple[Any, ...]]:
-        """Each member's share of ∇s̄, then its own backward pass; their ∇a add up."""
+        """Each member's share of ∇s̄, then its own backward pass; the ∇a are summed."""
         stacked, residuals = residual
         each = mean_output_gradient(self.link, stacked.astype(grad_a_next.dtype), grad_a_next)
         grads: list[Any] = []

@@ -1,10 +1,10 @@
 """The gradient of a network's loss: forward, loss, backward, contraction.
 
-E = Σₙ cₙ Eₙ with cₙ = wₙ/Σw, and c enters once. Where the tape is asked for, backward carries each
-example's own ∇Eₙ, and c enters where equation 3 sums the examples. Where only the gradient is,
-backward starts from cₙ∇Eₙ and equation 3 sums with ones: backward is linear in what it starts
-from, so the sum is the same, and no layer needs c ⊙ ∇Z beside ∇Z. Batch norm in training mode
-leaves no choice: its backward mixes the examples, so c must come before it.
+E = Σₙ cₙ Eₙ with cₙ = wₙ/Σw, and c enters once. With a tape, backward carries each example's own
+∇Eₙ, and c enters where equation 3 sums the examples. Without one, backward starts from cₙ∇Eₙ and
+equation 3 sums with ones: backward is linear in its start, so the sum is the same, and no layer
+needs c ⊙ ∇Z beside ∇Z. Batch norm in training mode requires the latter: its backward mixes the
+examples, so c must come before it.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Given = Array | np.ndarray
 
 
 def mean_weights(n: int, weights: Float[Array, " N"] | None, dtype: Any) -> Float[Array, " N"]:
-    """c (N,): wₙ/Σw, 1/N without weights, all 0 where the weights are."""
+    """c (N,): wₙ/Σw, 1/N without weights, all 0 if the weights are."""
     if weights is None:
         return jnp.full((n,), 1 / n, dtype)
     total = jnp.sum(weights, dtype=dtype)
@@ -35,12 +35,12 @@ def mean_weights(n: int, weights: Float[Array, " N"] | None, dtype: Any) -> Floa
 
 
 def cast_weights(params: Any, dtype: Any) -> Any:
-    """The parameters with the matrices in `dtype`, the type in which products run."""
+    """Return the parameters with the matrices in `dtype`, the type of the products."""
     return jax.tree.map(lambda p: p.astype(dtype) if p.ndim > 1 else p, params)
 
 
 class Passed(NamedTuple):
-    """What a forward pass leaves: the output (N, C), the new state, and what backward needs."""
+    """Result of a forward pass: the output (N, C), the new state, and the residual for backward."""
 
     output: Float[Array, "N C"]
     state: Any
@@ -63,8 +63,8 @@ def forward_backward(
 ) -> tuple[Array, Any, Any, Tape]:
     """(E, new state, ∇E, tape) of E = Σₙ cₙ Eₙ: the whole backward pass on one page.
 
-    per_example: whether the tape is to hold each example's own gradient, as far as the network has
-    one; without, c enters first and the pass needs less memory and time.
+    per_example: the tape stores each example's own gradient, as far as the network has one. Without
+    it, c enters first and the pass needs less memory and time.
     """
     passed = Passed(*network.forward(params, state, x, train=train, key=key, mask=mask))
     coupled = train and network.couples_examples
@@ -102,7 +102,7 @@ _with_tape = partial(jax.jit, static_argnums=(0, 1, 2))(forward_backward)
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _without_tape(*arguments: Any) -> tuple[Array, Any, Any]:
-    """The gradient alone: no tape leaves the program, so none need hold an example's own."""
+    """Compute the gradient alone, without a tape of per-example gradients."""
     return forward_backward(*arguments, per_example=False)[:3]
 
 
@@ -123,7 +123,7 @@ def checked_arguments(
     mask: Given | None,
     key: Array | None,
 ) -> tuple[Any, ...]:
-    """The arguments of `forward_backward`, checked: all shapes, and the targets of no trace."""
+    """Check the arguments of `forward_backward`: all shapes, and the values of concrete targets."""
     targets = y if isinstance(y, jax.Array) else np.asarray(y)  # int64 that JAX would cut off
     x, y = jnp.asarray(x), jnp.asarray(y)
     weights = None if weights is None else jnp.asarray(weights)
@@ -135,12 +135,12 @@ def checked_arguments(
         raise InputError(f"x must be of a floating type, not {x.dtype}; scale whole numbers first.")
     check_targets(loss, targets, network.width_out(x.shape[1]))
     if network.has_state and state is None:
-        raise InputError("This network keeps running figures: pass the state=… that init gave.")
+        raise InputError("This network keeps running statistics: pass the state=… that init gave.")
     _check_key(network, train, key)
     for name, rows in (("weights", weights), ("mask", mask)):
         if rows is not None and rows.shape != x.shape[:1]:
             raise InputError(
-                f"{name} has one entry an example, ({x.shape[0]},), not {tuple(rows.shape)}."
+                f"{name} has one entry per example, ({x.shape[0]},), not {tuple(rows.shape)}."
             )
     if state is None:
         state = network.without_state()
@@ -149,10 +149,18 @@ def checked_arguments(
 
 
 def loss_and_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
-    """f(params, x, y, *, state, weights, mask, key) -> (value, grads, tape).
+    """Make a function that returns the loss, its gradient, and the tape of per-example records.
 
-    With a network that keeps state: ((value, new state), grads, tape). The arguments are those of
-    `value_and_grad`; the tape holds, for every parameter, what the gradient sums over examples.
+    Args:
+        network: the network.
+        loss: the loss.
+        train: training mode (True) or inference.
+
+    Returns:
+        A function f(params, x, y, *, state, weights, mask, key) → (value, grads, tape), or ((value,
+        new state), grads, tape) for a network with state. The arguments are those of
+        `value_and_grad`; the tape stores, for every parameter, the terms that the gradient sums
+        over the examples.
     """
 
     def f(
@@ -173,14 +181,25 @@ def loss_and_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable
 
 
 def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
-    """f(params, x, y, *, state, weights, mask, key) -> (value, grads), as `jax.value_and_grad`.
+    """Make a function that returns the loss and its gradient, like `jax.value_and_grad`.
 
-    x (N, I); y as the loss takes it; weights (N,) count the examples, E = Σ wₙEₙ/Σw; mask (N,)
-    marks the rows that batch norm counts; key feeds dropout. With a network that keeps state:
-    ((value, new state), grads). Jitted; equal networks and shapes compile once. InputError where
-    shapes do not fit, state is missing, or dropout has no key, and for a target that the loss has
-    no meaning for: a label that is no class, NaN. A `jit` around it sees no targets and lets all
-    pass.
+    The function is jitted; equal networks and shapes compile once.
+
+    Args:
+        network: the network.
+        loss: the loss.
+        train: training mode (True) or inference.
+
+    Returns:
+        A function f(params, x, y, *, state, weights, mask, key) → (value, grads), or
+        ((value, new state), grads) for a network with state. x is (N, I); y as the loss requires;
+        weights (N,) weight the examples, E = Σ wₙEₙ/Σw; mask (N,) marks the rows that batch norm
+        uses; key is the random key for dropout.
+
+    Raises:
+        InputError: when the function is called with shapes that do not fit, without a state or
+            dropout key that is needed, or with an invalid target: a label that is no class, NaN.
+            Under an outer `jit` target values are not checked.
     """
 
     def f(
@@ -201,11 +220,11 @@ def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callabl
 
 
 def known_state(network: Layer, state: Any) -> Any:
-    """The state, or that of a network that keeps none; InputError where one is missing."""
+    """Return the state, or the empty one of a network without state; InputError if missing."""
     if state is not None:
         return state
     if network.has_state:
-        raise InputError("This network keeps running figures: pass the state=… of its training.")
+        raise InputError("This network keeps running statistics: pass the state=… of its training.")
     return network.without_state()
 
 
@@ -219,7 +238,20 @@ def apply(
     key: Array | None = None,
     mask: Bool[Array, " N"] | None = None,
 ) -> Float[Array, "N C"]:
-    """The network's output, in inference unless `train`. JAX itself can differentiate it."""
+    """Return the network's output. JAX can differentiate it.
+
+    Args:
+        network: the network.
+        params: its parameters.
+        x: inputs (N, I).
+        state: state of a network that has one.
+        train: training mode, or inference (False).
+        key: random key for dropout.
+        mask: rows (N,) that batch norm uses.
+
+    Returns:
+        The output (N, C).
+    """
     state = known_state(network, state)
     _check_key(network, train, key)
     return network.forward(params, state, x, train=train, key=key, mask=mask)[0]
@@ -228,10 +260,16 @@ def apply(
 def loss_with_manual_gradient(
     objective: Callable[[Any], tuple[Array, Any]],
 ) -> Callable[[Any], Array]:
-    """A scalar function of the parameters whose gradient, to JAX, is the one written by hand.
+    """Wrap a loss so that JAX differentiates it by the hand-written gradient.
 
-    objective: params -> (value, grads). For whatever calls `jax.value_and_grad` itself, such as
-    Optax's line searches. Reverse mode only: a `custom_vjp` blocks `jax.jvp`.
+    For code that calls `jax.value_and_grad` itself, such as Optax's line searches. Reverse mode
+    only: a `custom_vjp` blocks `jax.jvp`.
+
+    Args:
+        objective: a function params → (value, grads).
+
+    Returns:
+        A scalar function of the parameters.
     """
 
     @jax.custom_vjp

@@ -24,14 +24,22 @@ _BANDS = 4
 
 
 def gram_matrix(tape: Tape, other: Tape | None = None) -> Float[Array, "N M"]:
-    """K = Σ_layers (AAᵀ + 1) ∘ (ΔΔᵀ), K[n, m] = ⟨gₙ, gₘ⟩; of two tapes, gₙ of the first.
+    """Return the inner products of examples' gradients, K[n, m] = ⟨gₙ, gₘ⟩.
 
-    Between a training and a test tape it is the influence of one training example on the loss of
-    one test example, to first order, by a step of gradient descent at rate 1 (Pruthi 2020,
-    "TracIn", who sum it over checkpoints, each times its learning rate). Within one tape it is
-    symmetric to the last bit, and little more than half of it is computed.
+    K = Σ_layers (AAᵀ + 1) ∘ (ΔΔᵀ). Between a training and a test tape it is the influence of a
+    training example on the loss of a test example, to first order, for a step of gradient descent
+    at rate 1 (Pruthi 2020, "TracIn", who sum it over checkpoints, each times its learning rate).
+    Within one tape it is exactly symmetric, and little more than half of it is computed.
 
-    InputError where the tapes are of different networks.
+    Args:
+        tape: the tape of gₙ.
+        other: the tape of gₘ; None uses `tape`.
+
+    Returns:
+        K (N, M).
+
+    Raises:
+        InputError: for tapes of different networks.
     """
     if other is None:
         return _within(tape)
@@ -41,17 +49,25 @@ def gram_matrix(tape: Tape, other: Tape | None = None) -> Float[Array, "N M"]:
 
 
 def inner_products(tape: Tape, direction: Any) -> Float[Array, " N"]:
-    """⟨gₙ, v⟩ of every example with one direction v, in the shape of the parameter tree.
+    """Return ⟨gₙ, v⟩ of every example's gradient with one direction v.
 
-    Σ_layers aₙᵀ V δₙ, at the cost of one more forward pass: where v is the gradient of other rows'
-    loss, the influence of each example on that loss (Pruthi 2020), without the Gram matrix.
+    Σ_layers aₙᵀ V δₙ, at the cost of one more forward pass. If v is the gradient of other rows'
+    loss, this is the influence of each example on that loss (Pruthi 2020), without the Gram matrix.
 
-    InputError where v is not of the tape's parameters.
+    Args:
+        tape: the tape of gₙ.
+        direction: v, in the shape of the parameter tree.
+
+    Returns:
+        The products (N,).
+
+    Raises:
+        InputError: if v does not fit the tape's parameters.
     """
     records = own_records(tape)
     shapes = jax.tree.map(lambda leaf: leaf.shape, jax.eval_shape(contract, records, None))
     if jax.tree.map(jnp.shape, direction) != shapes:
-        raise InputError("The direction has other parameters than the tape.")
+        raise InputError("The direction does not match the tape's parameters.")
     return _along(records, direction)
 
 
@@ -76,7 +92,7 @@ def _between_tapes(tape: Tape, other: Tape) -> Float[Array, "N M"]:
 
 @jax.jit
 def _within(tape: Tape) -> Float[Array, "N N"]:
-    """The upper triangle in bands of rows, each from its diagonal on, then mirrored."""
+    """Compute the upper triangle in bands of rows, each from its diagonal on, and mirror it."""
     records = own_records(tape)
     n = count(records)
     edges = [n * band // _BANDS for band in range(_BANDS + 1)]
@@ -92,10 +108,19 @@ def _within(tape: Tape) -> Float[Array, "N N"]:
 def tape_of_outputs(
     network: Layer, params: Any, x: Float[Array, "N I"], *, state: Any = None
 ) -> Tape:
-    """The tape of the outputs themselves, in inference: N·C rows, row nC + c is ∂s_c(xₙ)/∂θ.
+    """Return the tape of the outputs themselves, in inference mode.
 
-    One forward pass, and a backward pass seeded by the c-th unit vector for each output c. What
-    statistics takes a tape takes this one: its squared norms are those of the Jacobian's rows.
+    One forward pass, and a backward pass seeded by the c-th unit vector for each output c. Every
+    statistic of a tape applies: its squared norms are those of the Jacobian's rows.
+
+    Args:
+        network: the network.
+        params: its parameters.
+        x: inputs (N, I).
+        state: state of a network that has one.
+
+    Returns:
+        A tape with N·C rows; row nC + c is ∂s_c(xₙ)/∂θ.
     """
     return _tape_of_outputs(network, params, known_state(network, state), x)
 
@@ -122,11 +147,21 @@ def tangent_kernel(
     *,
     state: Any = None,
 ) -> Float[Array, "N M C C"]:
-    """The empirical neural tangent kernel K[n, m, c, d] = ⟨∂s_c(xₙ)/∂θ, ∂s_d(xₘ)/∂θ⟩, in inference.
+    """Return the empirical neural tangent kernel in inference mode (Jacot 2018).
 
-    Jacot 2018, between x and `other`, or x and itself: the Gram form for each pair of
-    outputs, Σ_layers (AAᵀ + 1) ∘ (Δ_cΔ_dᵀ), where Δ_c comes of the backward pass seeded by output
-    c. No Jacobian (N, C, P) is formed; the inputs of each layer are held C times.
+    K[n, m, c, d] = ⟨∂s_c(xₙ)/∂θ, ∂s_d(xₘ)/∂θ⟩, in the Gram form for each pair of outputs,
+    Σ_layers (AAᵀ + 1) ∘ (Δ_cΔ_dᵀ), with Δ_c from the backward pass seeded by output c. No Jacobian
+    (N, C, P) is formed; the inputs of each layer are stored C times.
+
+    Args:
+        network: the network.
+        params: its parameters.
+        x: inputs (N, I).
+        other: second inputs (M, I); None uses x.
+        state: state of a network that has one.
+
+    Returns:
+        K (N, M, C, C).
     """
     tape = tape_of_outputs(network, params, x, state=state)
     beside = None if other is None else tape_of_outputs(network, params, other, state=state)

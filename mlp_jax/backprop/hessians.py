@@ -1,12 +1,12 @@
 """Square roots of the losses' Hessians in the output, by hand, in a table beside `losses.py`.
 
 ∇²Eₙ (C, C) is the curvature of one example's own loss in the network's output s. A root of it is an
-S (C, K) with SSᵀ = ∇²Eₙ: its columns are what K backward passes start from where the curvature is
-to be carried to the parameters. Every entry is a product of positive factors and a sign, none a
-difference of nearly equal numbers, so that a root keeps its digits at any logit.
+S (C, K) with SSᵀ = ∇²Eₙ: K backward passes start from its columns to carry the curvature to the
+parameters. Every entry is a product of positive factors and a sign, never a difference of nearly
+equal numbers, so that a root is accurate at any logit.
 
-A root exists where the loss is convex in s. A loss made of straight pieces has no curvature between
-its kinks, and focal loss bends down in places: these are refused.
+A root exists where the loss is convex in s. Piecewise linear losses have no curvature between
+their kinks, and focal loss is not convex: both are refused.
 
 Letters: N examples, C outputs, K columns, one array (K, N, C).
 """
@@ -24,7 +24,7 @@ from mlp_jax.errors import InputError
 
 
 def diagonal_root(root: Float[Array, "N C"]) -> Float[Array, "C N C"]:
-    """The root of a diagonal Hessian: column k has the root of entry k, else 0."""
+    """Root of a diagonal Hessian: column k has the root of entry k, else 0."""
     return jnp.eye(root.shape[1], dtype=root.dtype)[:, None, :] * root[None]
 
 
@@ -34,7 +34,7 @@ def squared_error_root(s: Array, y: Array | None) -> Array:
 
 
 def huber_root(s: Array, y: Array, delta: float = 1.0) -> Array:
-    """∇²E = diag[|e| ≤ δ]/C, e = s − y; at the kink itself that of the inside."""
+    """∇²E = diag[|e| ≤ δ]/C, e = s − y; at the kink the inner value."""
     inside = jnp.abs(s - y.reshape(s.shape).astype(s.dtype)) <= delta
     return diagonal_root(inside.astype(s.dtype) / math.sqrt(s.shape[1]))
 
@@ -59,7 +59,7 @@ def softmax_cross_entropy_root(s: Array, y: Array | None, label_smoothing: float
     """∇²E = (Σ_k y_k)(diag p − ppᵀ), of rank C − 1: adding to all logits changes nothing.
 
     With u = √p, of length 1, it is diag(u)(1 − uuᵀ)diag(u), and a root of the projection 1 − uuᵀ
-    are the first C − 1 columns of the Householder reflection that takes u to the last unit vector:
+    is the first C − 1 columns of the Householder reflection that maps u to the last unit vector:
     1 − vvᵀ/(1 + u_C), v = u + 1_C. Column k < C of the root is then
 
         S_kk = u_k (u_C + Σ_{j≠k} p_j)/(1 + u_C),  S_jk = −u_k p_j/(1 + u_C),  S_Ck = −u_k u_C.
@@ -87,9 +87,9 @@ HESSIAN_ROOTS: dict[str, Callable[..., Array]] = {
 }
 
 REFUSED: dict[str, str] = {
-    "absolute_error": "is straight on both sides of its kink",
-    "quantile": "is straight on both sides of its kink",
-    "hinge": "is straight on both sides of its kinks",
+    "absolute_error": "is linear on both sides of its kink",
+    "quantile": "is linear on both sides of its kink",
+    "hinge": "is linear on both sides of its kinks",
     "focal": "is not convex in the output",
 }
 
@@ -98,21 +98,30 @@ DEPEND_ON_TARGETS = ("huber", "log_cosh")
 
 
 def check_convex(loss: Loss) -> None:
-    """InputError for a loss whose Hessian in the output has no root, or is 0 wherever it exists."""
+    """Raise InputError for a loss whose Hessian in the output has no root, or is always 0."""
     if loss.name in REFUSED:
         raise InputError(
-            f"The loss {loss} {REFUSED[loss.name]}, so it has no Gauss-Newton curvature; the losses"
-            f" that have are {', '.join(sorted(HESSIAN_ROOTS))}."
+            f"The loss {loss} {REFUSED[loss.name]}, so it has no Gauss-Newton curvature; use one"
+            f" of {', '.join(sorted(HESSIAN_ROOTS))}."
         )
 
 
 def hessian_root(
     loss: Loss, output: Float[Array, "N C"], y: Array | None = None
 ) -> Float[Array, "K N C"]:
-    """The columns of S with SSᵀ = ∇²Eₙ in the output, of every example; K ≤ C.
+    """Return the columns of S with SSᵀ = ∇²Eₙ in the output, for every example.
 
-    y: may be left out where the Hessian does not depend on it, as that of a −log likelihood in its
-    natural parameter. InputError for a loss that has none, or needs the y that is left out.
+    Args:
+        loss: the loss.
+        output: outputs (N, C).
+        y: targets; may be omitted if the Hessian does not depend on them, as for a negative
+            log-likelihood in its natural parameter.
+
+    Returns:
+        The columns (K, N, C), K ≤ C.
+
+    Raises:
+        InputError: for a loss without a root, or one that needs the omitted y.
     """
     check_convex(loss)
     if y is None and loss.name in DEPEND_ON_TARGETS:

@@ -1,8 +1,8 @@
 """Initial weights, by name, from `jax.nn.initializers`.
 
-He 2015 for functions that pass half the line, Glorot 2010 for saturating ones and the output,
-LeCun 1998 for selu (Klambauer 2017), orthogonal after Saxe 2014 (gain √2), N(0, 1) for the NTK
-parametrization (Jacot 2018), whose factor 1/√I is a layer of its own.
+He 2015 for functions that are linear on half the line, Glorot 2010 for saturating ones and the
+output, LeCun 1998 for selu (Klambauer 2017), orthogonal after Saxe 2014 (gain √2), N(0, 1) for the
+NTK parametrization (Jacot 2018), whose factor 1/√I is a separate layer.
 """
 
 import math
@@ -27,15 +27,15 @@ INITIALIZERS: dict[str, Any] = {
 
 
 def check_initializer(name: str) -> str:
-    """`name` if it is known, else `UnknownNameError`."""
+    """Return `name` if it is known, else raise UnknownNameError."""
     if name not in INITIALIZERS:
         raise UnknownNameError("initializer", name, INITIALIZERS)
     return name
 
 
 def initial_weight(name: str, key: Array, n_in: int, n_out: int) -> Float[Array, "I J"]:
-    """W (n_in, n_out) in float32, drawn from `key`.
+    """Draw W (n_in, n_out) from `key`.
 
-    Always drawn in float32, so that a run in float64 starts from the same weights.
+    Always in float32, so that a run in float64 starts from the same weights.
     """
     return INITIALIZERS[check_initializer(name)](key, (n_in, n_out), jnp.float32)

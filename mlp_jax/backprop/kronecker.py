@@ -1,11 +1,11 @@
 """Kronecker factors of the Fisher information, layer by layer (Martens & Grosse 2015, §3).
 
 Example n's gradient of a dense layer is ãₙ ⊗ δₙ, ã the input with the bias's 1 appended, so that
-its Fisher block is E[ããᵀ ⊗ δδᵀ]. Taken as if a and δ were independent, it is A ⊗ G with
+its Fisher block is E[ããᵀ ⊗ δδᵀ]. Assuming that a and δ are independent, it is A ⊗ G with
 
     A = E[ããᵀ] = Σₙ pₙ ãₙãₙᵀ,   G = E[δδᵀ] = Σₙ pₙ δₙδₙᵀ:
 
-(I + 1)² + J² numbers in place of ((I + 1) J)², and exact where N is 1.
+(I + 1)² + J² numbers in place of ((I + 1) J)², and exact for N = 1.
 
 Letters: N examples, I inputs and J outputs of a layer, pₙ = cₙ/Σc the share of example n.
 """
@@ -31,9 +31,11 @@ _BANDS, _WIDE = 4, 512
 
 
 class KroneckerFactors(NamedTuple):
-    """A (I + 1, I + 1), the bias's row and column last, or (I, I) without a bias; G (J, J).
+    """Kronecker factors of a dense layer's Fisher block, symmetric up to rounding.
 
-    Symmetric up to rounding.
+    Attributes:
+        A: (I + 1, I + 1) with the bias's row and column last, or (I, I) without a bias.
+        G: (J, J).
     """
 
     A: Float[Array, "A A"]
@@ -41,20 +43,20 @@ class KroneckerFactors(NamedTuple):
 
 
 def is_layer(node: Any) -> bool:
-    """Whether a node of a tree of parameters, or of what has their shape, is a layer's dict."""
+    """Test whether a node of a parameter-shaped tree is a layer's dict."""
     return isinstance(node, dict)
 
 
 def has_block(layer: dict[str, Any]) -> bool:
-    """Whether a layer, by its parameters' names, has a weight matrix and perhaps its bias."""
+    """Test whether a layer has a weight matrix and at most its bias, by its parameters' names."""
     return "W" in layer and layer.keys() <= {"W", "b"}
 
 
 def outer_moment(rows: Float[Array, "N J"], p: Float[Array, " N"]) -> Float[Array, "J J"]:
     """Σₙ pₙ rowₙ rowₙᵀ.
 
-    Where it is wide, in bands of rows from the diagonal on, whose rest is mirrored: 5/8 of the
-    products. (On a CPU the copies cost nearly what it saves: 3 % of gradient and factors.)
+    If it is wide, in bands of rows from the diagonal on, mirrored: 5/8 of the products. (On a CPU
+    the copies cost nearly what this saves: 3 % of gradient and factors.)
     """
     width = rows.shape[1]
     if width < _WIDE:
@@ -71,15 +73,24 @@ def outer_moment(rows: Float[Array, "N J"], p: Float[Array, " N"]) -> Float[Arra
 
 @jax.jit
 def kronecker_factors(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
-    """A and G of each dense layer, in its place of the tree; c counts the examples (c=None: 1/N).
+    """Return the Kronecker factors of each dense layer.
 
-    A layer without a weight matrix has no blocks to speak of: in its place is the diagonal
-    E[gₙ²] of each parameter, in a scale or shift (J,), in a table of embeddings (K, D); {} where
-    there are no parameters. The tape says which Fisher information it is: those of
-    `loss_and_sampled_tape` and `expected_tape` (whose c has an entry a row) give the one of the
-    model; that of `loss_and_tape` has the true targets and gives what is called the *empirical*
-    Fisher, which is another matrix (Kunstner 2019). InputError for a tape without each example's
-    own gradient.
+    The tape decides which Fisher information it is. Those of `loss_and_sampled_tape` and
+    `expected_tape` (whose c has an entry per row) give the Fisher information of the model; that of
+    `loss_and_tape` has the true targets and gives the *empirical* Fisher, which is another matrix
+    (Kunstner 2019).
+
+    Args:
+        tape: a tape with per-example gradients.
+        c: weights of the examples; None: 1/N.
+
+    Returns:
+        A tree with `KroneckerFactors` in the place of each dense layer. Another layer has the
+        diagonal E[gₙ²] of each parameter instead: (J,) for a scale or shift, (K, D) for a table of
+        embeddings, {} without parameters.
+
+    Raises:
+        InputError: for a tape without per-example gradients.
     """
     records, p = weighted_records(tape, c), shares(tape, c)
 
@@ -104,9 +115,9 @@ def drawn_factors(
     key: Array | None,
     draw: Array,
 ) -> Any:
-    """The factors of a batch in training mode, its dropout from `key`, its targets from `draw`.
+    """Return the factors of a batch in training mode, dropout from `key`, targets from `draw`.
 
-    For a step of training: without the gradient, uncompiled. InputError as for the tape.
+    For use inside a compiled training step: no gradient, not jitted. InputError as for the tape.
     """
     check_curvature(network, loss, True)
     passed = Passed(*network.forward(params, state, x, train=True, key=key, mask=None))

@@ -2,12 +2,11 @@
 
 Letters: N examples, C outputs, s (N, C) the output, y the targets, e = s − y.
 
-Two things decide how a formula is written here. No digit is lost to a difference of nearly equal
-numbers where the result itself is well defined: 1 − p is summed from the other probabilities,
-log cosh e near 0 comes from expm1. And an output of ±∞, or one so large that a part of the formula
-overflows, gives the limit: 0 · ∞ counts as 0, so a class that is masked by a logit of −∞ takes
-no part. NaN is left where there is no limit: all logits −∞, two logits +∞, or an infinite output
-that equals its target.
+The formulas are written for accuracy. No digit is lost to a difference of nearly equal numbers
+where the result is well defined: 1 − p is summed from the other probabilities, log cosh e near 0
+comes from expm1. An output of ±∞, or one so large that a part of the formula overflows, gives the
+limit: 0 · ∞ is 0, so a class that is masked by a logit of −∞ has no effect. The result is NaN where
+there is no limit: all logits −∞, two logits +∞, or an infinite output that equals its target.
 """
 
 import math
@@ -32,7 +31,7 @@ def _one_hot(s: Array, y: Array) -> Array:
 
 
 def many_classes(s: Array, y: Array) -> bool:
-    """Whether y are labels of several classes, and not one yes or no for each output."""
+    """Test whether y are labels of several classes, not one yes or no per output."""
     return s.shape[1] > 1 and y.ndim == 1
 
 
@@ -42,7 +41,7 @@ def _times(weight: Array, value: Array) -> Array:
 
 
 def _mean_over_outputs(each: Array) -> Array:
-    """The mean of each row; of numbers whose sum overflows, the sum of their shares."""
+    """Mean of each row; the sum of the shares if the sum overflows."""
     n = each.shape[1]
     if n == 1:
         return each[:, 0]
@@ -85,8 +84,8 @@ def huber_gradient(s: Array, y: Array, delta: float = 1.0) -> Array:
 def log_cosh(s: Array, y: Array) -> Array:
     """log cosh e, e = s − y; the mean over outputs.
 
-    |e| + log(1 + e^−2|e|) − log 2 far from 0. Near it that is a difference of equal numbers, and
-    log(1 + x) with x = cosh e − 1 = ½ (1 − e^−|e|)² e^|e| is not.
+    |e| + log(1 + e^−2|e|) − log 2 far from 0. Near 0 that is a difference of nearly equal numbers,
+    so log(1 + x) with x = cosh e − 1 = ½ (1 − e^−|e|)² e^|e| replaces it.
     """
     size = jnp.abs(s - _columns(s, y))
     near = jnp.minimum(size, _LOG_COSH_NEAR)
@@ -130,7 +129,7 @@ def poisson_gradient(s: Array, y: Array) -> Array:
 
 
 def class_probabilities(s: Array, y: Array, label_smoothing: float) -> Array:
-    """The target distribution (N, C): one-hot labels, or y itself, smoothed towards uniform."""
+    """Target distribution (N, C): one-hot labels, or y itself, smoothed towards uniform."""
     p = _one_hot(s, y) if y.ndim == 1 else y.astype(s.dtype)
     if not label_smoothing:
         return p
@@ -140,8 +139,8 @@ def class_probabilities(s: Array, y: Array, label_smoothing: float) -> Array:
 class _Powers(NamedTuple):
     """½(s − max s) and exp(s − max s), each (N, C), and the sum of the powers less 1 (N, 1).
 
-    Half the difference, for all of it may overflow. The largest power is 1: what the others add to
-    it is summed without it, for log1p.
+    Half the difference, because the whole may overflow. The largest power is 1: the others are
+    summed without it, for log1p.
     """
 
     half: Array
@@ -150,9 +149,9 @@ class _Powers(NamedTuple):
 
 
 def _powers(s: Array) -> _Powers:
-    """The powers of softmax s.
+    """Powers of softmax s.
 
-    Below a single logit of +∞ every other one is −∞. Two of them have no limit, nor have all −∞:
+    With a single logit of +∞ every other one is −∞. Two of them have no limit, nor have all −∞:
     their rows are NaN.
     """
     top = jax.lax.stop_gradient(jnp.max(s, axis=1, keepdims=True))
@@ -172,7 +171,7 @@ def _half_log_softmax(s: Array) -> Array:
 
 
 def log_softmax(s: Array) -> Array:
-    """log p (N, C), p = softmax s, with all digits where p is nearly 1."""
+    """log p (N, C), p = softmax s, accurate where p is nearly 1."""
     return 2 * _half_log_softmax(s)
 
 
@@ -183,13 +182,13 @@ def softmax(s: Array) -> Array:
 
 
 def root_softmax(s: Array) -> Array:
-    """√p (N, C), which is there long after p has underflowed."""
+    """√p (N, C), nonzero long after p has underflowed."""
     half, _, beyond_1 = _powers(s)
     return jnp.exp(half) / jnp.sqrt(1 + beyond_1)
 
 
 def _rest(p: Array) -> Array:
-    """1 − p (N, C) for probabilities p, of the one above ½ as the sum of the others."""
+    """1 − p (N, C) for probabilities p; above ½ the sum of the others."""
     above = p > 0.5
     others = jnp.sum(jnp.where(above, 0, p), axis=1, keepdims=True)
     return jnp.where(above, others, 1 - p)
@@ -198,7 +197,7 @@ def _rest(p: Array) -> Array:
 def softmax_cross_entropy(s: Array, y: Array, label_smoothing: float = 0.0) -> Array:
     """−Σ_k y_k log softmax(s)_k, smoothed y_k ← (1 − ε) y_k + ε/C (Szegedy 2016).
 
-    By half the logarithms, for the difference of two logits may be twice the largest number.
+    In terms of half the logarithms, because the difference of two logits may overflow.
     """
     target = class_probabilities(s, y, label_smoothing)
     return -2 * jnp.sum(_times(target, _half_log_softmax(s)), axis=1)
@@ -207,7 +206,7 @@ def softmax_cross_entropy(s: Array, y: Array, label_smoothing: float = 0.0) -> A
 def softmax_cross_entropy_gradient(s: Array, y: Array, label_smoothing: float = 0.0) -> Array:
     """(Σ_j y_j) p − y, which is p − y for probabilities y.
 
-    Written p_k Σ_{j≠k} y_j − y_k Σ_{j≠k} p_j, so that a p_k next to y_k = 1 keeps its digits.
+    Written p_k Σ_{j≠k} y_j − y_k Σ_{j≠k} p_j, so that p_k is accurate beside y_k = 1.
     """
     target, p = class_probabilities(s, y, label_smoothing), softmax(s)
     return (jnp.sum(target, axis=1, keepdims=True) - target) * p - target * _rest(p)
@@ -230,12 +229,12 @@ def sigmoid_cross_entropy_gradient(s: Array, y: Array, label_smoothing: float = 
 
 
 def _own(s: Array, y: Array) -> Array:
-    """The entry of s at each label (N,)."""
+    """Entry of s at each label (N,)."""
     return jnp.sum(_times(_one_hot(s, y), s), axis=1)
 
 
 def _runner_up(s: Array, y: Array) -> Array:
-    """The scores with the true class taken out of the contest (N, C)."""
+    """Scores (N, C) with the true class set to −∞."""
     return jnp.where(_one_hot(s, y) > 0, -jnp.inf, s)
 
 
@@ -288,7 +287,7 @@ def focal_gradient(s: Array, y: Array, gamma: float = 2.0) -> Array:
 
 
 def _power(base: Array, exponent: float) -> Array:
-    """base^exponent, where 0 to a negative power counts as 0: it only meets factors that are 0."""
+    """base^exponent, where 0 to a negative power is 0: its other factors are 0."""
     if exponent >= 0:
         return base**exponent
     return jnp.where(base > 0, jnp.maximum(base, jnp.finfo(base.dtype).tiny) ** exponent, 0)

@@ -1,9 +1,9 @@
 """Losses Eₙ of one example and their gradients ∇Eₙ with respect to the output, by hand, in a table.
 
 The network's output s (N, C) is linear: logits for classes, the logarithm of the rate for counts.
-`value` gives Eₙ (N,), `gradient` gives ∂Eₙ/∂s (N, C) of each example's own loss; the mean over the
-batch and every other weight is c, applied later. A loss fuses with its link: softmax with
-cross-entropy gives ∇s = p − y without dividing by p, and stays finite at any logit.
+`value` returns Eₙ (N,), `gradient` returns ∂Eₙ/∂s (N, C) of each example's own loss; the mean over
+the batch and every other weight is c, applied later. A loss is fused with its link: softmax with
+cross-entropy gives ∇s = p − y without dividing by p, and is finite at any logit.
 
 Targets y: real numbers (N, C) or (N,) for regression, where Eₙ is the mean over the C outputs;
 labels (N,) of integers, or probabilities (N, C), for classes; 0 or 1, (N, C) or (N,), for binary
@@ -28,7 +28,7 @@ from mlp_jax.errors import InputError, UnknownNameError
 
 
 class LossFunction(NamedTuple):
-    """Eₙ, ∇Eₙ, what its targets are, and the link from the output to a prediction.
+    """A row of the table: Eₙ, ∇Eₙ, the kind of targets, and the link from output to prediction.
 
     predict: "identity", "exp", or "probabilities" (softmax for classes, sigmoid for binary).
     """
@@ -74,9 +74,11 @@ OPTION_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss by name with its options, hashable: `Loss("huber", (("delta", 2.0),))`.
+    """A loss by name with its options, hashable; `get_loss("huber", delta=2.0)` makes one.
 
-    `get_loss("huber", delta=2.0)` is the usual way to make one.
+    Args:
+        name: a key of `LOSSES`.
+        options: pairs of name and value, such as (("delta", 2.0),).
     """
 
     name: str
@@ -99,7 +101,7 @@ class Loss:
 
     @property
     def function(self) -> LossFunction:
-        """The row of the table."""
+        """Row of the table."""
         return LOSSES[self.name]
 
     def value(self, output: Float[Array, "N C"], y: Array) -> Float[Array, " N"]:
@@ -111,31 +113,45 @@ class Loss:
         return self.function.gradient(output, y, **dict(self.options))
 
     def predict(
-        self, output: Float[Array, "N C"], *, one_by_one: bool = False
+        self, output: Float[Array, "N C"], *, multilabel: bool = False
     ) -> Float[Array, "N C"]:
-        """The prediction that the loss trains for: probabilities, a rate, or the output itself.
+        """Return the prediction: probabilities, a rate, or the output itself.
 
-        One output of a classification loss gives P(class 1); one_by_one: each of several does, as
-        for `hinge` and `focal` on columns of 0 and 1. (The scores of `hinge` have no probability;
-        these only put them in order.)
+        One output of a classification loss gives P(class 1). The scores of `hinge` are no
+        probabilities; their predictions only rank the classes.
+
+        Args:
+            output: outputs (N, C).
+            multilabel: each of several outputs gives P(class 1), as for `hinge` and `focal` on
+                columns of 0 and 1.
         """
         link = self.function.predict
-        if link == "softmax" and (one_by_one or output.shape[1] == 1):
+        if link == "softmax" and (multilabel or output.shape[1] == 1):
             link = "sigmoid"
         links = {"identity": lambda s: s, "exp": jnp.exp, "sigmoid": jax.nn.sigmoid}
         return softmax(output) if link == "softmax" else links[link](output)
 
 
 def get_loss(name: str, **options: float) -> Loss:
-    """The loss of that name; `UnknownNameError` lists the known ones, or its options."""
+    """Return a loss by name.
+
+    Args:
+        name: a key of `LOSSES`.
+        **options: options of that loss.
+
+    Returns:
+        The loss.
+
+    Raises:
+        UnknownNameError: for a name or an option that does not exist.
+    """
     return Loss(name, tuple(sorted(options.items())))
 
 
 def check_targets(loss: Loss, y: Any, n_outputs: int, *, numbered: bool = True) -> None:
-    """InputError unless the targets' shape, and their values, fit the loss and the outputs.
+    """Raise InputError unless shape and values of the targets fit the loss and the outputs.
 
-    Inside a trace there are no values to check. numbered: whether an error names the row, whose
-    place in y is its number.
+    Values are not checked while tracing. numbered: an error names the row by its index in y.
     """
     kind = loss.function.targets
     if loss.name == "softmax_cross_entropy" and n_outputs == 1:
@@ -160,7 +176,7 @@ def check_targets(loss: Loss, y: Any, n_outputs: int, *, numbered: bool = True) 
 
 
 def check_labels(whose: str, y: np.ndarray, n_classes: int, *, numbered: bool = True) -> None:
-    """InputError for a label (N,) that is none of 0 … n_classes − 1, whole numbers."""
+    """Raise InputError for a label (N,) that is not one of 0 … n_classes − 1."""
     wrong = ~((y >= 0) & (y < n_classes))
     if not np.issubdtype(y.dtype, np.integer) and y.dtype != bool:
         wrong |= y != np.trunc(y)
@@ -172,7 +188,7 @@ def check_labels(whose: str, y: np.ndarray, n_classes: int, *, numbered: bool = 
 
 
 def _check_numbers(loss: Loss, y: np.ndarray, numbered: bool) -> None:
-    """InputError for a target that is no number, or none that the loss has a meaning for."""
+    """Raise InputError for a target that is not finite, or outside the domain of the loss."""
     if loss.function.targets in ("binary", "classes"):
         wrong, allowed = ~((y >= 0) & (y <= 1)), "from 0 to 1"
     elif loss.name == "poisson":
@@ -187,6 +203,6 @@ def _check_numbers(loss: Loss, y: np.ndarray, numbered: bool) -> None:
 
 
 def _first(wrong: np.ndarray, y: np.ndarray, numbered: bool) -> str:
-    """ "row 3 has 7": the first wrong target."""
+    """Describe the first invalid target: "row 3 has 7"."""
     place = tuple(int(i) for i in np.argwhere(wrong)[0])
     return f"{f'row {place[0]}' if numbered else 'a row'} has {y[place]:g}"

@@ -1,4 +1,4 @@
-"""The loss of a network that gives several predictions of an example: the mean of their losses."""
+"""Loss of a network with several predictions per example: the mean of their losses."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class MemberLoss:
     members: int
 
     def value(self, output: Float[Array, "N KC"], y: Array) -> Float[Array, " N"]:
-        """The mean of the members' losses."""
+        """Mean of the members' losses."""
         each = [self.loss.value(s, y) for s in self._apart(output)]
         return jnp.mean(jnp.stack(each), axis=0)
 
@@ -31,6 +31,6 @@ class MemberLoss:
 
 
 def loss_in(network: Layer, loss: Loss, train: bool) -> Loss | MemberLoss:
-    """What training minimizes of the network's output in that mode: the loss, or its mean."""
+    """Return the loss that training minimizes in that mode: itself, or its mean over members."""
     members = network.n_predictions if train else 1
     return loss if members == 1 else MemberLoss(loss, members)

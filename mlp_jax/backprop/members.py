@@ -41,13 +41,17 @@ FACTORS = ("ones", "normal", "signs")
 
 @dataclass(frozen=True)
 class Members(Layer):
-    """Every row k times side by side, (N, I) → (N, k·I): where the members begin. No parameters."""
+    """Repeat every row k times side by side, (N, I) → (N, k·I), as input of the members.
+
+    Args:
+        members: k.
+    """
 
     members: int
 
     def __post_init__(self) -> None:
         if self.members < 1:
-            raise InputError(f"There is at least 1 member, not {self.members}.")
+            raise InputError(f"A BatchEnsemble needs at least 1 member, not {self.members}.")
 
     def __str__(self) -> str:
         return f"Members({self.members})"
@@ -77,17 +81,23 @@ class Members(Layer):
         *,
         need_grad_a: bool,
     ) -> tuple[Array, dict[str, Any]]:
-        """∇a = Σ_m ∇a'_m: what was copied is added up."""
+        """∇a = Σ_m ∇a'_m: the adjoint of a copy is a sum."""
         each = grad_a_next.reshape(grad_a_next.shape[0], self.members, -1)
         return jnp.sum(each, axis=1), {}
 
 
 @dataclass(frozen=True)
 class SharedDense(Layer):
-    """a' = f(s ⊙ Wᵀ(r ⊙ a) + b) for each of k members: W is shared, r, s and b are their own.
+    """a' = f(s ⊙ Wᵀ(r ⊙ a) + b) for each of k members: W is shared, r, s and b are not.
 
-    factors: how r begins: "ones", or "normal" or "signs" (±1), which set the members apart where
-    they begin; s begins at 1, b at 0.
+    s starts at 1, b at 0.
+
+    Args:
+        n_out: J.
+        members: k.
+        activation: f by name.
+        factors: initial r: "ones", or random "normal" or "signs" (±1) in the first layer, which
+            make the members differ.
     """
 
     n_out: int
@@ -159,7 +169,7 @@ class SharedDense(Layer):
         *,
         need_grad_a: bool,
     ) -> tuple[Array | None, dict[str, SharedProduct | PerExample]]:
-        """Equations 1 and 2 through s and r, which take their own gradients on the way."""
+        """Equations 1 and 2 through s and r, whose gradients are computed on the way."""
         W = params["W"]
         a, u, kept = residual
         n = a.shape[0]
@@ -181,12 +191,16 @@ class SharedDense(Layer):
 
 @dataclass(frozen=True)
 class MeanOfMembers(Layer):
-    """Where the members end: in training each predicts by itself, in inference their mean does.
+    """Output layer of the members: separate predictions in training, their mean in inference.
 
-    (N, k·C) → in training mode itself, k predictions whose losses are averaged (`MemberLoss`); in
-    inference (N, C), the output whose prediction is the mean of theirs (`ensemble.mean_output`).
-    Training the mean instead would train one network in k parts (Gorishniy 2024, §3).
-    link: from an output to a prediction, as in `Ensemble`.
+    In training mode (N, k·C) is passed on, k predictions whose losses are averaged (`MemberLoss`);
+    in inference the output (N, C) is the one whose prediction is the mean of theirs
+    (`ensemble.mean_output`). Training on the mean would train one network in k parts (Gorishniy
+    2024, §3).
+
+    Args:
+        members: k.
+        link: from an output to a prediction, as in `Ensemble`.
     """
 
     members: int
@@ -194,7 +208,7 @@ class MeanOfMembers(Layer):
 
     def __post_init__(self) -> None:
         if self.members < 1:
-            raise InputError(f"There is at least 1 member, not {self.members}.")
+            raise InputError(f"A BatchEnsemble needs at least 1 member, not {self.members}.")
         if self.link not in LINKS:
             raise UnknownNameError("link", self.link, LINKS)
 
@@ -241,5 +255,5 @@ class MeanOfMembers(Layer):
         return jnp.moveaxis(each, 0, 1).reshape(residual.shape), {}
 
     def _apart(self, a: Float[Array, "N I"]) -> Float[Array, "K N C"]:
-        """The members' outputs, one after the other."""
+        """Split the members' outputs, one after the other."""
         return jnp.moveaxis(a.reshape(a.shape[0], self.members, -1), 1, 0)

@@ -1,7 +1,8 @@
-"""The spread of the gradient over examples: second moment, variance, noise scale, from the tape.
+"""Spread of the gradient over examples: second moment, variance, noise scale, from the tape.
 
 Letters: gₙ = ∇Eₙ of example n, pₙ = cₙ/Σc its share of the batch (1/N without c), ḡ = Σₙ pₙgₙ the
-batch's gradient. A statistic of one parameter has its shape; of a layer or the network, none.
+batch's gradient. A statistic of a parameter has its shape; of a layer or the network it is a
+number.
 """
 
 from typing import Any, NamedTuple
@@ -32,20 +33,34 @@ def shares(tape: Tape, c: Float[Array, " M"] | None) -> Float[Array, " N"]:
 
 @jax.jit
 def second_moment(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
-    """Σₙ cₙ gₙ² in the shape of the parameter tree, the square element by element (c=None: ones).
+    """Return Σₙ cₙ gₙ², the square element by element.
 
-    (A∘A)ᵀ(c ⊙ Δ∘Δ) for a weight matrix, one product as large as equation 3 (Dangel 2020,
-    "BackPACK: Packing more into Backprop", its first-order extensions).
+    (A∘A)ᵀ(c ⊙ Δ∘Δ) for a weight matrix, one product as large as equation 3 (Dangel 2020, "BackPACK:
+    Packing more into Backprop", first-order extensions).
+
+    Args:
+        tape: a tape with per-example gradients.
+        c: weights of the examples; None: ones.
+
+    Returns:
+        A tree in the shape of the parameters.
     """
     return by_parameter(weighted_records(tape, c), lambda record: record.second_moment(c))
 
 
 @jax.jit
 def variance(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
-    """Σₙ pₙ gₙ² − ḡ² in the shape of the parameter tree: the variance over the examples.
+    """Return the variance of the gradient over the examples, Σₙ pₙ gₙ² − ḡ².
 
-    Without Bessel's correction, so that a batch of one has none (Dangel 2020). A difference: where
-    it is small beside ḡ², rounding of ḡ² is what is left of it; it is never negative.
+    Without Bessel's correction, so that a batch of one has none (Dangel 2020). Where it is small
+    beside ḡ², the difference is dominated by the rounding of ḡ²; it is never negative.
+
+    Args:
+        tape: a tape with per-example gradients.
+        c: weights of the examples; None: equal.
+
+    Returns:
+        A tree in the shape of the parameters.
     """
     records, p = weighted_records(tape, c), shares(tape, c)
     moments = by_parameter(records, lambda record: record.second_moment(p))
@@ -54,10 +69,16 @@ def variance(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
 
 @jax.jit
 def signal_to_noise(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
-    """‖ḡ‖²/Σ variance of each layer, a number a layer; N times that for the mean of N examples.
+    """Return ‖ḡ‖²/Σ variance of each layer; N times it holds for the mean of N examples.
 
-    The sum of a layer's variances is Σₙ pₙ‖gₙ‖² − ‖ḡ‖², which the norms give. 0 where ḡ = 0,
-    infinite where the examples agree; None for a layer without parameters.
+    The sum of a layer's variances is Σₙ pₙ‖gₙ‖² − ‖ḡ‖², from the norms.
+
+    Args:
+        tape: a tape with per-example gradients.
+        c: weights of the examples; None: equal.
+
+    Returns:
+        A number per layer: 0 if ḡ = 0, infinite if the examples agree, None without parameters.
     """
     records, p = weighted_records(tape, c), shares(tape, c)
     signal = by_layer(jax.tree.map(lambda g: jnp.sum(g**2), contract(records, p)))
@@ -69,17 +90,22 @@ def signal_to_noise(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
 
 
 class GradientNoise(NamedTuple):
-    """noise: tr Σ, the variance of one example's gradient; signal: |G|², of the true gradient."""
+    """Estimates of the gradient's noise and signal from one batch.
+
+    Attributes:
+        noise: tr Σ, the variance of one example's gradient.
+        signal: |G|² of the true gradient.
+    """
 
     noise: Float[Array, ""]
     signal: Float[Array, ""]
 
     @property
     def scale(self) -> Float[Array, ""]:
-        """B = tr Σ/|G|²: batches much larger gain little, much smaller ones cost nothing.
+        """B = tr Σ/|G|², the noise scale: the batch size beyond which larger batches gain little.
 
-        McCandlish 2018, eq. 2.9, the "simple" noise scale. Infinite where the estimate of |G|² is
-        not positive, which happens when the noise drowns it.
+        McCandlish 2018, eq. 2.9, the "simple" noise scale. Infinite if the estimate of |G|² is not
+        positive, which happens when noise dominates.
         """
         lost = jnp.full_like(self.signal, jnp.inf)
         return jnp.where(self.signal > 0, self.noise / self.signal, lost)
@@ -89,11 +115,18 @@ class GradientNoise(NamedTuple):
 def gradient_noise_by_layer(
     tape: Tape, c: Float[Array, " M"] | None = None, mean: Any = None
 ) -> Any:
-    """`gradient_noise` of each layer by itself; None for a layer without parameters.
+    """Return `gradient_noise` of each layer.
 
-    The network's is the sum of them, and signal/noise of a layer is its signal-to-noise ratio of
-    one example without the bias of `signal_to_noise`, which is about 1/N where all is noise.
-    mean: ḡ, the gradient of the mean loss, where it is there already; else it is contracted.
+    The network's is the sum of them. signal/noise of a layer is its signal-to-noise ratio of one
+    example, without the bias of `signal_to_noise`, which is about 1/N for pure noise.
+
+    Args:
+        tape: a tape with per-example gradients.
+        c: weights of the examples; None: equal.
+        mean: ḡ, the gradient of the mean loss, if it is known; None computes it from the tape.
+
+    Returns:
+        A tree with a `GradientNoise` per layer, None for a layer without parameters.
     """
     records, p = weighted_records(tape, c), shares(tape, c)
     mean = contract(records, p) if mean is None else mean
@@ -110,7 +143,7 @@ def gradient_noise_by_layer(
 
 @jax.jit
 def gradient_noise(tape: Tape, c: Float[Array, " M"] | None = None) -> GradientNoise:
-    """Estimates without bias of tr Σ and |G|² from one batch.
+    """Estimate tr Σ and |G|² from one batch, without bias.
 
     McCandlish 2018, "An Empirical Model of Large-Batch Training", appendix A.1. Each gₙ is a batch
     of one, ḡ is the batch: with S = Σ pₙ‖gₙ‖² and q = Σ pₙ²,
@@ -118,29 +151,39 @@ def gradient_noise(tape: Tape, c: Float[Array, " M"] | None = None) -> GradientN
         E[S] = |G|² + tr Σ,  E‖ḡ‖² = |G|² + q tr Σ,
         tr Σ = (S − ‖ḡ‖²)/(1 − q),  |G|² = (‖ḡ‖² − q S)/(1 − q).
 
-    q = 1/N without c, which are the paper's estimates with a small batch of 1. NaN where fewer
-    than two examples count: one gradient does not tell its noise. Their quotient is biased, so
-    average numerator and denominator apart (`NoiseAverage`).
+    q = 1/N without c: the paper's estimates with a small batch of 1. The quotient of the two is
+    biased, so average numerator and denominator separately (`NoiseAverage`).
+
+    Args:
+        tape: a tape with per-example gradients.
+        c: weights of the examples; None: equal.
+
+    Returns:
+        The estimates; NaN if fewer than two examples have weight.
     """
     return total_noise(gradient_noise_by_layer(tape, c))
 
 
 def total_noise(by_layers: Any) -> GradientNoise:
-    """The noise of the whole gradient, from that of its layers."""
+    """Sum the noise of the layers to that of the whole gradient."""
     layers = jax.tree.leaves(by_layers, is_leaf=is_noise)
     return GradientNoise(*(summed(list(parts)) for parts in zip(*layers, strict=True)))
 
 
 def is_noise(node: Any) -> bool:
-    """Whether a node is a layer's `GradientNoise`: the leaf test of `gradient_noise_by_layer`."""
+    """Test whether a node is a `GradientNoise`: the leaf test of `gradient_noise_by_layer`."""
     return isinstance(node, GradientNoise)
 
 
 class NoiseAverage(NamedTuple):
-    """tr Σ and |G|² averaged over steps, apart, as exponential moving averages.
+    """Exponential moving averages of tr Σ and |G|² over steps, kept separately.
 
-    share is the weight that the steps so far have, 1 − decayᵗ: the averages start at 0. Pure: a
-    state to carry along; `NoiseAverage.start()`, then `average = average.updated(noise)`.
+    Pure: start with `NoiseAverage.start()`, then `average = average.updated(noise)`.
+
+    Attributes:
+        noise: weighted sum of tr Σ.
+        signal: weighted sum of |G|².
+        share: total weight of the steps so far, 1 − decayᵗ, because the averages start at 0.
     """
 
     noise: Float[Array, ""]
@@ -149,11 +192,11 @@ class NoiseAverage(NamedTuple):
 
     @classmethod
     def start(cls, dtype: Any = jnp.float32) -> "NoiseAverage":
-        """Nothing seen."""
+        """Return the average before the first step."""
         return cls(*(jnp.zeros((), dtype) for _ in cls._fields))
 
     def updated(self, new: GradientNoise, decay: float = 0.99) -> "NoiseAverage":
-        """One step further; a step whose figures are not finite is passed over."""
+        """Return the average after one more step; a step that is not finite is ignored."""
         told = jnp.isfinite(new.noise) & jnp.isfinite(new.signal)
         added = (new.noise, new.signal, jnp.ones_like(new.noise))
         return NoiseAverage(
@@ -165,5 +208,5 @@ class NoiseAverage(NamedTuple):
 
     @property
     def average(self) -> GradientNoise:
-        """The averages so far; NaN before the first step."""
+        """Return the averages so far; NaN before the first step."""
         return GradientNoise(self.noise / self.share, self.signal / self.share)

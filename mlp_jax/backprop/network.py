@@ -18,13 +18,17 @@ NORMS: dict[str, type[Layer]] = {"layer": LayerNorm, "rms": RMSNorm, "batch": Ba
 
 
 def child_key(key: Array | None, index: int) -> Array | None:
-    """The random key of the child at `index`."""
+    """Random key of the child at `index`."""
     return None if key is None else jax.random.fold_in(key, index)
 
 
 @dataclass(frozen=True)
 class Sequential(Layer):
-    """Layers one after the other. Forward folds from the left, backward from the right."""
+    """Layers one after the other: forward from the left, backward from the right.
+
+    Args:
+        layers: the layers from input to output.
+    """
 
     layers: tuple[Layer, ...]
 
@@ -40,17 +44,17 @@ class Sequential(Layer):
         return self.layers
 
     def with_children(self, children: tuple[Layer, ...]) -> "Sequential":
-        """A sequence of other layers."""
+        """Return a sequence of other layers."""
         return replace(self, layers=children)
 
     def width_out(self, n_in: int) -> int:
-        """The width that the last layer gives."""
+        """Width of the last layer's output."""
         for layer in self.layers:
             n_in = layer.width_out(n_in)
         return n_in
 
     def init(self, key: Array, n_in: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Each layer's parameters and state, as tuples."""
+        """Parameters and state of each layer, as tuples."""
         params, state = [], []
         for index, layer in enumerate(self.layers):
             layer_params, layer_state = layer.init(jax.random.fold_in(key, index), n_in)
@@ -69,7 +73,7 @@ class Sequential(Layer):
         key: Array | None,
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Array, tuple[Any, ...], tuple[Any, ...]]:
-        """The layers from left to right, the output of one the input of the next."""
+        """Layers from left to right, each output the input of the next."""
         states, residuals = [], []
         for index, layer in enumerate(self.layers):
             a, new_state, residual = layer.forward(
@@ -108,7 +112,9 @@ class Sequential(Layer):
 class Residual(Layer):
     """a' = s(a) + F(a): a body F beside a shortcut s (He 2016).
 
-    The shortcut is the identity unless one is given (a `Dense` where the widths differ).
+    Args:
+        body: F.
+        shortcut: s, a `Dense` where the widths differ; None is the identity.
     """
 
     body: Layer
@@ -124,7 +130,7 @@ class Residual(Layer):
         return (self.body,) if self.shortcut is None else (self.body, self.shortcut)
 
     def with_children(self, children: tuple[Layer, ...]) -> "Residual":
-        """The same shape with another body (and shortcut)."""
+        """Return the same structure with another body (and shortcut)."""
         return replace(self, body=children[0], shortcut=children[1] if children[1:] else None)
 
     def width_out(self, n_in: int) -> int:
@@ -208,11 +214,22 @@ def mlp(
     residual: bool = False,
     initializer: str | None = None,
 ) -> Sequential:
-    """The usual network: hidden layers of the given widths and a linear output of width n_out.
+    """Make the standard network: hidden layers and a linear output layer.
 
-    norm: "layer", "rms" or "batch", between each hidden layer's z and its f.  dropout: after each
-    hidden layer.  residual: a shortcut around each hidden layer as wide as the one before it.
-    initializer: by name; None takes the one that suits the activation.
+    Args:
+        hidden: widths of the hidden layers.
+        n_out: width of the output.
+        activation: of the hidden layers, by name.
+        dropout: rate of the dropout after each hidden layer.
+        norm: "layer", "rms" or "batch" between each hidden layer's z and its f.
+        residual: add a shortcut around each hidden layer that is as wide as the one before it.
+        initializer: of the weights, by name; None selects the one that suits the activation.
+
+    Returns:
+        The network.
+
+    Raises:
+        UnknownNameError: for an activation, norm or initializer that does not exist.
     """
     if norm is not None and norm not in NORMS:
         raise UnknownNameError("norm", norm, NORMS)

@@ -22,10 +22,10 @@ from mlp_jax.backprop.specification import Layer
 
 
 class Normalized(NamedTuple):
-    """What the backward pass of a norm needs: x̂ (N, J) and 1/σ, (N, 1) or (J,).
+    """Residual of a norm: x̂ (N, J) and 1/σ, (N, 1) or (J,).
 
     row_share (N,) is each row's share in the batch statistics, 1/n for an example and 0 for a
-    padding row; None where the statistics are not the batch's.
+    padding row; None if the statistics are not the batch's.
     """
 
     x_hat: Float[Array, "N J"]
@@ -45,7 +45,7 @@ def layer_norm_input_grad(g_hat: Float[Array, "N J"], saved: Normalized) -> Floa
 
 
 def rms_norm_input_grad(g_hat: Float[Array, "N J"], saved: Normalized) -> Float[Array, "N J"]:
-    """∇a = (ĝ − x̂⟨ĝ ⊙ x̂⟩)/σ: there is no mean to go through (Zhang & Sennrich 2019)."""
+    """∇a = (ĝ − x̂⟨ĝ ⊙ x̂⟩)/σ: there is no mean to differentiate (Zhang & Sennrich 2019)."""
     along = jnp.mean(g_hat * saved.x_hat, axis=1, keepdims=True)
     return (g_hat - saved.x_hat * along) * saved.inverse_sigma
 
@@ -53,7 +53,7 @@ def rms_norm_input_grad(g_hat: Float[Array, "N J"], saved: Normalized) -> Float[
 def batch_norm_input_grad(g_hat: Float[Array, "N J"], saved: Normalized) -> Float[Array, "N J"]:
     """∇a = (ĝ − ⟨ĝ⟩ − x̂⟨ĝ ⊙ x̂⟩)/σ, ⟨·⟩ over the examples (Ioffe & Szegedy 2015).
 
-    With running figures (row_share None) μ and σ are constants and ∇a = ĝ/σ. A padding row took
+    With running statistics (row_share None) μ and σ are constants and ∇a = ĝ/σ. A padding row has
     no part in μ and σ, so nothing reaches it through them.
     """
     inverse_sigma = saved.inverse_sigma[None, :]
@@ -69,7 +69,7 @@ def batch_norm_input_grad(g_hat: Float[Array, "N J"], saved: Normalized) -> Floa
 
 @dataclass(frozen=True)
 class Norm(Layer):
-    """What the norms share: scale γ and shift β, and the shape of the backward pass."""
+    """Base class of the norms: scale γ and shift β, and the common backward pass."""
 
     epsilon: float = 1e-5
 
@@ -101,7 +101,7 @@ class Norm(Layer):
         *,
         need_grad_a: bool,
     ) -> tuple[Array | None, dict[str, PerExample]]:
-        """∇a by the norm's own equation; ∇γ = x̂ ⊙ ∇y, ∇β = ∇y."""
+        """∇a by the norm's equation; ∇γ = x̂ ⊙ ∇y, ∇β = ∇y."""
         grad_y = grad_a_next.astype(residual.x_hat.dtype)
         g_hat = params["scale"][None, :] * grad_y
         grad_a = self.input_grad(g_hat, residual) if need_grad_a else None
@@ -113,7 +113,11 @@ class Norm(Layer):
 
 @dataclass(frozen=True)
 class LayerNorm(Norm):
-    """x̂ = (a − mean)/√(variance + ε) over the features of each example (Ba 2016)."""
+    """x̂ = (a − mean)/√(variance + ε) over the features of each example (Ba 2016).
+
+    Args:
+        epsilon: ε.
+    """
 
     title: ClassVar[str] = "LayerNorm"
 
@@ -142,7 +146,11 @@ class LayerNorm(Norm):
 
 @dataclass(frozen=True)
 class RMSNorm(Norm):
-    """x̂ = a/√(mean of a² + ε) over the features of each example; no shift (Zhang 2019)."""
+    """x̂ = a/√(mean of a² + ε) over the features of each example; no shift (Zhang 2019).
+
+    Args:
+        epsilon: ε.
+    """
 
     title: ClassVar[str] = "RMSNorm"
 
@@ -175,10 +183,14 @@ class RMSNorm(Norm):
 class BatchNorm(Norm):
     """x̂ = (a − mean)/√(variance + ε) over the examples of the batch (Ioffe & Szegedy 2015).
 
-    In inference the running figures stand in, r ← m r + (1 − m) batch with m = `momentum`, the
-    variance without Bessel's correction. Padding rows (mask False) take no part in the figures, and
-    a batch of n examples in N places counts for n/N of a full one: (1 − m) n/N in place of 1 − m.
-    A last batch of one example, of variance 0, moves them as little as one example should.
+    Inference uses running statistics, r ← m r + (1 − m) batch with m = `momentum`, the variance
+    without Bessel's correction. Padding rows (mask False) are excluded, and a batch of n examples
+    in N places moves them by n/N of a full one: (1 − m) n/N in place of 1 − m. A last batch of one
+    example, whose variance is 0, therefore changes them little.
+
+    Args:
+        epsilon: ε.
+        momentum: m.
     """
 
     momentum: float = 0.9
@@ -187,12 +199,12 @@ class BatchNorm(Norm):
 
     @property
     def couples_examples(self) -> bool:
-        """True: every example moves the mean and the variance of all."""
+        """True: every example changes the mean and the variance of all."""
         return True
 
     @property
     def has_state(self) -> bool:
-        """True: the running figures."""
+        """True: the running statistics."""
         return True
 
     def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -211,7 +223,7 @@ class BatchNorm(Norm):
         key: Array | None,
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Array, dict[str, Array], Normalized]:
-        """y = γ ⊙ x̂ + β, and the running figures a step further when training."""
+        """y = γ ⊙ x̂ + β, and the updated running statistics in training."""
         wide = _wide(a)
         share = None
         mean, variance = state["mean"].astype(wide.dtype), state["variance"].astype(wide.dtype)
@@ -233,7 +245,7 @@ class BatchNorm(Norm):
     def _moved(
         self, state: dict[str, Array], mean: Array, variance: Array, filled: Array | None
     ) -> dict[str, Array]:
-        """The running figures a step further; filled: the share of the batch that is no padding."""
+        """Update the running statistics; filled: the share of the batch that is no padding."""
         m = self.momentum
         share: Any = 1 - m if filled is None else (1 - m) * filled.astype(state["mean"].dtype)
         return {

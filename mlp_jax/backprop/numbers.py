@@ -1,9 +1,9 @@
-"""Embeddings of numbers: what a network gets to see of a feature x besides x itself.
+r"""Embeddings of numeric features: periodic functions, bins and learned scales.
 
 Letters: N examples, G features, K frequencies of each; a feature's outputs stand side by side.
 
     ============ ============================== =====================================
-    \\            forward                        backward
+    \            forward                        backward
     ============ ============================== =====================================
     Periodic     φ = 2π c x, (cos φ, sin φ)     ∇φ = sin'φ ⊙ … = cos φ ∇sin − sin φ ∇cos
                                                 ∇c = 2π x ∇φ, ∇x = Σₖ 2π cₖ ∇φₖ
@@ -29,16 +29,13 @@ _TURN = 2 * math.pi
 
 
 def _spread_out(x: Float[Array, "N G"], frequencies: int) -> Float[Array, "N GK"]:
-    """Each feature repeated for each of its frequencies."""
+    """Repeat each feature for each of its frequencies."""
     return jnp.repeat(x, frequencies, axis=1)
 
 
 @dataclass(frozen=True)
 class _Waves(Layer):
-    """What `Periodic` and `Cosines` share: K frequencies for each feature, drawn from N(0, σ²).
-
-    sigma: one σ for all features, or one for each.
-    """
+    """Base class of `Periodic` and `Cosines`: K frequencies per feature, drawn from N(0, σ²)."""
 
     frequencies: int
     sigma: float | tuple[float, ...]
@@ -81,14 +78,18 @@ class Periodic(_Waves):
     """x ↦ (cos 2πc₁x, …, cos 2πc_Kx, sin 2πc₁x, …, sin 2πc_Kx) of each feature, c learned.
 
     (N, G) → (N, G·2K). Gorishniy 2022, "On Embeddings for Numerical Features in Tabular Deep
-    Learning", eq. 4, where c ~ N(0, σ²) at the start; a `BlockDense` and a ReLU after it make PLR.
+    Learning", eq. 4, with c ~ N(0, σ²) initially; followed by a `BlockDense` and a ReLU it is PLR.
+
+    Args:
+        frequencies: K.
+        sigma: σ, one for all features or one for each.
     """
 
     def __str__(self) -> str:
         return f"Periodic({self.frequencies}, σ={self._said()})"
 
     def width_out(self, n_in: int) -> int:
-        """2K a feature."""
+        """2K per feature."""
         return 2 * self.frequencies * n_in
 
     def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], tuple[()]]:
@@ -105,7 +106,7 @@ class Periodic(_Waves):
         key: Array | None,
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Array, Any, tuple[Array, Array]]:
-        """φ = 2π c x, and its cosines and sines, feature by feature; they are the residual."""
+        """φ = 2π c x, its cosines and sines, feature by feature; they are the residual."""
         phase = _TURN * _spread_out(a, self.frequencies) * params["c"][None].astype(a.dtype)
         phase = phase.reshape(*a.shape, self.frequencies)
         waves = jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=2)
@@ -132,15 +133,19 @@ class Periodic(_Waves):
 class Cosines(_Waves):
     """x ↦ (cos(2πw₁x + β₁), …, cos(2πw_Kx + β_K)) of each feature, w and β learned.
 
-    (N, G) → (N, G·K). Holzmüller 2024, "Better by Default" (RealMLP), its PBLD embedding, where
-    w ~ N(0, σ²) and β is uniform within ±π; a `BlockDense` after it, beside x, makes PBLD.
+    (N, G) → (N, G·K). Holzmüller 2024, "Better by Default" (RealMLP), its PBLD embedding, with
+    w ~ N(0, σ²) and β uniform within ±π; followed by a `BlockDense`, beside x, it is PBLD.
+
+    Args:
+        frequencies: K.
+        sigma: σ, one for all features or one for each.
     """
 
     def __str__(self) -> str:
         return f"Cosines({self.frequencies}, σ={self._said()})"
 
     def width_out(self, n_in: int) -> int:
-        """K a feature."""
+        """K per feature."""
         return self.frequencies * n_in
 
     def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], tuple[()]]:
@@ -182,7 +187,7 @@ class Cosines(_Waves):
 
 @dataclass(frozen=True)
 class FeatureScale(Layer):
-    """a' = s ⊙ a, a learned scale per feature that starts at 1: a soft choice of features.
+    """a' = s ⊙ a, a learned scale per feature that starts at 1: soft feature selection.
 
     Holzmüller 2024 (RealMLP), its scaling layer. Parameter s (J,).
     """
@@ -224,7 +229,7 @@ class FeatureScale(Layer):
 
 @dataclass(frozen=True)
 class NTKScale(Layer):
-    """a' = a/√I, I the width: before a dense layer with standard normal W, its NTK parametrization.
+    """a' = a/√I, I the width: the NTK parametrization of the next dense layer.
 
     z = Wᵀa/√I + b with W ~ N(0, 1) (Jacot 2018, §3; Holzmüller 2024 for tables): every weight moves
     by steps of one size, whatever the width. `Dense(…, initializer="standard_normal")` follows.
@@ -260,11 +265,14 @@ class NTKScale(Layer):
 
 @dataclass(frozen=True)
 class PiecewiseLinear(Layer):
-    """How far x has come through each of T bins: 0 before a bin, 1 behind it, linear within.
+    """Encode x by its position in each of T bins: 0 below a bin, 1 above it, linear within.
 
-    (N, G) → (N, G·T): e_t = (x − edge_t)/(edge_{t+1} − edge_t), cut off at 0 but in the first bin
-    and at 1 but in the last one. Gorishniy 2022, eq. 1. edges: of each feature, rising; features
-    of fewer bins than the most have a constant 0 in the places of the others. No parameters.
+    (N, G) → (N, G·T): e_t = (x − edge_t)/(edge_{t+1} − edge_t), clipped at 0 except in the first
+    bin and at 1 except in the last. Gorishniy 2022, eq. 1. Features with fewer bins than T have
+    constant zeros in the remaining places. No parameters.
+
+    Args:
+        edges: edges of the bins of each feature, increasing.
     """
 
     edges: tuple[tuple[float, ...], ...]
@@ -272,18 +280,18 @@ class PiecewiseLinear(Layer):
     def __post_init__(self) -> None:
         for edges in self.edges:
             if len(edges) < 2 or not np.all(np.diff(edges) > 0):
-                raise InputError(f"The edges of bins rise, and are at least 2, unlike {edges}.")
+                raise InputError(f"Bins need at least 2 edges in increasing order, not {edges}.")
 
     def __str__(self) -> str:
         return f"PiecewiseLinear({len(self.edges)} × {self.n_bins})"
 
     @property
     def n_bins(self) -> int:
-        """T, of the feature that has most."""
+        """T, the largest number of bins."""
         return max((len(edges) - 1 for edges in self.edges), default=0)
 
     def width_out(self, n_in: int) -> int:
-        """T a feature; InputError unless there are edges for each."""
+        """T per feature; InputError unless there are edges for each."""
         if n_in != len(self.edges):
             raise InputError(f"Bins of {len(self.edges)} features cannot take {n_in} inputs.")
         return n_in * self.n_bins
@@ -309,7 +317,7 @@ class PiecewiseLinear(Layer):
         key: Array | None,
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Array, Any, Bool[Array, "N G T"]]:
-        """e = clip((x − start)/width); which of them lie within their bin is the residual."""
+        """e = clip((x − start)/width); the residual marks the values within their bin."""
         start, rate, low, high = self.table(a.dtype)
         progress = (a[:, :, None] - start) * rate
         inside = (progress > low) & (progress < high)

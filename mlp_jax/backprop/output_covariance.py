@@ -1,4 +1,4 @@
-"""How uncertain weights make the output uncertain: J Σ Jᵀ for a diagonal Σ, without forming J.
+"""Covariance of the output under uncertain weights: J Σ Jᵀ for a diagonal Σ, without forming J.
 
 Letters: N examples, I inputs and J outputs of a layer, C outputs of the network, Jₙ (C, P) the
 Jacobian of the output of example n, v the variance of each of the P parameters.
@@ -25,12 +25,12 @@ def output_covariance(
 ) -> tuple[Float[Array, "N C"], Float[Array, "N C C"]]:
     """(s, Jₙ diag(v) Jₙᵀ): the output in inference, and its covariance to first order.
 
-    variances has the shape of the parameter tree. One backward pass starts from each output c; of a
-    weight matrix, whose gradients are aₙ ⊗ δₙc,
+    variances has the shape of the parameter tree. One backward pass starts from each output c; for
+    a weight matrix, whose gradients are aₙ ⊗ δₙc,
 
         cov[n, c, d] = Σ_j ((A∘A) V)_nj δ_ncj δ_ndj,
 
-    so that one product (N, I)·(I, J) a layer serves all pairs of outputs.
+    so that one product (N, I)·(I, J) per layer serves all pairs of outputs.
     """
     output, _, residual = network.forward(params, state, x, train=False, key=None, mask=None)
 
@@ -58,7 +58,7 @@ def _delta(record: Record) -> Array:
 
 
 def _spread(record: Record, variance: Array) -> Array:
-    """What the inputs of an example make of the variances: ((A∘A) V) (N, J), or v of its row."""
+    """Combine the variances with an example's inputs: ((A∘A) V) (N, J), or v of its row."""
     if isinstance(record, OuterProduct):
         return jnp.matmul(wide(record.a) ** 2, wide(variance), precision=lax.Precision.HIGHEST)
     if isinstance(record, BlockProduct):

@@ -1,4 +1,4 @@
-"""An activation that is learned: between the identity and f, each unit as it suits it."""
+"""A learned activation: an interpolation between the identity and f for each unit."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,12 @@ from mlp_jax.backprop.specification import Layer
 
 @dataclass(frozen=True)
 class ParametricActivation(Layer):
-    """a' = (1 − α) ⊙ z + α ⊙ f(z), α learned for each unit, 1 at the start.
+    """a' = (1 − α) ⊙ z + α ⊙ f(z), α learned for each unit, initially 1.
 
     Holzmüller 2024, "Better by Default" (RealMLP). Parameter alpha (J,).
+
+    Args:
+        name: f by name.
     """
 
     name: str

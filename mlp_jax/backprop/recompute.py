@@ -1,9 +1,9 @@
-"""A sequence that keeps little of its forward pass, and computes the rest again going back.
+"""Gradient checkpointing: store few inputs in the forward pass, recompute the rest going back.
 
 Chen 2016, "Training Deep Nets with Sublinear Memory Cost": of L layers only the inputs of about √L
-segments are kept; the backward pass runs each segment forward once more when it comes to it. One
-forward pass more, for √L times less to hold. Where the pass keeps no example's own gradient, a
-segment's gradients are summed before the next one is walked back, so that its a and ∇z can go too.
+segments are stored; the backward pass runs each segment forward once more before it walks it back.
+This costs one more forward pass for √L times less memory. If the pass stores no per-example
+gradients, a segment's gradients are summed before the next segment, which frees its a and ∇z too.
 """
 
 import math
@@ -24,13 +24,13 @@ from mlp_jax.backprop.specification import Layer
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class _Mode:
-    """Whether the pass was one of training: known while tracing, no array."""
+    """Training or inference, known while tracing and no array."""
 
     train: bool
 
 
 class Kept(NamedTuple):
-    """What the backward pass starts from: the input of each segment, and how forward was called.
+    """Residual of the sequence: the input of each segment, and the arguments of forward.
 
     states: of each layer before the pass.
     """
@@ -44,19 +44,19 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Recomputing(Sequential):
-    """`Sequential` with the same parameters, function and gradient, and less in memory.
+    """`Sequential` with the same parameters, function and gradient, and less memory.
 
-    sums: the records are contracted as soon as they are there, c being in them.
+    sums: the records are contracted immediately, because c is included in them.
     """
 
     sums: bool = False
 
     def contracting(self) -> "Recomputing":
-        """The one that sums."""
+        """Return the layer that sums its records."""
         return replace(self, sums=True)
 
     def segments(self) -> tuple[range, ...]:
-        """The indices of the layers, in about √L pieces of equal length."""
+        """Indices of the layers, in about √L pieces of equal length."""
         count = len(self.layers)
         length = max(math.isqrt(count), 1)
         return tuple(range(first, min(first + length, count)) for first in range(0, count, length))
@@ -71,7 +71,7 @@ class Recomputing(Sequential):
         key: Array | None,
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Array, tuple[Any, ...], Any]:
-        """As `Sequential`; of the residuals only the input of each segment stays."""
+        """As `Sequential`, with the input of each segment as the only residual."""
         inputs, states = [], []
         for segment in self.segments():
             inputs.append(a)
@@ -87,10 +87,10 @@ class Recomputing(Sequential):
         *,
         need_grad_a: bool,
     ) -> tuple[Array | None, tuple[Any, ...]]:
-        """The chain rule, each segment forward again before it is walked back.
+        """The chain rule, each segment run forward again before it is walked back.
 
-        The barrier says that a segment may not be computed before its ∇a' and the gradients after
-        it are there: without it the compiler sees that it was computed once already, and keeps it.
+        The barrier keeps a segment from being computed before its ∇a' and the gradients after it
+        exist: without it the compiler reuses, and therefore stores, the first computation.
         """
         records: list[Any] = []
         grad_a: Array | None = grad_a_next
@@ -158,8 +158,8 @@ def _summed(record: Any) -> Summed:
 def _apart(walk: Callable[..., Any]) -> Callable[..., Any]:
     """`walk` as the branch of a condition that always holds, which the compiler cannot see.
 
-    XLA drops the barriers on a CPU, and would merge the second forward pass with the first; it
-    looks into no branch.
+    XLA drops the barriers on a CPU, and would merge the second forward pass with the first; it does
+    not look into branches.
     """
 
     def guarded(params: Any, a: Array, grad_a: Array) -> Any:
@@ -176,5 +176,5 @@ def _apart(walk: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def recomputing(network: Layer) -> Layer:
-    """The network with its outermost sequence of layers as a `Recomputing` one."""
+    """Return the network with its outermost sequence of layers as a `Recomputing` one."""
     return Recomputing(network.layers) if isinstance(network, Sequential) else network

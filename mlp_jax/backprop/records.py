@@ -1,11 +1,11 @@
-"""The tape: what the backward pass leaves behind for every parameter, before it is summed.
+r"""The tape: records of the backward pass for every parameter, before the examples are summed.
 
-A record says what one example's gradient is without forming it. The tree of records has the shape
-of the parameter tree, and the gradient is one of the things that it gives. The others, of one
-parameter with N examples' gradients gₙ (`statistics.py` puts the parameters together):
+A record represents one example's gradient without forming it. The tree of records has the shape of
+the parameter tree. The gradient is one contraction of it; the others, for one parameter with N
+examples' gradients gₙ (`statistics.py` combines the parameters):
 
     ============== ===================== ============ ========================
-    \\              OuterProduct          PerExample   LookUp
+    \              OuterProduct          PerExample   LookUp
     ============== ===================== ============ ========================
     gₙ             aₙ ⊗ δₙ               gₙ           1ₖ ⊗ δₙ, k = indexₙ
     Σ cₙgₙ         Aᵀ(c ⊙ Δ)             Gᵀc          rows of c ⊙ Δ summed
@@ -15,7 +15,7 @@ parameter with N examples' gradients gₙ (`statistics.py` puts the parameters t
     ⟨gₙ, v⟩        rows of AV ∘ Δ summed Gv           ⟨vₖ, δₙ⟩, vₖ row k of V
     ============== ===================== ============ ========================
 
-`block_records.py` has two more, for weights that an example meets several times, or in blocks.
+`block_records.py` has two more, for weights that an example uses several times, or in blocks.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,12 @@ from mlp_jax.backprop.row_products import products, row_sums, squared_lengths, w
 
 
 class OuterProduct(NamedTuple):
-    """A weight matrix: one example's gradient is aₙ ⊗ δₙ. a (N, I), delta (N, J)."""
+    """Record of a weight matrix: one example's gradient is aₙ ⊗ δₙ.
+
+    Attributes:
+        a: inputs (N, I).
+        delta: gradients of the pre-activations (N, J).
+    """
 
     a: Float[Array, "N I"]
     delta: Float[Array, "N J"]
@@ -64,7 +69,11 @@ class OuterProduct(NamedTuple):
 
 
 class PerExample(NamedTuple):
-    """A small parameter, bias, scale or shift: one example's gradient is gₙ. g (N, J)."""
+    """Record of a bias, scale or shift: one example's gradient is gₙ.
+
+    Attributes:
+        g: gradients (N, J).
+    """
 
     g: Float[Array, "N J"]
 
@@ -96,10 +105,14 @@ class PerExample(NamedTuple):
 @partial(jax.tree_util.register_dataclass, data_fields=["index", "delta"], meta_fields=["n_rows"])
 @dataclass(frozen=True)
 class LookUp:
-    """A table of rows, of which each example took one: its gradient is 1ₖ ⊗ δₙ with k = indexₙ.
+    """Record of a table of rows, one per example: its gradient is 1ₖ ⊗ δₙ, k = indexₙ.
 
-    index (N,) counts rows from 1; 0, and whatever is no row, took none. delta (N, D). The one-hot
-    vector 1ₖ (n_rows,) is never formed.
+    The one-hot vector 1ₖ (n_rows,) is never formed.
+
+    Attributes:
+        index: rows (N,) counted from 1; 0 and other invalid indices took none.
+        delta: gradients of the rows (N, D).
+        n_rows: K.
     """
 
     index: Any
@@ -138,7 +151,7 @@ class LookUp:
         return jnp.where(self._took(), found, jnp.zeros_like(found))
 
     def _took(self) -> Bool[Array, " N"]:
-        """Which examples took a row."""
+        """Mask of the examples that took a row."""
         return (self.index >= 1) & (self.index <= self.n_rows)
 
     def _gathered(
@@ -151,12 +164,12 @@ class LookUp:
 
 
 class Summed(NamedTuple):
-    """A parameter whose examples are summed already, by a pass in which c came first."""
+    """Gradient of a parameter whose examples are summed already, in a pass with c first."""
 
     gradient: Array
 
     def contract(self, c: Float[Array, " N"] | None) -> Array:
-        """The gradient, for c = None. There is nothing left that other weights c could weigh."""
+        """The gradient, for c = None: other weights can no longer be applied."""
         return self.gradient
 
 
@@ -164,17 +177,20 @@ Record = OuterProduct | PerExample | LookUp | SharedProduct | BlockProduct
 
 
 def is_record(node: Any) -> bool:
-    """Whether a node of the tape is a record: the leaf test of every walk over a tape."""
+    """Test whether a node of the tape is a record: the leaf test of every walk over a tape."""
     return isinstance(node, Record | Summed)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["records"], meta_fields=["weighted"])
 @dataclass(frozen=True)
 class Tape:
-    """The records of one backward pass, in the shape of the parameter tree.
+    """Records of one backward pass, in the shape of the parameter tree.
 
-    weighted: the records carry the weights c already and hold no example's own gradient, be it
-    that batch norm in training mode mixed the examples or that nobody asked for it.
+    Args:
+        records: the tree.
+        weighted: the records include the weights c and hold no per-example gradients, either
+            because batch norm in training mode couples the examples or because they were not
+            requested.
     """
 
     records: Any
@@ -182,12 +198,20 @@ class Tape:
 
 
 def contract(records: Any, c: Float[Array, " N"] | None) -> Any:
-    """The gradient Σₙ cₙ ∇Eₙ, in the shape of the parameter tree (c=None: all ones)."""
+    """Return the gradient Σₙ cₙ ∇Eₙ.
+
+    Args:
+        records: a tree of records.
+        c: weights of the examples (N,); None: ones.
+
+    Returns:
+        The gradient, in the shape of the parameter tree.
+    """
     return jax.tree.map(lambda record: record.contract(c), records, is_leaf=is_record)
 
 
 def contract_transposed(records: Any, c: Float[Array, " N"] | None) -> Any:
-    """The gradient as `contract` gives it, with every matrix transposed, (J, I)."""
+    """Return the gradient like `contract`, with every matrix transposed, (J, I)."""
 
     def one(record: Record | Summed) -> Array:
         if isinstance(record, OuterProduct):
@@ -198,5 +222,5 @@ def contract_transposed(records: Any, c: Float[Array, " N"] | None) -> Any:
 
 
 def transposed(tree: Any) -> Any:
-    """Every matrix of a tree transposed, whatever else it holds as it is."""
+    """Transpose every matrix of a tree, and leave the other arrays."""
     return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, tree)

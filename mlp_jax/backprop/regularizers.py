@@ -19,9 +19,12 @@ def keep_mask(key: Array, rate: float, shape: tuple[int, ...]) -> Bool[Array, "N
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Sets each activation to 0 with probability `rate` in training, scales the rest by 1/(1−rate).
+    """Set each activation to 0 with probability `rate` in training, scale the rest by 1/(1−rate).
 
     The identity in inference (Srivastava 2014, inverted form).
+
+    Args:
+        rate: probability, from 0 to below 1.
     """
 
     rate: float
@@ -63,7 +66,7 @@ class Dropout(Layer):
         *,
         need_grad_a: bool,
     ) -> tuple[Array, dict[str, Any]]:
-        """∇a = m ⊙ ∇a' / (1 − rate): the same mask, for a' is linear in a, element by element."""
+        """∇a = m ⊙ ∇a' / (1 − rate): the same mask, because a' is linear in each element of a."""
         if residual is None:
             return grad_a_next, {}
         return self._scaled(residual, grad_a_next), {}

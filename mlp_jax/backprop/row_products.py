@@ -1,4 +1,4 @@
-"""What every record computes of rows: their lengths and their inner products."""
+"""Row operations of the records: lengths and inner products."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -8,14 +8,14 @@ from mlp_jax.backprop.layer import accumulator
 
 
 def wide(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The values in the type in which they are summed."""
+    """Convert the values to the type in which they are summed."""
     return values.astype(accumulator(values))
 
 
 def row_sums(values: Float[Array, "N J"]) -> Float[Array, " N"]:
-    """The sum of every row.
+    """Sum of every row.
 
-    It is a product with ones: on a CPU, XLA's own sum along a row adds one number at a time.
+    As a product with ones: on a CPU, XLA's own sum along a row adds one number at a time.
     """
     ones = jnp.ones(values.shape[1], values.dtype)
     return jnp.matmul(values, ones, precision=lax.Precision.HIGHEST)

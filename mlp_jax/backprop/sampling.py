@@ -1,10 +1,10 @@
-"""The loss's own distribution: gradients at targets that the model draws.
+"""Gradients at targets drawn from the model: the loss's own distribution.
 
-A loss that is a −log likelihood, E = −log p(y | s), has a Fisher information of its output,
-E_y[∇s ∇sᵀ] with y drawn from p(· | s). Where s is the natural parameter of p, the Hessian ∂²E/∂s²
-does not depend on y and is that same matrix (Martens 2020, "New Insights and Perspectives on the
-Natural Gradient Method", §9), so that backward passes from drawn targets give the Fisher
-information of the parameters, which is the generalized Gauss-Newton matrix of the loss.
+A loss that is a negative log-likelihood, E = −log p(y | s), has a Fisher information of its output,
+E_y[∇s ∇sᵀ] with y drawn from p(· | s). If s is the natural parameter of p, the Hessian ∂²E/∂s² does
+not depend on y and equals that matrix (Martens 2020, "New Insights and Perspectives on the Natural
+Gradient Method", §9), so that backward passes from drawn targets give the Fisher information of the
+parameters, which is the generalized Gauss-Newton matrix of the loss.
 
 Letters: N examples, C outputs s (N, C); p = softmax(s) or σ(s), r = e^s; H = ∂²Eₙ/∂sₙ² (C, C).
 
@@ -19,7 +19,7 @@ Letters: N examples, C outputs s (N, C); p = softmax(s) or σ(s), r = e^s; H = �
 
 The squared error is (1/C) Σ (s − y)² = −log p(y | s) with variance C/2. The Poisson loss is 1/C
 of its −log p, whose ∇s has the second moment r: 1/√C of it has H. Label smoothing moves the target
-and with it ∇E, but not H: what is drawn is not smoothed.
+and with it ∇E, but not H: drawn targets are not smoothed.
 """
 
 import math
@@ -66,19 +66,30 @@ DRAWN: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def check_distribution(loss: Loss) -> None:
-    """InputError for a loss that is no −log likelihood of s."""
+    """Raise InputError for a loss that is not a negative log-likelihood of s."""
     if loss.name not in DRAWN:
         raise InputError(
-            f"The loss {loss} is no distribution to draw targets from: its curvature is not that"
-            f" of a likelihood. Those that are one: {', '.join(sorted(DRAWN))}."
+            f"The loss {loss} is not a negative log-likelihood, so targets cannot be drawn from it;"
+            f" use one of {', '.join(sorted(DRAWN))}."
         )
 
 
 def drawn_gradient(loss: Loss, output: Float[Array, "N C"], key: Array) -> Float[Array, "N C"]:
-    """∇s of each example at a target drawn from the model: E[∇s ∇sᵀ] = ∂²E/∂s² exactly.
+    """Return ∇s of each example at a target drawn from the model: E[∇s ∇sᵀ] = ∂²E/∂s² exactly.
 
-    Martens & Grosse 2015, "Optimizing Neural Networks with Kronecker-factored Approximate
-    Curvature", §5: a single draw an example. InputError for a loss without a distribution.
+    One draw per example (Martens & Grosse 2015, "Optimizing Neural Networks with Kronecker-factored
+    Approximate Curvature", §5).
+
+    Args:
+        loss: the loss.
+        output: outputs (N, C).
+        key: random key.
+
+    Returns:
+        The gradients (N, C).
+
+    Raises:
+        InputError: for a loss without a distribution.
     """
     check_distribution(loss)
     return DRAWN[loss.name](output, key)

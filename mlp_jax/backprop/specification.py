@@ -1,4 +1,4 @@
-"""What every layer is: a frozen, hashable specification whose methods are pure functions."""
+"""`Layer`: a frozen, hashable specification whose methods are pure functions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,58 +13,66 @@ Records = Any
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer as data: equal layers are equal, compile once, pickle, and can be written down.
+    """Base class of layers. Equal layers are equal, compile once, pickle, and can be serialized.
 
-    Parameters, state, residual and records are pytrees; their shapes are the layer's own affair.
-    `a` is (N, n_in), one example a row.
+    Parameters, state, residual and records are pytrees whose shapes each layer chooses. `a` is
+    (N, n_in), one example per row.
     """
 
     @property
     def couples_examples(self) -> bool:
-        """Whether one example's output depends on the others in training mode (batch norm)."""
+        """True if one example's output depends on the others in training mode (batch norm)."""
         return any(child.couples_examples for child in self.children)
 
     @property
     def has_state(self) -> bool:
-        """Whether the layer keeps figures that training updates without a gradient."""
+        """True if the layer has values that training updates without a gradient."""
         return any(child.has_state for child in self.children)
 
     @property
     def draws(self) -> bool:
-        """Whether forward in training mode needs a random key (dropout)."""
+        """True if forward in training mode needs a random key (dropout)."""
         return any(child.draws for child in self.children)
 
     @property
     def n_predictions(self) -> int:
-        """How many predictions of an example it gives in training mode, side by side.
+        """Number of predictions per example in training mode, side by side.
 
-        More than 1 where members are trained each by itself; in inference there is always one.
+        More than 1 for members that are trained separately; in inference there is always one.
         """
         return max((child.n_predictions for child in self.children), default=1)
 
     @property
     def children(self) -> tuple["Layer", ...]:
-        """The layers that this one is composed of; none for a simple layer."""
+        """Layers that this one is composed of; none for a simple layer."""
         return ()
 
     def with_children(self, children: tuple["Layer", ...]) -> "Layer":
-        """This layer composed of other children, as many as it has."""
+        """Return this layer composed of other children, as many as it has."""
         return self
 
     def contracting(self) -> "Layer":
-        """The same layer for a pass in which c comes first: it may sum its records itself."""
+        """Return the layer for a pass in which c comes first, which may sum its records."""
         return self
 
     def without_state(self) -> State:
-        """The state of a layer that keeps none, in the shape that `forward` takes."""
+        """Return the state of a layer without state, in the shape that `forward` takes."""
         return tuple(child.without_state() for child in self.children)
 
     def width_out(self, n_in: int) -> int:
-        """The width of the output for an input of width n_in; InputError where none fits."""
+        """Return the width of the output for an input of width n_in; InputError if none fits."""
         return n_in
 
     def init(self, key: Array, n_in: int) -> tuple[Params, State]:
-        """Initial parameters (float32) and state for inputs of width n_in."""
+        """Draw initial parameters (float32) and state.
+
+        Args:
+            key: random key.
+            n_in: width of the inputs.
+
+        Returns:
+            (parameters, state).
+        """
         return {}, ()
 
     def forward(
@@ -77,9 +85,18 @@ class Layer:
         key: Array | None,
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Float[Array, "N J"], State, Saved]:
-        """The output, the new state, and what the backward pass needs, no more.
+        """Compute the output.
 
-        mask: rows that are examples and not padding; only batch statistics look at it.
+        Args:
+            params: parameters.
+            state: state.
+            a: inputs (N, I).
+            train: training mode, or inference (False).
+            key: random key for layers that draw.
+            mask: rows (N,) that are examples and not padding; only batch statistics use it.
+
+        Returns:
+            (output (N, J), new state, residual): the residual is what `backward` needs.
         """
         raise NotImplementedError
 
@@ -91,5 +108,15 @@ class Layer:
         *,
         need_grad_a: bool,
     ) -> tuple[Float[Array, "N I"] | None, Records]:
-        """∇a (None unless asked for) and the records, given ∇a' of the output."""
+        """Compute the gradient of the input and the records of the parameters.
+
+        Args:
+            params: parameters.
+            residual: residual of `forward`.
+            grad_a_next: ∇a' of the output (N, J).
+            need_grad_a: whether to compute ∇a.
+
+        Returns:
+            (∇a (N, I) or None, records).
+        """
         raise NotImplementedError

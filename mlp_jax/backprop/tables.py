@@ -1,7 +1,7 @@
-"""The networks of the strong MLPs on tables, put together from their layers: PLR, RealMLP, TabM.
+"""Networks of the strong MLPs on tables, composed of their layers: PLR, RealMLP, TabM.
 
 Each takes rows whose first `n_numbers` columns are numbers; the others (one-hot vectors and
-embeddings of categories, as `Categories` gives them) come to the hidden layers as they are.
+embeddings of categories, as `Categories` gives them) go to the hidden layers unchanged.
 """
 
 from collections.abc import Sequence
@@ -53,9 +53,7 @@ def realmlp(
     sigma: float = 0.1,
     width: int = 3,
 ) -> Sequential:
-    """RealMLP: PBLD embeddings beside the numbers, a learned scale per feature, NTK
-    parametrization, and activations that are learned (Holzmüller 2024).
-    """
+    """RealMLP (Holzmüller 2024): PBLD embeddings, NTK parametrization, learned scales and f."""
     waves = Sequential((Cosines(frequencies, sigma), BlockDense(n_numbers, width)))
     layers: list[Layer] = [Beside(waves, n_numbers, keep=True), FeatureScale()]
     for n in hidden:
@@ -67,7 +65,7 @@ def realmlp(
 
 
 def binned(edges: Edges, width: int = 8, activation: str = "identity") -> Beside:
-    """The first numbers by their bins, each then through a dense layer (Gorishniy 2022, PLE).
+    """First numbers encoded by their bins, each followed by a dense layer (Gorishniy 2022, PLE).
 
     edges: of the bins of each number, at least one number.
     """
@@ -85,10 +83,10 @@ def tabm(
     members: int = 8,
     factors: str = "normal",
 ) -> Sequential:
-    """TabM: members that share their weights but for rank-one factors (Gorishniy 2024).
+    """TabM: members that share their weights except for rank-one factors (Gorishniy 2024).
 
-    It takes embedded rows; embeddings of numbers go before it. link: from an output to a
-    prediction.  factors: how those begin by which the members part, as in `SharedDense`.
+    Takes embedded rows; embeddings of numbers go before it. link: from an output to a prediction.
+    factors: initial values of the first factors, as in `SharedDense`.
     """
     layers: list[Layer] = [Members(members)]
     for place, n in enumerate(hidden):

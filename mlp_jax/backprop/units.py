@@ -1,7 +1,7 @@
-"""What the units of a layer do over a batch: which are dead, how many are saturated, how large.
+"""Statistics of a layer's units over a batch: dead units, saturation, norms.
 
-Letters: N examples, J units, z (N, J) the pre-activations and a = f(z). counted (N,) says which
-rows are examples, where some are padding; None for all.
+Letters: N examples, J units, z (N, J) the pre-activations and a = f(z). counted (N,) marks the rows
+that are examples, if some are padding; None for all.
 """
 
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ RECTIFIERS = ("relu", "relu6", "squared_relu")
 def active_units(
     a: Float[Array, "N J"], counted: Bool[Array, " N"] | None = None
 ) -> Bool[Array, " J"]:
-    """Which units are other than exactly 0 on at least one example; the others are dead.
+    """Mask of the units that are nonzero on at least one example; the others are dead.
 
     A dead unit of a rectifier has f' = 0 on every example, so its weights do not learn from them.
     """
@@ -28,10 +28,10 @@ def active_units(
 def saturated_share(
     name: str, z: Float[Array, "N J"], counted: Bool[Array, " N"] | None = None
 ) -> Float[Array, ""]:
-    """The share of the N·J activations where |f'(z)| < 0.01: f is flat there.
+    """Share of the N·J activations where |f'(z)| < 0.01: f is flat there.
 
     That is |a| > 0.995 for tanh, and a below 0.01 or above 0.99 for the sigmoid. A rectifier is
-    flat below 0 by design, so its z ≤ 0 do not count; `active_units` tells when it is too many.
+    flat below 0 by design, so its z ≤ 0 are not included; `active_units` detects too many of them.
     """
     f = get_activation(name)
     kept = z if f.keeps == "z" else f.function(z)
@@ -45,12 +45,12 @@ def saturated_share(
 def mean_square_norm(
     rows: Float[Array, "N J"], counted: Bool[Array, " N"] | None = None
 ) -> Float[Array, ""]:
-    """The mean of ‖rowₙ‖² over the examples; its root is the layer's ‖a‖ or ‖∇z‖."""
+    """Mean of ‖rowₙ‖² over the examples; its root is the layer's ‖a‖ or ‖∇z‖."""
     return mean_over(squared_lengths(rows), counted)
 
 
 def mean_over(values: Float[Array, " N"], counted: Bool[Array, " N"] | None) -> Float[Array, ""]:
-    """The mean over the examples that count; NaN where none does."""
+    """Mean over the counted examples; NaN if there are none."""
     if counted is None:
         return jnp.mean(values)
     taken = jnp.where(counted, values, jnp.zeros_like(values))

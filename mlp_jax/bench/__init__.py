@@ -1,1 +1,1 @@
-"""Measurements: the gradient by hand against `jax.grad`, and what they were measured on."""
+"""Benchmarks of the hand-written gradient against `jax.grad`, and the recording of results."""

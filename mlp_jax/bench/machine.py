@@ -1,9 +1,7 @@
-"""What every result says about where it was measured, and how its spread is told."""
+"""Machine and versions of a measurement, and its spread."""
 
 import os
 import platform
-import subprocess
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -18,9 +16,9 @@ TRAINERS = ("jax", "jaxlib", "optax", "numpy", "scikit-learn", "torch", "flax", 
 def describe(
     device: Any = None, packages: Sequence[str] = PACKAGES, gpu: str | None = None
 ) -> dict[str, Any]:
-    """Processor, cores, the versions of those packages that are installed; the GPU, if one it is.
+    """Return processor, cores, versions of the installed packages, and the GPU if it computed.
 
-    device: the `jax.Device` that computed; or gpu: its name, where this process does not hold it.
+    device: the `jax.Device` that computed; or gpu: its name, if this process does not use it.
     """
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
@@ -47,20 +45,12 @@ def describe(
 
 
 def machine_title(machine: dict[str, Any]) -> str:
-    """One line for below a table or a picture."""
+    """Format the machine as one line below a table or a picture."""
     where = machine.get("accelerator") or f"{machine['cores']} cores of {machine['processor']}"
     return f"{where}, JAX {machine['versions'].get('jax')}, Python {machine['python']}"
 
 
 def median_and_quartiles(values: Sequence[float]) -> dict[str, float]:
-    """The median and the quartiles of measured values."""
+    """Return the median and the quartiles of measured values."""
     low, middle, high = np.percentile(values, [25, 50, 75])
     return {"median": float(middle), "quartile_1": float(low), "quartile_3": float(high)}
-
-
-def seen_gpu() -> str | None:
-    """The GPU that JAX computes on here, by name; asked in a process of its own, which lets go."""
-    code = "import jax; d = jax.devices()[0]; print(d.platform, d.device_kind, sep=':')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    kind, _, name = done.stdout.strip().rpartition("\n")[2].partition(":")
-    return name if kind == "gpu" else None

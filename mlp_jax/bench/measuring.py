@@ -1,4 +1,4 @@
-"""How a program is compiled and timed: what its compiler says of it, and A B A B until it is sure.
+"""Compile and time programs, alternating between contenders.
 
 Machines drift, so contenders are never timed one after the other but in turn, and compared pair by
 pair. A sample is as many calls as fill `SAMPLE` seconds, ended by one `block_until_ready`.
@@ -19,10 +19,10 @@ SAMPLE = 0.02
 
 @dataclass(frozen=True)
 class Compiled:
-    """A program for arguments of certain shapes, and what its compiler says of it.
+    """A program for arguments of certain shapes, with the compiler's figures.
 
-    flops, bytes_accessed: by XLA's own count, None where it keeps none. temporary_bytes: what the
-    program needs beside arguments and results.
+    flops, bytes_accessed: by XLA's count, None without one. temporary_bytes: memory beside
+    arguments and results.
     """
 
     call: Callable[..., Any]
@@ -33,7 +33,7 @@ class Compiled:
 
 
 def compiled(function: Callable[..., Any], *arguments: Any) -> Compiled:
-    """`function` traced and compiled anew for the arguments, which may be shapes."""
+    """Trace and compile `function` anew for the arguments, which may be shapes."""
 
     def fresh(*given: Any) -> Any:  # JAX remembers what it traced by the function's identity
         return function(*given)
@@ -53,7 +53,7 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> Compiled:
 
 
 def seconds_a_call(run: Callable[[], Any], calls: int) -> float:
-    """Seconds a call, over `calls` calls ended by one wait."""
+    """Measure the seconds per call, over `calls` calls ended by one wait."""
     started = time.perf_counter()
     for _ in range(calls):
         result = run()
@@ -62,7 +62,7 @@ def seconds_a_call(run: Callable[[], Any], calls: int) -> float:
 
 
 def calls_a_sample(run: Callable[[], Any], sample: float) -> int:
-    """How many calls last `sample` seconds, after those that warm up."""
+    """Return the number of calls that last `sample` seconds, after warm-up."""
     jax.block_until_ready(run())
     calls = 1
     while (seconds := seconds_a_call(run, calls)) * calls < sample:
@@ -73,9 +73,9 @@ def calls_a_sample(run: Callable[[], Any], sample: float) -> int:
 def interleaved(
     runs: Mapping[str, Callable[[], Any]], repeats: int = REPEATS, sample: float = SAMPLE
 ) -> dict[str, list[float]]:
-    """Seconds a call of each, `repeats` samples of at least `sample` seconds, in turn.
+    """Measure seconds per call of each, `repeats` samples of at least `sample` seconds, in turn.
 
-    Every other round goes backwards, so that nobody always comes after the same one.
+    Every other round runs backwards, so that no contender always follows the same one.
     """
     calls = {name: calls_a_sample(run, sample) for name, run in runs.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -85,8 +85,8 @@ def interleaved(
     return seconds
 
 
-def told(seconds: Mapping[str, list[float]], against: str) -> dict[str, Any]:
-    """Median and quartiles of each contender's seconds, and of its ratio to one, pair by pair."""
+def compare_times(seconds: Mapping[str, list[float]], against: str) -> dict[str, Any]:
+    """Return median and quartiles of each contender's seconds and of its ratio to one."""
     pairs = {
         name: [a / b for a, b in zip(values, seconds[against], strict=True)]
         for name, values in seconds.items()
@@ -99,5 +99,5 @@ def told(seconds: Mapping[str, list[float]], against: str) -> dict[str, Any]:
 
 
 def allocator_peak(device: Any) -> int | None:
-    """The most bytes that the device's allocator has held so far; None where it does not count."""
+    """Return the peak of the device's allocator in bytes; None if it does not count."""
     return (device.memory_stats() or {}).get("peak_bytes_in_use")

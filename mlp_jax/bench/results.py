@@ -1,4 +1,4 @@
-"""The file that a measurement leaves: what was run, where, how often, and what came of it."""
+"""Result file of a measurement: command, machine, repeats, and figures."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from mlp_jax.files import write_json_atomic
 
 
 def result(command: str, device: Any, repeats: int, **found: Any) -> dict[str, Any]:
-    """The record of a measurement: `found` below the command, the machine and the repeats."""
+    """Return the record of a measurement: command, machine and repeats, then `found`."""
     return {
         "command": command,
         "machine": describe(device),
@@ -22,7 +22,7 @@ def result(command: str, device: Any, repeats: int, **found: Any) -> dict[str, A
 
 
 def check_places(json: Path | None, plots: Path | None) -> None:
-    """RunFolderError, before anything is measured, where the results could not be written."""
+    """Raise RunFolderError, before anything is measured, if the results could not be written."""
     for path in [] if json is None else [json]:
         if not path.parent.is_dir():
             raise RunFolderError(f"Cannot write {path}: there is no folder {path.parent}.")
@@ -31,5 +31,5 @@ def check_places(json: Path | None, plots: Path | None) -> None:
 
 
 def write_result(path: Path, record: dict[str, Any]) -> None:
-    """Writes the record as JSON, whole or not at all. Raises RunFolderError."""
+    """Write the record as JSON, whole or not at all. Raises RunFolderError."""
     write_json_atomic(path, record)

@@ -3,7 +3,7 @@
 from mlp_jax.data.arrays import from_arrays
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.digits import load_digits
-from mlp_jax.data.idx import read_folder, read_idx, write_idx
+from mlp_jax.data.idx import read_folder, read_idx
 from mlp_jax.data.load import load
 from mlp_jax.data.npz import read_npz
 from mlp_jax.data.prepare import Prepared, prepare
@@ -33,5 +33,4 @@ __all__ = [
     "scaling_of_range",
     "split",
     "unscaled",
-    "write_idx",
 ]

@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST and its kin: read, write, and a folder of four files to a Dataset.
+"""IDX, the format of MNIST: read one file, or a folder of four files into a Dataset.
 
 A file is two zero bytes, a type code, the number of dimensions, each dimension as a big-endian
 uint32, then the values, big-endian (LeCun, Cortes & Burges, "The MNIST database"). It may be
@@ -9,9 +9,7 @@ import gzip
 import io
 import math
 import os
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,8 @@ import numpy as np
 from mlp_jax.data.arrays import from_arrays
 from mlp_jax.data.bounds import as_size, inflation_bound
 from mlp_jax.data.dataset import Dataset
-from mlp_jax.errors import DataFileError, InputError
+from mlp_jax.data.file_errors import GZIP_MAGIC, data_file_errors
+from mlp_jax.errors import DataFileError
 
 DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
@@ -29,7 +28,6 @@ DTYPES: dict[int, np.dtype] = {
     0x0D: np.dtype(">f4"),
     0x0E: np.dtype(">f8"),
 }
-_GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
 FILES = (
     "train-images-idx3-ubyte",
@@ -50,9 +48,9 @@ def read_idx(
     what the file holds.
     """
     path = Path(path)
-    with _reading(path), path.open("rb") as raw:
+    with data_file_errors(path), path.open("rb") as raw:
         size = path.stat().st_size
-        if raw.read(2) == _GZIP:
+        if raw.read(2) == GZIP_MAGIC:
             raw.seek(0)
             with gzip.GzipFile(fileobj=raw, mode="rb") as stream:
                 return _read(stream, path, None, inflation_bound(size), seen)
@@ -60,29 +58,14 @@ def read_idx(
         return _read(raw, path, size, size, seen)
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turns what a file that cannot be read raises into a DataFileError."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise DataFileError(f"There is no file '{path}'.") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataFileError(f"'{path}' is a damaged or truncated gzip file: {error}.") from None
-    except DataFileError:
-        raise
-    except OSError as error:
-        raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
-
-
 def idx_layout(path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
     """Type and shape of the values in a plain IDX file, and the byte at which they begin.
 
     Raises DataFileError as `read_idx` does, and for a gzipped file: its rows cannot be had alone.
     """
-    with _reading(path), path.open("rb") as raw:
+    with data_file_errors(path), path.open("rb") as raw:
         size = path.stat().st_size
-        if raw.read(2) == _GZIP:
+        if raw.read(2) == GZIP_MAGIC:
             raise DataFileError(
                 f"'{path}' is gzipped, so that its rows cannot be read alone: gunzip it first."
             )
@@ -92,30 +75,6 @@ def idx_layout(path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
     if size - len(start) != promised:
         raise _mismatch(path, shape, promised, f"{size - len(start)}")
     return dtype, shape, len(start)
-
-
-def write_idx(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Write an array as IDX, gzipped if the name ends in .gz; equal arrays give equal bytes.
-
-    The file is whole or absent. Raises InputError for a dtype that IDX does not have.
-    """
-    path = Path(path)
-    stored = array.dtype.newbyteorder(">")
-    codes = {dtype: code for code, dtype in DTYPES.items()}
-    if stored not in codes:
-        known = ", ".join(dtype.name for dtype in codes)
-        raise InputError(f"IDX holds {known}, not {array.dtype}, so '{path}' was not written.")
-    header = bytes([0, 0, codes[stored], array.ndim])
-    header += b"".join(n.to_bytes(4, "big") for n in array.shape)
-    content = header + array.astype(stored).tobytes()
-    if path.suffix == ".gz":
-        content = gzip.compress(content, mtime=0)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_folder(

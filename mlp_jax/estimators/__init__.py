@@ -1,4 +1,4 @@
-"""scikit-learn's interface: `MLPClassifier` and `MLPRegressor`, drop-in for scikit-learn's own.
+"""scikit-learn's interface: drop-in `MLPClassifier` and `MLPRegressor`.
 
 `MLPSearchCV` is `GridSearchCV` for them, with the candidates trained together.
 """

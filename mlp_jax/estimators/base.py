@@ -1,4 +1,4 @@
-"""What the two estimators share: the parameters, fitting, and the forward pass."""
+"""Base class of the two estimators: parameters, fitting, and the forward pass."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,16 +18,16 @@ from mlp_jax.data import Scaling
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
 from mlp_jax.estimators.frames import first_layer
+from mlp_jax.estimators.gradient_check import check_once
 from mlp_jax.estimators.inputs import checked_arrays, checked_inputs, dense_parts
-from mlp_jax.estimators.loader import Rows
+from mlp_jax.estimators.loader import TrainingRows
 from mlp_jax.estimators.models import as_model, learn_laplace, uncertainty
 from mlp_jax.estimators.presets import (
     check_alone,
     specification_of,
 )
-from mlp_jax.estimators.proved import prove_once
+from mlp_jax.estimators.pretrained import adopt_pretrained
 from mlp_jax.estimators.quasi_newton import minimize
-from mlp_jax.estimators.shelf import take_up
 from mlp_jax.estimators.solve import solve
 from mlp_jax.estimators.specify import (
     Specification,
@@ -49,8 +49,8 @@ STOCHASTIC = ("sgd", "adam")
 class BaseMLP(BaseEstimator):
     """Parameters, fitting and prediction of `MLPClassifier` and `MLPRegressor`.
 
-    What the two do not share they say in `_checked` (input and targets), `_loss_name`, `_encoded`
-    (targets as the loss takes them) and `_score_predictions`.
+    The subclasses implement `_checked` (input and targets), `_loss_name`, `_encoded` (targets as
+    the loss takes them) and `_scorer`.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -109,11 +109,21 @@ class BaseMLP(BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "BaseMLP":
-        """Fits the network to X (N, I), array or sparse matrix, and y (N,) or (N, C).
+        """Fit the network.
 
-        sample_weight (N,): how much each row counts.
+        Args:
+            X: rows (N, I): array, sparse matrix or frame.
+            y: targets (N,) or (N, C).
+            sample_weight: weights of the rows (N,).
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: for parameters, rows or targets that cannot be used; most are `InputError`.
+            ProofError: if the gradient check fails.
         """
-        if take_up(self, X, y, sample_weight):
+        if adopt_pretrained(self, X, y, sample_weight):
             return self
         return self._fit(X, y, sample_weight, incremental=False)
 
@@ -125,15 +135,15 @@ class BaseMLP(BaseEstimator):
             if self.solver in STOCHASTIC:
                 solve(self, specification, policy, rows, incremental)
             else:
-                prove_once(specification, policy.proof_dtype)
+                check_once(specification, policy.proof_dtype)
                 self._minimize(specification, rows._replace(y=self._encoded(rows.y)))
         self._check_finite()
         return self
 
     def _begin(
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False
-    ) -> tuple[Specification, Rows]:
-        """What is trained, and the checked rows; of a first fit the weights are drawn."""
+    ) -> tuple[Specification, TrainingRows]:
+        """Return the specification and the checked rows; draw the weights in a first fit."""
         if self.preset is not None:
             check_alone(self)
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
@@ -154,12 +164,12 @@ class BaseMLP(BaseEstimator):
         if first_pass:
             self._target_scaling = self._learn_target_scaling(y, sample_weight)
             self._initialize(specification, X.dtype)
-        return specification, Rows(X, y, sample_weight)
+        return specification, TrainingRows(X, y, sample_weight)
 
     def _hidden(self) -> list[int]:
-        """The widths of the hidden layers.
+        """Return the widths of the hidden layers.
 
-        ValueError for one that is not positive, TypeError for one that is no whole number.
+        ValueError for one that is not positive, TypeError for one that is not a whole number.
         """
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
@@ -185,7 +195,7 @@ class BaseMLP(BaseEstimator):
         )
 
     def _initialize(self, specification: Specification, dtype: Any) -> None:
-        """The attributes of a first fit: drawn weights, empty curves."""
+        """Set the attributes of a first fit: drawn weights, empty curves."""
         self.n_iter_ = 0
         self.t_ = 0
         self.n_layers_ = len(self._hidden()) + 2
@@ -204,11 +214,11 @@ class BaseMLP(BaseEstimator):
             self.best_loss_ = None if self.early_stopping else np.inf
 
     def _judges(self) -> bool:
-        """Whether each epoch is judged by validation rows."""
+        """Return True if validation rows judge each epoch."""
         return self.early_stopping or self.validation_data is not None
 
-    def _minimize(self, specification: Specification, rows: Rows) -> None:
-        """L-BFGS over all rows, in float64 whatever type the rows have."""
+    def _minimize(self, specification: Specification, rows: TrainingRows) -> None:
+        """Run L-BFGS over all rows, in float64 whatever type the rows have."""
         with jax.enable_x64(True):
             params, self.loss_, self.n_iter_ = minimize(
                 specification,
@@ -222,7 +232,7 @@ class BaseMLP(BaseEstimator):
         self._keep_params(params, rows.x.dtype)
 
     def _params(self) -> Any:
-        """The weights as the network's tree."""
+        """Return the weights as the network's tree."""
         return put_together(self._specification, self.coefs_, self.intercepts_, self._others)
 
     def _keep_params(self, params: Any, dtype: Any) -> None:
@@ -237,7 +247,7 @@ class BaseMLP(BaseEstimator):
 
     @contextmanager
     def _computing(self, dtype: Any) -> Iterator[Precision]:
-        """The device and the arithmetic for data of that type, in force inside the block."""
+        """Activate the device and the precision for data of that type inside the block."""
         device = choose_device(self.device)
         if self.precision is None and dtype == np.float64:
             policy = self._known_policy(dtype)
@@ -247,32 +257,40 @@ class BaseMLP(BaseEstimator):
             yield policy
 
     def _known_policy(self, dtype: Any) -> Precision:
-        """The arithmetic for data of that type where no device is asked what it can do."""
+        """Return the precision for data of that type without querying a device."""
         wide = self.precision is None and dtype == np.float64
         return known_precision(self.precision or ("float64" if wide else "float32"))
 
     def _arrays(self, X: Any, y: Any, *, reset: bool, **options: Any) -> tuple[Any, Any]:
-        """X and y as checked arrays; a frame that holds words is encoded, learnt where `reset`."""
+        """Check X and y; encode a frame with text columns, learning the encoding if `reset`."""
         return checked_arrays(self, X, y, reset=reset, **options)
 
     def _inputs(self, X: Any) -> Any:
-        """Rows to predict as a checked array; of a frame with words its columns, found by name."""
+        """Check rows to predict; of a frame with text, look up the columns by name."""
         return checked_inputs(self, X)
 
-    def _validation_rows(self) -> Rows:
-        """`validation_data` as checked rows; ValueError for what is none."""
+    def _validation_rows(self) -> TrainingRows:
+        """Check `validation_data`; ValueError if it is invalid."""
         if len(self.validation_data) != 2:
             raise InputError("validation_data is a pair of rows and targets, (X, y).")
         X, y = self.validation_data
         x, targets = self._inputs(X), self._checked_targets(np.asarray(y))
         check_consistent_length(x, targets)
-        return Rows(x, targets.reshape(len(targets), -1), None)
+        return TrainingRows(x, targets.reshape(len(targets), -1), None)
 
     def fit_laplace(self, X: Any, y: Any, kind: str = "last-layer") -> "BaseMLP":
-        """Learns from the training rows how uncertain the fitted weights are (Laplace 1774).
+        """Fit a Laplace approximation at the fitted weights, which do not change.
 
-        kind: "last-layer", or "diagonal" over all weights (docs/uncertainty.md). It leaves the
-        weights as they are. InputError for a loss that is no likelihood, or an ensemble.
+        Args:
+            X: the training rows (N, I).
+            y: their targets.
+            kind: "last-layer", or "diagonal" over all weights (docs/uncertainty.md).
+
+        Returns:
+            The estimator.
+
+        Raises:
+            InputError: for a loss that is not a negative log-likelihood, or an ensemble.
         """
         check_is_fitted(self)
         targets = self._checked_targets(np.asarray(y))
@@ -280,22 +298,33 @@ class BaseMLP(BaseEstimator):
         return self
 
     def predict_uncertainty(self, X: Any) -> np.ndarray:
-        """How uncertain the prediction of each row is, (N,) or (N, C).
+        """Predict the uncertainty of each row's prediction.
 
-        Of an ensemble how much the members disagree; after `fit_laplace` the entropy of the
-        probabilities averaged over likely weights (nats), or the standard deviation of a new
-        number. InputError where neither was asked for.
+        Args:
+            X: rows (N, I).
+
+        Returns:
+            (N,) or (N, C). For an ensemble the disagreement of its members; after `fit_laplace` the
+            entropy of the probabilities averaged over likely weights (nats), or the standard
+            deviation of a new number.
+
+        Raises:
+            InputError: without an ensemble or `fit_laplace`.
         """
         check_is_fitted(self)
         return uncertainty(self, self._inputs(X))
 
     def to_model(self) -> Model:
-        """The fitted estimator as an `mlp_jax.Model`, to save and to export."""
+        """Convert the fitted estimator to an `mlp_jax.Model`, to save and to export.
+
+        Returns:
+            The model.
+        """
         check_is_fitted(self)
         return as_model(self)
 
     def _forward(self, X: Any, *, check_input: bool = True) -> np.ndarray:
-        """The prediction (N, C) of the network: probabilities, rates or values."""
+        """Return the predictions (N, C) of the network: probabilities, rates or values."""
         if check_input:
             X = self._inputs(X)
         dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
@@ -307,8 +336,8 @@ class BaseMLP(BaseEstimator):
             params = as_type(self._params(), policy.params)
             state = as_type(self._layer_state, policy.params)
             specification = self._specification
-            one_by_one = self.out_activation_ == "logistic"
-            how = (specification.network, specification.loss, one_by_one, policy, params, state)
+            multilabel = self.out_activation_ == "logistic"
+            how = (specification.network, specification.loss, multilabel, policy, params, state)
             parts = [
                 outputs(*how, None, rows.astype(policy.params, copy=False)).predicted
                 for rows in dense_parts(X)
@@ -329,33 +358,33 @@ class BaseMLP(BaseEstimator):
         return tags
 
     def _checked(self, X: Any, y: Any, incremental: bool, *, reset: bool) -> tuple[Any, Any]:
-        """X and y as arrays, checked."""
+        """Check X and y and return them as arrays."""
         raise NotImplementedError
 
     def _checked_targets(self, y: np.ndarray) -> np.ndarray:
-        """Targets of other rows in the form that `_checked` gives those of the training."""
+        """Check targets of other rows and return them in the form of `_checked`."""
         raise NotImplementedError
 
     def _learn_target_scaling(self, y: np.ndarray, weights: Any) -> Scaling | None:
-        """What brings checked targets (N, C) to the network; None where they go as they are."""
+        """Learn the scaling of checked targets (N, C); None leaves them unscaled."""
         return None
 
     def _named(self, y: np.ndarray) -> np.ndarray:
-        """The labels that checked targets stand for."""
+        """Return the labels of checked targets."""
         raise NotImplementedError
 
     def _out_activation(self, specification: Specification) -> str:
-        """The link from the output to the prediction, by scikit-learn's name."""
+        """Return the link from the output to the prediction, by scikit-learn's name."""
         return specification.out_activation
 
     def _loss_name(self) -> str:
-        """The loss by our name."""
+        """Return the name of the loss in `LOSSES`."""
         raise NotImplementedError
 
     def _encoded(self, y: np.ndarray) -> np.ndarray:
-        """Checked targets (N, C) as the loss takes them."""
+        """Return checked targets (N, C) as the loss takes them."""
         raise NotImplementedError
 
     def _scorer(self, y: np.ndarray, weights: Any) -> Callable[[np.ndarray], float]:
-        """f(predictions (N, C)) -> score against checked targets (N, C)."""
+        """Return a function from predictions (N, C) to their score against targets (N, C)."""
         raise NotImplementedError

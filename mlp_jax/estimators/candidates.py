@@ -1,7 +1,7 @@
-"""Candidates of a search that can train together: how they are sorted, started and kept.
+"""Candidates of a search that can train together: grouping, start and result.
 
-Two of them go together where they differ in numbers alone. A piece is some of them on one fold:
-they begin with the same weights and see the same batches, as they would one by one.
+Two of them can train together if they differ only in numbers. A group is some of them on one fold:
+they begin with the same weights and see the same batches, as they would separately.
 """
 
 import os
@@ -16,11 +16,11 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
 from mlp_jax.estimators.epoch import batches_of
-from mlp_jax.estimators.loader import Rows as FoldRows
+from mlp_jax.estimators.gradient_check import check_once
+from mlp_jax.estimators.loader import TrainingRows
 from mlp_jax.estimators.progress import next_order
-from mlp_jax.estimators.proved import prove_once
 from mlp_jax.estimators.solve import batch_size_of, new_optimizer, optimizer_of
-from mlp_jax.estimators.together import Member, Numbers, Rows, Rule, train
+from mlp_jax.estimators.together import Member, MemberSpec, Numbers, OrderedRows, train
 from mlp_jax.model.compilation_cache import use_compilation_cache
 from mlp_jax.proof.quick import platform
 
@@ -40,25 +40,25 @@ Fold = tuple[np.ndarray, np.ndarray]
 
 
 class Trained(NamedTuple):
-    """A candidate on a fold, and the estimator that it became."""
+    """A candidate on a fold, and the fitted estimator."""
 
     candidate: int
     fold: int
     estimator: Any
 
 
-class Piece(NamedTuple):
-    """Candidates (by number) that train together on a fold."""
+class FoldGroup(NamedTuple):
+    """Candidates (by index) that train together on a fold."""
 
     candidates: tuple[int, ...]
     fold: int
 
 
 def together(estimator: Any, candidates: Sequence[Candidate], n: int) -> list[list[int]]:
-    """The numbers of candidates that may train together, in groups; others are left out.
+    """Return the indices of candidates that may train together, in groups, without the others.
 
-    What an epoch asks the host for (a validation score, a callback, a printed line), dropout, and
-    all that `mlp_jax.fit` does for the estimator trains by itself.
+    A candidate trains separately if its epochs involve the host (a validation score, a callback, a
+    printed line), with dropout, and with every option that `mlp_jax.fit` implements.
     """
     groups: dict[Any, list[int]] = {}
     for number, candidate in enumerate(candidates):
@@ -74,7 +74,7 @@ def together(estimator: Any, candidates: Sequence[Candidate], n: int) -> list[li
 
 
 def _trains_with_others(one: Any, n: int) -> bool:
-    """Whether the estimator asks for nothing but what a member of many can have."""
+    """Return True if every option of the estimator is supported when members train together."""
     usual = type(one)().get_params()
     known = {*NUMBERS, *SHARED}
     plain = all(
@@ -85,10 +85,12 @@ def _trains_with_others(one: Any, n: int) -> bool:
     return plain and seeded and one.solver in ("adam", "sgd") and one.max_iter * n <= ORDERS
 
 
-def pieces(groups: Sequence[Sequence[int]], rates: Sequence[float], folds: int) -> Iterator[Piece]:
-    """Each group by pieces, fold by fold. Who has about the same rate ends at about the same time.
+def fold_groups(
+    groups: Sequence[Sequence[int]], rates: Sequence[float], folds: int
+) -> Iterator[FoldGroup]:
+    """Split each group by fold and size, sorted by learning rate: similar rates end together.
 
-    Pieces of a group have one size: the last one repeats a member rather than compile anew.
+    All parts of a group have one size: the last one repeats a member instead of compiling again.
     """
     for group in groups:
         most = MEMBERS_ON_CPU if platform() == "cpu" else len(group)
@@ -97,11 +99,11 @@ def pieces(groups: Sequence[Sequence[int]], rates: Sequence[float], folds: int) 
         for fold in range(folds):
             for start in range(0, len(ordered), size):
                 part = ordered[start : start + size]
-                yield Piece((*part, *part[-1:] * (size - len(part))), fold)
+                yield FoldGroup((*part, *part[-1:] * (size - len(part))), fold)
 
 
 class Search(NamedTuple):
-    """What all pieces share: the data, and the estimator that the candidates are variants of.
+    """Data and base estimator that all groups share.
 
     x: an array or a frame of numbers.  y, weights: arrays, lists or columns.
     """
@@ -114,31 +116,31 @@ class Search(NamedTuple):
     folds: Sequence[Fold]
 
     def rows(self, fold: int) -> np.ndarray:
-        """The numbers of the training rows of a fold."""
+        """Return the indices of the training rows of a fold."""
         rows = np.asarray(self.folds[fold][0])
         return np.flatnonzero(rows) if rows.dtype == bool else rows
 
     def variant(self, number: int) -> Any:
-        """A new estimator with the parameters of a candidate."""
+        """Return a new estimator with the parameters of a candidate."""
         return clone(self.estimator).set_params(**self.candidates[number])
 
 
-def train_pieces(search: Search, chosen: Sequence[Piece], threads: int) -> list[Trained]:
-    """All pieces, `threads` of them at a time; a piece that fails is left out.
+def train_groups(search: Search, chosen: Sequence[FoldGroup], threads: int) -> list[Trained]:
+    """Train all groups, `threads` of them at a time, and omit a group that fails.
 
-    Its candidates then train one by one, and say what is wrong.
+    Its candidates then train separately, and report the error.
     """
     use_compilation_cache()
     with ThreadPoolExecutor(threads) as pool:
         return [
-            one for found in pool.map(lambda p: train_piece(search, p), chosen) for one in found
+            one for found in pool.map(lambda p: train_group(search, p), chosen) for one in found
         ]
 
 
 def threads_for(n_jobs: int | None) -> int:
-    """How many pieces run at once: on a CPU one a core, as XLA uses few of them for small products.
+    """Return the number of groups to run at once: on a CPU one per core.
 
-    n_jobs: scikit-learn's, where None is all here too.
+    XLA uses few cores for small products. n_jobs: scikit-learn's, but None means all cores.
     """
     if platform() != "cpu":
         return 1
@@ -149,10 +151,10 @@ def threads_for(n_jobs: int | None) -> int:
     return max(n_jobs if n_jobs > 0 else cores + 1 + n_jobs, 1)
 
 
-def train_piece(search: Search, piece: Piece) -> list[Trained]:
-    """The members of a piece, trained and as estimators."""
-    rows = search.rows(piece.fold)
-    first = search.variant(piece.candidates[0])
+def train_group(search: Search, group: FoldGroup) -> list[Trained]:
+    """Train the members of a group and return their estimators."""
+    rows = search.rows(group.fold)
+    first = search.variant(group.candidates[0])
     x, y, weights = (
         None if whole is None else _safe_indexing(whole, rows)
         for whole in (search.x, search.y, search.weights)
@@ -162,10 +164,10 @@ def train_piece(search: Search, piece: Piece) -> list[Trained]:
     except Exception:  # its candidates train one by one, and their own fits say what is wrong
         return []
     fold_rows = fold_rows._replace(y=first._encoded(fold_rows.y))
-    variants = [first, *(search.variant(number) for number in piece.candidates[1:])]
+    variants = [first, *(search.variant(number) for number in group.candidates[1:])]
     with first._computing(fold_rows.x.dtype) as policy:
-        prove_once(specification, policy.proof_dtype)
-        rule = Rule(
+        check_once(specification, policy.proof_dtype)
+        spec = MemberSpec(
             specification.network,
             specification.loss,
             optimizer_of(first),
@@ -175,18 +177,18 @@ def train_piece(search: Search, piece: Piece) -> list[Trained]:
         started = [_start(one, first._params(), policy.params) for one in variants]
         arguments = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *started)
         order = _ordered(first, fold_rows, policy.params)
-        members = jax.device_get(train(rule, *arguments, order))
+        members = jax.device_get(train(spec, *arguments, order))
     kept = []
-    for k, number in enumerate(dict.fromkeys(piece.candidates)):
+    for k, number in enumerate(dict.fromkeys(group.candidates)):
         member = jax.tree.map(lambda leaf, k=k: leaf[k], members)
         done = _as_fitted(variants[k], first, member, fold_rows)
         if done is not None:
-            kept.append(Trained(number, piece.fold, done))
+            kept.append(Trained(number, group.fold, done))
     return kept
 
 
 def _start(one: Any, params: Any, dtype: Any) -> tuple[Any, Any, Numbers]:
-    """A member's weights, its optimizer's state, and its numbers, as NumPy arrays."""
+    """Return a member's weights, its optimizer's state, and its numbers, as NumPy arrays."""
     params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), params)
     opt_state, _ = new_optimizer(one, params)
     most = min(one.n_iter_no_change, np.iinfo(np.int32).max)
@@ -198,8 +200,8 @@ def _start(one: Any, params: Any, dtype: Any) -> tuple[Any, Any, Numbers]:
     return params, jax.tree.map(np.asarray, opt_state), own
 
 
-def _ordered(first: Any, rows: FoldRows, dtype: Any) -> Rows:
-    """The rows of a fold on the device, in the order of each epoch that scikit-learn would draw."""
+def _ordered(first: Any, rows: TrainingRows, dtype: Any) -> OrderedRows:
+    """Place the rows of a fold on the device, in scikit-learn's order for each epoch."""
     size = batch_size_of(first.batch_size, rows.n)
     order, epochs = np.arange(rows.n), []
     for _ in range(first.max_iter):
@@ -209,14 +211,14 @@ def _ordered(first: Any, rows: FoldRows, dtype: Any) -> Rows:
     weights = np.zeros(places[0].size, dtype)
     weights[: rows.n] = 1
     data = rows.placed(dtype)
-    return Rows(
+    return OrderedRows(
         data.x, data.y, jnp.asarray(places), jnp.asarray(weights.reshape(places[0].shape)),
         data.weights,
     )  # fmt: skip
 
 
-def _as_fitted(one: Any, first: Any, member: Member, rows: FoldRows) -> Any:
-    """The estimator with what its own fit would have left; None for weights that are not finite."""
+def _as_fitted(one: Any, first: Any, member: Member, rows: TrainingRows) -> Any:
+    """Return the estimator as its own fit would leave it; None for weights that are not finite."""
     given = one.get_params(deep=False)
     one.__dict__.update({k: v for k, v in vars(first).items() if k not in given})
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(member.params)):
@@ -231,5 +233,5 @@ def _as_fitted(one: Any, first: Any, member: Member, rows: FoldRows) -> Any:
 
 
 def converged(one: Any) -> bool:
-    """Whether its training ended before its last epoch."""
+    """Return True if training ended before its last epoch."""
     return bool(one.n_iter_ < one.max_iter or one._stale > one.n_iter_no_change)

@@ -1,4 +1,4 @@
-"""`MLPClassifier`: scikit-learn's, with a gradient by hand and more to ask for."""
+"""`MLPClassifier`: scikit-learn's interface on the hand-written gradient."""
 
 import warnings
 from collections.abc import Callable
@@ -31,7 +31,11 @@ ROWS_A_VALUE = 20
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    """A multi-layer perceptron that classifies, with the interface of scikit-learn's."""
+    """A multi-layer perceptron for classification, with the interface of scikit-learn's class.
+
+    The parameters up to `max_fun` are those of scikit-learn; docs/estimators.md describes the
+    others.
+    """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
@@ -89,9 +93,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
     ) -> "MLPClassifier":
-        """One epoch over these rows.
+        """Train one epoch.
 
-        classes: all labels that there will be, which the first call must be told.
+        Args:
+            X: rows (N, I).
+            y: labels (N,) or 0 and 1 (N, C).
+            sample_weight: weights of the rows (N,).
+            classes: all labels that will occur; required in the first call.
+
+        Returns:
+            The estimator.
         """
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
@@ -100,27 +111,48 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The class of each row (N,), or each label's 0 or 1 (N, C)."""
+        """Predict labels.
+
+        Args:
+            X: rows (N, I).
+
+        Returns:
+            The class of each row (N,), or 0 and 1 for each label (N, C).
+        """
         check_is_fitted(self)
         return self._labels(self._forward(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class (N, C), classes in the order of `classes_`."""
+        """Predict the probability of each class.
+
+        Args:
+            X: rows (N, I).
+
+        Returns:
+            Probabilities (N, C), classes in the order of `classes_`.
+        """
         check_is_fitted(self)
         p = self._forward(X)
         return np.hstack([1 - p, p]) if self.n_outputs_ == 1 else p
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """The logarithm of `predict_proba`."""
+        """Predict the logarithm of the probability of each class.
+
+        Args:
+            X: rows (N, I).
+
+        Returns:
+            Logarithms (N, C).
+        """
         p = self.predict_proba(X)
         return np.log(p, out=p)
 
     def _labels(self, p: np.ndarray) -> np.ndarray:
-        """The labels that predictions (N, C) stand for."""
+        """Return the labels for predictions (N, C)."""
         return self._label_binarizer.inverse_transform(p.ravel() if self.n_outputs_ == 1 else p)
 
     def _checked(self, X: Any, y: Any, incremental: bool, *, reset: bool) -> tuple[Any, Any]:
-        """X and the columns (N, C) of 0 and 1 that stand for y."""
+        """Check X and y; return the targets as columns (N, C) of 0 and 1."""
         X, y = self._arrays(X, y, reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -135,7 +167,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return X, self._label_binarizer.transform(y).astype(bool)
 
     def _check_classes(self, classes: np.ndarray) -> None:
-        """ValueError for labels that a fit that goes on cannot take."""
+        """Raise ValueError for labels that a continued fit does not know."""
         if self.warm_start and set(classes) != set(self.classes_):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call"
@@ -150,7 +182,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _checked_targets(self, y: np.ndarray) -> np.ndarray:
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unknown):
-            raise InputError(f"The targets have the classes {unknown}, which training had not.")
+            raise InputError(f"The targets have classes that were not in training: {unknown}.")
         return self._label_binarizer.transform(y).astype(bool)
 
     def _named(self, y: np.ndarray) -> np.ndarray:
@@ -159,7 +191,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._label_binarizer.inverse_transform(y)
 
     def _out_activation(self, specification: Specification) -> str:
-        """Several outputs share out one class, or say yes and no each."""
+        """Softmax for one class of several, logistic for independent outputs."""
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
     def _loss_name(self) -> str:
@@ -197,7 +229,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
 
 def _warn_of_numbers(classes: np.ndarray, n_rows: int) -> None:
-    """Warn where labels are so many whole numbers that they must be meant as numbers."""
+    """Warn if there are so many distinct whole numbers that they are probably not labels."""
     if classes.dtype.kind not in "iuf" or len(classes) <= FEW_VALUES:
         return
     if len(classes) <= min(MANY_VALUES, max(FEW_VALUES, n_rows // ROWS_A_VALUE)):

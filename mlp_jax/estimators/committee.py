@@ -1,4 +1,4 @@
-"""An ensemble for an estimator: `mlp_jax.fit`'s, told what the estimator was told."""
+"""Ensembles for an estimator, trained by `mlp_jax.fit` with the estimator's options."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 from mlp_jax.backprop import Loss
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.extras import named_optimizer
-from mlp_jax.estimators.loader import Rows
+from mlp_jax.estimators.loader import TrainingRows
 from mlp_jax.estimators.losses import ScikitLoss
 from mlp_jax.estimators.progress import Progress
 from mlp_jax.estimators.specify import Specification
@@ -23,15 +23,15 @@ from mlp_jax.training.optim.optimizers import Optimizer
 def train_committee(
     estimator: Any,
     specification: Specification,
-    rows: Rows,
-    judged: Rows | None,
+    rows: TrainingRows,
+    judged: TrainingRows | None,
     batch_size: int,
     callbacks: tuple[Callable[[EpochEnd], bool | None], ...],
 ) -> tuple[Specification, Any, Any, tuple[dict[str, float], ...]]:
-    """(specification, params, layer_state, records of the epochs) of the members as one network.
+    """Return (specification, params, layer_state, epoch records) of the members as one network.
 
-    Training stops as the estimator's does: where the mean loss, or with early stopping the
-    validation score, has not got better for so many epochs.
+    Training stops when the mean loss, or with early stopping the validation score, has not improved
+    for `n_iter_no_change` epochs, as the estimator's does.
     """
     if scipy.sparse.issparse(rows.x):
         raise InputError("An ensemble takes dense rows; X.toarray() makes them so.")
@@ -67,7 +67,7 @@ def train_committee(
 
 
 def _until_stale(estimator: Any) -> Callable[[EpochEnd], bool]:
-    """A callback that ends the training as the training loss does in scikit-learn."""
+    """Return a callback that stops training on the training loss, as scikit-learn does."""
     progress = Progress()
 
     def told(end: EpochEnd) -> bool:

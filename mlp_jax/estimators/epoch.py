@@ -1,4 +1,4 @@
-"""The compiled epoch of an estimator: the steps of `training`, with scikit-learn's penalty.
+"""Compiled epoch of an estimator: the steps of `training`, with scikit-learn's penalty.
 
 Letters: N rows, S steps, B rows in a batch, I features, C outputs.
 """
@@ -39,9 +39,9 @@ def epoch_steps(
     alpha: Float[Array, ""],
     seed: Seed,
 ) -> tuple[TrainState, Totals]:
-    """S steps with these rows, the batches of an epoch from `first` on; Σ loss · rows, and Σ rows.
+    """Run S steps over the batches from `first` on; also return Σ loss · rows and Σ rows.
 
-    The last batch may be short: its places after the last row hold rows again, which weigh nothing.
+    The last batch may be short: it is padded with rows of weight 0.
     """
     keys = Keys.of(seed)
     n = data.n
@@ -72,6 +72,6 @@ run_epoch_steps = BoundedJit(epoch_steps, 1)
 
 
 def batches_of(order: np.ndarray, batch_size: int) -> Int[np.ndarray, "S B"]:
-    """The rows in this order as batches; the last one is filled up with the first rows again."""
+    """Split the rows in this order into batches; the last one is padded with the first rows."""
     steps = -(-len(order) // batch_size)
     return np.resize(order, (steps, batch_size)).astype(np.int32, copy=False)

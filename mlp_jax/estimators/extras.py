@@ -1,4 +1,4 @@
-"""What the estimators take beyond scikit-learn's parameters: their ranges, and what cannot be."""
+"""Parameters of the estimators beyond scikit-learn's: their ranges and exclusions."""
 
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -43,7 +43,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
 
 
 def check_extras(estimator: Any, specification: Specification, *, incremental: bool) -> None:
-    """InputError, in one sentence, for parameters that have no meaning together."""
+    """Raise InputError for parameters that exclude each other."""
     asked = [
         name
         for name in ("optimizer", "schedule", "weight_decay", "ema", "tensorboard", "callbacks")
@@ -65,7 +65,7 @@ def check_extras(estimator: Any, specification: Specification, *, incremental: b
     if estimator.solver == "sgd" and estimator.optimizer is None:
         for name in ("schedule", "weight_decay"):
             if name in asked:
-                raise InputError(f"{name} goes with solver='adam' or an optimizer of your own.")
+                raise InputError(f"{name} goes with solver='adam' or an optimizer.")
     if isinstance(estimator.optimizer, Optimizer) or not isinstance(
         estimator.optimizer, str | None
     ):
@@ -77,10 +77,10 @@ def check_extras(estimator: Any, specification: Specification, *, incremental: b
 
 
 def _check_incremental(estimator: Any) -> None:
-    """InputError for what only a whole fit can give."""
+    """Raise InputError for parameters that `partial_fit` does not support."""
     for name in ("ema", "schedule", "preset", "validation_data"):
         if getattr(estimator, name) is not None:
-            raise InputError(f"partial_fit cannot keep to {name}, which is of a whole fit.")
+            raise InputError(f"partial_fit does not support {name}, which needs a whole fit.")
     if estimator.ensemble > 1:
         raise InputError("partial_fit trains one network, not an ensemble.")
     if getattr(estimator, "class_weight", None) == "balanced":
@@ -90,24 +90,24 @@ def _check_incremental(estimator: Any) -> None:
 
 
 def _check_ensemble(estimator: Any) -> None:
-    """InputError for what the members of an ensemble cannot have."""
+    """Raise InputError for parameters that ensembles do not support."""
     if estimator.warm_start:
-        raise InputError("An ensemble starts from drawn weights: warm_start has no meaning.")
+        raise InputError("An ensemble starts from random weights: use warm_start=False.")
     if estimator.alpha not in (0, 0.0001):
-        raise InputError("The members of an ensemble take weight_decay in place of alpha.")
+        raise InputError("An ensemble does not support alpha: use weight_decay instead.")
     if estimator.optimizer is None and estimator.solver == "sgd":
-        raise InputError("The members of an ensemble train by solver='adam' or an optimizer.")
+        raise InputError("An ensemble does not support solver='sgd': use 'adam' or an optimizer.")
     if not estimator.shuffle:
-        raise InputError("The members of an ensemble see their rows in orders of their own.")
+        raise InputError("An ensemble shuffles the rows of each member: use shuffle=True.")
 
 
 def transformation(
     estimator: Any, steps: int
 ) -> tuple[optax.GradientTransformationExtraArgs | None, Hyperparameters | None]:
-    """The Optax transformation that the estimator asks for over that many steps; None: its solver.
+    """Return the requested Optax transformation for that many steps; None: the solver.
 
-    A name goes with `learning_rate_init`, `schedule` and `weight_decay`; it gives an open optimizer
-    and the numbers for its state.
+    An optimizer by name uses `learning_rate_init`, `schedule` and `weight_decay`; it gives an open
+    optimizer and the numbers for its state.
     """
     chosen = estimator.optimizer
     if chosen is not None and not isinstance(chosen, str | Optimizer):
@@ -120,7 +120,7 @@ def transformation(
 
 
 def named_optimizer(estimator: Any) -> Optimizer | None:
-    """The optimizer of ours that it asks for, by name or by what only ours have."""
+    """Return the requested `mlp_jax.Optimizer`, by name or implied by other parameters."""
     chosen = estimator.optimizer
     if chosen is None and estimator.schedule is None and estimator.weight_decay is None:
         return None
@@ -140,7 +140,7 @@ def named_optimizer(estimator: Any) -> Optimizer | None:
 
 
 def is_elementwise(estimator: Any, optimizer: Any) -> bool:
-    """Whether the optimizer treats a matrix and its transpose alike."""
+    """Return True if the optimizer treats a matrix and its transpose alike."""
     if optimizer in (ADAM, SGD, NESTEROV):
         return True
     if not isinstance(estimator.optimizer, str | Optimizer | None):
@@ -150,7 +150,7 @@ def is_elementwise(estimator: Any, optimizer: Any) -> bool:
 
 
 def callbacks_of(estimator: Any) -> tuple[Callable[[EpochEnd], bool | None], ...]:
-    """Who is told of every epoch: the callbacks that were given."""
+    """Return the callbacks of the estimator."""
     given = estimator.callbacks
     if given is None:
         return ()
@@ -158,7 +158,7 @@ def callbacks_of(estimator: Any) -> tuple[Callable[[EpochEnd], bool | None], ...
 
 
 def class_weights_of(estimator: Any, labels: Any, weights: Any) -> Any:
-    """The rows' weights times those of their classes."""
+    """Multiply the rows' weights by those of their classes."""
     from sklearn.utils.class_weight import compute_sample_weight
 
     each = compute_sample_weight(estimator.class_weight, labels)
@@ -166,6 +166,6 @@ def class_weights_of(estimator: Any, labels: Any, weights: Any) -> Any:
 
 
 def keep_parameters(estimator: Any, given: dict[str, Any]) -> None:
-    """A constructor's arguments as attributes, which is all that scikit-learn has one do."""
+    """Store a constructor's arguments as attributes, as scikit-learn requires."""
     for name in estimator._get_param_names():
         setattr(estimator, name, given[name])

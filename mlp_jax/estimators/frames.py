@@ -1,4 +1,4 @@
-"""Frames of pandas and polars whose columns are not all numbers: encoded as the tables are.
+"""Encoding of pandas and polars frames with columns that are not numeric, as tables are encoded.
 
 Letters: N rows, I features.
 """
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 def is_frame(X: Any) -> bool:
-    """Whether X is a frame of pandas or polars."""
+    """Return True if X is a frame of pandas or polars."""
     return library_of(X) in ("pandas", "polars") and hasattr(type(X), "columns")
 
 
 def check_names(X: Any) -> None:
-    """Raise InputError where two columns of a frame have one name, and for a LazyFrame."""
+    """Raise InputError for duplicate column names, and for a LazyFrame."""
     if type(X).__name__ == "LazyFrame":
         raise InputError("A LazyFrame has no rows yet: give the frame that X.collect() returns.")
     if is_frame(X):
@@ -42,9 +42,9 @@ def check_names(X: Any) -> None:
 
 
 def has_words(X: Any) -> bool:
-    """Whether X is a frame with a column that is not of numbers.
+    """Return True if X is a frame with a column that is not numeric.
 
-    Numbers are columns of numbers and booleans, objects that are all numbers, and categories whose
+    Numeric are columns of numbers and booleans, objects that are all numbers, and categories whose
     levels are floats; categories with whole numbers for levels are categories.
     """
     if not is_frame(X):
@@ -61,7 +61,7 @@ def _is_number_of_polars(X: Any, place: int, kind: Any) -> bool:
 
 
 def _is_number(X: Any, place: int, kind: Any) -> bool:
-    """Whether a column of pandas holds numbers; complex ones are for scikit-learn to refuse."""
+    """Return True if a pandas column is numeric; complex ones are refused by scikit-learn."""
     if kind == np.dtype(object):
         return holds_numbers(X.iloc[:, place].to_numpy().tolist())
     if isinstance(kind, np.dtype):
@@ -73,10 +73,10 @@ def _is_number(X: Any, place: int, kind: Any) -> bool:
 
 
 def learn_encoding(X: Any, options: ColumnOptions | None = None) -> TableEncoding:
-    """How the columns of a training frame become features: numbers standardized, words as codes.
+    """Learn to encode the columns of a training frame: numbers standardized, text as codes.
 
-    What the frame declares to be a category is one, whatever its values look like. Warns with a
-    DataWarning of columns that are left out and of categories that share a code.
+    A declared category is one, whatever its values. Warns with a DataWarning of columns that are
+    dropped and of categories that share a code.
     """
     check_polars_not_inherited("learn from a frame")
     import polars as pl
@@ -98,10 +98,10 @@ def learn_encoding(X: Any, options: ColumnOptions | None = None) -> TableEncodin
 
 
 def encoded(encoding: InputEncoding, X: Any) -> np.ndarray:
-    """x (N, I) float32 of rows as those that the encoding was learnt from.
+    """Return x (N, I) float32 of rows like those that the encoding was learned from.
 
-    Of a frame in any order of columns; InputError for a column that is missing, and for an array
-    where there was a frame with categories.
+    The columns of a frame may be in any order; InputError for a missing column, and for an array in
+    place of a frame with categories.
     """
     if isinstance(encoding, ArrayEncoding):
         scaling = Scaling(np.asarray(encoding.scale), np.asarray(encoding.offset))
@@ -120,12 +120,12 @@ def encoded(encoding: InputEncoding, X: Any) -> np.ndarray:
 
 
 def _is_named(X: Any) -> bool:
-    """Whether X has named columns, or is a Series, which is refused as such."""
+    """Return True if X has named columns, or is a Series, which is refused as such."""
     return is_frame(X) or isinstance(X, Mapping) or type(X).__name__ == "Series"
 
 
 def without_polars(X: Any) -> Any:
-    """A polars frame of numbers as one of pandas where polars' threads are not there to read it."""
+    """Convert a polars frame of numbers to pandas in a process without polars' threads."""
     if not polars_is_inherited() or library_of(X) != "polars":
         return X
     import pandas as pd
@@ -138,7 +138,7 @@ def without_polars(X: Any) -> Any:
 
 
 def frame_of(X: Any) -> "pl.DataFrame":
-    """The rows as a frame; an array's columns are named by their numbers."""
+    """Return the rows as a frame; the columns of an array are named by their indices."""
     frame = as_frame(X)
     if frame is not None:
         return frame
@@ -148,13 +148,13 @@ def frame_of(X: Any) -> "pl.DataFrame":
 
 
 def _numbered(X: Any) -> dict[str, np.ndarray]:
-    """The columns of an array, named by their numbers."""
+    """Name the columns of an array by their indices."""
     x = np.asarray(X, np.float64)
     return {str(place): x[:, place] for place in range(x.shape[1])}
 
 
 def first_layer(encoding: InputEncoding | None) -> Layer | None:
-    """The layer that takes the codes apart; None where there are none."""
+    """Return the layer that decodes the codes; None without any."""
     if not isinstance(encoding, TableEncoding) or not encoding.categorical:
         return None
     return Categories(

@@ -1,4 +1,4 @@
-"""Rows of an estimator as checked arrays: those of the training, and those to predict.
+"""Checked rows of an estimator, for training and for prediction.
 
 Letters: N rows, I features.
 """
@@ -55,7 +55,7 @@ def check_numbers(y: Any) -> None:
 def checked_arrays(
     estimator: Any, X: Any, y: Any, *, reset: bool, **options: Any
 ) -> tuple[Any, Any]:
-    """Return X and y as checked arrays; a frame with words is encoded, learned where `reset`."""
+    """Return checked X and y; encode a frame with text, learning the encoding if `reset`."""
     check_names(X)
     if reset:
         if estimator.preset is not None:
@@ -76,7 +76,7 @@ def checked_arrays(
 
 
 def checked_inputs(estimator: Any, X: Any) -> Any:
-    """Return rows to predict as a checked array; of a frame with words its columns, by name."""
+    """Return checked rows to predict; of a frame with text, look up the columns by name."""
     check_names(X)
     if estimator._encoding is not None:
         return encoded(estimator._encoding, X)
@@ -87,9 +87,9 @@ def checked_inputs(estimator: Any, X: Any) -> Any:
 
 
 def warn_of_scales(X: Any, x: Any) -> None:
-    """Warn where the columns x (N, I) of a frame X of numbers are far from standardized.
+    """Warn if the columns x (N, I) of a frame X of numbers are far from standardized.
 
-    They are taken as they are, as scikit-learn does, while a frame with words has its numbers
+    They are used unchanged, as in scikit-learn, whereas a frame with text has its numbers
     standardized.
     """
     if not is_frame(X) or scipy.sparse.issparse(x):
@@ -107,9 +107,9 @@ def warn_of_scales(X: Any, x: Any) -> None:
         return
     apart = f", '{small}' only {least:.3g}" if len(varying) > 1 else ""
     warnings.warn(
-        "A frame of numbers alone is taken as it is, as scikit-learn does, but its columns are far"
-        f" from standardized: '{large}' reaches {most:.3g}{apart}. Put a StandardScaler before the"
-        " estimator, or take preset='tabular', which standardizes them.",
+        "A frame with only numeric columns is not scaled, as in scikit-learn, but these columns are"
+        f" far from standardized: '{large}' reaches {most:.3g}{apart}. Put a StandardScaler before"
+        " the estimator, or use preset='tabular', which standardizes them.",
         DataWarning,
         stacklevel=2,
     )
@@ -117,15 +117,15 @@ def warn_of_scales(X: Any, x: Any) -> None:
 
 @contextmanager
 def ways_out(X: Any) -> Iterator[None]:
-    """Adds to scikit-learn's refusal of missing values in a frame of numbers what takes them."""
+    """Add the alternatives to scikit-learn's refusal of missing values in a frame of numbers."""
     try:
         yield
     except ValueError as refusal:
         if not is_frame(X) or "contains NaN" not in str(refusal):
             raise
         raise InputError(
-            f"{refusal}\nMissing values are taken with preset='tabular', and in a frame that has a"
-            " column of text or categories too; else fill them in first"
+            f"{refusal}\nMissing values are supported with preset='tabular', and in a frame that"
+            " also has a text or category column; otherwise fill them in first"
             " (sklearn.impute.SimpleImputer)."
         ) from None
 

@@ -1,4 +1,4 @@
-"""The training rows of an estimator as the epochs take them: on the device once, or by pieces.
+"""Training rows of an estimator for its epochs: on the device once, or in parts.
 
 Letters: N rows, I features, C outputs, S steps, B rows in a batch.
 """
@@ -17,16 +17,16 @@ from mlp_jax.training.engine.batches import DeviceData
 PIECE_BYTES = 1 << 26  # of sparse rows made dense at a time
 
 
-class Piece(NamedTuple):
-    """A part of an epoch: the data, which rows of it each step takes, and its first batch there."""
+class EpochPart(NamedTuple):
+    """Part of an epoch: the data, the rows of each step, and the index of its first batch."""
 
     data: DeviceData
     rows: Int[np.ndarray, "S B"]
     first: np.int32
 
 
-class Rows(NamedTuple):
-    """x (N, I) dense or sparse; y as the loss takes it; weights (N,) or None for all the same."""
+class TrainingRows(NamedTuple):
+    """x (N, I) dense or sparse; y as the loss takes it; weights (N,), or None if all are equal."""
 
     x: Any
     y: np.ndarray
@@ -38,7 +38,7 @@ class Rows(NamedTuple):
         return int(self.x.shape[0])
 
     def placed(self, dtype: Any) -> DeviceData:
-        """All of them on the device."""
+        """Place all rows on the device."""
         return self._dense(slice(None), dtype)
 
     def _dense(self, chosen: Any, dtype: Any) -> DeviceData:
@@ -50,14 +50,14 @@ class Rows(NamedTuple):
         return jax.device_put(DeviceData(x.astype(dtype, copy=False), y, weights))
 
 
-class Feed:
-    """The pieces of every epoch over the same rows.
+class EpochLoader:
+    """Parts of every epoch over the same rows.
 
-    most_steps: of a piece. Dense rows lie on the device from the start; sparse ones are made dense
-    piece by piece, in the order of the epoch.
+    most_steps: of a part. Dense rows are on the device from the start; sparse ones are made dense
+    part by part, in the order of the epoch.
     """
 
-    def __init__(self, rows: Rows, dtype: Any, batch_size: int, most_steps: int) -> None:
+    def __init__(self, rows: TrainingRows, dtype: Any, batch_size: int, most_steps: int) -> None:
         self.rows, self.dtype, self.batch_size = rows, np.dtype(dtype), batch_size
         self.data: DeviceData | None = None
         if scipy.sparse.issparse(rows.x):
@@ -68,16 +68,16 @@ class Feed:
             self.data = rows.placed(dtype)
         self.most_steps = most_steps
 
-    def pieces(self, order: np.ndarray) -> Iterator[Piece]:
-        """The pieces of an epoch that takes the rows in this order."""
+    def parts(self, order: np.ndarray) -> Iterator[EpochPart]:
+        """Return the parts of an epoch over the rows in this order."""
         if self.data is not None:
             batches = batches_of(order, self.batch_size)
             for first in range(0, len(batches), self.most_steps):
                 part = batches[first : first + self.most_steps]
-                yield Piece(self.data, part, np.int32(first))
+                yield EpochPart(self.data, part, np.int32(first))
             return
         size = self.most_steps * self.batch_size
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             data = self.rows._dense(chosen, self.dtype)
-            yield Piece(data, batches_of(np.arange(len(chosen)), self.batch_size), np.int32(0))
+            yield EpochPart(data, batches_of(np.arange(len(chosen)), self.batch_size), np.int32(0))

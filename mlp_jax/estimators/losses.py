@@ -1,4 +1,4 @@
-"""scikit-learn's losses in terms of ours: what it reports, and what it descends.
+"""scikit-learn's losses in terms of ours: the reported value and the gradient it follows.
 
 Letters: N rows, C outputs; p the prediction of a linear output s.
 """
@@ -16,24 +16,24 @@ from mlp_jax.backprop import Loss
 
 @dataclass(frozen=True)
 class ScikitLoss(Loss):
-    """A loss of ours as scikit-learn counts it, under the same name.
+    """A loss of ours with the value and gradient of scikit-learn, under the same name.
 
     ===================== ================================= ==========
     name                  value of one example              gradient
     ===================== ================================= ==========
     squared_error         ½ mean over C of (s − y)²         s − y
     poisson               Σ y log(y/p) − y + p, p = eˢ      p − y
-    softmax_cross_entropy −log p_y, p kept off 0 and 1      p − y
-    sigmoid_cross_entropy Σ binary, p kept off 0 and 1      p − y
+    softmax_cross_entropy −log p_y, p clipped               p − y
+    sigmoid_cross_entropy Σ binary, p clipped               p − y
     ===================== ================================= ==========
 
-    The value is what is reported and watched, and the gradient is what is followed: over several
-    outputs scikit-learn's ½ mean of squares has the gradient (s − y)/C, but it follows s − y.
-    Every other loss is our own.
+    The value is reported and monitored, the gradient is followed: over several outputs
+    scikit-learn's ½ mean of squares has the gradient (s − y)/C, but it follows s − y. Every other
+    loss is unchanged.
     """
 
     def value(self, output: Float[Array, "N C"], y: Array) -> Float[Array, " N"]:
-        """Eₙ of each example as scikit-learn reports it."""
+        """Return Eₙ of each example as scikit-learn reports it."""
         if self.name == "squared_error":
             return super().value(output, y) / 2
         if self.name == "poisson":
@@ -52,19 +52,19 @@ class ScikitLoss(Loss):
         return super().value(output, y)
 
     def gradient(self, output: Float[Array, "N C"], y: Array) -> Float[Array, "N C"]:
-        """∂Eₙ/∂s that scikit-learn follows: ours, which is a mean over outputs, as a sum."""
+        """Return ∂Eₙ/∂s that scikit-learn follows: ours, a mean over outputs, as a sum."""
         gradient = super().gradient(output, y)
         outputs = output.shape[1]
         factor = {"squared_error": outputs / 2, "poisson": outputs}.get(self.name, 1)
         return gradient if factor == 1 else factor * gradient
 
     @property
-    def proved_as(self) -> Loss:
-        """The loss of ours that this one is a multiple of: what the proof looks at."""
+    def checked_as(self) -> Loss:
+        """Loss of ours that this one is a multiple of, for the gradient check."""
         return Loss(self.name, self.options)
 
 
 def _off_the_ends(log_p: Array) -> Array:
-    """log of p clipped to [ε, 1 − ε], ε the spacing of numbers at 1."""
+    """log of p clipped to [ε, 1 − ε], ε the machine epsilon."""
     epsilon = float(jnp.finfo(log_p.dtype).eps)
     return jnp.clip(log_p, math.log(epsilon), math.log1p(-epsilon))

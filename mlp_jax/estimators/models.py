@@ -1,4 +1,4 @@
-"""An estimator as a model of ours: to save, to export, to say how uncertain it is.
+"""Conversion of an estimator to a `Model`, and its uncertainty.
 
 Letters: N rows, I features, C outputs.
 """
@@ -22,7 +22,7 @@ from mlp_jax.model.uncertain import with_laplace
 
 
 def as_model(estimator: Any) -> Model:
-    """The fitted estimator as a `Model`: its network, weights, inputs and target."""
+    """Return the fitted estimator as a `Model`: its network, weights, inputs and target."""
     specification = estimator._specification
     names = tuple(map(str, getattr(estimator, "feature_names_in_", ())))
     inputs = estimator._encoding or ArrayEncoding(specification.n_in, feature_names=names)
@@ -50,7 +50,7 @@ def _target(estimator: Any) -> TargetEncoding:
 
 
 def _label_type(classes: np.ndarray) -> LabelType:
-    """The type of labels that are text, whole numbers, numbers or booleans, boxed or not."""
+    """Return the type of labels that are text, whole numbers, numbers or booleans, boxed or not."""
     if classes.dtype == object:
         distinct = {np.asarray(label).dtype.kind for label in classes}
         classes = np.array(list(classes)) if len(distinct) == 1 else classes
@@ -58,7 +58,7 @@ def _label_type(classes: np.ndarray) -> LabelType:
 
 
 def learn_laplace(estimator: Any, x: np.ndarray, y: np.ndarray, kind: str) -> Any:
-    """The Laplace approximation at the estimator's weights, from its encoded training rows."""
+    """Fit the Laplace approximation at the estimator's weights to its encoded training rows."""
     model = as_model(estimator)
     if model.target.task == "classification":
         y = y.argmax(axis=1) if y.shape[1] > 1 else y.ravel().astype(np.int64)
@@ -66,16 +66,16 @@ def learn_laplace(estimator: Any, x: np.ndarray, y: np.ndarray, kind: str) -> An
 
 
 def uncertainty(estimator: Any, x: np.ndarray) -> np.ndarray:
-    """How uncertain each encoded row is: the members' disagreement, or by Laplace's approximation.
+    """Return the uncertainty of each encoded row: the members' disagreement, or by Laplace.
 
-    InputError where there is neither.
+    InputError if there is neither.
     """
     model = as_model(estimator)
     if isinstance(model.network, Ensemble):
         return model.disagreements(x)
     if getattr(estimator, "laplace_", None) is None:
         raise InputError(
-            "One network alone does not say how uncertain it is: train an ensemble=8, or call"
+            "A single network has no uncertainty: use ensemble=8, or call"
             " fit_laplace with the training rows first."
         )
     return with_laplace(model, estimator.laplace_).uncertainties(x)

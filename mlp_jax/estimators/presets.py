@@ -16,7 +16,7 @@ from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
 from mlp_jax.data.scaling import farthest, refuse_far
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.frames import learn_encoding
-from mlp_jax.estimators.loader import Rows
+from mlp_jax.estimators.loader import TrainingRows
 from mlp_jax.estimators.losses import ScikitLoss
 from mlp_jax.estimators.specify import Specification
 from mlp_jax.training.fit import fit
@@ -31,16 +31,16 @@ SETTLED = (
 
 
 def check_alone(estimator: Any) -> None:
-    """InputError for an unknown preset, and for parameters that the preset settles itself."""
+    """Raise InputError for an unknown preset, and for parameters that the preset sets itself."""
     check_preset(estimator.preset)
     usual = type(estimator)().get_params(deep=False)
     given = [name for name in SETTLED if getattr(estimator, name) != usual[name]]
     if given:
-        raise InputError(f"The preset {estimator.preset} settles {', '.join(given)} itself.")
+        raise InputError(f"The preset {estimator.preset} sets {', '.join(given)} itself.")
 
 
 def learn_preset_encoding(name: str, X: Any) -> InputEncoding:
-    """How the preset has training rows: a table's columns, or pixels on one scale."""
+    """Learn the preset's encoding of training rows: a table's columns, or pixels on one scale."""
     if scipy.sparse.issparse(X):
         raise InputError(f"The preset {name} takes dense rows; X.toarray() makes them so.")
     if name == "tabular":
@@ -52,10 +52,10 @@ def learn_preset_encoding(name: str, X: Any) -> InputEncoding:
 
 
 def learn_target_scaling(y: np.ndarray, weights: np.ndarray | None) -> Scaling:
-    """What brings targets y (N, C) to mean 0 and standard deviation 1 a column.
+    """Learn the scaling of targets y (N, C) to mean 0 and standard deviation 1 per column.
 
-    weights (N,): how much each row counts. A column that is constant over the rows that count keeps
-    its spread. InputError for one too widely spread for float64.
+    weights (N,): of the rows. A column that is constant over rows of positive weight keeps its
+    spread. InputError for one whose spread exceeds float64.
     """
     y = y.astype(np.float64)
     counted = y if weights is None else y[weights != 0]
@@ -71,7 +71,7 @@ def learn_target_scaling(y: np.ndarray, weights: np.ndarray | None) -> Scaling:
 
 
 def preset_of(estimator: Any, n_in: int, n_rows: int, x: Any = None) -> Preset:
-    """The preset for the estimator's encoded rows x (N, n_in) and its targets."""
+    """Return the preset for the estimator's encoded rows x (N, n_in) and its targets."""
     task: Any = {
         "softmax_cross_entropy": "classification",
         "sigmoid_cross_entropy": "multilabel",
@@ -88,13 +88,18 @@ def preset_of(estimator: Any, n_in: int, n_rows: int, x: Any = None) -> Preset:
 
 
 def train_preset(
-    estimator: Any, specification: Specification, rows: Rows, judged: Rows | None, callbacks: Any
+    estimator: Any,
+    specification: Specification,
+    rows: TrainingRows,
+    judged: TrainingRows | None,
+    callbacks: Any,
 ) -> tuple[Specification, Any, Any, tuple[dict[str, float], ...]]:
-    """(specification, params, layer_state, records of the epochs) of a training by the preset.
+    """Return (specification, params, layer_state, epoch records) of a training by the preset.
 
-    max_iter and batch_size of the estimator's own win. Of numbers the best epoch is that of the
-    lowest loss, in which outputs of any unit count alike. Where the preset takes the best epoch and
-    no validation_data are given, a share of the rows (validation_fraction) is held out for that.
+    The estimator's own max_iter and batch_size override the preset's. For numbers the best epoch is
+    that of the lowest loss, in which outputs of any unit have equal weight. If the preset uses the
+    best epoch and there is no validation_data, a share of the rows (validation_fraction) is held
+    out.
     """
     found = preset_of(estimator, specification.n_in, rows.n, rows.x)
     usual, options = type(estimator)().get_params(deep=False), dict(found.options)
@@ -131,7 +136,7 @@ def train_preset(
 
 
 def specification_of(estimator: Any, n_in: int, n_rows: int) -> Specification:
-    """The preset's network and loss as the estimator holds them."""
+    """Return the preset's network and loss as a specification of the estimator."""
     found = preset_of(estimator, n_in, n_rows)
     loss: Loss = found.loss
     return Specification(found.network, ScikitLoss(loss.name, loss.options), n_in)

@@ -15,18 +15,18 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from mlp_jax.backprop.gradient import forward_backward, mean_weights
 from mlp_jax.estimators.epoch import with_penalty
-from mlp_jax.estimators.loader import Rows
+from mlp_jax.estimators.loader import TrainingRows
 from mlp_jax.estimators.specify import Specification, put_together, taken_apart
 from mlp_jax.training.engine.batches import DeviceData
 
 
 def _flat(params: Any) -> Float[Array, " P"]:
-    """Matrices, then biases, then what else there is, as one vector."""
+    """Concatenate matrices, then biases, then the remaining leaves, to one vector."""
     return jnp.concatenate([jnp.ravel(leaf) for part in taken_apart(params) for leaf in part])
 
 
 def _tree(specification: Specification, flat: Any) -> Any:
-    """The parameters of which `_flat` gave this vector."""
+    """Invert `_flat`."""
     parts: list[list[Any]] = []
     start = 0
     for part in taken_apart(specification.shapes[0]):
@@ -58,14 +58,14 @@ def _value_and_gradient(
 def minimize(
     specification: Specification,
     params: Any,
-    rows: Rows,
+    rows: TrainingRows,
     alpha: float,
     *,
     max_fun: int,
     max_iter: int,
     tol: float,
 ) -> tuple[Any, float, int]:
-    """(parameters, loss, iterations) that L-BFGS-B ends at; it warns where it has not converged."""
+    """Return (parameters, loss, iterations) of L-BFGS-B; warn if it has not converged."""
     data, strength = rows.placed(np.float64), np.float64(alpha)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:

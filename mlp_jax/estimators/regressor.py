@@ -1,4 +1,4 @@
-"""`MLPRegressor`: scikit-learn's, with a gradient by hand and more to ask for."""
+"""`MLPRegressor`: scikit-learn's interface on the hand-written gradient."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -19,7 +19,11 @@ from mlp_jax.estimators.presets import learn_target_scaling
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
-    """A multi-layer perceptron that predicts numbers, with the interface of scikit-learn's."""
+    """A multi-layer perceptron for regression, with the interface of scikit-learn's class.
+
+    The parameters up to `max_fun` are those of scikit-learn; docs/estimators.md describes the
+    others.
+    """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
@@ -73,12 +77,28 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
-        """One epoch over these rows."""
+        """Train one epoch.
+
+        Args:
+            X: rows (N, I).
+            y: targets (N,) or (N, C).
+            sample_weight: weights of the rows (N,).
+
+        Returns:
+            The estimator.
+        """
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The prediction for each row, (N,) or (N, C), in the units of the targets."""
+        """Predict targets.
+
+        Args:
+            X: rows (N, I).
+
+        Returns:
+            Predictions (N,) or (N, C), in the units of the targets.
+        """
         check_is_fitted(self)
         found = self._forward(X)
         if self._target_scaling is not None:
@@ -89,7 +109,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return p.ravel() if p.shape[1] == 1 else p
 
     def _checked(self, X: Any, y: Any, incremental: bool, *, reset: bool) -> tuple[Any, Any]:
-        """X and y as numbers."""
+        """Check X and y; return the targets as numbers."""
         check_numbers(y)
         X, y = self._arrays(X, y, reset=reset, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
@@ -106,7 +126,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return str(self.loss)
 
     def _encoded(self, y: np.ndarray) -> np.ndarray:
-        """The numbers (N, C), as floating ones."""
+        """Return the targets (N, C) in a floating type."""
         return y if np.issubdtype(y.dtype, np.floating) else y.astype(np.float64)
 
     def _scorer(self, y: np.ndarray, weights: Any) -> Callable[[np.ndarray], float]:

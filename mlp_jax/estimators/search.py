@@ -1,7 +1,7 @@
-"""`MLPSearchCV`: scikit-learn's grid search, candidates of a shape and all folds as one program.
+"""`MLPSearchCV`: scikit-learn's grid search, with candidates and folds trained in one program.
 
-The search is scikit-learn's own, over the real rows and the real estimators. Before it goes over
-the candidates, those that can train together do; their fits then take up what was trained.
+The search is scikit-learn's own, over the real rows and estimators. Before it evaluates the
+candidates, those that can train together do; their fits then reuse the results.
 """
 
 import warnings
@@ -24,17 +24,17 @@ from mlp_jax.estimators.candidates import (
     Search,
     Trained,
     converged,
-    pieces,
+    fold_groups,
     threads_for,
     together,
-    train_pieces,
+    train_groups,
 )
 from mlp_jax.estimators.frames import has_words, is_frame
-from mlp_jax.estimators.shelf import Shelf, offered
+from mlp_jax.estimators.pretrained import PretrainedCache, use_pretrained
 
 
 class _Given(NamedTuple):
-    """The rows of a search under way, and what goes to the estimators' fits and to the splits."""
+    """Rows of a search in progress, and the arguments for the fits and the splits."""
 
     X: Any
     y: Any
@@ -43,7 +43,7 @@ class _Given(NamedTuple):
 
 
 class _Folds:
-    """Splits that are known."""
+    """Precomputed splits."""
 
     def __init__(self, folds: Sequence[Fold]) -> None:
         self._folds = folds
@@ -54,16 +54,21 @@ class _Folds:
 
 
 class MLPSearchCV(GridSearchCV):
-    """A search over parameters by cross-validation, as `GridSearchCV` has it, for our estimators.
+    """Cross-validated search over parameters, like `GridSearchCV`, for these estimators.
 
-    The candidates that differ in numbers alone (learning_rate_init, alpha, decays of the moments,
-    tol, …) train at once on every fold; the others one by one. Each comes out as its own `fit` on
-    the fold would have it, so `cv_results_` are those of `GridSearchCV` but for the times: of a
-    candidate trained with others, `mean_fit_time` is that of taking it up.
+    Candidates that differ only in numbers (learning_rate_init, alpha, decays of the moments, tol,
+    …) train at once on every fold, the others separately. Each result equals that of a separate
+    `fit` on the fold, so `cv_results_` are those of `GridSearchCV` except for the times: the
+    `mean_fit_time` of a candidate trained with others is the time to copy its result.
 
-    param_grid: as there.  n_iter: draw so many candidates from param_grid, lists or distributions,
-    with random_state, as `RandomizedSearchCV` does; None takes all of the grid.  n_jobs: pieces at
-    once on a CPU; None takes all cores.  pre_dispatch: accepted as there, without effect.
+    Args:
+        estimator: an `MLPClassifier` or `MLPRegressor`.
+        param_grid: as in `GridSearchCV`.
+        n_iter: draw this many candidates from param_grid, lists or distributions, as
+            `RandomizedSearchCV` does; None uses the whole grid.
+        random_state: of the drawing.
+        n_jobs: groups at once on a CPU; None uses all cores.
+        pre_dispatch: accepted for compatibility, without effect.
     """
 
     cv: Any
@@ -101,11 +106,18 @@ class MLPSearchCV(GridSearchCV):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> "MLPSearchCV":
-        """Train and judge all candidates, and refit the best one on all rows.
+        """Train and evaluate all candidates, and refit the best one on all rows.
 
-        X (N, I), y (N,) or (N, C), sample_weight (N,) as the estimator takes them; groups for `cv`.
-        As in `GridSearchCV`, sample_weight goes to the scores too where the scorer takes it, and
-        with metadata routing enabled all of them go to whoever requested them.
+        As in `GridSearchCV`, sample_weight is passed to the scorer too if it accepts one, and with
+        metadata routing enabled every argument goes to the objects that requested it.
+
+        Args:
+            X: rows (N, I).
+            y: targets (N,) or (N, C).
+            **params: sample_weight (N,) and other fit parameters; groups for `cv`.
+
+        Returns:
+            The search.
         """
         if not isinstance(self.estimator, BaseMLP):
             raise InputError(
@@ -126,7 +138,7 @@ class MLPSearchCV(GridSearchCV):
         return self
 
     def _in_this_process(self) -> AbstractContextManager[Any]:
-        """Keeps the fits where what was trained together is, if n_jobs would spread them."""
+        """Keep the fits in this process, with the trained candidates, whatever n_jobs is."""
         if joblib.effective_n_jobs(self.n_jobs) == 1:
             return nullcontext()
         return joblib.parallel_config(backend="sequential")
@@ -139,7 +151,7 @@ class MLPSearchCV(GridSearchCV):
         return routed
 
     def _run_search(self, evaluate_candidates: Callable[..., Any], **options: Any) -> None:
-        """Train what can train together, and let scikit-learn's search find it trained.
+        """Train the candidates that can train together, then run scikit-learn's search over all.
 
         options: `callback_ctx`, from scikit-learn 1.9.
         """
@@ -159,20 +171,20 @@ class MLPSearchCV(GridSearchCV):
             self.estimator, candidates, given.X, given.y, given.fit_params.get("sample_weight"),
             folds,
         )  # fmt: skip
-        with offered(Shelf(search, self._trained(search, given.fit_params))):
+        with use_pretrained(PretrainedCache(search, self._trained(search, given.fit_params))):
             evaluate_candidates(candidates, cv=_Folds(folds), **options)
         if context is not None:
             context.call_on_fit_task_end(estimator=self)
 
     def _candidates(self) -> list[Candidate]:
-        """The candidates in scikit-learn's order."""
+        """List the candidates in scikit-learn's order."""
         if self.n_iter is None:
             return list(ParameterGrid(self.param_grid))
         random = check_random_state(self.random_state)
         return list(ParameterSampler(self.param_grid, self.n_iter, random_state=random))
 
     def _trained(self, search: Search, fit_params: Any) -> list[Trained]:
-        """What can train together, trained."""
+        """Train the candidates that can train together."""
         numbers = isinstance(search.x, np.ndarray) or (
             is_frame(search.x) and not has_words(search.x)
         )
@@ -183,15 +195,14 @@ class MLPSearchCV(GridSearchCV):
             float(candidate.get("learning_rate_init", self.estimator.learning_rate_init))
             for candidate in search.candidates
         ]
-        chosen = list(pieces(groups, rates, len(search.folds)))
+        chosen = list(fold_groups(groups, rates, len(search.folds)))
         if not chosen:
             return []
-        found = train_pieces(search, chosen, threads_for(self.n_jobs))
+        found = train_groups(search, chosen, threads_for(self.n_jobs))
         unfinished = sum(not converged(one.estimator) for one in found)
         if unfinished:
             warnings.warn(
-                f"{unfinished} of the {len(found)} networks had reached the maximum of their"
-                " iterations before their losses stood still.",
+                f"{unfinished} of the {len(found)} networks reached max_iter before converging.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -1,4 +1,4 @@
-"""The stochastic solvers of an estimator: from its parameters to a course, and back."""
+"""Stochastic solvers of an estimator: from its parameters to a fit plan, and back."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,13 +13,13 @@ from sklearn.model_selection import train_test_split
 
 from mlp_jax.estimators.committee import train_committee
 from mlp_jax.estimators.extras import callbacks_of, is_elementwise, transformation
-from mlp_jax.estimators.loader import Feed, Rows
+from mlp_jax.estimators.gradient_check import check_in_background
+from mlp_jax.estimators.loader import EpochLoader, TrainingRows
 from mlp_jax.estimators.presets import train_preset
 from mlp_jax.estimators.progress import Progress, Rate
-from mlp_jax.estimators.proved import prove_aside
 from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD, adam_state, sgd_state
 from mlp_jax.estimators.specify import Specification, as_type
-from mlp_jax.estimators.stochastic import Course, Judge, Run, train
+from mlp_jax.estimators.stochastic import FitPlan, FitState, Judge, train
 from mlp_jax.model.precision import Precision
 from mlp_jax.proof.quick import platform
 from mlp_jax.training.callbacks import EpochEnd
@@ -41,12 +41,13 @@ def solve(
     estimator: Any,
     specification: Specification,
     policy: Precision,
-    rows: Rows,
+    rows: TrainingRows,
     incremental: bool,
 ) -> None:
-    """Trains the estimator by its solver and leaves what scikit-learn's would have.
+    """Train the estimator by its solver and set the attributes that scikit-learn's would have.
 
-    A preset and an ensemble train, and prove, by `mlp_jax.fit`; else the proof runs aside.
+    A preset and an ensemble train, with the gradient check, by `mlp_jax.fit`; otherwise the check
+    runs in the background.
     """
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
@@ -62,14 +63,14 @@ def solve(
             _keep_committee(estimator, *found, rows)
             return
         how = (estimator, specification, policy, rows, judged, batch_size)
-        proof = prove_aside(specification, policy.proof_dtype)
-        course, run = _course(*how, proof, incremental, callbacks)
-        _keep(estimator, train(course, run), rows.x.dtype)
+        proof = check_in_background(specification, policy.proof_dtype)
+        plan, fit_state = _fit_plan(*how, proof, incremental, callbacks)
+        _keep(estimator, train(plan, fit_state), rows.x.dtype)
 
 
 @contextmanager
 def _watching(estimator: Any) -> Iterator[Callbacks]:
-    """Who is told of every epoch, TensorBoard among them."""
+    """Return the callbacks of every epoch, TensorBoard among them."""
     callbacks = callbacks_of(estimator)
     if estimator.tensorboard is None:
         yield callbacks
@@ -83,18 +84,18 @@ def _watching(estimator: Any) -> Iterator[Callbacks]:
         yield (*callbacks, write)
 
 
-def _course(
+def _fit_plan(
     estimator: Any,
     specification: Specification,
     policy: Precision,
-    rows: Rows,
-    judged: Rows | None,
+    rows: TrainingRows,
+    judged: TrainingRows | None,
     batch_size: int,
     proof: "Future[None]",
     incremental: bool,
     callbacks: Callbacks,
-) -> tuple[Course, Run]:
-    """The epochs to come, and where they start."""
+) -> tuple[FitPlan, FitState]:
+    """Return the plan of the epochs and the state that they start from."""
     steps = -(-rows.n // batch_size)
     asked, numbers = transformation(estimator, steps * estimator.max_iter)
     optimizer = asked or optimizer_of(estimator)
@@ -111,15 +112,17 @@ def _course(
         transposed=platform() == "cpu" and is_elementwise(estimator, optimizer),
         numbers=numbers,
     )
-    run = _start(estimator, program, incremental)
-    feed = Feed(rows, policy.params, batch_size, steps_a_call(program, run.state.params, steps))
+    fit_state = _start(estimator, program, incremental)
+    loader = EpochLoader(
+        rows, policy.params, batch_size, steps_a_call(program, fit_state.state.params, steps)
+    )
     seed = np.uint32(0)
     if specification.network.draws:
         seed = np.uint32(estimator._random_state.randint(np.iinfo(np.int32).max))
     judge = None if judged is None else _judge(estimator, judged, policy)
-    course = Course(
+    plan = FitPlan(
         program,
-        feed,
+        loader,
         estimator._random_state,
         np.asarray(estimator.alpha, policy.params),
         seed,
@@ -131,22 +134,22 @@ def _course(
         proof,
         judge,
         estimator.early_stopping,
-        run.rate,
+        fit_state.rate,
         callbacks,
         one_epoch=incremental,
     )
-    return course, run
+    return plan, fit_state
 
 
 def optimizer_of(estimator: Any) -> Any:
-    """The solver as an Optax transformation, the same object for equal ones."""
+    """Return the solver as an Optax transformation, the same object for equal ones."""
     if estimator.solver == "adam":
         return ADAM
     return NESTEROV if estimator.nesterovs_momentum else SGD
 
 
 def batch_size_of(asked: Any, n: int) -> int:
-    """Rows in a batch of n rows, as scikit-learn understands `batch_size`; it warns if clipped."""
+    """Return the batch size for n rows by scikit-learn's rules; warn if it is clipped."""
     if asked == "auto":
         return min(200, n)
     if asked > n:
@@ -157,10 +160,10 @@ def batch_size_of(asked: Any, n: int) -> int:
     return int(np.clip(asked, 1, n))
 
 
-def _split(estimator: Any, rows: Rows) -> tuple[Rows, Rows | None]:
-    """(rows to train on, rows to judge by), as scikit-learn splits them for early stopping.
+def _split(estimator: Any, rows: TrainingRows) -> tuple[TrainingRows, TrainingRows | None]:
+    """Split (training rows, validation rows) as scikit-learn does for early stopping.
 
-    Stratified by class, but not by several outputs. The first have targets as the loss takes them.
+    Stratified by class, but not for several outputs. The first have targets as the loss takes them.
     """
     if estimator.validation_data is not None:
         return rows._replace(y=estimator._encoded(rows.y)), estimator._validation_rows()
@@ -180,20 +183,20 @@ def _split(estimator: Any, rows: Rows) -> tuple[Rows, Rows | None]:
             " dataset."
         )
     weights = (None, None) if rows.weights is None else parts[4:]
-    train_rows = Rows(parts[0], estimator._encoded(parts[2]), weights[0])
-    return train_rows, Rows(parts[1], parts[3], weights[1])
+    train_rows = TrainingRows(parts[0], estimator._encoded(parts[2]), weights[0])
+    return train_rows, TrainingRows(parts[1], parts[3], weights[1])
 
 
-def _judge(estimator: Any, rows: Rows, policy: Precision) -> Judge:
-    """The rows on the device beside their score."""
+def _judge(estimator: Any, rows: TrainingRows, policy: Precision) -> Judge:
+    """Place the validation rows on the device, with their score."""
     encoded = rows._replace(y=estimator._encoded(rows.y), weights=None)
-    one_by_one = estimator.out_activation_ == "logistic"
+    multilabel = estimator.out_activation_ == "logistic"
     score = estimator._scorer(rows.y, rows.weights)
-    return Judge(encoded.placed(policy.params), one_by_one, score)
+    return Judge(encoded.placed(policy.params), multilabel, score)
 
 
-def _start(estimator: Any, program: Program, incremental: bool) -> Run:
-    """Where it begins: the estimator's weights and curves, a new optimizer or its own."""
+def _start(estimator: Any, program: Program, incremental: bool) -> FitState:
+    """Return the initial state: the estimator's weights, curves and (new or own) optimizer."""
     params = as_type(estimator._params(), program.dtype)
     if incremental and hasattr(estimator, "_optimizer"):
         opt_state, rate, step = estimator._optimizer
@@ -222,11 +225,11 @@ def _start(estimator: Any, program: Program, incremental: bool) -> Run:
         -np.inf if best_score is None else best_score,
         estimator._stale,
     )
-    return Run(state, estimator._best, progress, rate, estimator.t_, 0, (), ())
+    return FitState(state, estimator._best, progress, rate, estimator.t_, 0, (), ())
 
 
 def new_optimizer(estimator: Any, params: Any) -> tuple[Any, Rate | None]:
-    """The state of the solver before its first step, and the rule of its learning rate."""
+    """Return the solver's state before its first step, and its learning rate rule."""
     first = estimator.learning_rate_init
     if estimator.solver == "adam":
         numbers = (first, estimator.beta_1, estimator.beta_2, estimator.epsilon)
@@ -235,28 +238,28 @@ def new_optimizer(estimator: Any, params: Any) -> tuple[Any, Rate | None]:
     return sgd_state(params, first, estimator.momentum), rate
 
 
-def _keep(estimator: Any, run: Run, dtype: Any) -> None:
-    """Leaves the run in the estimator's attributes, as NumPy arrays."""
-    state = jax.device_get(run.state)
-    estimator._optimizer = (state.opt_state, run.rate, state.step)
-    estimator._best = jax.device_get(run.best)
+def _keep(estimator: Any, fit_state: FitState, dtype: Any) -> None:
+    """Store the final state in the estimator's attributes, as NumPy arrays."""
+    state = jax.device_get(fit_state.state)
+    estimator._optimizer = (state.opt_state, fit_state.rate, state.step)
+    estimator._best = jax.device_get(fit_state.best)
     weights, layer_state = weights_of(state)
     if estimator.early_stopping:
         weights, layer_state = estimator._best
     estimator._keep_params(weights, dtype)
     estimator._layer_state = as_type(layer_state, dtype)
-    estimator._stale = run.progress.stale
-    estimator.n_iter_ = run.epochs
-    estimator.t_ = run.seen
-    estimator.loss_curve_.extend(run.losses)
-    if run.losses:
-        estimator.loss_ = run.losses[-1]
+    estimator._stale = fit_state.progress.stale
+    estimator.n_iter_ = fit_state.epochs
+    estimator.t_ = fit_state.seen
+    estimator.loss_curve_.extend(fit_state.losses)
+    if fit_state.losses:
+        estimator.loss_ = fit_state.losses[-1]
     if estimator.early_stopping:
-        estimator.best_validation_score_ = run.progress.best_score
+        estimator.best_validation_score_ = fit_state.progress.best_score
     else:
-        estimator.best_loss_ = run.progress.best_loss
+        estimator.best_loss_ = fit_state.progress.best_loss
     if estimator.validation_scores_ is not None:
-        estimator.validation_scores_.extend(run.scores)
+        estimator.validation_scores_.extend(fit_state.scores)
 
 
 def _keep_committee(
@@ -265,9 +268,9 @@ def _keep_committee(
     params: Any,
     layer_state: Any,
     history: tuple[dict[str, float], ...],
-    rows: Rows,
+    rows: TrainingRows,
 ) -> None:
-    """Leaves the members of an ensemble in the estimator's attributes, one after the other."""
+    """Store the members of an ensemble in the estimator's attributes, one after the other."""
     estimator._specification = specification
     estimator._keep_params(params, rows.x.dtype)
     estimator._layer_state = as_type(layer_state, rows.x.dtype)

@@ -1,4 +1,4 @@
-"""scikit-learn's stochastic solvers as Optax transformations, their numbers in the state.
+"""scikit-learn's stochastic solvers as Optax transformations, with their numbers in the state.
 
 Learning rate, momentum, βs and ε are arrays of the state and not constants of the program, so
 that one compiled epoch serves every value of them, and the host may change the rate between epochs.
@@ -14,9 +14,9 @@ from jaxtyping import Array, Float, Int
 
 
 class AdamState(NamedTuple):
-    """Steps t, first and second moments, and Adam's numbers. rest_1 is 1 − β₁, rest_2 is 1 − β₂.
+    """Step count t, first and second moments, and Adam's numbers.
 
-    They are held so, because 1 − β is what float32 must not round.
+    rest_1 is 1 − β₁, rest_2 is 1 − β₂, stored because float32 must not round 1 − β.
     """
 
     step: Int[Array, ""]
@@ -29,7 +29,7 @@ class AdamState(NamedTuple):
 
 
 class SgdState(NamedTuple):
-    """The velocities, and the numbers of gradient descent with momentum."""
+    """Velocities, and the numbers of gradient descent with momentum."""
 
     velocity: Any
     rate: Float[Array, ""]
@@ -37,7 +37,7 @@ class SgdState(NamedTuple):
 
 
 def _numbers(params: Any, *values: float) -> tuple[Any, ...]:
-    """The values in the type of the parameters."""
+    """Convert the values to the type of the parameters."""
     dtype = jax.tree.leaves(params)[0].dtype
     return tuple(np.asarray(value, dtype) for value in values)
 
@@ -53,14 +53,14 @@ def adam_state(
     beta_2: float = 0.999,
     epsilon: float = 1e-8,
 ) -> AdamState:
-    """Adam before its first step."""
+    """Return the state of Adam before its first step."""
     numbers = _numbers(params, rate, 1 - beta_1, 1 - beta_2, epsilon)
     step: Any = np.zeros((), np.int32)
     return AdamState(step, _zeros(params), _zeros(params), *numbers)
 
 
 def sgd_state(params: Any, rate: float = 1e-3, momentum: float = 0.9) -> SgdState:
-    """Gradient descent before its first step."""
+    """Return the state of gradient descent before its first step."""
     return SgdState(_zeros(params), *_numbers(params, rate, momentum))
 
 
@@ -74,7 +74,7 @@ def _adam_update(
 ) -> tuple[Any, AdamState]:
     """−η √(1 − β₂ᵗ)/(1 − β₁ᵗ) · m/(√v + ε) (Kingma & Ba 2015, before its section 2.1's reordering).
 
-    The ε stands beside √v, as in scikit-learn; in `optax.adam` beside √(v/(1 − β₂ᵗ)).
+    ε is added to √v, as in scikit-learn; in `optax.adam` to √(v/(1 − β₂ᵗ)).
     """
     step = state.step + 1
     rest_1, rest_2 = state.rest_1, state.rest_2

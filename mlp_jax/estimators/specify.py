@@ -1,4 +1,4 @@
-"""From what an estimator is told to a network and a loss; and its weights, in and out of the tree.
+"""From an estimator's options to a network and a loss; weights to and from the tree.
 
 Letters: N rows, I features, C outputs.
 """
@@ -26,9 +26,7 @@ OUT_ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Specification:
-    """What is trained: a network of n_in inputs and the loss, hashable, so that equal ones compile
-    and are proved once.
-    """
+    """Network and loss for n_in inputs, hashable: equal ones compile and are checked once."""
 
     network: Layer
     loss: ScikitLoss
@@ -36,19 +34,19 @@ class Specification:
 
     @property
     def plain(self) -> bool:
-        """Whether the network is dense layers and nothing besides: what scikit-learn knows."""
+        """True if the network has only dense layers, as scikit-learn's has."""
         return not self.network.draws and all(
             name in ("W", "b") for name, _ in named_leaves(self.shapes)
         )
 
     @property
     def shapes(self) -> tuple[Any, Any]:
-        """(params, layer_state) of the network as shapes."""
+        """Return (params, layer_state) of the network as shapes."""
         return _shapes(self.network, self.n_in)
 
     @property
     def out_activation(self) -> str:
-        """The link from the network's output to the prediction, by scikit-learn's name."""
+        """Link from the network's output to the prediction, by scikit-learn's name."""
         link = self.loss.function.predict
         one = link == "softmax" and self.network.width_out(self.n_in) == 1
         return "logistic" if one else OUT_ACTIVATIONS[link]
@@ -66,7 +64,7 @@ def specify(
     residual: bool = False,
     first: Layer | None = None,
 ) -> Specification:
-    """The specification for these options. first: a layer before the network, of categories."""
+    """Return the specification. first: a layer of categories before the network."""
     network = mlp(
         hidden,
         n_outputs,
@@ -88,7 +86,7 @@ def _shapes(network: Layer, n_in: int) -> Any:
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
-    """The leaves of a tree in its order, each with the name that it has in its layer."""
+    """List the leaves of a tree in its order, each with its name in its layer."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [(str(getattr(path[-1], "key", path[-1])), leaf) for path, leaf in leaves]
 
@@ -96,11 +94,11 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
 def initial_weights(
     specification: Specification, random: np.random.RandomState, activation: str, dtype: Any
 ) -> tuple[Any, Any]:
-    """(params, layer_state) as NumPy arrays; the dense layers drawn as scikit-learn draws them.
+    """Return (params, layer_state) as NumPy arrays; dense layers drawn as scikit-learn draws them.
 
     Uniform within ±√(6/(fan-in + fan-out)), 2 in place of 6 for the logistic function (Glorot
-    2010), weights and biases alike, each layer's weights before its biases. What else a network
-    has starts as its layers say, from a seed drawn last.
+    2010), weights and biases alike, each layer's weights before its biases. Other parameters are
+    initialized by their layers, from a seed drawn last.
     """
     shapes, state = specification.shapes
     factor = 2.0 if activation == "logistic" else 6.0
@@ -122,12 +120,12 @@ def initial_weights(
 
 
 def as_type(tree: Any, dtype: Any) -> Any:
-    """The arrays of a tree as NumPy's, of that type."""
+    """Convert the arrays of a tree to NumPy arrays of that type."""
     return jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype, copy=False), tree)
 
 
 def taken_apart(params: Any) -> tuple[list[Any], list[Any], list[Any]]:
-    """(matrices, biases, all other leaves) of the parameters: coefs_, intercepts_ and the rest."""
+    """Split the parameters into matrices (coefs_), biases (intercepts_) and other leaves."""
     parts: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
     for name, leaf in named_leaves(params):
         parts[{"W": 0, "b": 1}.get(name, 2)].append(leaf)
@@ -140,9 +138,9 @@ def put_together(
     biases: Sequence[Any],
     others: Sequence[Any],
 ) -> Any:
-    """The parameters of which `taken_apart` gave these parts.
+    """Invert `taken_apart`.
 
-    InputError where a part has another shape than the network needs.
+    InputError for a part whose shape does not fit the network.
     """
     shapes, _ = specification.shapes
     sources = {"W": iter(matrices), "b": iter(biases)}

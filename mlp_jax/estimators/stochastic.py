@@ -1,4 +1,4 @@
-"""Epochs of gradient steps for an estimator, watched on the host as scikit-learn does."""
+"""Epochs of gradient steps for an estimator, monitored on the host as scikit-learn does."""
 
 import time
 import warnings
@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from mlp_jax.estimators.epoch import run_epoch_steps
-from mlp_jax.estimators.loader import Feed
+from mlp_jax.estimators.loader import EpochLoader
 from mlp_jax.estimators.progress import Progress, Rate, next_order, stall_message
 from mlp_jax.training.callbacks import EpochEnd
 from mlp_jax.training.engine.batches import DeviceData
@@ -20,28 +20,29 @@ from mlp_jax.training.engine.program import Program, TrainState, weights_of
 
 
 class Judge(NamedTuple):
-    """Rows to judge each epoch by, and f(predictions (N, C)) -> score."""
+    """Validation rows for each epoch, and f(predictions (N, C)) -> score."""
 
     data: DeviceData
-    one_by_one: bool
+    multilabel: bool
     score: Callable[[np.ndarray], float]
 
     def __call__(self, program: Program, state: TrainState) -> float:
-        """The score of the weights as they are now."""
+        """Return the score of the current weights."""
         weights = weights_of(state)
-        found, _ = predictions_and_losses(program, self.one_by_one, *weights, self.data)
+        found, _ = predictions_and_losses(program, self.multilabel, *weights, self.data)
         return self.score(np.asarray(found))
 
 
-class Course(NamedTuple):
-    """What the loop needs to know. patient: judge by the score, and keep the best weights.
+class FitPlan(NamedTuple):
+    """Options of the loop.
 
-    proof: of the gradient; no step is kept before it has passed.
-    rate: the rule of the learning rate, where the optimizer's state has one that the host sets.
+    patient: judge by the score, and keep the best weights.  proof: the gradient check; no step is
+    kept before it has passed.  rate: the learning rate rule, if the host sets the rate in the
+    optimizer's state.
     """
 
     program: Program
-    feed: Feed
+    loader: EpochLoader
     random: np.random.RandomState
     alpha: Any
     seed: np.uint32
@@ -58,8 +59,8 @@ class Course(NamedTuple):
     one_epoch: bool = False
 
 
-class Run(NamedTuple):
-    """Where a training is: everything that goes on where another call takes it up."""
+class FitState(NamedTuple):
+    """State of a fit: everything that a later call resumes from."""
 
     state: TrainState
     best: tuple[Any, Any]
@@ -71,90 +72,96 @@ class Run(NamedTuple):
     scores: tuple[float, ...]
 
 
-def train(course: Course, run: Run) -> Run:
-    """All epochs, or as many as the loss, the score, the callbacks or Ctrl-C allow."""
-    order = np.arange(course.feed.rows.n)
+def train(plan: FitPlan, fit_state: FitState) -> FitState:
+    """Run all epochs, or as many as the loss, the score, the callbacks or Ctrl-C allow."""
+    order = np.arange(plan.loader.rows.n)
     try:
-        while run.epochs < course.max_iter:
-            order = next_order(order, course.shuffle, course.random)
-            run, stop = _after_epoch(course, *_one_epoch(course, run, order))
-            if stop or course.one_epoch:
+        while fit_state.epochs < plan.max_iter:
+            order = next_order(order, plan.shuffle, plan.random)
+            fit_state, stop = _after_epoch(plan, *_one_epoch(plan, fit_state, order))
+            if stop or plan.one_epoch:
                 break
-            if run.epochs == course.max_iter:
+            if fit_state.epochs == plan.max_iter:
                 warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({course.max_iter}) reached and the"
+                    f"Stochastic Optimizer: Maximum iterations ({plan.max_iter}) reached and the"
                     " optimization hasn't converged yet.",
                     ConvergenceWarning,
                     stacklevel=2,
                 )
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
-    return run
+    return fit_state
 
 
-def _one_epoch(course: Course, run: Run, order: np.ndarray) -> tuple[Run, float]:
-    """The run after the steps of an epoch, with its loss, and the seconds that they took."""
-    started, state = time.perf_counter(), run.state
+def _one_epoch(plan: FitPlan, fit_state: FitState, order: np.ndarray) -> tuple[FitState, float]:
+    """Run the steps of an epoch; return the state with its loss, and the seconds."""
+    started, state = time.perf_counter(), fit_state.state
     loss, counted = 0.0, 0.0
-    for piece in course.feed.pieces(order):
-        state, totals = run_epoch_steps(course.program, state, *piece, course.alpha, course.seed)
-        course.proof.result()
+    for piece in plan.loader.parts(order):
+        state, totals = run_epoch_steps(plan.program, state, *piece, plan.alpha, plan.seed)
+        plan.proof.result()
         totals = jax.device_get(totals)
         loss += float(totals.loss)
         counted += float(totals.weight)
     seconds = time.perf_counter() - started
-    run = run._replace(
+    fit_state = fit_state._replace(
         state=state,
-        epochs=run.epochs + 1,
-        seen=run.seen + len(order),
-        losses=(*run.losses, loss / counted),
+        epochs=fit_state.epochs + 1,
+        seen=fit_state.seen + len(order),
+        losses=(*fit_state.losses, loss / counted),
     )
-    return run, seconds
+    return fit_state, seconds
 
 
-def _after_epoch(course: Course, run: Run, seconds: float) -> tuple[Run, bool]:
-    """Judges the epoch and sets the learning rate; and whether training is over."""
-    loss, score = run.losses[-1], None
-    if course.verbose:
-        print(f"Iteration {run.epochs}, loss = {loss:.8f}")
-    if course.judge is not None:
-        score = course.judge(course.program, run.state)
-        run = run._replace(scores=(*run.scores, score))
-        if course.verbose:
+def _after_epoch(plan: FitPlan, fit_state: FitState, seconds: float) -> tuple[FitState, bool]:
+    """Judge the epoch and set the learning rate; also return True if training is over."""
+    loss, score = fit_state.losses[-1], None
+    if plan.verbose:
+        print(f"Iteration {fit_state.epochs}, loss = {loss:.8f}")
+    if plan.judge is not None:
+        score = plan.judge(plan.program, fit_state.state)
+        fit_state = fit_state._replace(scores=(*fit_state.scores, score))
+        if plan.verbose:
             print(f"Validation score: {score:f}")
-    if course.patient and score is not None:
-        progress, best = run.progress.after_score(score, course.tol)
+    if plan.patient and score is not None:
+        progress, best = fit_state.progress.after_score(score, plan.tol)
         if best:
-            run = run._replace(best=weights_of(run.state))
+            fit_state = fit_state._replace(best=weights_of(fit_state.state))
     else:
-        progress, _ = run.progress.after_loss(loss, course.tol)
-    rate = None if run.rate is None else run.rate.after_epoch(run.seen)
-    stop = _told(course, run, seconds, score)
-    if progress.stale > course.n_iter_no_change:
-        message = stall_message(course.tol, course.n_iter_no_change, validation=course.patient)
-        rate = (rate or Rate(0.0, "constant", 0.0, 0.0)).after_stall(message, course.verbose)
+        progress, _ = fit_state.progress.after_loss(loss, plan.tol)
+    rate = None if fit_state.rate is None else fit_state.rate.after_epoch(fit_state.seen)
+    stop = _call_back(plan, fit_state, seconds, score)
+    if progress.stale > plan.n_iter_no_change:
+        message = stall_message(plan.tol, plan.n_iter_no_change, validation=plan.patient)
+        rate = (rate or Rate(0.0, "constant", 0.0, 0.0)).after_stall(message, plan.verbose)
         stop = stop or rate is None
         progress = progress if rate is None else Progress(progress.best_loss, progress.best_score)
-    return _with_rate(run._replace(progress=progress), rate), stop
+    return _with_rate(fit_state._replace(progress=progress), rate), stop
 
 
-def _with_rate(run: Run, rate: Rate | None) -> Run:
-    """The run with this learning rate in its optimizer's state."""
-    if rate is None or run.rate is None or rate == run.rate:
-        return run
-    held = run.state.opt_state
+def _with_rate(fit_state: FitState, rate: Rate | None) -> FitState:
+    """Set the learning rate in the optimizer's state."""
+    if rate is None or fit_state.rate is None or rate == fit_state.rate:
+        return fit_state
+    held = fit_state.state.opt_state
     now = np.asarray(rate.now, held.rate.dtype)
-    return run._replace(rate=rate, state=run.state._replace(opt_state=held._replace(rate=now)))
+    return fit_state._replace(
+        rate=rate, state=fit_state.state._replace(opt_state=held._replace(rate=now))
+    )
 
 
-def _told(course: Course, run: Run, seconds: float, score: float | None) -> bool:
-    """Shows the epoch to the callbacks; whether one of them ends the training."""
-    if not course.callbacks:
+def _call_back(plan: FitPlan, fit_state: FitState, seconds: float, score: float | None) -> bool:
+    """Call the callbacks; return True if one of them stops training."""
+    if not plan.callbacks:
         return False
-    metrics = {"epoch": run.epochs, "step": int(run.state.step), "train_loss": run.losses[-1]}
+    metrics = {
+        "epoch": fit_state.epochs,
+        "step": int(fit_state.state.step),
+        "train_loss": fit_state.losses[-1],
+    }
     if score is not None:
         metrics["validation_score"] = score
-    speed = course.feed.rows.n / seconds if seconds else 0.0
-    end = EpochEnd(run.epochs, metrics, run.state, seconds, speed, None, False)
-    answers = [callback(end) for callback in course.callbacks]
+    speed = plan.loader.rows.n / seconds if seconds else 0.0
+    end = EpochEnd(fit_state.epochs, metrics, fit_state.state, seconds, speed, None, False)
+    answers = [callback(end) for callback in plan.callbacks]
     return any(answers)

@@ -1,8 +1,8 @@
-"""Many fits of scikit-learn's rules in one compiled program: a whole training is one call.
+"""Many fits by scikit-learn's rules in one compiled program: a whole training is one call.
 
-K members differ in numbers alone (rate, penalty, …) and see the same batches, so the first layer of
-all of them is one product with the batch. The rule by which scikit-learn ends a training, a loss
-that has not fallen by `tol` for so many epochs, is kept for each member on the device.
+K members differ only in numbers (rate, penalty, …) and see the same batches, so the first layer of
+all of them is one product with the batch. scikit-learn's stopping rule, a loss that has not fallen
+by `tol` for `n_iter_no_change` epochs, is applied to each member on the device.
 
 N rows, S batches an epoch, B rows a batch, T epochs at most, P parameters.
 """
@@ -25,8 +25,8 @@ from mlp_jax.estimators.progress import SMALLEST_RATE
 
 
 @dataclass(frozen=True)
-class Rule:
-    """The static half: what the members have in common; equal rules compile once.
+class MemberSpec:
+    """Static part that the members share; equal ones compile once.
 
     optimizer: of `solvers`, its numbers in its state.  schedule: of the rate, by scikit-learn's
     name.  max_iter: T.
@@ -40,7 +40,7 @@ class Rule:
 
 
 class Numbers(NamedTuple):
-    """What a member has of its own beside the optimizer's state, by scikit-learn's names."""
+    """Numbers of a member beside the optimizer's state, by scikit-learn's names."""
 
     learning_rate_init: Any
     alpha: Any
@@ -50,10 +50,10 @@ class Numbers(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A training under way.
+    """State of a member's training.
 
-    curve (T,): the losses of the epochs so far.  best: the lowest of them.  stale: epochs without a
-    fall by `tol`.  done: it has ended.
+    curve (T,): losses of the epochs so far.  best: the lowest of them.  stale: epochs without an
+    improvement by `tol`.  done: training has ended.
     """
 
     params: Any
@@ -65,11 +65,11 @@ class Member(NamedTuple):
     done: Bool[Array, ""]
 
 
-class Rows(NamedTuple):
-    """The rows and the order in which all epochs see them.
+class OrderedRows(NamedTuple):
+    """Rows, and their order in every epoch.
 
-    places (T, S, B): the rows of each batch.  weights (S, B): 1, and 0 for a place of padding.
-    row_weights (N,): of the rows, or None.
+    places (T, S, B): the rows of each batch.  weights (S, B): 1, and 0 for padding.  row_weights
+    (N,): of the rows, or None.
     """
 
     x: Float[Array, "N I"]
@@ -79,46 +79,46 @@ class Rows(NamedTuple):
     row_weights: Float[Array, " N"] | None
 
 
-def first_member(rule: Rule, params: Any, opt_state: Any, own: Numbers) -> Member:
-    """One member before its first step."""
+def first_member(spec: MemberSpec, params: Any, opt_state: Any, own: Numbers) -> Member:
+    """Return a member before its first step."""
     dtype = own.alpha.dtype
     none = jnp.zeros((), jnp.int32)
-    curve, best = jnp.full((rule.max_iter,), jnp.nan, dtype), jnp.full((), jnp.inf, dtype)
+    curve, best = jnp.full((spec.max_iter,), jnp.nan, dtype), jnp.full((), jnp.inf, dtype)
     return _turned(Member(params, opt_state, none, curve, best, none, jnp.zeros((), bool)))
 
 
 def _turned(member: Member) -> Member:
-    """The member with its matrices (J, I), as the steps carry them, or (I, J) again.
+    """Transpose the member's matrices to (J, I), as the steps carry them, or back to (I, J).
 
-    The first product of all members is then one with their matrices one below the other, which
-    nothing has to be copied for.
+    The first product of all members is then one with their matrices one below the other, without a
+    copy.
     """
     params, opt_state = transposed((member.params, member.opt_state))
     return member._replace(params=params, opt_state=opt_state)
 
 
 def gradient(
-    rule: Rule, params: Any, alpha: Array, x: Array, y: Array, weights: Float[Array, " B"]
+    spec: MemberSpec, params: Any, alpha: Array, x: Array, y: Array, weights: Float[Array, " B"]
 ) -> tuple[Array, Any]:
     """(loss, gradient) of a batch, with scikit-learn's penalty; their matrices are (J, I)."""
     total = jnp.sum(weights)
-    state = tuple(() for _ in rule.network.children)
+    state = tuple(() for _ in spec.network.children)
     value, _, _, tape = forward_backward(
-        rule.network, rule.loss, True, transposed(params), state, x, y, weights / total, None, None,
+        spec.network, spec.loss, True, transposed(params), state, x, y, weights / total, None, None,
         per_example=False,
     )  # fmt: skip
     return with_penalty(value, contract_transposed(tape.records, None), params, alpha / total)
 
 
-def end_epoch(rule: Rule, member: Member, own: Numbers, loss: Array, n: Array) -> Member:
-    """The member after an epoch with this mean loss: its curve, its rate, whether it goes on."""
+def end_epoch(spec: MemberSpec, member: Member, own: Numbers, loss: Array, n: Array) -> Member:
+    """Update the member's curve, rate and stopping state after an epoch with this mean loss."""
     stale = jnp.where(loss > member.best - own.tol, member.stale + 1, 0)
     epochs, rate = member.epochs + 1, member.opt_state.rate
-    if rule.schedule == "invscaling":
+    if spec.schedule == "invscaling":
         seen = (epochs * n + 1).astype(rate.dtype)
         rate = own.learning_rate_init / seen**own.power_t
     done = waited = stale > own.n_iter_no_change
-    if rule.schedule == "adaptive":
+    if spec.schedule == "adaptive":
         done = waited & (rate <= SMALLEST_RATE)
         rate = jnp.where(waited & ~done, rate / 5, rate)
         stale = jnp.where(waited & ~done, 0, stale)
@@ -133,11 +133,13 @@ def end_epoch(rule: Rule, member: Member, own: Numbers, loss: Array, n: Array) -
 
 
 @partial(jax.jit, static_argnums=0)
-def train(rule: Rule, params: Any, opt_states: Any, own: Numbers, rows: Rows) -> Member:
-    """K members (all but the rows lead with K) from their first epoch until each has ended."""
+def train(
+    spec: MemberSpec, params: Any, opt_states: Any, own: Numbers, rows: OrderedRows
+) -> Member:
+    """Train K members, whose arguments (except the rows) have a leading axis K, to the end."""
     counts = jnp.sum(rows.weights, axis=1)
     n = jnp.sum(counts).astype(jnp.int32)
-    members = jax.vmap(partial(first_member, rule))(params, opt_states, own)
+    members = jax.vmap(partial(first_member, spec))(params, opt_states, own)
 
     def batch(members: Member, at: tuple[Array, Array, Array]) -> tuple[Member, Array]:
         places, weights, count = at
@@ -146,8 +148,8 @@ def train(rule: Rule, params: Any, opt_states: Any, own: Numbers, rows: Rows) ->
             weights = weights * rows.row_weights.at[places].get(mode="clip")
 
         def one(member: Member, own: Numbers) -> tuple[Member, Array]:
-            loss, grads = gradient(rule, member.params, own.alpha, x, y, weights)
-            updates, opt_state = rule.optimizer.update(grads, member.opt_state, member.params)
+            loss, grads = gradient(spec, member.params, own.alpha, x, y, weights)
+            updates, opt_state = spec.optimizer.update(grads, member.opt_state, member.params)
             params = optax.apply_updates(member.params, updates)
             return member._replace(params=params, opt_state=opt_state), loss * count
 
@@ -158,7 +160,7 @@ def train(rule: Rule, params: Any, opt_states: Any, own: Numbers, rows: Rows) ->
         places = jax.lax.dynamic_index_in_dim(rows.places, t, keepdims=False)
         new, losses = jax.lax.scan(batch, members, (places, rows.weights, counts))
         mean = jnp.sum(losses, axis=0) / n.astype(losses.dtype)
-        new = jax.vmap(lambda member, own, loss: end_epoch(rule, member, own, loss, n))(
+        new = jax.vmap(lambda member, own, loss: end_epoch(spec, member, own, loss, n))(
             new, own, mean
         )
 
@@ -169,7 +171,7 @@ def train(rule: Rule, params: Any, opt_states: Any, own: Numbers, rows: Rows) ->
 
     def goes_on(carry: tuple[Array, Member]) -> Array:
         t, members = carry
-        return (t < rule.max_iter) & ~jnp.all(members.done)
+        return (t < spec.max_iter) & ~jnp.all(members.done)
 
     _, members = jax.lax.while_loop(goes_on, epoch, (jnp.zeros((), jnp.int32), members))
     return jax.vmap(_turned)(members)

@@ -109,8 +109,8 @@ def examine(
 
     y as the loss takes it: labels (N,), or (N, C). reference: `reference_of` other rows, or None
     for these rows themselves. among: these rows are the reference's own; each is then measured on
-    the others. Batch norm uses its running figures and dropout is left out, so that each row has a
-    gradient of its own. InputError for rows and targets that do not fit the network.
+    the others. Batch norm uses its running statistics and dropout is left out, so that each row
+    has a gradient of its own. InputError for rows and targets that do not fit the network.
     """
     if reference is None:
         reference, among = reference_of(trained, x, y), True

@@ -54,7 +54,7 @@ def network_input(
 def infer(
     network: Layer,
     loss: Loss,
-    one_by_one: bool,
+    multilabel: bool,
     precision: Precision,
     params: Any,
     layer_state: Any,
@@ -66,7 +66,7 @@ def infer(
     weights = cast_weights(params, precision.products)
     output, _, _ = network.forward(weights, layer_state, x, train=False, key=None, mask=None)
     output = output.astype(precision.params)
-    return output, loss.predict(output, one_by_one=one_by_one)
+    return output, loss.predict(output, multilabel=multilabel)
 
 
 _compiled = partial(jax.jit, static_argnums=(0, 1, 2, 3))(infer)
@@ -75,7 +75,7 @@ _compiled = partial(jax.jit, static_argnums=(0, 1, 2, 3))(infer)
 def outputs(
     network: Layer,
     loss: Loss,
-    one_by_one: bool,
+    multilabel: bool,
     precision: Precision,
     params: Any,
     layer_state: Any,
@@ -87,8 +87,8 @@ def outputs(
         empty = np.zeros((0, network.width_out(x.shape[1])), precision.params)
         return Outputs(empty, empty)
     if jax_is_inherited():
-        return _by_numpy(network, loss, one_by_one, precision, params, layer_state, scaling, x)
-    call = partial(_compiled, network, loss, one_by_one, precision, params, layer_state, scaling)
+        return _by_numpy(network, loss, multilabel, precision, params, layer_state, scaling, x)
+    call = partial(_compiled, network, loss, multilabel, precision, params, layer_state, scaling)
     with precision.active():
         parts = list(in_chunks(call, x))
     return Outputs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
@@ -97,7 +97,7 @@ def outputs(
 def _by_numpy(
     network: Layer,
     loss: Loss,
-    one_by_one: bool,
+    multilabel: bool,
     precision: Precision,
     params: Any,
     layer_state: Any,
@@ -114,7 +114,7 @@ def _by_numpy(
         if scaling is not None:
             scale, offset = (np.asarray(part).astype(dtype) for part in scaling)
             rows = rows * scale + offset
-        parts.append(numpy_network.infer(network, loss, one_by_one, params, layer_state, rows))
+        parts.append(numpy_network.infer(network, loss, multilabel, params, layer_state, rows))
     return Outputs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 

@@ -80,18 +80,18 @@ ACTIVATIONS: dict[str, Callable[[Rows], Rows]] = {
 
 
 def infer(
-    network: Layer, loss: Loss, one_by_one: bool, params: Any, state: Any, x: Rows
+    network: Layer, loss: Loss, multilabel: bool, params: Any, state: Any, x: Rows
 ) -> tuple[Rows, Rows]:
     """Return the output (N, C) and the prediction (N, C) of rows x (N, I), in the type of x."""
     with np.errstate(all="ignore"):
         output = forward(network, params, state, x)
-        return output, _predicted(loss, output, one_by_one)
+        return output, _predicted(loss, output, multilabel)
 
 
-def _predicted(loss: Loss, output: Rows, one_by_one: bool) -> Rows:
+def _predicted(loss: Loss, output: Rows, multilabel: bool) -> Rows:
     """`Loss.predict` of the network's output."""
     link = loss.function.predict
-    if link == "softmax" and not one_by_one and output.shape[1] > 1:
+    if link == "softmax" and not multilabel and output.shape[1] > 1:
         return special.softmax(output, axis=1)
     if link == "identity":
         return output

@@ -140,9 +140,9 @@ class Model:
 
     def predictions_of(self, output: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
         """`predictions` from the network's own output, as `examine` gives it."""
-        one_by_one = self.target.task == "multilabel"
+        multilabel = self.target.task == "multilabel"
         with runnable_precision(self.precision).active():
-            predicted = self.loss.predict(jnp.asarray(output), one_by_one=one_by_one)
+            predicted = self.loss.predict(jnp.asarray(output), multilabel=multilabel)
         return self._in_units(np.asarray(predicted))
 
     def decided(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The proof: independent witnesses that the hand-written backward pass is right."""
+"""Gradient check: independent witnesses that verify the hand-written backward pass."""
 
 from mlp_jax.proof.check import check_gradients
 from mlp_jax.proof.report import Report, Row

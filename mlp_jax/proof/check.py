@@ -1,15 +1,15 @@
 """`check_gradients`: four independent witnesses against the hand-written backward pass.
 
 1. local: every equation of every layer against `jax.vjp` of that layer, at its own inputs.
-2. whole: the full gradient against `jax.grad`, per parameter; where the network does not couple
-   the examples, their norms and second moment from the tape against every example's own as well.
+2. whole: the full gradient against `jax.grad`, per parameter; if the network does not couple the
+   examples, also their norms and second moment from the tape against per-example gradients.
 3. differences: central differences along random directions, in float64.
 4. loops: sampled entries against the scalar index equations, in float64 without JAX.
 
-Where the training is split over devices, its gradient is compared with that of one device too.
+If training is split over devices, its gradient is compared with that of one device too.
 
 The check runs at perturbed parameters (at the usual initial values a forgotten scale of 1 passes),
-with uneven weights c that include zeros, in training mode with the dropout masks held, and in
+with uneven weights c that include zeros, in training mode with fixed dropout masks, and in
 inference mode where that differs.
 """
 
@@ -63,7 +63,7 @@ Split = Callable[..., Any]
 def _witnesses(
     network: Layer, loss: Loss, train: bool, dtype: str, differentiate: Differentiate
 ) -> Callable[..., Any]:
-    """The real pass under observation and JAX's witnesses, as one function to compile."""
+    """Compile the observed pass and JAX's witnesses as one function."""
     layers = list(walk(network))
     coupled = train and network.couples_examples
     minimized = loss_in(network, loss, train)
@@ -126,7 +126,7 @@ def _split_comparisons(
     found: dict[str, Any],
     arguments: Any,
 ) -> Iterator[tuple[Witness, Comparison]]:
-    """The gradient as many devices find it, against that of one, per parameter."""
+    """Compare the gradient over many devices with that of one, per parameter."""
     params, state, x, y, c, mask, seed = arguments
     weights = cast_weights(params, jnp.bfloat16) if dtype == "bfloat16" else params
     grads = jax.device_get(split(network, loss, train, weights, state, x, y, c, mask, seed))
@@ -136,7 +136,7 @@ def _split_comparisons(
 
 
 def _as_trained(*arguments: Any) -> list[Any]:
-    """The gradient of the pass that holds no tape, and by the transposed form of equation 3."""
+    """Compute the gradient without a tape, and by the transposed form of equation 3."""
     *_, grads, tape = forward_backward(*arguments, per_example=False)
     return [grads, transposed(contract_transposed(tape.records, None))]
 
@@ -148,7 +148,7 @@ def _arrays(seen: Seen) -> tuple[Any, ...]:
 
 
 def _host(arrays: tuple[Any, ...], train: bool) -> Seen:
-    """A `Seen` of NumPy arrays."""
+    """Convert a `Seen` to NumPy arrays."""
     params, a, mask, a_next, grad_a_next, grad_a, records = arrays
     return Seen(params, None, a, None, mask, train, a_next, grad_a_next, grad_a, records)
 
@@ -163,7 +163,7 @@ def _comparisons(
     directions: Any,
     samples: int | None,
 ) -> Iterator[tuple[Witness, Comparison]]:
-    """Every comparison of one pass, from the loss down."""
+    """List every comparison of one pass, from the loss down."""
     layers = list(walk(network))
     log = {path: _host(arrays, train) for path, arrays in found["seen"].items()}
     coupled = train and network.couples_examples
@@ -202,7 +202,7 @@ def layer_label(network: Layer, path: Path, witness: Witness, equation: str = or
 
 
 def _has_two_modes(network: Layer) -> bool:
-    """Whether inference is another function than training."""
+    """Test whether inference is another function than training."""
     return network.draws or network.has_state or network.n_predictions > 1
 
 
@@ -220,18 +220,33 @@ def check_gradients(
     differentiate: Differentiate = forward_backward,
     split: Split | None = None,
 ) -> Report:
-    """Proves the gradient of `loss` over `network` at (perturbed) `params` on examples of `batch`.
+    """Verify the gradient of a loss over a network at perturbed parameters.
 
-    batch: x (N, I) and y as the loss takes it; a handful of examples is used. dtypes: "float64"
-    for all four witnesses, "float32" or "bfloat16" besides for the first two in the run's own
-    type. samples: entries a layer that the index loops look at, None for all. split: f(network,
-    loss, train, params, state, x, y, c, mask, seed) gives the gradient as many devices find it.
-    Products run at precision "highest". Nothing is raised on a fault: look at `.ok`, `.fault`,
-    `.worst`. InputError for targets that the loss has no meaning for, in any row of the batch.
+    Products run at precision "highest". A fault raises nothing: read `.ok`, `.fault` and `.worst`
+    of the report.
+
+    Args:
+        network: the network.
+        loss: the loss.
+        params: its parameters, which are perturbed.
+        batch: x (N, I) and y as the loss requires; a handful of examples is used.
+        state: state of a network that has one.
+        dtypes: "float64" for all four witnesses; also "float32" or "bfloat16" for the first two in
+            the type of the run.
+        samples: entries per layer for the index loops, None for all.
+        seed: of the perturbation, weights and directions.
+        split: f(network, loss, train, params, state, x, y, c, mask, seed) → the gradient over many
+            devices.
+
+    Returns:
+        A report with a row per equation, layer and witness.
+
+    Raises:
+        InputError: for a target in any row of the batch that is invalid for the loss.
     """
     started = time.perf_counter()
     if network.has_state and state is None:
-        raise InputError("This network keeps running figures: pass the state=… that init gave.")
+        raise InputError("This network keeps running statistics: pass the state=… that init gave.")
     check_targets(loss, np.asarray(batch[1]), network.width_out(np.shape(batch[0])[1]))
     x, y = handful(*batch)
     rng = np.random.default_rng(seed)

@@ -1,8 +1,8 @@
-"""Ours against the witnesses, on the host in NumPy.
+"""Compare our values with the witnesses, on the host in NumPy.
 
-A comparison is (ours, expected, scale): scale is the size that rounding is measured against, the
-same contraction taken over absolute values, for a gradient may be 0 where its terms are not (a
-bias straight before batch norm).
+A comparison is (ours, expected, scale): scale is the size that rounding is relative to, the same
+contraction over absolute values, because a gradient may be 0 where its terms are not (a bias
+directly before batch norm).
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ from mlp_jax.proof.observe import Path, Seen, at
 
 
 class Comparison(NamedTuple):
-    """Ours and what it should be; ours=None where it was never computed.
+    """Our value and the expected one; ours=None if it was never computed.
 
-    An `ours` of another shape is as wrong as can be: error infinite.
+    An `ours` of another shape has an infinite error.
     """
 
     path: Path
@@ -74,7 +74,7 @@ def contraction_size(record: Any, c: np.ndarray | None) -> float:
 
 
 def _sizes(layer: Layer, seen: Seen, c: np.ndarray | None) -> dict[str, float]:
-    """The scale of each equation of a simple layer."""
+    """Scale of each equation of a simple layer."""
     assert seen.grad_a_next is not None
     sizes = {
         oracles.parameter_equation(name): contraction_size(record, c)
@@ -111,7 +111,7 @@ def local_comparisons(
     grads: Any,
     c: np.ndarray | None,
 ) -> Iterator[Comparison]:
-    """Witness 1 for every layer, from the loss down, with the links of the chain between them."""
+    """Compare witness 1 for every layer, from the loss down, and the links between layers."""
     for path, layer in reversed(layers):
         seen = log[path]
         if seen.grad_a_next is None:
@@ -131,7 +131,7 @@ def local_comparisons(
 
 
 def _links(path: Path, layer: Sequential, log: dict[Path, Seen]) -> Iterator[Comparison]:
-    """The ∇a' that reaches each layer is the ∇a of the layer after it."""
+    """Compare the ∇a' that reaches each layer with the ∇a of the layer after it."""
     after: Any = log[path].grad_a_next
     for index in reversed(range(len(layer.layers))):
         seen = log[(*path, index)]
@@ -141,7 +141,7 @@ def _links(path: Path, layer: Sequential, log: dict[Path, Seen]) -> Iterator[Com
 
 
 def _branches(path: Path, layer: Residual, log: dict[Path, Seen]) -> Iterator[Comparison]:
-    """∇a of a residual layer is the sum of what its branches gave; each was given ∇a'."""
+    """Compare ∇a of a residual layer with the sum over its branches; each received ∇a'."""
     seen, body = log[path], log[(*path, 0)]
     beside: Any = seen.grad_a_next if layer.shortcut is None else log[(*path, 1)].grad_a
     expected = beside if body.grad_a is None else np.asarray(body.grad_a) + np.asarray(beside)
@@ -154,7 +154,7 @@ def _branches(path: Path, layer: Residual, log: dict[Path, Seen]) -> Iterator[Co
 
 
 def _beside(path: Path, layer: Beside, log: dict[Path, Seen]) -> Iterator[Comparison]:
-    """The body is given its own columns of ∇a'; ∇a is what it gave, and the others as they came."""
+    """Compare the body's columns of ∇a' and ∇a, and the others, which pass unchanged."""
     seen, body = log[path], log[(*path, 0)]
     arrived = np.asarray(seen.grad_a_next)
     width = np.shape(body.a_next)[1]
@@ -171,7 +171,7 @@ def _beside(path: Path, layer: Beside, log: dict[Path, Seen]) -> Iterator[Compar
 def whole_comparisons(
     expected: Any, grads: Any, records: Any, c: np.ndarray | None
 ) -> Iterator[Comparison]:
-    """Witness 2, per parameter, under the name of the equation that gives it."""
+    """Compare witness 2 per parameter, under the name of its equation."""
     sizes = jax.tree.leaves(
         jax.tree.map(lambda record: contraction_size(record, c), records, is_leaf=is_record)
     )
@@ -184,7 +184,7 @@ def whole_comparisons(
 def statistic_comparisons(
     layers: list[tuple[Path, Layer]], ours: tuple[Any, Any], expected: tuple[Any, Any]
 ) -> Iterator[Comparison]:
-    """The statistics of single examples, a layer's parameters side by side, from the loss down."""
+    """Compare per-example statistics, a layer's parameters side by side, from the loss down."""
     simple = [path for path, layer in reversed(layers) if not layer.children]
     for equation, mine, theirs in zip(
         (oracles.EXAMPLE_NORMS, oracles.SECOND_MOMENT), ours, expected, strict=True
@@ -199,9 +199,9 @@ def _flat(tree: Any) -> np.ndarray:
 
 
 def difference_comparisons(slopes: np.ndarray, grads: Any, directions: Any) -> Iterator[Comparison]:
-    """Witness 3: slopes (D, H) against ⟨∇E, v⟩ over ‖∇E‖‖v‖, ‖v‖ = 1.
+    """Compare witness 3: slopes (D, H) against ⟨∇E, v⟩ over ‖∇E‖‖v‖, ‖v‖ = 1.
 
-    For each v the better of the steps: where one of them crosses a kink, another does not.
+    For each v the better of the steps is used: where one of them crosses a kink, another does not.
     """
     leaves = [np.asarray(g, np.float64) for g in jax.tree.leaves(grads)]
     norm = float(np.sqrt(sum(np.sum(g**2) for g in leaves)))

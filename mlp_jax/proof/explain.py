@@ -1,4 +1,4 @@
-"""A network's own derivation: for each layer its equations, with shapes, cost and agreement."""
+"""Derivation of a given network: for each layer its equations, with shapes, cost and agreement."""
 
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ _FLOAT = 4
 
 
 class Equation(NamedTuple):
-    """One line: its name in the report, as it is for a column, for a batch, and its cost."""
+    """One equation: its name in the report, its form for a column and for a batch, and its cost."""
 
     name: str
     column: str
@@ -56,7 +56,7 @@ class Equation(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A layer's equations, and the bytes that it keeps for the backward pass."""
+    """Equations of a layer, and the bytes that it stores for the backward pass."""
 
     equations: tuple[Equation, ...]
     kept: int
@@ -64,7 +64,7 @@ class Block(NamedTuple):
 
 
 def dense_block(layer: Dense, n_in: int, batch: int) -> Block:
-    """The five equations of a dense layer with its shapes."""
+    """Return the five equations of a dense layer with its shapes."""
     i, j = n_in, layer.n_out
     product, name = i * j, layer.activation
     keeps = ACTIVATIONS[name].keeps
@@ -97,7 +97,7 @@ def dense_block(layer: Dense, n_in: int, batch: int) -> Block:
 
 
 def categories_block(layer: Categories, batch: int) -> Block:
-    """The equations of a layer of categories: a look-up each, or a one-hot vector."""
+    """Return the equations of a layer of categories: a look-up or a one-hot vector each."""
     i = layer.n_numeric
     equations = [
         Equation(
@@ -129,7 +129,7 @@ _NORM_LINES = {
 
 
 def block_of(layer: Layer, n_in: int, batch: int) -> Block:
-    """The equations of any layer of the house; a foreign layer shows its agreement only."""
+    """Return the equations of a layer; of an unknown one only its agreement is shown."""
     j, row = n_in, batch * n_in * _FLOAT
     if isinstance(layer, Dense):
         return dense_block(layer, n_in, batch)
@@ -155,14 +155,14 @@ def block_of(layer: Layer, n_in: int, batch: int) -> Block:
             return Block(tuple(equations), row, f"x̂ (N×{j}) and 1/σ")
     told = table_lines(layer, n_in)
     if told is None:
-        return Block((), 0, "what its forward says")
+        return Block((), 0, "the residual of its forward pass")
     lines, kept, what = told
     equations = [Equation(name, text, (), cost) for name, text, cost in lines]
     return Block(tuple(equations), batch * kept * _FLOAT, what)
 
 
 def placed_layers(network: Layer, n_in: int, path: Path = ()) -> list[tuple[Path, Layer, int]]:
-    """Every simple layer and every residual one, in order, with the width of its input."""
+    """List every simple and every residual layer, in order, with the width of its input."""
     found: list[tuple[Path, Layer, int]] = []
     if not isinstance(network, Sequential):
         found.append((path, network, n_in))
@@ -176,7 +176,7 @@ def placed_layers(network: Layer, n_in: int, path: Path = ()) -> list[tuple[Path
 
 
 def _agreement(report: Report, layer: str, equation: str) -> str:
-    """The worst error of an equation over its witnesses, as text."""
+    """Format the worst error of an equation over its witnesses."""
     rows = [row for row in report.rows if (row.layer, row.equation) == (layer, equation)]
     if not rows:
         return ""
@@ -184,7 +184,7 @@ def _agreement(report: Report, layer: str, equation: str) -> str:
 
 
 def _table(label: str, title: str, block: Block, report: Report, batch: int) -> str:
-    """A layer's block: each equation for a column with its cost and error, then for a batch."""
+    """Format a layer's block: each equation for a column with cost and error, then for a batch."""
     width = max([len(title) - 10, *(len(equation.column) for equation in block.equations)])
     lines = [f"{title:<{width + 10}}{'multiply-adds':>15}{'error':>8}"]
     for equation in block.equations:
@@ -216,10 +216,10 @@ def _bytes(count: int) -> str:
 
 
 def explain(trial: Trial, batch_size: int = 128) -> str:
-    """The text of `mlp-jax explain`: the derivation of a trial's network, with its measured proof.
+    """Return the text of `mlp-jax explain`: the derivation of a network with its measured check.
 
-    Multiply-adds are for one example, errors the worst over all witnesses in float64, bytes for a
-    batch in float32.
+    Multiply-adds are per example, errors the worst over all witnesses in float64, bytes for a batch
+    in float32.
     """
     network, loss = trial.network(), get_loss(trial.loss)
     params, state = network.init(jax.random.key(0), trial.n_in)
@@ -239,11 +239,11 @@ def explain(trial: Trial, batch_size: int = 128) -> str:
     )
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     worst = report.worst
-    verdict = "all hold" if report.ok else f"NOT all hold: {report.fault}"
+    verdict = "all pass" if report.ok else f"NOT all pass: {report.fault}"
     texts.append(
-        f"In all {count:,} parameters, {multiplied:,} multiply-adds an example, "
+        f"In all {count:,} parameters, {multiplied:,} multiply-adds per example, "
         f"{_bytes(kept)} kept for {batch_size} examples.\n"
-        f"{len(report.rows)} comparisons in float64, {verdict}; the largest error beside its bound "
-        f"is {worst.error:.1e} ({worst.layer}, {worst.equation})."
+        f"{len(report.rows)} comparisons in float64, {verdict}; the largest error relative to its "
+        f"bound is {worst.error:.1e} ({worst.layer}, {worst.equation})."
     )
     return "\n\n".join(texts)

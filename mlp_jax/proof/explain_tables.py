@@ -1,4 +1,4 @@
-"""The equations of the layers of tables, for `explain`: embeddings, blocks, members."""
+"""Equations of the table layers for `explain`: embeddings, blocks, members."""
 
 from collections.abc import Callable
 from typing import Any
@@ -124,7 +124,7 @@ KEPT: dict[type[Layer], tuple[Callable[[Any, int], int], str]] = {
 
 
 def table_lines(layer: Layer, n_in: int) -> tuple[list[Line], int, str] | None:
-    """(the equations, the numbers an example keeps, what they are); None for another layer."""
+    """Return (equations, numbers stored per example, their meaning); None for another layer."""
     for kind, lines in LINES.items():
         if isinstance(layer, kind):
             count, what = KEPT.get(kind, (lambda layer, i: 0, "nothing"))

@@ -1,6 +1,6 @@
 """Witness 4: sampled entries of each layer against the index equations of `reference.py`.
 
-Runs on the host on the values that one observed pass left behind (NumPy float64).
+Runs on the host on the values of one observed pass (NumPy float64).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ SAMPLES = 6
 
 
 class Sampled(NamedTuple):
-    """Entries of ours, the same by loops, and the size of the sums over absolute values."""
+    """Sampled entries of ours, the same by loops, and the size of the sums over absolute values."""
 
     ours: np.ndarray
     expected: np.ndarray
@@ -110,7 +110,7 @@ def dense_samples(
 def norm_samples(
     layer: LayerNorm | RMSNorm | BatchNorm, seen: Seen, pick: Callable[..., Sampled]
 ) -> dict[str, Sampled]:
-    """The forward pass of a norm, and its ∇a by the explicit sum over its Jacobian."""
+    """Forward pass of a norm, and its ∇a by the explicit sum over its Jacobian."""
     a, scale, grad_y = np.asarray(seen.a), seen.params["scale"], np.asarray(seen.grad_a_next)
     y, grad_a = np.asarray(seen.a_next), np.asarray(seen.grad_a)
     shift = seen.params.get("shift", np.zeros_like(scale))
@@ -149,7 +149,7 @@ def norm_samples(
 def activation_samples(
     layer: Activation, seen: Seen, pick: Callable[..., Sampled]
 ) -> dict[str, Sampled]:
-    """Forward and equation 1 of an activation that stands alone."""
+    """Forward and equation 1 of a separate activation layer."""
     f, slope = ACTIVATION_SCALARS[layer.name]
     grad_y = np.asarray(seen.grad_a_next)
     return {
@@ -171,7 +171,7 @@ def activation_samples(
 def categories_samples(
     layer: Categories, seen: Seen, grads: Any, c: np.ndarray, pick: Callable[..., Sampled]
 ) -> dict[str, Sampled]:
-    """The forward pass of a layer of categories, its ∇a, and the gradient of each embedding."""
+    """Forward pass of a layer of categories, its ∇a, and the gradient of each embedding."""
     a, grad_next = np.asarray(seen.a), np.asarray(seen.grad_a_next)
     n_numeric = layer.n_numeric
     tables = [
@@ -214,7 +214,7 @@ def _embedding_samples(
     c: np.ndarray,
     pick: Callable[..., Sampled],
 ) -> dict[str, Sampled]:
-    """Entries of ∇E in the rows that some example took; the others are 0 for want of terms."""
+    """Entries of ∇E in the rows that some example took; the others are empty sums."""
     taken = [int(code) - 1 for code in np.unique(codes[codes > 0])]
     if not taken:
         return {}
@@ -230,7 +230,7 @@ def _embedding_samples(
 def table_samples(
     entries: Entries, seen: Seen, grads: Any, c: np.ndarray, pick: Callable[..., Sampled]
 ) -> dict[str, Sampled]:
-    """Forward, ∇a and the gradient of each parameter of a layer of tables."""
+    """Forward, ∇a and the gradient of each parameter of a table layer."""
     a, a_next = np.asarray(seen.a), np.asarray(seen.a_next)
     height = float(np.max(np.abs(a_next)))
     reach = float(np.max(np.abs(np.asarray(seen.grad_a_next))))
@@ -254,9 +254,9 @@ def table_samples(
 def loss_samples(
     loss: Loss, root: Seen, y: np.ndarray, seed: np.ndarray, members: int = 1
 ) -> Sampled:
-    """∂Eₙ/∂s_k of every output of the examples, seeded with c where the network couples them.
+    """∂Eₙ/∂s_k of every output of the examples, seeded with c if the network couples them.
 
-    members: how many predictions of each example stand side by side; each counts 1/members.
+    members: number of predictions per example, side by side; each has weight 1/members.
     """
     outputs = np.asarray(root.a_next, dtype=float)
     apart = [_loss_slopes(loss, s, y, seed / members) for s in np.split(outputs, members, axis=1)]
@@ -287,9 +287,9 @@ def loop_comparisons(
     coupled: bool,
     samples: int | None = SAMPLES,
 ) -> Iterator[Comparison]:
-    """Witness 4 for the loss and every layer that the reference knows; samples=None: all entries.
+    """Compare witness 4 for the loss and every layer of the reference; samples=None: all entries.
 
-    coupled: the tape carries c already, so the loss is seeded with c and equation 3 sums with 1.
+    coupled: the tape includes c already, so the loss is seeded with c and equation 3 sums with 1.
     """
     rng = np.random.default_rng(0)
     root = log[()]

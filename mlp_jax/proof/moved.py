@@ -1,4 +1,4 @@
-"""At which point the proof looks at a network: moved parameters, uneven weights, few examples."""
+"""The point at which a network is checked: perturbed parameters, uneven weights, few examples."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ DIRECTIONS = 2
 
 
 def perturbed(tree: Any, rng: np.random.Generator, scale: float = 0.3) -> Any:
-    """The tree with normal noise: vectors by `scale`, matrices by a tenth of their spread."""
+    """Add normal noise to the tree: `scale` to vectors, a tenth of their spread to matrices."""
 
     def moved(leaf: np.ndarray) -> np.ndarray:
         size = scale if leaf.ndim < 2 else 0.1 * float(np.std(leaf)) + 1e-3
@@ -20,7 +20,7 @@ def perturbed(tree: Any, rng: np.random.Generator, scale: float = 0.3) -> Any:
 
 
 def perturbed_state(state: Any, rng: np.random.Generator) -> Any:
-    """Running figures moved too; variances stay positive."""
+    """Perturb the running statistics; variances stay positive."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: np.abs(leaf) + 0.1 if "variance" in str(path[-1]) else leaf,
         perturbed(state, rng),
@@ -28,12 +28,12 @@ def perturbed_state(state: Any, rng: np.random.Generator) -> Any:
 
 
 def in_float64(tree: Any) -> Any:
-    """The tree as NumPy arrays of float64."""
+    """Convert the tree to NumPy arrays of float64."""
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
 
 
 def unit_directions(params: Any, rng: np.random.Generator) -> Any:
-    """Random unit vectors in parameter space, one a row of the leading axis."""
+    """Draw random unit vectors in parameter space, one per row of the leading axis."""
     raw = jax.tree.map(lambda p: rng.standard_normal((DIRECTIONS, *p.shape)), params)
     squares = [np.sum(v**2, axis=tuple(range(1, v.ndim))) for v in jax.tree.leaves(raw)]
     length = np.sqrt(sum(squares))
@@ -41,13 +41,13 @@ def unit_directions(params: Any, rng: np.random.Generator) -> Any:
 
 
 def handful(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """At most `EXAMPLES` examples, evenly spaced."""
+    """Select at most `EXAMPLES` examples, evenly spaced."""
     chosen = np.unique(np.linspace(0, len(x) - 1, EXAMPLES).astype(int))
     return np.asarray(x)[chosen], np.asarray(y)[chosen]
 
 
 def uneven_weights(n: int, coupled: bool, rng: np.random.Generator) -> tuple[Any, Any]:
-    """c (N,) uneven with zeros, and a mask with a padding row where examples are coupled."""
+    """Draw uneven c (N,) with zeros, and a mask with a padding row if examples are coupled."""
     weights = rng.uniform(0.2, 1.8, n)
     mask = None
     if n > 2:

@@ -1,8 +1,8 @@
-"""Watches a network while it computes: what went into and came out of every layer.
+"""Record the inputs and outputs of every layer while a network computes.
 
-The proof must look at the pass that training runs, not at a copy of it. So each layer is wrapped
-in one that behaves the same and notes its inputs, and the real `forward_backward` is traced
-through the wrapped network.
+The check must observe the pass that training runs, not a copy of it. So each layer is wrapped in
+one that behaves the same and records its inputs, and the real `forward_backward` is traced through
+the wrapped network.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ Path = tuple[int, ...]
 
 @dataclass
 class Seen:
-    """What one layer saw in one pass, as JAX arrays or, on the host, NumPy arrays.
+    """Values of one layer in one pass, as JAX arrays or, on the host, NumPy arrays.
 
-    The backward fields stay None if backward never came by.
+    The backward fields stay None if backward did not reach the layer.
     """
 
     params: Any
@@ -37,7 +37,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Observed(Layer):
-    """`inner` with a note of every call under `path` in `log`; ∇a is always computed."""
+    """`inner` with a record of every call under `path` in `log`; ∇a is always computed."""
 
     inner: Layer
     path: Path
@@ -45,31 +45,31 @@ class Observed(Layer):
 
     @property
     def children(self) -> tuple[Layer, ...]:
-        """Those of the layer inside."""
+        """Children of the inner layer."""
         return self.inner.children
 
     @property
     def couples_examples(self) -> bool:
-        """As the layer inside."""
+        """As the inner layer."""
         return self.inner.couples_examples
 
     @property
     def n_predictions(self) -> int:
-        """As the layer inside."""
+        """As the inner layer."""
         return self.inner.n_predictions
 
     @property
     def has_state(self) -> bool:
-        """As the layer inside."""
+        """As the inner layer."""
         return self.inner.has_state
 
     @property
     def draws(self) -> bool:
-        """As the layer inside."""
+        """As the inner layer."""
         return self.inner.draws
 
     def width_out(self, n_in: int) -> int:
-        """As the layer inside."""
+        """As the inner layer."""
         return self.inner.width_out(n_in)
 
     def forward(
@@ -82,7 +82,7 @@ class Observed(Layer):
         key: Array | None,
         mask: Array | None,
     ) -> tuple[Array, Any, Any]:
-        """The layer's own forward, noted."""
+        """The inner layer's forward, recorded."""
         out = self.inner.forward(params, state, a, train=train, key=key, mask=mask)
         self.log[self.path] = Seen(params, state, a, key, mask, train, out[0])
         return out
@@ -90,7 +90,7 @@ class Observed(Layer):
     def backward(
         self, params: Any, residual: Any, grad_a_next: Array, *, need_grad_a: bool
     ) -> tuple[Array | None, Any]:
-        """The layer's own backward, noted."""
+        """The inner layer's backward, recorded."""
         grad_a, records = self.inner.backward(params, residual, grad_a_next, need_grad_a=True)
         seen = self.log[self.path]
         seen.grad_a_next, seen.grad_a, seen.records = grad_a_next, grad_a, records
@@ -98,7 +98,7 @@ class Observed(Layer):
 
 
 def observe(network: Layer, log: dict[Path, Seen], path: Path = ()) -> Layer:
-    """The network with every layer in it, composed or simple, wrapped."""
+    """Return the network with every layer in it, composed or simple, wrapped."""
     children = tuple(
         observe(child, log, (*path, index)) for index, child in enumerate(network.children)
     )
@@ -107,19 +107,19 @@ def observe(network: Layer, log: dict[Path, Seen], path: Path = ()) -> Layer:
 
 
 def walk(network: Layer, path: Path = ()) -> Iterator[tuple[Path, Layer]]:
-    """Every layer of the network with its path, outermost first."""
+    """Iterate over every layer of the network with its path, outermost first."""
     yield path, network
     for index, child in enumerate(network.children):
         yield from walk(child, (*path, index))
 
 
 def at(tree: Any, path: Path) -> Any:
-    """The part of a parameter tree that belongs to the layer at `path`."""
+    """Part of a parameter tree that belongs to the layer at `path`."""
     for index in path:
         tree = tree[index]
     return tree
 
 
 def path_name(path: Path) -> str:
-    """A path for people: "2", or "2.0.1" inside a composed layer; "network" for the whole."""
+    """Format a path: "2", or "2.0.1" inside a composed layer; "network" for the whole."""
     return ".".join(map(str, path)) if path else "network"

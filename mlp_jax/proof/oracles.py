@@ -1,7 +1,7 @@
-"""The witnesses that JAX gives: `jax.vjp` per layer, `jax.grad` of the whole, differences.
+"""Witnesses that JAX computes: `jax.vjp` per layer, `jax.grad` of the whole, differences.
 
-Everything here is traced into one program beside the pass that it watches, and returns arrays;
-`compare.py` holds them against ours on the host.
+Everything here is traced into one program beside the observed pass, and returns arrays;
+`compare.py` compares them with ours on the host.
 """
 
 from collections.abc import Callable
@@ -34,24 +34,24 @@ SECOND_MOMENT = "Σ cₙ gₙ²"
 
 
 def parameter_equation(name: str) -> str:
-    """The equation that gives the gradient of the parameter of that name."""
+    """Name of the equation for the gradient of that parameter."""
     return {"W": EQUATION_3, "b": BIAS}.get(name, f"∇{name}")
 
 
 def input_equation(layer: Layer) -> str:
-    """The equation that gives ∇a of a simple layer: equation 1 for an activation by itself."""
+    """Name of the equation for ∇a of a simple layer: equation 1 for an activation layer."""
     return EQUATION_1 if isinstance(layer, Activation) else INPUT
 
 
 def weighted(c: Array | None, values: Array) -> Array:
-    """c ⊙ values, row by row; values where c is None."""
+    """c ⊙ values, row by row; values if c is None."""
     return values if c is None else c[:, None].astype(values.dtype) * values
 
 
 def dense_equations(layer: Dense, seen: Seen, c: Array | None) -> dict[str, Array]:
     """Equations 1, 2, 3 and the bias of a dense layer by `jax.vjp`, at the layer's own inputs.
 
-    Each starts from *our* result of the equation before it, so that a fault stays in its own.
+    Each starts from *our* result of the equation before it, so that a fault is reported once.
     """
     W, b = seen.params["W"], seen.params.get("b")
     assert seen.grad_a_next is not None
@@ -89,7 +89,7 @@ def simple_layer_equations(layer: Layer, seen: Seen, c: Array | None) -> dict[st
 def local_gradients(
     layers: list[tuple[Path, Layer]], log: dict[Path, Seen], c: Array | None
 ) -> dict[Path, dict[str, Array]]:
-    """Witness 1 for every simple layer; c=None where the tape carries c already."""
+    """Witness 1 for every simple layer; c=None if the tape includes c already."""
     expected: dict[Path, dict[str, Array]] = {}
     for path, layer in layers:
         seen = log[path]
@@ -116,9 +116,9 @@ def example_statistics(
 ) -> tuple[Any, Any]:
     """(‖gₙ‖² (N,), Σ cₙgₙ²) of each parameter, from every gₙ formed, one after the other.
 
-    pull_back: what `jax.vjp` gives at `params` for params -> Eₙ (N,) of the whole batch, so that
-    what a batch draws once stays the same: gₙ = ∇Eₙ is what it makes of the n-th unit vector. No
-    N gradients are held at once.
+    pull_back: the result of `jax.vjp` at `params` for params -> Eₙ (N,) of the whole batch, so that
+    random draws of the batch stay the same: gₙ = ∇Eₙ is its value at the n-th unit vector. The N
+    gradients are never in memory together.
     """
 
     def one(moment: Any, row: tuple[Array, Array]) -> tuple[Any, Any]:

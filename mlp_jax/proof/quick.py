@@ -1,4 +1,4 @@
-"""Programs that run once: compiled fast and not well."""
+"""Compile programs that run once: fast to compile rather than to run."""
 
 import functools
 from collections.abc import Callable
@@ -11,24 +11,26 @@ OLDER_GENERATOR: dict[str, Any] = LEVEL_0 | {"xla_cpu_use_fusion_emitters": Fals
 
 
 def platform() -> str:
-    """The platform that computes here: of `jax.default_device` where one is set, else JAX's own."""
+    """Platform that computes here: of `jax.default_device` if it is set, else JAX's own."""
     chosen = getattr(jax.config, "jax_default_device", None)
     return getattr(chosen, "platform", None) or jax.default_backend()
 
 
 def jit_once(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """`function` as one program at XLA's optimization level 0 on a CPU, where that compiles in a
-    fraction of the time; as usual elsewhere. options: `jax.jit`'s.
+    """Jit `function` at XLA's optimization level 0 on a CPU, where that compiles much faster.
+
+    As usual elsewhere. options: of `jax.jit`.
     """
     quick = LEVEL_0 if platform() == "cpu" else None
     return jax.jit(function, compiler_options=quick, **options)
 
 
 def jit_proof(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """As `jit_once`, and on a CPU by XLA's older code generator, where it still has one.
+    """Like `jit_once`, and on a CPU by XLA's older code generator if it still has one.
 
-    A proof is some hundred fused loops that run a few times each, and the newer generator takes
-    four times as long to make them. The initial weights stay with `jit_once`, to the last digit.
+    A check is about a hundred fused loops that run a few times each, and the newer generator takes
+    four times as long to compile them. Initial weights use `jit_once`, so that they stay the same
+    to the last digit.
     """
     if platform() != "cpu" or not _has_older_generator():
         return jit_once(function, **options)
@@ -37,7 +39,7 @@ def jit_proof(function: Callable[..., Any], **options: Any) -> Callable[..., Any
 
 @functools.cache
 def _has_older_generator() -> bool:
-    """Whether this XLA knows the option: it refuses to compile with one that it does not."""
+    """Test whether this XLA knows the option: it refuses to compile with an unknown one."""
     try:
         jax.jit(lambda: 0, compiler_options=OLDER_GENERATOR).lower().compile()
     except jax.errors.JaxRuntimeError:

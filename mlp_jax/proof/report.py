@@ -1,4 +1,4 @@
-"""What the proof found: a row for every equation of every layer and every witness."""
+"""Report of the gradient check: a row for every equation of every layer and every witness."""
 
 import json
 import math
@@ -32,8 +32,16 @@ READING_ORDER = (FORWARD, ACTIVATE, NORM, EQUATION_1, EQUATION_2, EQUATION_3, BI
 class Row:
     """One comparison: the relative error of one equation of one layer by one witness.
 
-    error = ‖ours − witness‖ / max(‖witness‖, s), s the same contraction over absolute values;
-    ours and expected are the values where they differ most.
+    Attributes:
+        layer: label, such as "2 Dense(10, identity)".
+        equation: name of the equation.
+        witness: name of the witness.
+        mode: "train" or "inference".
+        dtype: type of the computation.
+        error: ‖ours − witness‖ / max(‖witness‖, s), s the same contraction over absolute values.
+        ours: our value where they differ most.
+        expected: the witness's value there.
+        bound: the largest error that passes.
     """
 
     layer: str
@@ -48,7 +56,7 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        """Whether the error is within the bound; NaN is not."""
+        """True if the error is within the bound; NaN is not."""
         return self.error <= self.bound
 
     def __str__(self) -> str:
@@ -61,28 +69,33 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All rows of a check. Printable; `.ok`, `.worst`, `.fault`, `.to_json()`."""
+    """All rows of a check; printable.
+
+    Attributes:
+        rows: the comparisons.
+        seconds: time that the check took.
+    """
 
     rows: tuple[Row, ...]
     seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
-        """Whether every row holds."""
+        """True if every row passes."""
         return all(row.ok for row in self.rows)
 
     @property
     def worst(self) -> Row:
-        """The row whose error is largest beside its bound."""
+        """Row whose error is largest relative to its bound."""
         return max(self.rows, key=lambda row: _badness(row) / row.bound)
 
     @property
     def fault(self) -> Row | None:
-        """Where the first fault lies: the failed local row nearest to the loss, else any failed.
+        """First fault: the failed local row nearest to the loss, else any failed row.
 
-        Local witnesses and loops test a layer at its own inputs, so a fault does not smear; the
-        whole gradient and the differences only tell that there is one. A wrong forward pass makes
-        the backward pass of its layer disagree with it too, so of one layer the forward counts.
+        Local witnesses and loops test a layer at its own inputs, so they locate a fault; the whole
+        gradient and the differences only detect one. A wrong forward pass makes the backward pass
+        of its layer fail too, so the forward row of a layer comes first.
         """
         failed = [row for row in self.rows if not row.ok]
         located = [row for row in failed if row.witness in ("local", "loops")]
@@ -91,7 +104,7 @@ class Report:
         return min(same, key=lambda row: _place(row.equation), default=first)
 
     def to_json(self) -> str:
-        """The report as JSON; errors that are not finite are null."""
+        """Return the report as JSON; errors that are not finite are null."""
         rows = [
             {
                 key: (None if isinstance(value, float) and not math.isfinite(value) else value)
@@ -106,7 +119,7 @@ class Report:
         return "\n".join([*self._table(), "", *self._summary()])
 
     def _table(self) -> list[str]:
-        """Layer × equation × witness, the worst error over modes and dtypes in float64."""
+        """Format layer × equation × witness, the worst error over modes and dtypes in float64."""
         shown = [row for row in self.rows if row.dtype == "float64"] or list(self.rows)
         layers = list(dict.fromkeys(row.layer for row in shown))
         ordered = sorted(shown, key=lambda row: (layers.index(row.layer), _place(row.equation)))
@@ -139,18 +152,18 @@ class Report:
                     worst = max(rows, key=_badness)
                     lines.append(
                         f"{dtype}  {title:<12} worst {worst.error:.1e}  bound {worst.bound:.0e}  "
-                        f"{sum(r.ok for r in rows)}/{len(rows)} hold"
+                        f"{sum(r.ok for r in rows)}/{len(rows)} pass"
                     )
         fault = self.fault
         if fault is None:
-            lines.append(f"proved: all {len(self.rows)} comparisons hold ({self.seconds:.1f} s)")
+            lines.append(f"verified: all {len(self.rows)} comparisons pass ({self.seconds:.1f} s)")
         else:
             lines.append(f"FAULT in {fault}")
         return lines
 
 
 def _badness(row: Row) -> float:
-    """The error, NaN counted as the largest."""
+    """Error with NaN as the largest."""
     return math.inf if math.isnan(row.error) else row.error
 
 

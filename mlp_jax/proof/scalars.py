@@ -1,7 +1,7 @@
 """Activations and losses as functions of plain numbers, with Python's `math`: no JAX, no arrays.
 
 ACTIVATION_SCALARS: name -> (f, f').  LOSS_SCALARS: name -> (Eₙ, ∂Eₙ/∂s_k), the outputs s a list,
-the target y a list, or an integer label. Written for ordinary numbers, not for extreme ones.
+the target y a list, or an integer label. Written for moderate numbers, not for extreme ones.
 """
 
 import math

@@ -1,7 +1,7 @@
-"""Witness 4 for the layers of tables: embeddings of numbers, blocks, members, learned activations.
+"""Witness 4 for the table layers: embeddings of numbers, blocks, members, learned activations.
 
-Each layer's equations index by index, in float64 on the host, without JAX: what one output is, what
-∂E/∂a is for one input, and what one parameter's gradient is, summed over the weighted examples.
+Each layer's equations index by index, in float64 on the host, without JAX: one output, ∂E/∂a of one
+input, and one parameter's gradient, summed over the weighted examples.
 """
 
 import math
@@ -25,7 +25,7 @@ Entry = Callable[..., float]
 class Entries(NamedTuple):
     """One output a'[n, j], one ∇a[n, i], and one example's share of each parameter's gradient.
 
-    of_parameter: name -> (n, *index) -> what example n adds to the gradient of that entry.
+    of_parameter: name -> (n, *index) -> the term of example n in the gradient of that entry.
     """
 
     output: Entry
@@ -94,7 +94,7 @@ def _piecewise(layer: PiecewiseLinear, seen: Seen) -> Entries:
     x, grad, T = seen.a, seen.grad_a_next, layer.n_bins
 
     def progress(n: int, g: int, t: int) -> tuple[float, float]:
-        """(e, its slope in x) of bin t; 0 and 0 where the feature has no such bin."""
+        """(e, its slope in x) of bin t; 0 and 0 if the feature has no such bin."""
         edges = layer.edges[g]
         if t >= len(edges) - 1:
             return 0.0, 0.0
@@ -227,7 +227,7 @@ _ENTRIES: dict[type[Layer], Callable[[Any, Seen], Entries | None]] = {
 
 
 def entries_of(layer: Layer, seen: Seen) -> Entries | None:
-    """The scalar equations of a layer at what it saw; None for a layer that is none of these."""
+    """Return the scalar equations of a layer at its recorded values; None for any other layer."""
     arrays = seen.params, np.asarray(seen.a, float), np.asarray(seen.grad_a_next, float)
     wide = Seen(
         arrays[0], None, arrays[1], None, seen.mask, seen.train, seen.a_next, grad_a_next=arrays[2]

@@ -1,4 +1,4 @@
-"""A proof without data: a network from its options, and examples drawn for its loss."""
+"""Gradient check without data: a network from its options, and examples drawn for its loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,9 +36,9 @@ def table_network(
     dropout: float,
     link: str,
 ) -> Sequential:
-    """A network of `tables.py` for numbers about as large as 1, with a learned scale before it.
+    """Return a network of `tables.py` for numbers of about size 1, with a learned scale before it.
 
-    The scale is there so that a wrong ∇a of the first layer shows in a gradient.
+    Because of the scale, a wrong ∇a of the first layer shows in a gradient.
     """
     if name == "tabm":
         edges = (EDGES,) * n_numbers
@@ -52,7 +52,7 @@ def table_network(
 
 @dataclass(frozen=True)
 class Trial:
-    """Which network and loss to look at."""
+    """Options of the network and the loss to check."""
 
     inputs: int = 64
     """width of the input"""
@@ -73,10 +73,10 @@ class Trial:
     residual: bool = False
     """shortcuts around layers of equal width"""
     table: str | None = None
-    """plr, realmlp or tabm: the network of a table"""
+    """plr, realmlp or tabm"""
 
     def network(self) -> Sequential:
-        """The network; InputError where an option cannot be."""
+        """Return the network; InputError for options that exclude each other."""
         if self.inputs < 1:
             raise InputError(f"A network needs at least 1 input, not {self.inputs}.")
         network = self._plain() if self.table is None else self._of_table(self.table)
@@ -97,9 +97,9 @@ class Trial:
         )
 
     def _of_table(self, name: str) -> Sequential:
-        """The network of that name; it has neither norms nor shortcuts."""
+        """Return the table network of that name; it has neither norms nor shortcuts."""
         if name not in TABLES:
-            raise UnknownNameError("network of a table", name, TABLES)
+            raise UnknownNameError("table network", name, TABLES)
         if self.norm is not None or self.residual:
             raise InputError(f"The network {name} has neither norms nor shortcuts.")
         link = get_loss(self.loss).function.predict
@@ -109,17 +109,17 @@ class Trial:
 
     @property
     def n_in(self) -> int:
-        """The columns of x: the inputs, and a code for each category."""
+        """Number of columns of x: the inputs, and a code for each category."""
         return self.inputs + len(self.categories)
 
     def batch(self, loss: Loss, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """A few examples for the network."""
+        """Draw a few examples for the network."""
         x, y = example_batch(loss, EXAMPLES, self.inputs, self.outputs, seed)
         return np.hstack([x, example_codes(self.categories, EXAMPLES, seed)]), y
 
 
 def example_codes(categories: tuple[int, ...], n: int, seed: int = 0) -> np.ndarray:
-    """Codes (n, len(categories)) drawn from 0 to each category's last; the first row is unknown."""
+    """Draw codes (n, len(categories)) from 0 to each category's last; the first row is unknown."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, np.array(categories, int) + 1, (n, len(categories)))
     codes[:1] = 0
@@ -129,7 +129,7 @@ def example_codes(categories: tuple[int, ...], n: int, seed: int = 0) -> np.ndar
 def example_batch(
     loss: Loss, n: int, inputs: int, outputs: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """x (n, inputs) normal, and targets that the loss can take, drawn from `seed`."""
+    """Draw x (n, inputs) normal, and valid targets for the loss, from `seed`."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, inputs))
     kind = loss.function.targets
@@ -143,7 +143,7 @@ def example_batch(
 
 
 def rows_for(network: Layer, loss: Loss, n_in: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A few examples (x, y) for a network of n_in inputs, codes of categories among them."""
+    """Draw a few examples (x, y) for a network of n_in inputs, codes of categories among them."""
     first = network.children[0] if network.children else network
     codes = first.codes if isinstance(first, Categories) else ()
     x, y = example_batch(loss, EXAMPLES, n_in - len(codes), network.width_out(n_in), seed)
@@ -158,9 +158,9 @@ def check_trial(
     samples: int | None = 6,
     fault: str | None = None,
 ) -> tuple[Report, str]:
-    """The proof of a trial, and a note on the fault in it where one was asked for.
+    """Check the network of a trial; also return a note on the injected fault, if one was requested.
 
-    A fault that the network has no place for is made in the nearest network that has one.
+    A fault that the network has no place for is injected into the nearest network that has one.
     """
     if precision not in DTYPES:
         raise UnknownNameError("precision", precision, DTYPES)
@@ -194,7 +194,7 @@ def _words(value: Any) -> str:
 
 
 def fault_list() -> str:
-    """The faults that can be injected, one a line: name, what is wrong, where it must be found."""
+    """Return the faults that can be injected, one per line: name, summary, expected place."""
     width = max(map(len, FAULTS))
     return "\n".join(
         f"{name:<{width}}  {fault.summary} → {fault.layer}, {fault.equation}"

@@ -1,1 +1,1 @@
-"""What is told about runs afterwards: the table of runs, comparisons, the HTML page of one."""
+"""Reports on finished runs: listing, comparison, HTML page, inspection."""

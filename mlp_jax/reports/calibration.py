@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: bins of a reliability diagram.
+"""Calibration of probabilities: bins of a reliability diagram.
 
 Letters: N predictions, B bins.
 """
@@ -12,7 +12,7 @@ N_BINS = 15
 
 
 class Reliability(NamedTuple):
-    """B bins of equal width over [0, 1]; the mean confidence and share right of an empty one: NaN.
+    """B bins of equal width over [0, 1]; mean confidence and accuracy of an empty one are NaN.
 
     ece: Σ_b n_b/N |right_b − confidence_b| (Naeini 2015; Guo 2017, eq. 5).
     """
@@ -26,9 +26,9 @@ class Reliability(NamedTuple):
 def reliability(
     confidence: Float[np.ndarray, " N"], right: Bool[np.ndarray, " N"], n_bins: int = N_BINS
 ) -> Reliability:
-    """How often predictions of each confidence, in [0, 1], are right.
+    """Bin predictions by their confidence in [0, 1] and compute the accuracy of each bin.
 
-    A bin takes its upper edge, not its lower; the first takes 0 too.
+    A bin includes its upper edge, not its lower; the first includes 0 too.
     """
     confidence = np.asarray(confidence, np.float64)
     place = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)

@@ -1,4 +1,4 @@
-"""The charts of a report: curves, reliability, confusion, scatter, bars. Pure functions to SVG.
+"""Charts of a report: curves, reliability, confusion, scatter, bars. Pure functions to SVG.
 
 Letters: N rows, C classes or outputs, B bins.
 """
@@ -21,7 +21,7 @@ _EDGE = 1e-300
 
 
 class Series(NamedTuple):
-    """One curve: its name at the end of the line, its class in the style sheet, its points."""
+    """One curve: its label, its class in the style sheet, its points."""
 
     label: str
     class_: str
@@ -32,7 +32,7 @@ class Series(NamedTuple):
 def curve_chart(
     title: str, name: str, series: Sequence[Series], best: int | None, *, may_be_log: bool
 ) -> Markup:
-    """Curves over epochs with their names at their ends; the best epoch has a ring."""
+    """Draw curves over epochs with labels at their ends; a ring marks the best epoch."""
     values = np.array([y for one in series for y in one.ys], np.float64)
     epochs = [x for one in series for x in one.xs]
     low, high = svg.padded(values)
@@ -81,12 +81,12 @@ def _end_labels(chart: svg.Chart, series: Sequence[Series]) -> list[Markup]:
 
 
 def reliability_chart(found: Reliability, what: str) -> Markup:
-    """Share right over confidence, against the diagonal; below, how many predictions of each."""
+    """Draw accuracy over confidence, against the diagonal, with the number of predictions below."""
     n = len(found.counts)
     x, y = svg.Axis(0, 1, 52, 388), svg.Axis(0, 1, 290, 34)
     chart = svg.Chart(x, y, 420, 420)
     ticks = [0, 0.25, 0.5, 0.75, 1]
-    parts = [chart.frame("", "share that is right", x_ticks=ticks, y_ticks=ticks,
+    parts = [chart.frame("", "accuracy", x_ticks=ticks, y_ticks=ticks,
                          write_x=_percent, write_y=_percent)]  # fmt: skip
     base, room = 376.0, 56.0
     tallest = max(int(found.counts.max()), 1)
@@ -112,7 +112,7 @@ def reliability_chart(found: Reliability, what: str) -> Markup:
 
 
 def scatter_chart(true: np.ndarray, predicted: np.ndarray, name: str) -> Markup:
-    """Predicted over true values with their diagonal; at most 2000 points, evenly chosen."""
+    """Draw predicted over true values with their diagonal; at most 2000 points, evenly chosen."""
     rows = _some(len(true))
     low, high = svg.padded(np.concatenate([true, predicted]), 0.04)
     x, y = svg.Axis(low, high, 60, 400), svg.Axis(low, high, 374, 34)
@@ -129,7 +129,7 @@ def scatter_chart(true: np.ndarray, predicted: np.ndarray, name: str) -> Markup:
 
 
 def residual_chart(residuals: np.ndarray, name: str) -> Markup:
-    """How the residuals, predicted less true, are spread: a histogram around 0."""
+    """Draw a histogram of the residuals, predicted − true."""
     finite = residuals[np.isfinite(residuals)]
     limit = float(np.quantile(np.abs(finite), 0.995)) if finite.size else 1.0
     limit = limit or 1.0
@@ -147,7 +147,7 @@ def residual_chart(residuals: np.ndarray, name: str) -> Markup:
 
 
 def bar_chart(title: str, bars: Sequence[tuple[str, float]], unit: str) -> Markup:
-    """Bars from the left with their names and values, one below the other."""
+    """Draw horizontal bars with their names and values."""
     longest = max((len(shortened(name, 34)) for name, _ in bars), default=0)
     start = 16 + 6.6 * longest
     top = max((value for _, value in bars), default=0.0) or 1.0
@@ -165,7 +165,7 @@ def bar_chart(title: str, bars: Sequence[tuple[str, float]], unit: str) -> Marku
 
 
 def flow_chart(layers: Sequence[tuple[str, float, float]]) -> Markup:
-    """‖∇z‖ and ‖∇W‖ of every layer on one logarithmic axis, input on the left."""
+    """Draw ‖∇z‖ and ‖∇W‖ of every layer on one logarithmic axis, input on the left."""
     values = np.array([v for _, z, w in layers for v in (z, w) if v > _EDGE and math.isfinite(v)])
     if not values.size:
         values = np.array([1.0])
@@ -195,7 +195,7 @@ def flow_chart(layers: Sequence[tuple[str, float, float]]) -> Markup:
 
 
 def heat_map(shares: np.ndarray, counts: np.ndarray, names: Sequence[str]) -> Markup:
-    """A confusion matrix of many classes: a square a pair, dark for a large share of its row."""
+    """Draw a confusion matrix of many classes: a square per pair, dark for a large share."""
     n = len(names)
     side = 12.0 if n > 40 else 16.0
     left = 14 + 5.6 * max(len(shortened(name, 22)) for name in names)
@@ -213,7 +213,7 @@ def heat_map(shares: np.ndarray, counts: np.ndarray, names: Sequence[str]) -> Ma
             )
         )
     for row, column in zip(*np.nonzero(counts), strict=True):
-        words = f"{names[row]} taken for {names[column]}: {counts[row, column]:,}"
+        words = f"{names[row]} predicted as {names[column]}: {counts[row, column]:,}"
         parts.append(
             tag(
                 "rect",

@@ -9,7 +9,7 @@ from mlp_jax.training.run.config import TrainConfig
 
 
 def train_command(config: Mapping[str, Any]) -> list[str]:
-    """`mlp-jax train` and every option that is not the default, each with its values."""
+    """Return `mlp-jax train` and every option that is not the default, each with its values."""
     default = asdict(TrainConfig())
     groups = [["mlp-jax", "train"], ["--data", str(config.get("data", default["data"]))]]
     for name, value in config.items():

@@ -1,4 +1,4 @@
-"""Runs side by side: a table of what differs, and their curves in one picture."""
+"""Comparison of runs: a table of the differences, and their curves in one picture."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ _MARK = " *"
 
 
 def read_runs(folders: Sequence[Path]) -> list[RunRecord]:
-    """The runs in these folders, each once. Raises RunFolderError for one that holds none."""
+    """Read the runs in these folders, each once. Raises RunFolderError for one without a run."""
     found = {folder.resolve(): read_run(folder) for folder in folders}
     return list(found.values())
 
 
 class Line(NamedTuple):
-    """A row of the comparison: its name, a cell a run, and which cells are the best."""
+    """A row of the comparison: its name, a cell per run, and the indices of the best cells."""
 
     name: str
     cells: tuple[str, ...]
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
 
 def lines(runs: Sequence[RunRecord]) -> list[Line]:
-    """What differs in the configuration, then what came of it."""
+    """List differences in the configuration, then the results."""
     found = [
         Line(name, tuple(_setting(run.config.get(name)) for run in runs))
         for name in differing(runs)
@@ -59,15 +59,15 @@ def lines(runs: Sequence[RunRecord]) -> list[Line]:
 
 
 def differing(runs: Sequence[RunRecord]) -> list[str]:
-    """The configuration's fields that are not the same in all runs; of one run, none."""
+    """Return the fields of the configuration that differ between the runs."""
     names = dict.fromkeys(name for run in runs for name in run.config)
     return [name for name in names if len({_setting(run.config.get(name)) for run in runs}) > 1]
 
 
 def print_comparison(runs: Sequence[RunRecord], console: "Console | None" = None) -> None:
-    """The table on standard output unless told: a column a run, the best value marked with *.
+    """Print the table: a column per run, the best value marked with *.
 
-    Runs that do not fit side by side follow below, under the same lines.
+    Runs that do not fit side by side follow below, with the same rows.
     """
     from rich.text import Text
 
@@ -98,7 +98,7 @@ def print_comparison(runs: Sequence[RunRecord], console: "Console | None" = None
 
 
 def _groups(names: Sequence[str], found: Sequence[Line], width: int) -> list[list[int]]:
-    """Which runs stand side by side: as many as fit, at least one."""
+    """Split the runs into groups that fit side by side, at least one run each."""
     first = max(len(line.name) for line in found)
     groups: list[list[int]] = [[]]
     room = width - first
@@ -114,19 +114,19 @@ def _groups(names: Sequence[str], found: Sequence[Line], width: int) -> list[lis
 
 
 def caution(runs: Sequence[RunRecord]) -> str:
-    """A sentence where figures side by side would mislead; "" where they do not."""
+    """Return a warning if the runs cannot be compared; "" if they can."""
     if len(runs) < 2:
         return ""
     if len({run.data for run in runs}) > 1:
-        return "These runs were trained on different data: their metrics do not compare."
+        return "These runs were trained on different data: their metrics cannot be compared."
     splits = {tuple(_setting(run.config.get(k)) for k in ("test", "validation")) for run in runs}
     if len(splits) > 1 or len({_setting(run.config.get("seed")) for run in runs}) > 1:
-        return "These runs were split differently, so they were judged on different rows."
+        return "These runs were split differently, so they were evaluated on different rows."
     return ""
 
 
 def names_of(runs: Sequence[RunRecord]) -> list[str]:
-    """Each run's name, its path where another has the same name."""
+    """Return each run's name, its path if another has the same name."""
     names = [run.name for run in runs]
     return [
         str(run.folder) if names.count(name) > 1 else name
@@ -135,12 +135,12 @@ def names_of(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def comparable(runs: Sequence[RunRecord]) -> bool:
-    """Whether the same metric of these runs may be held side by side."""
+    """Return True if the same metric of these runs can be compared."""
     return len({run.data for run in runs}) == 1
 
 
 def _judged(runs: Sequence[RunRecord]) -> list[Line]:
-    """The best and the last value of every metric that some run is judged by."""
+    """List the best and the last value of every metric that some run monitors."""
     found = []
     for name in dict.fromkeys(run.metric for run in runs if run.metric):
         metric, higher = name.replace("_", " ", 1), higher_better(name.partition("_")[2])
@@ -158,7 +158,7 @@ def _figures(name: str, values: Sequence[float | None], higher: bool, compares: 
 
 
 def _best_of(values: Sequence[float | None], higher: bool, compares: bool) -> frozenset[int]:
-    """Where the best value stands, if several are known, they differ, and they compare."""
+    """Return the indices of the best value, if several are known, they differ, and they compare."""
     known = [value for value in values if value is not None]
     if not compares or len(set(known)) < 2:
         return frozenset()
@@ -176,7 +176,7 @@ def _count(value: int | None) -> str:
 
 
 def _setting(value: Any) -> str:
-    """A configuration's value as one would write it."""
+    """Format a value of the configuration."""
     if value is None or value == []:
         return MISSING
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The curves of several runs in one PNG file."""
+"""Curves of several runs in one PNG file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,14 +32,14 @@ _DOTTED = "dotted: training loss"
 
 
 class Panel(NamedTuple):
-    """One picture of the row: its axis title, and per run the curve's name in its history."""
+    """One panel: its axis title, and the name of the curve in each run's history."""
 
     title: str
     names: tuple[str | None, ...]
 
 
 def panels(runs: Sequence[RunRecord]) -> list[Panel]:
-    """A panel a loss, then one a metric: what does not compare does not share an axis."""
+    """List a panel per loss, then one per metric: what does not compare does not share an axis."""
     found = []
     for loss in dict.fromkeys(_loss(run) for run in runs):
         names = tuple(_loss_curve(run) if _loss(run) == loss else None for run in runs)
@@ -53,7 +53,7 @@ def panels(runs: Sequence[RunRecord]) -> list[Panel]:
 
 
 def picture_path(output: str) -> Path:
-    """The path of a PNG file; RunFolderError where it names another kind of file, or no folder."""
+    """Return the path of a PNG file; RunFolderError for another kind or a missing folder."""
     path = Path(output)
     if path.suffix.lower() != ".png":
         raise RunFolderError(f"The curves become a PNG file, so '{output}' must end in .png.")
@@ -63,10 +63,10 @@ def picture_path(output: str) -> Path:
 
 
 def draw_curves(runs: Sequence[RunRecord], path: Path) -> bool:
-    """Validation curves by epoch, a colour a run, each one's training loss dotted and pale.
+    """Draw validation curves by epoch, a colour per run, with the training loss dotted and pale.
 
-    Draws nothing and returns False where no epoch has ended. RunFolderError where the file cannot
-    be written.
+    Draws nothing and returns False if no epoch has ended. RunFolderError if the file cannot be
+    written.
     """
     shown = panels(runs)
     if not shown:
@@ -120,7 +120,7 @@ def _draw_panel(axes: "Axes", runs: Sequence[RunRecord], panel: Panel) -> None:
 
 
 def points(run: RunRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(epochs, values) of a curve where it is finite."""
+    """Return (epochs, values) of a curve where it is finite."""
     found = [
         (number(record.get("epoch")) or index, value)
         for index, record in enumerate(run.history, start=1)
@@ -131,11 +131,11 @@ def points(run: RunRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _loss(run: RunRecord) -> str:
-    """What the loss is called: runs of the same loss share an axis."""
-    said = run.config.get("loss") or run.facts.get("loss")
+    """Return the name of the loss: runs of the same loss share an axis."""
+    said = run.config.get("loss") or run.metadata.get("loss")
     if said:
         return str(said)
-    regression = run.facts.get("task") == "regression" or {"rmse", "r2"} & set(run.test)
+    regression = run.metadata.get("task") == "regression" or {"rmse", "r2"} & set(run.test)
     return "squared_error" if regression else "cross-entropy"
 
 

@@ -1,4 +1,4 @@
-"""What a report shows of a trained network, as plain arrays and text: the page is made from this.
+"""Evidence of a report on a trained network, as plain arrays and text.
 
 Letters: N rows, I features, J units, C classes or outputs.
 """
@@ -13,9 +13,9 @@ from mlp_jax.model.metrics import Task
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """One row that the network got wrong, with its input: a picture or named values.
+    """One wrong row, with its input: a picture or named values.
 
-    confidence: the probability that it gave its prediction; None for a regression.
+    confidence: the probability of its prediction; None for a regression.
     """
 
     row: int
@@ -29,12 +29,12 @@ class Mistake:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Rows that the network was judged on.
+    """Rows with targets and predictions.
 
-    part: which ones, as words.  targets: labels (N,); 0 and 1, or values, (N, C).  predictions:
-    probabilities (N, C), one column a class; or values.  names: of the C columns.
-    calibrated: whether the predictions are meant as probabilities.  mistakes: the worst first;
-    n_wrong: how many there are in all, None for a regression.
+    part: description of the rows.  targets: labels (N,); 0 and 1, or values, (N, C).  predictions:
+    probabilities (N, C), one column per class; or values.  names: of the C columns.  calibrated:
+    whether the predictions are probabilities.  mistakes: the worst first; n_wrong: their total
+    number, None for a regression.
     """
 
     part: str
@@ -48,16 +48,16 @@ class Judged:
 
     @property
     def labels(self) -> np.ndarray:
-        """The predicted class of each row (N,)."""
+        """Predicted class of each row (N,)."""
         return np.argmax(self.predictions, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class FirstLayer:
-    """What the inputs are to the first layer.
+    """Weights of the first layer, or the effect of each column on it.
 
-    W (I, J), a row a feature.  image_shape: (height, width[, channels]) of a row of I pixels.
-    columns: of other inputs, each one's name and how far it moves z, the farthest first.
+    W (I, J), a row per feature.  image_shape: (height, width[, channels]) of a row of I pixels.
+    columns: of other inputs, each one's name and effect on z, the largest first.
     """
 
     W: np.ndarray
@@ -67,7 +67,7 @@ class FirstLayer:
 
 @dataclass(frozen=True)
 class LayerFlow:
-    """The backward pass at one weight matrix: root mean square over rows of ‖∇z‖; ‖∇W‖; ‖W‖."""
+    """Backward pass at one weight matrix: root mean square over rows of ‖∇z‖; ‖∇W‖; ‖W‖."""
 
     layer: str
     grad_z: float
@@ -77,9 +77,9 @@ class LayerFlow:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """All that was found out beyond the run's own records; what is None could not be.
+    """Everything in the report beyond the run's own records; None for what is not available.
 
-    missing: why, in sentences.  flow_rows: how many rows the backward pass went over.
+    missing: the reasons, in sentences.  flow_rows: number of rows in the backward pass.
     """
 
     judged: Judged | None = None

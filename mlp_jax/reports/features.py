@@ -1,4 +1,4 @@
-"""What the first layer sees: pixels as its weights, columns as how far each of them moves it.
+"""The first layer's view of the inputs: pixels as its weights, columns by their effect.
 
 Letters: N rows, I features, J units.
 """
@@ -17,13 +17,13 @@ from mlp_jax.reports.evidence import FirstLayer
 
 
 def first_weights(model: Model) -> np.ndarray | None:
-    """W (I, J) of the first dense layer, float64; None where it does not see the inputs."""
+    """Return W (I, J) of the first dense layer, float64; None if it does not see the inputs."""
     path = first_dense(model.network)
     return None if path is None else np.asarray(at(model.params, path)["W"], np.float64)
 
 
 def pictured(model: Model) -> FirstLayer | None:
-    """The weights of a network on images; None for other inputs."""
+    """Return the weights of a network on images; None for other inputs."""
     inputs = model.inputs
     if not isinstance(inputs, ArrayEncoding) or not inputs.image_shape:
         return None
@@ -31,12 +31,12 @@ def pictured(model: Model) -> FirstLayer | None:
     return None if W is None else FirstLayer(W, inputs.image_shape)
 
 
-def column_sway(model: Model, x: np.ndarray) -> FirstLayer | None:
-    """How far each column moves z of the first layer over encoded rows x (N, I).
+def column_effects(model: Model, x: np.ndarray) -> FirstLayer | None:
+    """Compute the effect of each column on z of the first layer over encoded rows x (N, I).
 
     A column owns the rows W_c of W for its features (its number and indicator, its categories), and
-    moves z by (x_c − mean) W_c: the figure is the root mean square of that vector's length. What
-    few rows have counts little, however large the weight that it started with. None for a network
+    changes z by (x_c − mean) W_c: the result is the root mean square of that vector's length, so
+    that rare values have little effect, however large their initial weight. None for a network
     whose first dense layer does not see the columns.
     """
     W = first_weights(model)
@@ -58,7 +58,7 @@ def column_sway(model: Model, x: np.ndarray) -> FirstLayer | None:
 
 
 def _columns(inputs: InputEncoding) -> Iterator[tuple[str, slice]]:
-    """The column that each run of the first dense layer's inputs belongs to."""
+    """Map the first dense layer's inputs to their columns, as runs."""
     if isinstance(inputs, ArrayEncoding):
         names = inputs.feature_names or [f"feature {i}" for i in range(inputs.n_features)]
         for i, name in enumerate(names):

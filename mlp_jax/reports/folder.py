@@ -1,7 +1,7 @@
-"""Reads run folders as they are found: finished, running, interrupted or failed.
+"""Read run folders in any state: finished, running, interrupted or failed.
 
-A file that is missing or torn is as if it had never been written; a reader must not fall over the
-run that crashed, for that is the one to look at. Nothing here loads data or weights.
+A missing or torn file is treated as if it had never been written, because a crashed run is the most
+interesting one. Nothing here loads data or weights.
 """
 
 import json
@@ -28,7 +28,7 @@ LOCK = ".lock"
 
 
 class Best(NamedTuple):
-    """The best value of a curve: its name as in the history, the value, the epoch, its sense."""
+    """Best value of a curve: its name in the history, the value, the epoch, its sense."""
 
     name: str
     value: float
@@ -37,23 +37,23 @@ class Best(NamedTuple):
 
     @property
     def metric(self) -> str:
-        """The metric's own name, without the part that it was measured on."""
+        """Name of the metric without the part that it was measured on."""
         return self.name.removeprefix("validation_").removeprefix("train_")
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run folder's small files, read.
+    """Contents of a run folder's small files.
 
-    config: config.toml.  facts: run.json.  proof: check.json, {} without.  history: a record an
-    epoch, in order.  timing: likewise, from the clock.  test: metrics on the test rows.  layers:
-    layers.jsonl, how each layer did after each epoch.
+    config: config.toml.  metadata: run.json.  proof: check.json, or {}.  history: a record per
+    epoch.  timing: likewise, the times.  test: metrics on the test rows.  layers: layers.jsonl,
+    the health of each layer after each epoch.
     """
 
     folder: Path
     status: Status
     config: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     proof: Mapping[str, Any]
     history: tuple[Mapping[str, Any], ...]
     timing: tuple[Mapping[str, Any], ...]
@@ -62,20 +62,20 @@ class RunRecord:
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """Name of the folder."""
         return self.folder.resolve().name
 
     @property
     def data(self) -> str:
-        """What the run was trained on: its name, or what the configuration asks for."""
+        """Name of the training data, else the configured one."""
         spec = str(self.config.get("data", ""))
-        return str(self.facts.get("data") or spec or "?")
+        return str(self.metadata.get("data") or spec or "?")
 
     @property
     def network(self) -> str:
         """Widths and activation, as "64-256-256-10 relu, batch norm, dropout 0.2"."""
         hidden = [str(width) for width in _list(self.config.get("hidden"))]
-        widths = [str(width) for width in _list(self.facts.get("widths"))]
+        widths = [str(width) for width in _list(self.metadata.get("widths"))]
         parts = ["-".join(widths or hidden) or "linear"]
         parts[0] += f" {self.config.get('activation', '')}".rstrip()
         if norm := self.config.get("norm"):
@@ -88,16 +88,18 @@ class RunRecord:
 
     @property
     def epochs(self) -> tuple[int, int | None]:
-        """(epochs that ended, epochs asked for)."""
+        """(finished epochs, requested epochs)."""
         asked = self.config.get("epochs")
         done = max((_whole(record.get("epoch")) or 0 for record in self.history), default=0)
         return done, _whole(asked)
 
     @property
     def metric(self) -> str | None:
-        """The curve that the run is judged by: its monitor, else the first validation metric."""
+        """Curve that the run monitors, else the first validation metric."""
         names = list(dict.fromkeys(key for record in self.history for key in record))
-        said = str(self.facts.get("monitor") or next(iter(_list(self.config.get("metrics"))), ""))
+        said = str(
+            self.metadata.get("monitor") or next(iter(_list(self.config.get("metrics"))), "")
+        )
         wanted = [said, f"validation_{said}"]
         judged = [name for name in names if name.startswith("validation_")]
         others = [name for name in judged if name != "validation_loss"]
@@ -108,7 +110,7 @@ class RunRecord:
 
     @property
     def best(self) -> Best | None:
-        """The best epoch by `metric`; None before the first."""
+        """Best epoch by `metric`; None before the first."""
         name = self.metric
         if name is None:
             return None
@@ -126,13 +128,13 @@ class RunRecord:
 
     @property
     def private(self) -> bool:
-        """Whether the run bounds what may be told of its training rows."""
+        """True for a differentially private run."""
         return self.config.get("private") is True
 
     @property
     def started(self) -> datetime | None:
-        """When the run began; without run.json, when its configuration was written."""
-        said = moment(self.facts.get("started"))
+        """Start time; without run.json, the time of its configuration."""
+        said = moment(self.metadata.get("started"))
         if said is not None:
             return said
         for name in MARKS:
@@ -143,8 +145,11 @@ class RunRecord:
 
     @property
     def duration(self) -> timedelta | None:
-        """From start to finish; of a run that never finished, the time its epochs took."""
-        started, finished = moment(self.facts.get("started")), moment(self.facts.get("finished"))
+        """Time from start to finish; of an unfinished run, the time of its epochs."""
+        started, finished = (
+            moment(self.metadata.get("started")),
+            moment(self.metadata.get("finished")),
+        )
         if started is not None and finished is not None and finished >= started:
             return finished - started
         seconds = [number(record.get("seconds")) for record in self.timing]
@@ -153,30 +158,29 @@ class RunRecord:
 
     @property
     def speed(self) -> float | None:
-        """Samples a second: the median over epochs but the first, which compiles."""
+        """Samples per second: the median over epochs except the first, which compiles."""
         rates = [number(record.get("samples_per_second")) for record in self.timing]
         known = sorted(rate for rate in rates[1:] or rates if rate is not None)
         return known[len(known) // 2] if known else None
 
 
 def read_run(folder: Path) -> RunRecord:
-    """The run in a folder. RunFolderError, in one sentence, for a folder that holds none."""
+    """Read the run in a folder. RunFolderError for a folder without a run."""
     if not folder.exists():
         raise RunFolderError(f"There is no run {folder}: no such folder.")
     if not is_run(folder):
         what = "a folder" if folder.is_dir() else "a file"
         raise RunFolderError(
-            f"{folder} is {what} but no run: `mlp-jax train` leaves {' and '.join(MARKS[:2])} "
-            "in a run's folder."
+            f"{folder} is {what} but no run: the folder of a run has {' and '.join(MARKS[:2])}."
         )
-    config, facts = _toml(folder / "config.toml"), _json(folder / "run.json")
+    config, metadata = _toml(folder / "config.toml"), _json(folder / "run.json")
     proof, test = _json(folder / "check.json"), _json(folder / "test.json")
     history = _lines(folder / "metrics.jsonl")
     return RunRecord(
         folder,
-        _status(folder, facts, proof, history),
+        _status(folder, metadata, proof, history),
         config,
-        facts,
+        metadata,
         proof,
         history,
         _lines(folder / "timing.jsonl"),
@@ -186,9 +190,9 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def find_runs(folder: Path) -> list[RunRecord]:
-    """The runs in a folder, newest first; the folder itself where it is one.
+    """List the runs in a folder, newest first; the folder itself if it is one.
 
-    RunFolderError where there is no such folder.
+    RunFolderError if there is no such folder.
     """
     if not folder.is_dir():
         raise RunFolderError(f"Cannot list the runs in {folder}: there is no such folder.")
@@ -201,12 +205,12 @@ def find_runs(folder: Path) -> list[RunRecord]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder has any of the files that only a run leaves."""
+    """Return True if a folder has any of the files that only a run writes."""
     return any((folder / name).is_file() for name in MARKS)
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process holds the run's lock."""
+    """Return True if a process holds the run's lock."""
     if fcntl is None:
         return False
     try:
@@ -220,7 +224,7 @@ def is_running(folder: Path) -> bool:
 
 
 def higher_better(metric: str) -> bool:
-    """Whether a larger value is better; a metric that this version does not know: no."""
+    """Return True if larger values of the metric are better; False for an unknown metric."""
     try:
         return higher_is_better(metric)
     except UnknownNameError:
@@ -228,14 +232,14 @@ def higher_better(metric: str) -> bool:
 
 
 def number(value: object) -> float | None:
-    """The value as a finite number, or None."""
+    """Return the value as a finite number, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
 
 
 def moment(text: object) -> datetime | None:
-    """The time that an ISO text says, with its zone; None where it says none."""
+    """Parse an ISO time with its zone; None if it is not one."""
     try:
         return datetime.fromisoformat(str(text)).astimezone()
     except (ValueError, OverflowError):
@@ -244,16 +248,16 @@ def moment(text: object) -> datetime | None:
 
 def _status(
     folder: Path,
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     proof: Mapping[str, Any],
     history: tuple[Mapping[str, Any], ...],
 ) -> Status:
     if is_running(folder):
         return "running"
     broken = bool(history) and number(history[-1].get("train_loss", 0.0)) is None
-    if facts.get("failed") or proof.get("ok") is False or broken:
+    if metadata.get("failed") or proof.get("ok") is False or broken:
         return "failed"
-    finished = facts.get("finished") if facts else (folder / "test.json").is_file()
+    finished = metadata.get("finished") if metadata else (folder / "test.json").is_file()
     return "finished" if finished else "interrupted"
 
 

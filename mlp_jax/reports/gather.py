@@ -1,7 +1,7 @@
-"""Finds out what a report shows beyond the run's own files: loads its model and its data.
+"""Gather a report's evidence beyond the run's own files: load its model and its data.
 
-What cannot be had is said in a sentence, and the rest goes on. Letters: N rows, I features,
-C classes or outputs.
+Each part that is not available becomes a sentence. Letters: N rows, I features, C classes or
+outputs.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ from mlp_jax.model.saved import Model, load_model
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import at
 from mlp_jax.reports.evidence import Evidence, Judged, LayerFlow
-from mlp_jax.reports.features import column_sway, pictured
+from mlp_jax.reports.features import column_effects, pictured
 from mlp_jax.reports.folder import RunRecord
 from mlp_jax.reports.inputs import array_inputs, frame_of_test_rows, table_inputs
 from mlp_jax.reports.mistakes import MOST_PICTURES, MOST_ROWS, Inputs, worst
@@ -37,14 +37,14 @@ SWAY_ROWS = 4096
 
 
 def gather(run: RunRecord, data: str | None = None) -> Evidence:
-    """The evidence of a run; `data` says where its data are now, if not where they were.
+    """Return the evidence of a run; `data` is the current place of its data, if they were moved.
 
-    Of a private run nothing is looked for in the training rows.
+    Training rows of a private run are not used.
     """
     try:
         model = load_model(run.folder)
     except ModelFileError as error:
-        return Evidence(missing=(f"{error} What needs the trained weights is left out.",))
+        return Evidence(missing=(f"{error} Sections that need the trained weights are omitted.",))
     known = Evidence(first_layer=pictured(model), versions=dict(model.about.get("versions", {})))
     try:
         config = read_config(run.folder / "config.toml")
@@ -60,24 +60,26 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
         return replace(
             known,
             first_layer=known.first_layer
-            or column_sway(model, network_rows(model, some_rows(parts.train, SWAY_ROWS).x)),
+            or column_effects(model, network_rows(model, some_rows(parts.train, SWAY_ROWS).x)),
             judged=judged,
             flow=flow(model, passed),
             flow_rows=len(passed),
         )
     except MlpJaxError as error:
-        sentence = f"The run's data cannot be loaded, so what needs them is left out: {error}"
-        hint = "" if data is not None else " --data says where they are now."
+        sentence = (
+            f"The run's data cannot be loaded, so sections that need them are omitted: {error}"
+        )
+        hint = "" if data is not None else " If the data were moved, use --data."
         return replace(known, missing=(sentence + hint,))
 
 
 def judge(
     model: Model, parts: Prepared, table: Dataset | Table | None, *, may_train: bool = True
 ) -> Judged | None:
-    """The network's predictions on the test rows, or the best that there are instead.
+    """Return the network's predictions on the test rows, or on the best substitute.
 
-    may_train: whether the training rows may stand in for them, None where they may not. table:
-    None where the rows stream.
+    may_train: whether the training rows may replace them, None if not. table: None for streamed
+    rows.
     """
     train = parts.train if may_train and isinstance(parts.train, Split) else None
     found = [
@@ -105,7 +107,7 @@ def judge(
 
 
 def _inputs(model: Model, parts: Prepared, rows: Split, table: Dataset | Table | None) -> Inputs:
-    """How the inputs of the judged rows are shown; a table's as they stand in the table."""
+    """Describe the inputs of the judged rows; a table's with their original values."""
     if isinstance(model.inputs, ArrayEncoding):
         return partial(array_inputs, rows.x, model.inputs)
     if not isinstance(table, Table) or rows is not parts.test:
@@ -114,7 +116,7 @@ def _inputs(model: Model, parts: Prepared, rows: Split, table: Dataset | Table |
 
 
 def network_rows(model: Model, x: np.ndarray) -> np.ndarray:
-    """Rows of a split as the network takes them: arrays are scaled, but pixels on the device."""
+    """Return rows of a split as the network's inputs: arrays are scaled, pixels are not."""
     inputs = model.inputs
     if not isinstance(inputs, ArrayEncoding) or inputs.pixels or not inputs.scale:
         return x
@@ -123,7 +125,7 @@ def network_rows(model: Model, x: np.ndarray) -> np.ndarray:
 
 
 def flow(model: Model, rows: Split) -> tuple[LayerFlow, ...]:
-    """Norms of the backward pass at every weight matrix, in inference mode, input first."""
+    """Return norms of the backward pass at every weight matrix, in inference mode, input first."""
     precision = runnable_precision(model.precision)
     x, y = network_rows(model, rows.x), np.asarray(rows.y)
     if isinstance(model.inputs, ArrayEncoding) and model.inputs.pixels and model.inputs.scale:
@@ -151,9 +153,7 @@ def flow(model: Model, rows: Split) -> tuple[LayerFlow, ...]:
 
 
 def _check_same(run: RunRecord, parts: Prepared) -> None:
-    """InputError where the data are not those that the run was trained on, by their checksum."""
-    said = run.facts.get("digest")
+    """Raise InputError if the checksum of the data differs from that of the training data."""
+    said = run.metadata.get("digest")
     if said is not None and said != digest(parts):
-        raise InputError(
-            f"'{parts.name}' is not what this run was trained on: its rows are not the same."
-        )
+        raise InputError(f"'{parts.name}' is not the data of this run: its rows have changed.")

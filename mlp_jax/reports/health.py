@@ -1,4 +1,4 @@
-"""The sections of a report about the training's health: the gradient's noise, and each layer."""
+"""Report sections on the training's health: gradient noise, and each layer."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,18 +24,18 @@ _LONGEST_NAME = 34
 
 
 def batch_size(run: RunRecord) -> float | None:
-    """Examples a step: as run.json says at the end, else as was asked for."""
-    return number(run.facts.get("batch_size")) or number(run.config.get("batch_size"))
+    """Examples per step, as recorded in run.json, else as configured."""
+    return number(run.metadata.get("batch_size")) or number(run.config.get("batch_size"))
 
 
 def noise_scale(run: RunRecord) -> float | None:
-    """The last noise scale, in examples; None where it was not measured or has drowned."""
+    """Last noise scale, in examples; None if it was not measured or the noise dominates."""
     measured = [record for record in run.history if "noise_scale" in record]
     return number(measured[-1]["noise_scale"]) if measured else None
 
 
 def noise_section(run: RunRecord) -> Markup | None:
-    """The noise scale by epoch, with the batch size, and what the two say; None without."""
+    """Chart of the noise scale by epoch, and its meaning for the batch size; or None."""
     measured = [record for record in run.history if "noise_scale" in record]
     if not measured:
         return None
@@ -51,18 +51,19 @@ def noise_section(run: RunRecord) -> Markup | None:
     chart = curve_chart("Noise scale by epoch", "examples", series, None, may_be_log=True)
     caption = (
         "The noise scale tr\u00a0Σ/|G|²: the variance of one example's gradient over the square of "
-        "the mean gradient, averaged apart over the last looks. It usually grows as the loss falls."
+        "the mean gradient, averaged separately over recent steps. It usually grows as the loss "
+        "falls."
     )
     return joined([words, figure(chart, caption, style="max-width:34rem")])
 
 
 def _meaning(scale: float | None, size: float | None) -> str:
-    """What the noise scale at the end suggests for the batch size."""
+    """Explain what the final noise scale suggests for the batch size."""
     if scale is None:
         return (
-            "At the end the noise of the gradient drowned the gradient itself: over the batches "
-            "that were looked at, its mean cannot be told from 0. Its noise scale is far above "
-            "their size, and larger batches would be used well."
+            "At the end noise dominates the gradient: over the measured batches its mean does not "
+            "differ from 0. Its noise scale is far above their size, so larger batches would be "
+            "efficient."
         )
     said = f"At the end the gradient's noise scale is about {_examples(scale)}"
     if size is None:
@@ -70,26 +71,26 @@ def _meaning(scale: float | None, size: float | None) -> str:
     steps, examples = 1 + scale / size, 1 + size / scale
     if scale >= FAR * size:
         advice = (
-            "most of a step is noise: a larger batch, with a learning rate to suit, needs fewer "
-            "steps nearly in proportion, which is worth it wherever it also computes faster"
+            "most of a step is noise: a larger batch with an adapted learning rate needs fewer "
+            "steps nearly in proportion, which pays off wherever it also computes faster"
         )
     elif size >= FAR * scale:
         advice = (
-            "a step sees the same gradient many times over: a smaller batch would come as far "
-            "with fewer examples"
+            "a batch repeats the same gradient many times: a smaller batch would make the same "
+            "progress with fewer examples"
         )
     else:
         advice = "the batch is near it, where steps and examples are in balance"
     return (
         f"{said}, and a batch has {size:,.0f}: {advice}. By the model of McCandlish 2018 such a "
         f"batch takes {steps:.2g} times the fewest steps possible and {examples:.2g} times the "
-        "fewest examples. That is a rule of thumb: it has plain gradient descent at its best rate "
-        "in mind."
+        "fewest examples. That is a rule of thumb for plain gradient descent at its best learning "
+        "rate."
     )
 
 
 def _examples(scale: float) -> str:
-    """The scale to two digits, as it is not known better."""
+    """Format the scale to two digits, which is its accuracy."""
     if scale <= 0:
         return "0 examples"
     decimals = 1 - math.floor(math.log10(scale))
@@ -97,7 +98,7 @@ def _examples(scale: float) -> str:
 
 
 def layers_section(run: RunRecord) -> Markup | None:
-    """Every layer at the last epoch, darker where something is wrong; None without records."""
+    """Table of the layers at the last epoch, shaded where something is wrong; or None."""
     if not run.layers:
         return None
     last = run.layers[-1]
@@ -115,8 +116,8 @@ def layers_section(run: RunRecord) -> Markup | None:
         "Dead: units that are 0 on all of them. Saturated: activations where f is flat, "
         "|f′| < 0.01. ‖a‖, ‖∇z‖: root mean square over the examples. Signal / noise: "
         "|G|²/tr\u00a0Σ of the layer's gradient, of one example. ‖ΔW‖ / ‖W‖: one step over the "
-        "weights; about 0.001 is usual, and coloured is what is below "
-        f"{UPDATES[0]:g} or above {UPDATES[1]:g}."
+        "weights; about 0.001 is usual; values below "
+        f"{UPDATES[0]:g} or above {UPDATES[1]:g} are coloured."
     )
     content = table(["layer", *(names[key] for key in shown)], cells)
     return joined(
@@ -125,7 +126,7 @@ def layers_section(run: RunRecord) -> Markup | None:
 
 
 def _cell(key: str, row: Mapping[str, Any]) -> object:
-    """The figure of a layer, on a ground that is the darker the worse it is."""
+    """Format a figure of a layer, darker the worse it is."""
     value = number(row.get(key))
     if value is None:
         return "–" if key not in row else "not finite"
@@ -140,7 +141,7 @@ def _cell(key: str, row: Mapping[str, Any]) -> object:
 
 
 def _worst(rows: Sequence[Mapping[str, Any]], examples: float) -> Markup:
-    """A sentence on the layer with the most dead units, where those are many."""
+    """Describe the layer with the most dead units, if they are many."""
     dead = [(value, row) for row in rows if (value := number(row.get("dead"))) is not None]
     most = max(dead, key=lambda pair: pair[0], default=(0.0, {}))
     if most[0] < MANY_DEAD:
@@ -154,6 +155,6 @@ def _worst(rows: Sequence[Mapping[str, Any]], examples: float) -> Markup:
     return tag(
         "p",
         f"{most[0]:.0%} of the units of layer {most[1].get('layer')} give 0 on all {examples:,.0f} "
-        f"examples that were looked at, and learn nothing from them.{advice}",
+        f"measured examples, and learn nothing from them.{advice}",
         class_="note",
     )

@@ -8,23 +8,23 @@ VOID = ("img", "meta", "br", "hr", "col")
 
 
 class Markup(str):
-    """Text that is HTML already. Everything else that `tag` is given is escaped."""
+    """Text that is HTML already; `tag` escapes everything else."""
 
 
 def escaped(text: object) -> Markup:
-    """The text as HTML; markup as it is."""
+    """Escape text as HTML; markup stays unchanged."""
     return text if isinstance(text, Markup) else Markup(html.escape(str(text), quote=True))
 
 
 def joined(parts: Iterable[object], between: str = "") -> Markup:
-    """The parts one after the other."""
+    """Concatenate the parts."""
     return Markup(escaped(between).join(escaped(part) for part in parts))
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Markup:
     """<name attributes>children</name>.
 
-    An attribute that is None or False is left out, True stands alone; class_ is class, and
+    An attribute that is None or False is omitted, True stands alone; class_ is class, and
     aria_label aria-label.
     """
     words = []
@@ -43,8 +43,7 @@ def table(
     *,
     words: int = 1,
 ) -> Markup:
-    """A table with a head. The first `words` columns are words, the first of them the row's own
-    head; the others are figures."""
+    """Return a table with a head. The first `words` columns are text, the first a row's head."""
 
     def cells(row: Sequence[object], head: bool) -> list[Markup]:
         return [
@@ -65,21 +64,21 @@ def table(
 
 
 def scrolling(content: Markup, label: str) -> Markup:
-    """A region that scrolls sideways on a narrow page, with the keyboard too."""
+    """Return a region that scrolls sideways on a narrow page, with the keyboard too."""
     return tag("div", content, class_="scroll", tabindex="0", role="region", aria_label=label)
 
 
 def figure(content: Markup, caption: object, **attributes: object) -> Markup:
-    """A picture and what it shows."""
+    """Return a picture with its caption."""
     return tag("figure", content, tag("figcaption", caption), **attributes)
 
 
 def details(summary: object, *content: object, open_: bool = False) -> Markup:
-    """Content that opens when its summary is clicked."""
+    """Return content that opens when its summary is clicked."""
     return tag("details", tag("summary", summary), *content, open=open_)
 
 
 def png_image(data: bytes, alt: str, **attributes: object) -> Markup:
-    """An <img> with its bytes inside."""
+    """Return an <img> with its bytes inside."""
     source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
     return tag("img", src=source, alt=alt, **attributes)

@@ -1,4 +1,4 @@
-"""The inputs of some rows as people know them: pictures, or values by the names of their columns.
+"""Inputs of some rows in readable form: pictures, or values by the names of their columns.
 
 Letters: N rows, I features.
 """
@@ -23,7 +23,7 @@ _MOST_COLUMNS = 40
 def array_inputs(
     x: np.ndarray, encoding: ArrayEncoding, rows: np.ndarray
 ) -> Sequence[np.ndarray | Mapping[str, str]]:
-    """Raw rows of x (N, I): a picture each where the rows are images, else their features."""
+    """Return raw rows of x (N, I): a picture each if the rows are images, else their features."""
     if encoding.image_shape:
         low, high = float(min(x.min(), 0)), float(x.max())
         return [input_picture(x[row], encoding.image_shape, low, high) for row in rows]
@@ -35,7 +35,7 @@ def array_inputs(
 
 
 def frame_of_test_rows(table: Table, parts: Prepared) -> "pl.DataFrame":
-    """The rows of a table that `parts.test` holds, in its order, as they came."""
+    """Return the rows of a table in `parts.test`, in its order, with their original values."""
     if parts.test_rows is not None:
         return table.frame[parts.test_rows]
     from mlp_jax.data.tables.split import labelled_rows
@@ -48,7 +48,7 @@ def frame_of_test_rows(table: Table, parts: Prepared) -> "pl.DataFrame":
 def table_inputs(
     frame: "pl.DataFrame", targets: Sequence[str], rows: np.ndarray
 ) -> list[Mapping[str, str]]:
-    """Rows of a table as they came, without the targets."""
+    """Return rows of a table with their original values, without the targets."""
     columns = [name for name in frame.columns if name not in targets][:_MOST_COLUMNS]
     return [
         {name: _text(value) for name, value in row.items()}

@@ -1,4 +1,4 @@
-"""The sections of a report about the network itself: its first layer, its gradients.
+"""Report sections on the network itself: its first layer, its gradients.
 
 Letters: I features, J units.
 """
@@ -13,7 +13,7 @@ _MOST_COLUMNS = 20
 
 
 def first_layer_section(first: FirstLayer) -> Markup:
-    """The weights of images as images; of other inputs, the columns that move it."""
+    """Show the weights of images as images; for other inputs, the columns by their effect."""
     n_units = first.W.shape[1]
     if first.image_shape:
         shown = min(n_units, _MOST_UNITS)
@@ -24,7 +24,7 @@ def first_layer_section(first: FirstLayer) -> Markup:
         )
         color = len(first.image_shape) == 3 and first.image_shape[-1] == 3
         caption = (
-            "The colours that each unit answers to, around grey."
+            "The colours that activate each unit, around grey."
             if color
             else "Orange: more of this pixel raises the unit; blue: lowers it."
         )
@@ -32,17 +32,17 @@ def first_layer_section(first: FirstLayer) -> Markup:
         return joined([tag("p", words), figure(image, caption)])
     bars = first.columns[:_MOST_COLUMNS]
     words = (
-        f"How far each column moves the {n_units} units of the first layer from row to row: the "
-        "root mean square of (x − mean) W over the column's features. A long bar is a column that "
-        "the network listens to; it does not say that the result depends on it."
+        f"Effect of each column on the {n_units} units of the first layer: the root mean square "
+        "over the rows of (x − mean) W for the column's features. A long bar does not imply that "
+        "the prediction depends on the column."
     )
-    title = f"How far {len(bars)} of {len(first.columns)} columns move the first layer"
+    title = f"Effect of {len(bars)} of {len(first.columns)} columns on the first layer"
     unit = f"root mean square of ‖Δz‖, {len(bars)} of {len(first.columns)} columns"
     return joined([tag("p", words), figure(bar_chart(title, bars, unit), "")])
 
 
 def flow_section(evidence: Evidence) -> Markup:
-    """‖∇z‖ and ‖∇W‖ of every layer, and what healthy looks like."""
+    """Show ‖∇z‖ and ‖∇W‖ of every layer, with the healthy range."""
     words = (
         f"One hand-written backward pass over {evidence.flow_rows:,} training rows with the "
         "trained weights (dropout off). Healthy: both lines stay within a factor of about ten from "

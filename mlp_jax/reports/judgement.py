@@ -1,4 +1,4 @@
-"""The sections of a report about the network's predictions: confusion, calibration, mistakes.
+"""Report sections on the network's predictions: confusion, calibration, mistakes.
 
 Letters: N rows, C classes or outputs.
 """
@@ -23,7 +23,7 @@ _DARK = 0.45  # share of a row from which a cell's number is white
 
 
 def confusion_section(judged: Judged) -> Markup:
-    """How often each class was taken for each; of several labels, each one's own figures."""
+    """Show the confusion of the classes; for several labels, the figures of each."""
     if judged.task == "multilabel":
         return _label_figures(judged)
     n = len(judged.names)
@@ -32,8 +32,7 @@ def confusion_section(judged: Judged) -> Markup:
     right, total = int(np.trace(counts)), int(counts.sum())
     parts = [
         tag("p", f"{right:,} of {total:,} {judged.part} are right ({right / max(total, 1):.1%}). "
-            "Rows are true classes, columns what the network said; the colour is the share of the "
-            "row.")
+            "Rows are true classes, columns predictions; the colour is the share of the row.")
     ]  # fmt: skip
     beside = []
     if n <= MOST_NUMBERS:
@@ -43,7 +42,7 @@ def confusion_section(judged: Judged) -> Markup:
     pairs = _frequent_pairs(counts, judged.names)
     if pairs:
         title = "Most frequent confusions"
-        content = table(["true", "taken for", "times", "of the true class"], pairs, words=2)
+        content = table(["true", "predicted", "times", "of the true class"], pairs, words=2)
         beside.append(tag("div", tag("h3", title), scrolling(content, title)))
     parts.append(tag("div", *beside, class_="beside"))
     parts.append(details("Every class", _class_figures(counts, judged.names)))
@@ -51,14 +50,14 @@ def confusion_section(judged: Judged) -> Markup:
 
 
 def calibration_section(judged: Judged) -> Markup:
-    """Whether a probability of 0.8 is right 8 times of 10."""
+    """Show the calibration of the probabilities."""
     if not judged.calibrated:
-        return tag("p", "This loss trains scores that only put the classes in order; they are no "
+        return tag("p", "This loss trains scores that only rank the classes; they are not "
                    "probabilities, so there is nothing to calibrate.", class_="soft")  # fmt: skip
     if judged.task == "multilabel":
         confidence = judged.predictions.ravel()
         right, what = judged.targets.ravel() > 0.5, "each label"
-        kind = "The share of labels that are there should equal the probability given to them."
+        kind = "The share of labels that are present should equal their predicted probability."
     else:
         confidence = judged.predictions.max(axis=1)
         right, what = judged.labels == judged.targets, "the predicted class"
@@ -69,12 +68,12 @@ def calibration_section(judged: Judged) -> Markup:
     verdict = "well calibrated" if abs(mean - share) < _WELL else lean
     words = (
         f"Expected calibration error {found.ece:.1%}. "
-        f"Mean confidence {mean:.1%}, right {share:.1%}: on the whole {verdict}."
+        f"Mean confidence {mean:.1%}, accuracy {share:.1%}: overall {verdict}."
     )
     caption = (
-        "Bars: the share that is right among predictions of each confidence. Orange: what is "
-        "lacking to the confidence claimed (over-confident); pale: what is right beyond it "
-        "(under-confident). Grey: how many predictions there are."
+        "Bars: the accuracy of the predictions of each confidence. Orange: accuracy below the "
+        "confidence (over-confident); pale: above it (under-confident). Grey: the number of "
+        "predictions."
     )
     return joined(
         [tag("p", kind, " ", tag("strong", words)), figure(reliability_chart(found, what), caption)]
@@ -82,7 +81,7 @@ def calibration_section(judged: Judged) -> Markup:
 
 
 def regression_section(judged: Judged) -> Markup:
-    """Predicted against true values, and the residuals, of each output."""
+    """Show predicted against true values, and the residuals, of each output."""
     parts = [tag("p", f"All {len(judged.targets):,} {judged.part}; on the dashed line a prediction "
                  "is exact. Units are those of the target.")]  # fmt: skip
     for place, name in enumerate(judged.names[:_MOST_OUTPUTS]):
@@ -108,24 +107,24 @@ def regression_section(judged: Judged) -> Markup:
 
 
 def mistakes_section(judged: Judged) -> Markup:
-    """The worst rows with their inputs, as pictures or as a table."""
+    """Show the worst rows with their inputs, as pictures or as a table."""
     shown = judged.mistakes
     if not shown:
         return tag("p", f"All {len(judged.targets):,} {judged.part} are right.", class_="soft")
     measure = "the error" if judged.task == "regression" else "the loss"
     if judged.n_wrong is None:
-        words = f"The {len(shown)} rows that are furthest off, by {measure}."
+        words = f"The {len(shown)} worst rows by {measure}."
     else:
         words = (
             f"{judged.n_wrong:,} of {len(judged.targets):,} {judged.part} are wrong; here are the "
-            f"{len(shown)} worst by {measure}. A row is named by its place among them all."
+            f"{len(shown)} worst by {measure}. Rows are numbered within all of them."
         )
     pictures = all(one.picture is not None for one in shown)
     return joined([tag("p", words), _picture_list(shown) if pictures else _row_table(shown)])
 
 
 def _number_matrix(counts: np.ndarray, shares: np.ndarray, names: tuple[str, ...]) -> Markup:
-    """A table of counts, the shares of the row as colour."""
+    """Return a table of counts, coloured by the shares of the row."""
     longest = max(map(len, names))
     slanted = longest > 3
     heads = [tag("th", tag("span", name) if slanted else name, scope="col") for name in names]
@@ -145,7 +144,7 @@ def _number_matrix(counts: np.ndarray, shares: np.ndarray, names: tuple[str, ...
                     f"{count:,}",
                     style=f"background:rgba(var({color}),{opacity:.2f})",
                     class_="full" if share > _DARK else None,
-                    title=f"{name} taken for {names[column]}: {share:.1%}",
+                    title=f"{name} predicted as {names[column]}: {share:.1%}",
                 )
             )
         rows.append(tag("tr", tag("th", name, scope="row"), *cells))
@@ -172,7 +171,7 @@ def _frequent_pairs(counts: np.ndarray, names: tuple[str, ...]) -> list[Sequence
 
 
 def _class_figures(counts: np.ndarray, names: tuple[str, ...]) -> Markup:
-    """Rows, recall and precision of each class."""
+    """Return rows, recall and precision of each class."""
     right, true, said = (
         sums.tolist() for sums in (np.diag(counts), counts.sum(axis=1), counts.sum(axis=0))
     )
@@ -180,7 +179,7 @@ def _class_figures(counts: np.ndarray, names: tuple[str, ...]) -> Markup:
         (name, f"{true[k]:,}", _share(right[k], true[k]), _share(right[k], said[k]))
         for k, name in enumerate(names)
     ]
-    heads = ["class", "rows", "found (recall)", "right when said (precision)"]
+    heads = ["class", "rows", "recall", "precision"]
     return scrolling(table(heads, rows), "Figures of every class")
 
 
@@ -192,8 +191,8 @@ def _label_figures(judged: Judged) -> Markup:
          f"{there - both:,}")
         for name, both, there, called in zip(judged.names, *counts, strict=True)
     ]  # fmt: skip
-    heads = ["label", "rows", "found (recall)", "right when said (precision)", "false", "missed"]
-    words = f"Each label by itself, at the threshold ½, on {len(true):,} {judged.part}."
+    heads = ["label", "rows", "recall", "precision", "false", "missed"]
+    words = f"Each label at the threshold ½, on {len(true):,} {judged.part}."
     content = scrolling(table(heads, rows), "Figures of every label")
     return joined([tag("p", words), content])
 
@@ -206,10 +205,10 @@ def _picture_list(mistakes: tuple[Mistake, ...]) -> Markup:
     items = []
     for one in mistakes:
         assert one.picture is not None
-        alt = f"Input of row {one.row}: {one.true}, taken for {one.predicted}"
+        alt = f"Input of row {one.row}: {one.true}, predicted as {one.predicted}"
         sure = "" if one.confidence is None else f"{one.confidence:.1%} sure, "
         caption = joined(
-            [tag("b", one.true), tag("br"), "taken for ", tag("b", one.predicted), tag("br"),
+            [tag("b", one.true), tag("br"), "predicted as ", tag("b", one.predicted), tag("br"),
              f"{sure}row {one.row}"]
         )  # fmt: skip
         items.append(tag("li", figure(png_image(png(one.picture), alt, class_="pixels"), caption)))

@@ -23,7 +23,7 @@ _STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "fai
 
 
 def ordered(runs: Iterable[RunRecord], order: Order) -> list[RunRecord]:
-    """Newest first as they come; or by metric: its name, then the best value first."""
+    """Sort the runs, newest first or by a metric, best value first; also return its name."""
     if order == "newest":
         return list(runs)
 
@@ -37,7 +37,7 @@ def ordered(runs: Iterable[RunRecord], order: Order) -> list[RunRecord]:
 
 
 def cells(run: RunRecord, now: datetime | None = None) -> dict[str, str]:
-    """What the table says of a run, by column."""
+    """Return the cells of a run, by column."""
     best, (done, asked) = run.best, run.epochs
     tested = run.test.get(best.metric) if best is not None else None
     return {
@@ -54,7 +54,7 @@ def cells(run: RunRecord, now: datetime | None = None) -> dict[str, str]:
 
 
 def print_runs(runs: Sequence[RunRecord], console: "Console | None" = None) -> None:
-    """The table, on standard output unless told; columns that do not fit are left out and named."""
+    """Print the table; columns that do not fit are omitted and named."""
     from rich.text import Text
 
     console = console or console_for(sys.stdout)
@@ -83,7 +83,7 @@ def print_runs(runs: Sequence[RunRecord], console: "Console | None" = None) -> N
 
 
 def as_json(run: RunRecord) -> dict[str, Any]:
-    """A run for a program: everything that the table says, unrounded."""
+    """Return everything in the table about a run, unrounded."""
     best, (done, asked) = run.best, run.epochs
     return plain(
         {
@@ -105,13 +105,13 @@ def as_json(run: RunRecord) -> dict[str, Any]:
 
 
 def print_json(runs: Sequence[RunRecord]) -> None:
-    """A JSON list of the runs on standard output."""
+    """Print a JSON list of the runs."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     print(json.dumps([as_json(run) for run in runs], indent=2, ensure_ascii=not unicode))
 
 
 def console_for(stream: Any) -> "Console":
-    """A console of the terminal's width; into a pipe, without colours and never cut."""
+    """Return a console of the terminal's width; in a pipe, without colours and truncation."""
     from rich.console import Console
 
     if stream.isatty():
@@ -120,7 +120,7 @@ def console_for(stream: Any) -> "Console":
 
 
 def plain_table() -> "Table":
-    """Columns with air between them and a line under their heads, no frame."""
+    """Return a table without a frame, with spaced columns and a line under the head."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -135,7 +135,7 @@ def _total(widths: Iterable[int]) -> int:
 
 
 def short(value: float | None) -> str:
-    """Four significant digits, "–" for none."""
+    """Format four significant digits, "–" for None."""
     if value is None:
         return "–"
     size = abs(value)
@@ -145,7 +145,7 @@ def short(value: float | None) -> str:
 
 
 def clock(duration: timedelta | None) -> str:
-    """A length of time: 4.2 s, 3:20, 2:03:20."""
+    """Format a duration: 4.2 s, 3:20, 2:03:20."""
     if duration is None:
         return "–"
     seconds = duration.total_seconds()
@@ -157,7 +157,7 @@ def clock(duration: timedelta | None) -> str:
 
 
 def when(started: datetime | None, now: datetime | None = None) -> str:
-    """Today's time of day, else the date with it."""
+    """Format a time of today, else with the date."""
     if started is None:
         return "–"
     today = (now or datetime.now().astimezone()).date()
@@ -165,7 +165,7 @@ def when(started: datetime | None, now: datetime | None = None) -> str:
 
 
 def shortened(name: str, longest: int) -> str:
-    """The name, its middle left out where it is too long."""
+    """Shorten a long name in its middle."""
     if len(name) <= longest:
         return name
     tail = (longest - 1) // 2

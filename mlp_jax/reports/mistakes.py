@@ -1,4 +1,4 @@
-"""The rows that a network gets most wrong, with their inputs.
+"""The rows that a network predicts worst, with their inputs.
 
 Letters: N rows, I features, C classes or outputs.
 """
@@ -19,7 +19,7 @@ Inputs = Callable[[np.ndarray], Sequence[np.ndarray | Mapping[str, str]]]
 
 
 def worst(judged: Judged, inputs: Inputs, most: int) -> Judged:
-    """The same with its worst rows: wrong ones by their loss; for a regression, by their error."""
+    """Add the worst rows: wrong ones by their loss; for a regression, by their error."""
     losses = row_losses(judged)
     candidates = np.arange(len(losses))
     n_wrong = None
@@ -38,15 +38,18 @@ def worst(judged: Judged, inputs: Inputs, most: int) -> Judged:
 
 
 def wrong_rows(judged: Judged) -> np.ndarray:
-    """Whether each row (N,) has a wrong label."""
+    """Mask (N,) of the rows with a wrong label."""
     if judged.task == "multilabel":
         return ((judged.predictions > 0.5) != (judged.targets > 0.5)).any(axis=1)
     return judged.labels != judged.targets
 
 
 def row_losses(judged: Judged) -> np.ndarray:
-    """−log of the probability of the truth (N,), summed over labels; for a regression the root
-    mean square over outputs of the error, each in standard deviations of its true values."""
+    """Loss (N,) of each row: −log of the true label's probability, summed over labels.
+
+    For a regression the root mean square over outputs of the error, each in standard deviations of
+    its true values.
+    """
     s = np.asarray(judged.predictions, np.float64)
     if judged.task == "classification":
         own = np.take_along_axis(s, judged.targets.astype(np.int64)[:, None], axis=1)[:, 0]
@@ -60,7 +63,7 @@ def row_losses(judged: Judged) -> np.ndarray:
 
 
 def _in_words(judged: Judged, row: int) -> tuple[str, str, float | None]:
-    """(truth, prediction, its probability) of a row."""
+    """Return (truth, prediction, its probability) of a row."""
     s, y = judged.predictions[row], judged.targets[row]
     if judged.task == "classification":
         said = int(np.argmax(s))

@@ -1,4 +1,4 @@
-"""The report of a run as one HTML page that asks for nothing from anywhere."""
+"""Report of a run as one self-contained HTML page."""
 
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +14,13 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _ENDINGS = {
     "finished": "finished",
     "running": "still running",
-    "interrupted": "interrupted before its end",
+    "interrupted": "interrupted",
     "failed": "failed",
 }
 
 
 class Section(NamedTuple):
-    """A part of the page: its anchor, its heading, what it says."""
+    """A part of the page: its anchor, its heading, its content."""
 
     anchor: str
     title: str
@@ -28,7 +28,7 @@ class Section(NamedTuple):
 
 
 def page(run: RunRecord, evidence: Evidence, made: datetime) -> str:
-    """The whole document. A pure function: the same records give the same page."""
+    """Return the whole document. A pure function: the same records give the same page."""
     shown = sections(run, evidence)
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     head = joined(
@@ -56,21 +56,21 @@ def page(run: RunRecord, evidence: Evidence, made: datetime) -> str:
 
 
 def sections(run: RunRecord, evidence: Evidence) -> list[Section]:
-    """What there is to say, in reading order; what cannot be shown is left out."""
+    """List the sections in reading order, without those that are not available."""
     found = [
-        Section("proof", "The proof", records.proof_section(run)),
+        Section("proof", "Gradient check", records.proof_section(run)),
         Section("curves", "Learning curves", records.curves_section(run)),
     ]
     if (noise := health.noise_section(run)) is not None:
-        found.append(Section("noise", "Noise of the gradient", noise))
+        found.append(Section("noise", "Gradient noise", noise))
     if (layers := health.layers_section(run)) is not None:
-        found.append(Section("layers", "Health of the layers", layers))
+        found.append(Section("layers", "Layer health", layers))
     if run.private:
         found.insert(1, Section("privacy", "Privacy", privacy_section(run)))
     judged = evidence.judged
     if judged is not None and judged.task == "regression":
         content = judgement.regression_section(judged)
-        found.append(Section("predictions", "Predicted and true", content))
+        found.append(Section("predictions", "Predicted and true values", content))
     elif judged is not None:
         title = "Labels" if judged.task == "multilabel" else "Confusion matrix"
         found.append(Section("confusion", title, judgement.confusion_section(judged)))
@@ -78,7 +78,7 @@ def sections(run: RunRecord, evidence: Evidence) -> list[Section]:
         found.append(Section("calibration", "Calibration", content))
     if evidence.first_layer is not None:
         content = insight.first_layer_section(evidence.first_layer)
-        found.append(Section("first-layer", "What the first layer sees", content))
+        found.append(Section("first-layer", "First layer", content))
     if judged is not None:
         content = judgement.mistakes_section(judged)
         found.append(Section("mistakes", "Worst mistakes", content))
@@ -92,8 +92,8 @@ def _header(run: RunRecord, evidence: Evidence, shown: list[Section]) -> Markup:
     began = f", {run.started.day} {run.started:%B %Y, %H:%M}" if run.started else ""
     lead = [tag("strong", run.data), f" · {run.network} · {_ENDINGS[run.status]}{began}"]
     notes = [tag("p", sentence, class_="note") for sentence in evidence.missing]
-    if run.facts.get("failed"):
-        notes.insert(0, tag("p", str(run.facts["failed"]), class_="note"))
+    if run.metadata.get("failed"):
+        notes.insert(0, tag("p", str(run.metadata["failed"]), class_="note"))
     links = [tag("li", tag("a", one.title, href=f"#{one.anchor}")) for one in shown]
     every = details("All metrics on the test rows",
                     scrolling(records.metrics_table(run), "Metrics"))  # fmt: skip

@@ -1,4 +1,4 @@
-"""How many numbers a run's model learned, without loading them."""
+"""Number of parameters of a run's model, without loading them."""
 
 import json
 import math
@@ -12,8 +12,8 @@ _LONGEST_HEADER = 1 << 24
 
 
 def parameter_count(run: RunRecord) -> int | None:
-    """P: as run.json says, else from the header of the saved weights; None where neither is."""
-    said = run.facts.get("parameters")
+    """Return P from run.json, else from the header of the saved weights; None without either."""
+    said = run.metadata.get("parameters")
     if isinstance(said, int):
         return said
     shapes = [
@@ -25,7 +25,7 @@ def parameter_count(run: RunRecord) -> int | None:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """The JSON at the start of a safetensors file: a length of 8 bytes, then so many bytes."""
+    """Parse the JSON at the start of a safetensors file: its length in 8 bytes, then the text."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

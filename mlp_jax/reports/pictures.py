@@ -1,4 +1,4 @@
-"""Pictures as PNG bytes: weights in two colours on a transparent ground, inputs as they are."""
+"""Pictures as PNG bytes: weights in two colours on a transparent ground, inputs unchanged."""
 
 import io
 import math
@@ -11,7 +11,7 @@ _GAP = 1
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """(H, W), (H, W, 3) or (H, W, 4) of uint8 as a PNG file."""
+    """Encode (H, W), (H, W, 3) or (H, W, 4) of uint8 as a PNG file."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -20,10 +20,10 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def weight_mosaic(W: np.ndarray, image_shape: tuple[int, ...], most: int) -> np.ndarray:
-    """The `most` units of largest norm, W (I, J), as tiles (H, W, 4), the largest first.
+    """Return the `most` units of largest norm, W (I, J), as tiles (H, W, 4), the largest first.
 
-    One channel: orange above 0 and blue below, the more opaque the larger, so that 0 is whatever
-    lies beneath. Three channels: the colours that a unit likes, around grey.
+    One channel: orange above 0 and blue below, the more opaque the larger, transparent at 0. Three
+    channels: the weights as colours around grey.
     """
     weights = np.nan_to_num(np.asarray(W, np.float64))
     order = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:most]
@@ -44,14 +44,14 @@ def weight_mosaic(W: np.ndarray, image_shape: tuple[int, ...], most: int) -> np.
 def input_picture(
     row: np.ndarray, image_shape: tuple[int, ...], low: float, high: float
 ) -> np.ndarray:
-    """A row of I values as grey or colours of uint8, black at `low` and white at `high`."""
+    """Return a row of I values as grey or colours of uint8, black at `low` and white at `high`."""
     values = (np.asarray(row, np.float64) - low) / ((high - low) or 1.0)
     pixels = np.round(255 * np.clip(values, 0, 1)).astype(np.uint8).reshape(image_shape)
     return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
 
 
 def _mosaic(tiles: np.ndarray) -> np.ndarray:
-    """Tiles (J, H, W, 4) in a grid about half as high as wide, transparent between."""
+    """Arrange tiles (J, H, W, 4) in a grid about half as high as wide, transparent between."""
     n, height, width, _ = tiles.shape
     columns = max(1, min(n, round(math.sqrt(2 * n * height / width))))
     rows = -(-n // columns)

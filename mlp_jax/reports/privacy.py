@@ -1,4 +1,4 @@
-"""The section of a report about what a private run may tell of its training rows."""
+"""Report section on the privacy guarantee of a private run."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _ROWS = {
     "clip": "bound on the norm of each example's gradient",
     "sampling_probability": "probability that a row is in a batch",
     "expected_batch_size": "rows expected in a batch",
-    "batch_capacity": "rows that a batch has room for",
+    "batch_capacity": "capacity of a batch",
     "steps": "steps",
     "neighbours": "neighbours",
     "accountant": "accountant",
@@ -24,20 +24,20 @@ _ROWS = {
 
 
 def privacy_section(run: RunRecord) -> Markup:
-    """The promise in words, its figures, and ε by epoch."""
-    found = run.facts.get("private")
-    facts: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
-    epsilon, delta = number(facts.get("epsilon")), number(facts.get("delta"))
+    """Show the guarantee in words, its figures, and ε by epoch."""
+    found = run.metadata.get("private")
+    metadata: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    epsilon, delta = number(metadata.get("epsilon")), number(metadata.get("delta"))
     if epsilon is None or delta is None:
-        words = "This run has not ended, so what it tells of its training rows is not settled."
+        words = "This run has not ended, so its privacy guarantee is not final."
     else:
         words = (
-            "Whatever one looks at in the trained weights, one training row more or less makes it "
-            f"at most {math.exp(min(epsilon, 700.0)):,.3g} times (e^ε) as likely, but for a "
-            f"probability of {delta:g}. The promise covers the training rows: the figures on "
-            "validation and test rows tell of those rows without noise."
+            "Adding or removing one training row makes any outcome of the training at most "
+            f"{math.exp(min(epsilon, 700.0)):,.3g} times (e^ε) as likely, up to a failure "
+            f"probability of {delta:g}. The guarantee covers the training rows; the metrics on "
+            "validation and test rows are computed without noise."
         )
-    rows = [(said, _value(facts[name])) for name, said in _ROWS.items() if name in facts]
+    rows = [(said, _value(metadata[name])) for name, said in _ROWS.items() if name in metadata]
     epochs = [number(r.get("epoch")) or i for i, r in enumerate(run.history, start=1)]
     spent = [number(record.get("epsilon")) for record in run.history]
     known = [math.nan if value is None else value for value in spent]
@@ -47,7 +47,7 @@ def privacy_section(run: RunRecord) -> Markup:
         chart = curve_chart("ε spent by epoch", "ε", series, None, may_be_log=False)
         parts.append(figure(chart, "ε of the steps so far, at the same δ."))
     if rows:
-        parts.append(scrolling(table(["", "value"], rows, words=2), "Figures of the promise"))
+        parts.append(scrolling(table(["", "value"], rows, words=2), "Privacy guarantee"))
     return joined(parts)
 
 

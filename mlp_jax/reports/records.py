@@ -1,4 +1,4 @@
-"""The sections of a report that a run's own files give: figures, proof, curves, configuration."""
+"""Report sections from a run's own files: figures, gradient check, curves, configuration."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _SAID = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "f1": "F1"}
 
 
 def headline(run: RunRecord) -> Markup:
-    """The figures that matter most, as tiles."""
+    """Return the most important figures, as tiles."""
     tiles = []
     best, (done, asked) = run.best, run.epochs
     first = [best.metric] if best and best.metric in run.test else []
@@ -45,20 +45,20 @@ def headline(run: RunRecord) -> Markup:
 
 
 def proof_section(run: RunRecord) -> Markup:
-    """The witnesses and their verdicts; layer by layer when opened."""
+    """Show the witnesses and their verdicts; layer by layer when opened."""
     rows = _rows(run.proof)
     if not rows:
-        return tag("p", "This run's folder has no record of a proof.", class_="note")
+        return tag("p", "This run's folder has no record of a gradient check.", class_="note")
     held, total = _holding(run.proof)
     verdict = (
-        f"Before the first step, the hand-written backward pass was held against independent "
-        f"witnesses, layer by layer and equation by equation: all {total} comparisons hold."
+        f"Before the first step, the hand-written backward pass was compared with independent "
+        f"witnesses, layer by layer and equation by equation: all {total} comparisons pass."
         if held == total
         else f"The hand-written backward pass disagrees with a witness in {total - held} of "
         f"{total} comparisons."
     )
     summary = table(
-        ["arithmetic", "witness", "worst error", "bound", "hold"],
+        ["arithmetic", "witness", "worst error", "bound", "pass"],
         _by_witness(rows),
         words=2,
     )
@@ -83,7 +83,7 @@ def proof_section(run: RunRecord) -> Markup:
 
 
 def curves_section(run: RunRecord) -> Markup:
-    """Loss and metrics by epoch, as charts and as numbers."""
+    """Show loss and metrics by epoch, as charts and as numbers."""
     if not run.history:
         return tag("p", "No epoch of this run has ended, so there are no curves.", class_="note")
     epochs = [number(r.get("epoch")) or i for i, r in enumerate(run.history, start=1)]
@@ -121,7 +121,7 @@ def curves_section(run: RunRecord) -> Markup:
 
 
 def metrics_table(run: RunRecord) -> Markup:
-    """All metrics on the test rows."""
+    """Return all metrics on the test rows."""
     if not run.test:
         return tag("p", "There are no figures on test rows.", class_="soft")
     return table(
@@ -131,7 +131,7 @@ def metrics_table(run: RunRecord) -> Markup:
 
 
 def configuration_section(run: RunRecord) -> Markup:
-    """How to run it again, what was asked for, and what it ran with."""
+    """Show the command to train again, the requested options, and the recorded metadata."""
     if not run.config:
         return tag("p", "This run's config.toml is missing or damaged.", class_="note")
     asked = table(
@@ -139,15 +139,15 @@ def configuration_section(run: RunRecord) -> Markup:
         [(name, tag("code", _value(value))) for name, value in run.config.items()],
         words=2,
     )
-    facts = {k: v for k, v in run.facts.items() if not isinstance(v, Mapping)}
-    noted = [(_words(name), _value(value)) for name, value in facts.items()]
-    known = table(["fact", "value"], noted, words=2)
+    metadata = {k: v for k, v in run.metadata.items() if not isinstance(v, Mapping)}
+    noted = [(_words(name), _value(value)) for name, value in metadata.items()]
+    known = table(["field", "value"], noted, words=2)
     return joined(
         [
-            tag("p", "The same run again:"),
+            tag("p", "Command for the same run:"),
             tag("pre", joined((tag("span", group) for group in train_command(run.config)), " ")),
             details("Every option", scrolling(asked, "Configuration")),
-            details("What the run noted", scrolling(known, "Facts")) if facts else "",
+            details("Metadata of the run", scrolling(known, "Metadata")) if metadata else "",
         ]
     )
 
@@ -166,7 +166,7 @@ def _by_witness(rows: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
 
 
 def _by_layer(rows: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
-    """A row a layer and equation: the worst error by each witness, in reading order."""
+    """Return a row per layer and equation: the worst error by each witness, in reading order."""
     layers = list(dict.fromkeys(str(row.get("layer")) for row in rows))
     cells: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for row in rows:
@@ -211,7 +211,7 @@ def _holding(proof: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _rows(proof: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The comparisons in check.json, as far as they are what a proof writes."""
+    """Return the valid comparisons in check.json."""
     rows = proof.get("rows")
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
@@ -222,7 +222,7 @@ def _column(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
 
 
 def _ends(name: str, series: Sequence[Series]) -> str:
-    """The last value of each curve, in words."""
+    """Describe the last value of each curve."""
     ends = []
     for one in series:
         known = [y for y in one.ys if math.isfinite(y)]
@@ -231,7 +231,7 @@ def _ends(name: str, series: Sequence[Series]) -> str:
 
 
 def _words(name: str) -> str:
-    """A metric or option as it is said: "validation ROC AUC"."""
+    """Format a metric or option: "validation ROC AUC"."""
     said = name.replace("roc_auc", "ROC AUC")
     return " ".join(_SAID.get(word, word) for word in said.replace("_", " ").split())
 

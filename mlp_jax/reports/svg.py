@@ -20,7 +20,7 @@ _MOST_LOG_TICKS = 6
 
 @dataclass(frozen=True)
 class Axis:
-    """Values from low to high onto pixels from start to end, linearly or by their logarithms."""
+    """Map of values from low to high onto pixels from start to end, linear or logarithmic."""
 
     low: float
     high: float
@@ -29,14 +29,14 @@ class Axis:
     logarithmic: bool = False
 
     def __call__(self, value: float) -> float:
-        """The pixel of a value."""
+        """Return the pixel of a value."""
         low, high, value = (
             (math.log(v) if self.logarithmic else v) for v in (self.low, self.high, value)
         )
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Round values on the axis: about so many."""
+        """Return about this many round values on the axis."""
         if not self.logarithmic:
             return _round_values(self.low, self.high, about)
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
@@ -51,7 +51,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """A plot of width × height with room around it for its axes, and its two axes."""
+    """A plot of width × height with margins for its axes, and its two axes."""
 
     x: Axis
     y: Axis
@@ -68,7 +68,7 @@ class Chart:
         write_x: Callable[[float], str] | None = None,
         write_y: Callable[[float], str] | None = None,
     ) -> Markup:
-        """Grid lines, numbers and the names of the axes."""
+        """Draw grid lines, numbers and the names of the axes."""
         bottom, left, right = self.y.start, self.x.start, self.x.end
         parts = []
         for value in self.y.ticks() if y_ticks is None else y_ticks:
@@ -86,7 +86,7 @@ class Chart:
         return Markup("".join(parts))
 
     def line(self, xs: Sequence[float], ys: Sequence[float], class_: str) -> Markup:
-        """A line through the points, broken where a value is not finite."""
+        """Draw a line through the points, broken where a value is not finite."""
         steps, pen_down = [], False
         for x, y in zip(xs, ys, strict=True):
             if math.isfinite(y):
@@ -95,7 +95,7 @@ class Chart:
         return tag("path", d=" ".join(steps), class_=f"line {class_}")
 
     def svg(self, title: str, *content: Markup) -> Markup:
-        """The whole picture; the title is read out in its place."""
+        """Return the picture; screen readers read the title."""
         return tag(
             "svg",
             *content,
@@ -108,18 +108,18 @@ class Chart:
 
 
 def text(x: float, y: float, words: str, class_: str, anchor: str = "middle") -> Markup:
-    """Words at a point."""
+    """Draw text at a point."""
     return tag("text", words, x=px(x), y=px(y), class_=class_, text_anchor=anchor)
 
 
 def circle(x: float, y: float, radius: float, class_: str, title: str = "") -> Markup:
-    """A dot, with words that show when it is pointed at."""
+    """Draw a dot with a tooltip."""
     inside = tag("title", title) if title else ""
     return tag("circle", inside, cx=px(x), cy=px(y), r=px(radius), class_=class_)
 
 
 def bar(x: float, y: float, width: float, height: float, class_: str, title: str = "") -> Markup:
-    """A rectangle, with words that show when it is pointed at."""
+    """Draw a rectangle with a tooltip."""
     inside = tag("title", title) if title else ""
     return tag(
         "rect", inside, x=px(x), y=px(y), width=px(max(width, 0)), height=px(max(height, 0)),
@@ -128,7 +128,7 @@ def bar(x: float, y: float, width: float, height: float, class_: str, title: str
 
 
 def spread_apart(places: Sequence[float], gap: float = _LABEL_HEIGHT) -> list[float]:
-    """Heights for labels that want these places, moved so that no two overlap."""
+    """Move label heights apart so that no two overlap."""
     order = np.argsort(places, kind="stable")
     moved = np.array(places, np.float64)
     for before, after in itertools.pairwise(order):
@@ -140,7 +140,7 @@ def spread_apart(places: Sequence[float], gap: float = _LABEL_HEIGHT) -> list[fl
 
 
 def padded(values: np.ndarray, share: float = 0.05) -> tuple[float, float]:
-    """An interval around the finite values, a share wider on each side, never empty."""
+    """Return an interval around the finite values, a share wider on each side, never empty."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
@@ -150,12 +150,12 @@ def padded(values: np.ndarray, share: float = 0.05) -> tuple[float, float]:
 
 
 def px(value: float) -> str:
-    """A coordinate, a tenth of a pixel fine."""
+    """Format a coordinate to a tenth of a pixel."""
     return f"{value:.1f}".removesuffix(".0")
 
 
 def tick_text(value: float) -> str:
-    """A number on an axis."""
+    """Format a number on an axis."""
     if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
         mantissa, _, exponent = f"{value:.1e}".partition("e")
         return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

@@ -1,4 +1,4 @@
-"""Writes the report of a run: reads the folder, gathers the evidence, makes the page."""
+"""Write the report of a run: read the folder, gather the evidence, make the page."""
 
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +15,9 @@ DEFAULT = Path("report", "report.html")
 def write_report(
     folder: Path, output: Path | None = None, data: str | None = None
 ) -> tuple[Path, tuple[str, ...]]:
-    """(the page's file, sentences about what could not be shown).
+    """Write the page; return its path and sentences about what could not be shown.
 
-    RunFolderError for a folder that holds no run, and where the page cannot be written.
+    RunFolderError for a folder without a run, and if the page cannot be written.
     """
     run = read_run(folder)
     path = folder / DEFAULT if output is None else output

@@ -165,7 +165,7 @@ def test_the_mean_over_all_targets_is_the_exact_diagonal():
 
 
 def test_sampling_is_refused_where_it_means_nothing():
-    with pytest.raises(InputError, match="no distribution to draw targets from"):
+    with pytest.raises(InputError, match="not a negative log-likelihood"):
         sampled_gauss_newton_diagonal(NETWORKS["dense"], get_loss("huber"))
     with pytest.raises(InputError, match="at least 1 sample, not 0"):
         sampled_gauss_newton_diagonal(NETWORKS["dense"], get_loss("squared_error"), samples=0)
@@ -193,7 +193,7 @@ def test_the_diagonal_refuses_batch_norm_in_training_mode():
 def test_a_vector_of_another_shape_is_refused():
     case = Case(dtype=np.float32)
     case.vector = case.vector[:1]
-    with pytest.raises(InputError, match="The vector has the shape of the parameter tree"):
+    with pytest.raises(InputError, match="The vector must have the shape of the parameter tree"):
         case.product(hessian_product)
 
 

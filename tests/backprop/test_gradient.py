@@ -146,7 +146,7 @@ def test_training_returns_the_moved_running_figures(x64):
 
 @pytest.mark.parametrize("norm", [None, "batch"])
 def test_padding_rows_of_weight_0_change_nothing(norm, x64):
-    """Batch norm's running figures move by the share of the places that hold an example."""
+    """Batch norm's running statistics move by the share of the places that hold an example."""
     network = mlp([4], C, "tanh", norm=norm)
     params, state, x, y = drawn(network)
     real = 5
@@ -279,11 +279,11 @@ def shapes_unchecked():
         (
             DENSE,
             {"weights": np.ones(N - 1)},
-            r"weights has one entry an example, \(8,\), not \(7,\)",
+            r"weights has one entry per example, \(8,\), not \(7,\)",
         ),
         (DENSE, {"weights": np.ones((N, 1))}, r"weights .* not \(8, 1\)"),
-        (DENSE, {"mask": np.ones(N + 1, bool)}, r"mask has one entry an example"),
-        (BATCH_NORM, {"key": KEY}, "keeps running figures: pass the state="),
+        (DENSE, {"mask": np.ones(N + 1, bool)}, r"mask has one entry per example"),
+        (BATCH_NORM, {"key": KEY}, "keeps running statistics: pass the state="),
         (BATCH_NORM, {"state": ((), (), (), (), ())}, "needs a random key: pass key="),
     ],
 )
@@ -299,7 +299,7 @@ def test_arguments_that_do_not_fit_get_one_clear_sentence(transform, network, ar
 
 
 def test_apply_asks_for_what_the_network_needs():
-    with pytest.raises(InputError, match="running figures: pass the state="):
+    with pytest.raises(InputError, match="running statistics: pass the state="):
         apply(BATCH_NORM, None, jnp.ones((N, I)))
     with pytest.raises(InputError, match="needs a random key"):
         apply(DEEP, None, jnp.ones((N, I)), train=True)

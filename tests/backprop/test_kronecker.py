@@ -207,16 +207,16 @@ def test_batch_norm_is_refused_in_training_and_taken_in_inference():
         kronecker_factors(loss_and_tape(network, CE)(params, x, y, state=state)[2])
     tape = loss_and_sampled_tape(network, CE, train=False)(params, x, y, DRAW, state=state)[2]
     assert set(kronecker_factors(tape)[1]) == {"scale", "shift"}
-    with pytest.raises(InputError, match="keeps running figures"):
+    with pytest.raises(InputError, match="keeps running statistics"):
         expected_tape(network, CE, params, x)
 
 
 def test_what_does_not_fit_gets_one_clear_sentence():
     network = NETWORKS["dense"]
     params, x, y = problem(network, dtype="float32")
-    with pytest.raises(InputError, match="The loss hinge is no distribution"):
+    with pytest.raises(InputError, match="The loss hinge is not a negative log-likelihood"):
         loss_and_sampled_tape(network, get_loss("hinge"))
-    with pytest.raises(InputError, match="The loss focal is no distribution"):
+    with pytest.raises(InputError, match="The loss focal is not a negative log-likelihood"):
         expected_tape(network, get_loss("focal"), params, x)
     with pytest.raises(InputError, match="without parameters"):
         kronecker_factors(Tape(({}, {})))

@@ -1,5 +1,6 @@
 """The four equations of the dense layer, each alone, against `jax.vjp` and against loops."""
 
+import dense_loops
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,6 @@ from mlp_jax.backprop.layer import (
     grad_weight,
     pre_activation,
 )
-from mlp_jax.proof import reference
 
 SHAPES = [(7, 5, 3), (1, 4, 1)]
 N, I, J = SHAPES[0]  # noqa: E741
@@ -40,7 +40,7 @@ def case(request, x64):
 
 def test_z_is_the_sum_over_inputs_plus_the_bias(case):
     a, W, b, _, _ = case
-    by_loops = reference.dense_forward(*(np.asarray(v) for v in (W, b, a)))
+    by_loops = dense_loops.dense_forward(*(np.asarray(v) for v in (W, b, a)))
     assert_agree(pre_activation(W, b, a), by_loops)
     assert_agree(pre_activation(W, None, a), by_loops - np.asarray(b))
 
@@ -75,7 +75,7 @@ def test_the_bias_gradient_is_the_vjp_in_the_bias(case, weighted):
 
 def test_the_backward_equations_equal_the_index_loops_in_every_entry(case):
     a, W, _, grad_z, c = case
-    expected = reference.dense_backward(*(np.asarray(v) for v in (W, a, grad_z, c)))
+    expected = dense_loops.dense_backward(*(np.asarray(v) for v in (W, a, grad_z, c)))
     ours = grad_input(W, grad_z), grad_weight(a, grad_z, c), grad_bias(grad_z, c)
     assert_agree(ours, expected)
 
@@ -161,7 +161,7 @@ def test_a_bfloat16_sum_of_a_thousand_ones_is_a_thousand():
 
 def test_the_bias_is_the_weight_of_a_neuron_that_is_always_1(x64):
     a, W, b, grad_z, c = drawn(N, I, J)
-    wide_W, wide_a = map(jnp.asarray, reference.with_bias_neuron(W, b, a))
+    wide_W, wide_a = map(jnp.asarray, dense_loops.with_bias_neuron(W, b, a))
     a, W, b, grad_z, c = map(jnp.asarray, (a, W, b, grad_z, c))
     assert_agree(pre_activation(wide_W, None, wide_a), pre_activation(W, b, a))
     joint = grad_weight(wide_a, grad_z, c)
@@ -175,8 +175,8 @@ def test_the_column_notation_gives_the_transposes_of_the_row_notation(x64):
     column_a, column_W, column_z = a[0], W.T, grad_z[0]
     z, pull_back = jax.vjp(lambda W, b, a: W @ a + b, *map(jnp.asarray, (column_W, b, column_a)))
     expected_W, expected_b, expected_a = pull_back(jnp.asarray(column_z))
-    assert_agree(reference.column_forward(column_W, b, column_a), z)
-    ours = reference.column_backward(column_W, column_a, column_z)
+    assert_agree(dense_loops.column_forward(column_W, b, column_a), z)
+    ours = dense_loops.column_backward(column_W, column_a, column_z)
     assert_agree(ours, (expected_a, expected_W, expected_b))
     a, W, b, grad_z = map(jnp.asarray, (a, W, b, grad_z))
     assert_agree(pre_activation(W, b, a)[0], z)

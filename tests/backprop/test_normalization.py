@@ -18,7 +18,7 @@ NORMS = {"layer": LayerNorm(), "rms": RMSNorm(), "batch": BatchNorm()}
 
 
 def drawn(n=N, j=J, seed=0):
-    """a, ∇y (N, J), γ, β (J,), away from 1 and 0, and running figures."""
+    """a, ∇y (N, J), γ, β (J,), away from 1 and 0, and running statistics."""
     rng = np.random.default_rng(seed)
     a, grad_y = rng.normal(0.5, 2, (n, j)), rng.normal(size=(n, j))
     scale, shift = rng.normal(1, 0.5, j), rng.normal(size=j)

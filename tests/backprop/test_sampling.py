@@ -90,7 +90,7 @@ def test_certain_outputs_draw_what_they_are_certain_of(name, dtype):
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in DRAWABLE])
 def test_a_loss_without_a_distribution_is_refused_by_name(name):
-    with pytest.raises(InputError, match=f"The loss {name} is no distribution") as caught:
+    with pytest.raises(InputError, match=f"The loss {name} is not a negative") as caught:
         drawn_gradient(get_loss(name), jnp.ones((2, C)), jax.random.key(0))
     assert "poisson, sigmoid_cross_entropy, softmax_cross_entropy" in str(caught.value)
 

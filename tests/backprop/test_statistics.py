@@ -229,10 +229,10 @@ def shapes_unchecked():
 def test_what_does_not_fit_gets_one_clear_sentence():
     case, other = Case("dense", "float32"), Case("no bias", "float32")
     for bound in (0, -1.0, np.nan):
-        with pytest.raises(InputError, match="bound of a norm is positive, not"):
+        with pytest.raises(InputError, match="norm bound must be positive, not"):
             clip_per_example(case.tape, bound)
     for statistic in (second_moment, variance, signal_to_noise, gradient_noise):
-        with pytest.raises(InputError, match=r"one entry an example, \(8,\), not \(7,\)"):
+        with pytest.raises(InputError, match=r"one entry per example, \(8,\), not \(7,\)"):
             statistic(case.tape, jnp.ones(N - 1))
     with pytest.raises(InputError, match="different networks"):
         gram_matrix(case.tape, other.tape)
@@ -240,7 +240,7 @@ def test_what_does_not_fit_gets_one_clear_sentence():
         per_example_gradient(case.tape, (9, "W"))
     with pytest.raises(InputError, match="without parameters"):
         squared_norms(Tape(({}, {})))
-    with pytest.raises(InputError, match="keeps running figures"):
+    with pytest.raises(InputError, match="keeps running statistics"):
         tangent_kernel(NETWORKS["batch norm in inference"], None, case.x)
 
 

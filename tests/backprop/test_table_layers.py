@@ -160,7 +160,7 @@ def test_members_predict_with_the_mean_of_their_probabilities(x64):
 
 
 def test_curvature_of_members_in_training_is_refused_with_the_reason():
-    with pytest.raises(InputError, match="one output an example"):
+    with pytest.raises(InputError, match="one output per example"):
         gauss_newton_diagonal(TABM, LOSS)(TABM.init(jax.random.key(0), I)[0], X, Y)
 
 
@@ -191,7 +191,7 @@ def test_a_number_fills_the_bins_before_it_and_runs_on_beyond_the_outer_edges(x,
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: PiecewiseLinear(((0.0, 0.0),)), "rise"),
+        (lambda: PiecewiseLinear(((0.0, 0.0),)), "increasing order"),
         (lambda: Periodic(0, 1.0), "at least 1 frequency"),
         (lambda: Periodic(2, (1.0, 0.0)), "at least 1 frequency and a positive spread"),
         (lambda: Cosines(2, 0.0), "positive spread"),

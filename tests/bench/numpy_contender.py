@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mlp_jax.bench.trainers.contenders.base import Contender
-from mlp_jax.bench.trainers.problem import BETAS, EPSILON, LEARNING_RATE
+from trainers.contenders.base import Contender
+from trainers.problem import BETAS, EPSILON, LEARNING_RATE
 
 
 class Trainer(Contender):

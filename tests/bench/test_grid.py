@@ -2,8 +2,8 @@
 
 import pytest
 
-from mlp_jax.bench.trainers.grid import GPU_GRID, GRID, Point, choose_points
 from mlp_jax.errors import InputError
+from trainers.grid import GPU_GRID, GRID, Point, choose_points
 
 
 def test_the_work_of_an_epoch_is_counted_as_by_hand():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import pytest
 
 from mlp_jax.bench.machine import describe, machine_title, median_and_quartiles
-from mlp_jax.bench.measuring import calls_a_sample, compiled, interleaved, told
+from mlp_jax.bench.measuring import calls_a_sample, compare_times, compiled, interleaved
 from mlp_jax.bench.results import check_places, result, write_result
 from mlp_jax.errors import RunFolderError
 
@@ -37,7 +37,7 @@ def test_a_sample_is_as_many_calls_as_fill_it():
 
 
 def test_ratios_are_taken_pair_by_pair():
-    found = told({"a": [1.0, 4.0, 9.0], "b": [1.0, 2.0, 3.0]}, against="b")
+    found = compare_times({"a": [1.0, 4.0, 9.0], "b": [1.0, 2.0, 3.0]}, against="b")
     assert found["ratio"] == {"a": {"median": 2.0, "quartile_1": 1.5, "quartile_3": 2.5}}
     assert found["seconds"]["b"] == {"median": 2.0, "quartile_1": 1.5, "quartile_3": 2.5}
 

@@ -5,11 +5,11 @@ from importlib.metadata import Distribution
 
 import pytest
 
-from mlp_jax.bench.trainers.entrants import ENTRANTS, Entrant
-from mlp_jax.bench.trainers.grid import Point
-from mlp_jax.bench.trainers.measure import bench_trainers
-from mlp_jax.bench.trainers.processes import AbsentError
-from mlp_jax.bench.trainers.report import draw_result, print_result
+from trainers.entrants import ENTRANTS, Entrant
+from trainers.grid import Point
+from trainers.measure import bench_trainers
+from trainers.processes import AbsentError
+from trainers.report import draw_result, print_result
 
 TINY = (Point((12, 8, 3), 16, 70), Point((5, 4, 4, 1), 8, 64))
 NUMPY = Entrant("numpy", "NumPy", "numpy_contender", "numpy")

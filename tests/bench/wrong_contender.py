@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mlp_jax.bench.trainers.contenders.base import Contender
+from trainers.contenders.base import Contender
 
 
 class Trainer(Contender):

@@ -5,8 +5,7 @@ import re
 import jax
 import numpy as np
 import pytest
-
-from mlp_jax.data import write_idx
+from idx_files import write_idx
 
 DATA = ("train", "--data", "bad.npz", "--batch-size", "8")
 
@@ -149,8 +148,8 @@ def test_an_idx_folder_that_is_damaged(mlp_jax, tmp_path, damage):
         ("--label-smoothing 1", "Label smoothing lies in [0, 1)"),
         ("--label-smoothing 0.1 --loss huber", "Label smoothing is for the cross-entropies"),
         ("--optimizer lbfgs --learning-rate 0.1", "lbfgs chooses its own steps"),
-        ("--optimizer kfac --norm batch", "kfac does not fit. Curvature is that of each example"),
-        ("--optimizer kfac --loss hinge", "kfac does not fit. The loss hinge is no distribution"),
+        ("--optimizer kfac --norm batch", "kfac does not fit. Curvature needs each example"),
+        ("--optimizer kfac --loss hinge", "kfac does not fit. The loss hinge is not a negative"),
         ("--optimizer kfac --ensemble 2", "kfac trains one network at a time"),
         ("--seed -1", "seed"),
         ("--seed 99999999999999999999", "A seed lies between 0 and"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mlp_jax.bench.trainers import run as launcher
 from mlp_jax.cli.main import main
 
 
@@ -21,3 +22,13 @@ def test_bad_options_exit_with_2_and_one_sentence(words, said, capsys):
         main(["bench", "trainers", *words])
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_without_a_checkout_one_sentence_says_where_to_run_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(launcher, "BENCHMARKS", tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", "trainers", "--quick"])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert "needs the folder benchmarks/" in said
+    assert "clone the repository" in said

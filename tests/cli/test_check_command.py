@@ -18,7 +18,7 @@ def test_a_right_gradient_is_shown_in_a_table_and_ends_with_0(mlp_jax):
         assert any(line.startswith(layer) for line in lines)
     for equation in ("z = Wᵀa + b", "∇z = ∇a' ⊙ f'(z)", "∇a = W ∇z", "∇W = a ∇zᵀ", "∇b = ∇z"):
         assert said.out.count(equation) == 3
-    assert lines[-1].startswith("proved: all")
+    assert lines[-1].startswith("verified: all")
 
 
 def test_the_report_is_written_as_json(mlp_jax, tmp_path):

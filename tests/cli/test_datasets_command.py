@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from idx_files import write_idx
 
-from mlp_jax.data import write_idx
 from mlp_jax.data.sources.catalog import ENTRIES
 
 

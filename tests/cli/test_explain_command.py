@@ -30,13 +30,13 @@ def test_costs_and_memory_are_counted(text):
     assert f"In all {parameters:,} parameters" in text
     assert f"{784 * 24:,}" in text
     products = 3 * (784 * 24 + 24 * 12 + 12 * 10) + 24 + 12 + 10
-    assert f"{products:,} multiply-adds an example" in text
+    assert f"{products:,} multiply-adds per example" in text
     assert f"a (N×784), and a', which the next layer keeps: {50 * 784 * 4 / 1000:.1f} kB" in text
 
 
 def test_the_agreement_is_measured(text):
     assert re.search(r"∇W \(784×24\) = a .* 18,816 +\d?e?-?\d+", text)
-    assert "all hold" in text
+    assert "all pass" in text
     assert "✗" not in text
 
 
@@ -57,4 +57,4 @@ def test_a_layer_of_categories_has_its_lines(mlp_jax):
     assert (said.code, said.err) == (0, "")
     assert "layer 0 Categories(3, 5 40→13): 5 → 21" in said.out
     assert "∇E1 (40×13) = 1ₖ (40×1) ∇eᵀ (1×13)" in said.out
-    assert "all hold" in said.out
+    assert "all pass" in said.out

@@ -66,7 +66,10 @@ def test_compare_prints_a_table_and_draws_the_curves(mlp_jax, two_runs, tmp_path
     ("words", "sentence"),
     [
         ((), "Name the runs to compare: mlp-jax compare RUN RUN …"),
-        (("runs",), "runs is a folder but no run: `mlp-jax train` leaves config.toml and run.json"),
+        (
+            ("runs",),
+            "runs is a folder but no run: the folder of a run has config.toml and run.json",
+        ),
         (("runs/first", "runs/third"), "There is no run runs/third: no such folder."),
         (("runs/first", "--output", "a.pdf"), "so 'a.pdf' must end in .png."),
     ],

@@ -38,7 +38,7 @@ def test_a_run_tells_its_data_its_proof_and_its_epochs(digits_run):
     _, ended = digits_run
     lines = ended.stdout.splitlines()
     assert lines[0] == ("digits: 1258 training rows; 64-64-10 relu, softmax_cross_entropy")
-    assert any(line.startswith("proved: all") for line in lines)
+    assert any(line.startswith("verified: all") for line in lines)
     epochs = [line for line in lines if line.startswith("epoch ")]
     assert len(epochs) == 12
     assert re.match(

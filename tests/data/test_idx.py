@@ -3,8 +3,9 @@ import struct
 
 import numpy as np
 import pytest
+from idx_files import write_idx
 
-from mlp_jax.data import read_folder, read_idx, write_idx
+from mlp_jax.data import read_folder, read_idx
 from mlp_jax.errors import DataFileError, InputError
 
 # IDX type code, struct's letter for one value, NumPy's name, and values at the ends of the range.
@@ -43,35 +44,11 @@ def test_a_file_packed_by_hand_is_read(tmp_path, code, letter, dtype, values, pa
     assert array.tolist() == [values[:3], values[3:]]
 
 
-@pytest.mark.parametrize(("code", "letter", "dtype", "values"), TYPES)
-def test_a_written_file_has_the_bytes_packed_by_hand(tmp_path, code, letter, dtype, values):
-    array = np.array(values, dtype).reshape(3, 1, 2)
-    expected = by_hand(code, letter, (3, 1, 2), values)
-    write_idx(tmp_path / "values", array)
-    write_idx(tmp_path / "values.gz", array)
-    assert (tmp_path / "values").read_bytes() == expected
-    assert gzip.decompress((tmp_path / "values.gz").read_bytes()) == expected
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["values", "values.gz"]
-
-
 @pytest.mark.parametrize("shape", [(), (0,), (0, 5), (1,), (1, 2, 3, 4)])
 def test_any_number_of_dimensions_makes_the_round_trip(tmp_path, shape):
     array = np.arange(np.prod(shape, dtype=int), dtype=np.int16).reshape(shape)
     write_idx(tmp_path / "values.gz", array.astype(">i2"))
     np.testing.assert_array_equal(read_idx(tmp_path / "values.gz"), array)
-
-
-def test_a_gzip_file_says_nothing_of_when_and_under_which_name_it_was_written(tmp_path):
-    write_idx(tmp_path / "a.gz", np.arange(9, dtype=np.uint8))
-    # RFC 1952: byte 3 holds the flags (8: a name follows), bytes 4 to 7 the time.
-    assert (tmp_path / "a.gz").read_bytes()[3:8] == bytes(5)
-
-
-@pytest.mark.parametrize("dtype", ["int64", "uint16", "bool", "float16", "<U2"])
-def test_a_dtype_that_idx_does_not_have_is_not_written(tmp_path, dtype):
-    with pytest.raises(InputError, match=f"uint8, int8.*not {dtype}"):
-        write_idx(tmp_path / "values", np.zeros(2, dtype))
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_file_is_named(tmp_path):

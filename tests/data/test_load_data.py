@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from idx_files import write_idx
 
 import mlp_jax.data
-from mlp_jax.data import load, write_idx
+from mlp_jax.data import load
 from mlp_jax.data.sources.published import IDX_SETS
 from mlp_jax.data.table import Table
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError

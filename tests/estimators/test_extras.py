@@ -158,7 +158,7 @@ REFUSED = {
     "lbfgs with dropout": ({"solver": "lbfgs", "dropout": 0.1}, "without dropout"),
     "sgd with a schedule": ({"solver": "sgd", "schedule": "cosine"}, "solver='adam'"),
     "built with a decay": ({"optimizer": optax.sgd(0.1), "weight_decay": 0.1}, "own weight_decay"),
-    "ensemble of alpha": ({"ensemble": 2, "alpha": 1.0}, "weight_decay in place of alpha"),
+    "ensemble of alpha": ({"ensemble": 2, "alpha": 1.0}, "use weight_decay instead"),
     "kfac": ({"optimizer": "kfac"}, "mlp_jax.fit does"),
     "no preset": ({"preset": "tables"}, "preset"),
     "loss of one": ({"loss": "sigmoid_cross_entropy"}, "does not fit"),
@@ -185,7 +185,7 @@ def test_partial_fit_refuses_what_is_of_a_whole_fit(options):
 
 def test_validation_rows_of_an_unknown_class_are_refused():
     judged = (BLOBS[:2], np.array([0, 9]))
-    with pytest.raises(InputError, match="training had not"):
+    with pytest.raises(InputError, match="not in training"):
         classifier(validation_data=judged).fit(BLOBS, targets()["classes"])
 
 

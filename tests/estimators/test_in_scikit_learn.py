@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 import mlp_jax
 import mlp_jax.estimators
 from mlp_jax.errors import ProofError
-from mlp_jax.estimators import MLPClassifier, proved
+from mlp_jax.estimators import MLPClassifier, gradient_check
 from mlp_jax.estimators.specify import specify
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")
@@ -110,8 +110,8 @@ def test_a_gradient_that_fails_the_proof_keeps_no_weight(monkeypatch):
     class Failed:
         ok, fault = False, "layer 0"
 
-    monkeypatch.setattr(proved, "check_gradients", lambda *_, **__: Failed())
-    monkeypatch.setattr(proved, "_proofs", {})
+    monkeypatch.setattr(gradient_check, "check_gradients", lambda *_, **__: Failed())
+    monkeypatch.setattr(gradient_check, "_proofs", {})
     estimator = MLPClassifier((5,), max_iter=2, random_state=0)
     with pytest.raises(ProofError, match="layer 0"):
         estimator.fit(BLOBS, targets()["classes"])
@@ -120,11 +120,11 @@ def test_a_gradient_that_fails_the_proof_keeps_no_weight(monkeypatch):
 
 def test_equal_networks_are_proved_once(monkeypatch):
     calls = []
-    monkeypatch.setattr(proved, "_proofs", {})
-    monkeypatch.setattr(proved, "_prove", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(gradient_check, "_proofs", {})
+    monkeypatch.setattr(gradient_check, "_prove", lambda *arguments: calls.append(arguments))
     for hidden, width in ((4, 3), (4, 9), (5, 3)):
         specification = specify([hidden], width, 2, "relu", "softmax_cross_entropy")
-        proved.prove_once(specification, "float64")
+        gradient_check.check_once(specification, "float64")
     assert len(calls) == 2
 
 

@@ -164,9 +164,9 @@ def test_another_estimator_is_refused(digits):
         MLPSearchCV(ScikitClassifier(), GRID).fit(*digits)
 
 
-def test_a_piece_holds_members_of_about_the_same_rate_and_all_pieces_have_one_size(monkeypatch):
+def test_a_fold_group_has_members_of_similar_rate_and_all_groups_have_one_size(monkeypatch):
     monkeypatch.setattr(candidates, "MEMBERS_ON_CPU", 2)
-    found = list(candidates.pieces([[0, 1, 2]], [0.3, 0.1, 0.2], 2))
+    found = list(candidates.fold_groups([[0, 1, 2]], [0.3, 0.1, 0.2], 2))
     assert [piece.candidates for piece in found] == [(1, 2), (0, 0)] * 2
     assert [piece.fold for piece in found] == [0, 0, 1, 1]
 

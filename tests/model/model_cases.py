@@ -30,7 +30,7 @@ def perturbed(tree, seed=0):
 
 
 def model_of(network, loss, inputs, target, **more):
-    """A model with random weights, biases and running figures."""
+    """A model with random weights, biases and running statistics."""
     params, state = network.init(jax.random.key(1), inputs.n_features)
     return Model(network, loss, perturbed(params), perturbed(state, 1), inputs, target, **more)
 

@@ -90,16 +90,16 @@ def test_an_activation_gives_what_it_gives_in_jax(name, dtype):
     np.testing.assert_allclose(found, expected, rtol=10 * bound, atol=bound)
 
 
-@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize("multilabel", [False, True])
 @pytest.mark.parametrize("width", [1, 3])
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_prediction_is_that_of_the_loss(name, width, one_by_one):
+def test_a_prediction_is_that_of_the_loss(name, width, multilabel):
     if name == "softmax_cross_entropy" and width == 1:
         return
     output, loss = X[:, :width] * 10, Loss(name)
     with jax.enable_x64(True):
-        expected = np.asarray(loss.predict(jax.numpy.asarray(output), one_by_one=one_by_one))
-    _, found = numpy_network.infer(Activation("identity"), loss, one_by_one, {}, (), output)
+        expected = np.asarray(loss.predict(jax.numpy.asarray(output), multilabel=multilabel))
+    _, found = numpy_network.infer(Activation("identity"), loss, multilabel, {}, (), output)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 

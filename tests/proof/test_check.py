@@ -272,5 +272,5 @@ def test_the_parameters_given_stay_as_they_are():
 def test_running_figures_must_be_given():
     network = mlp([4], C, norm="batch")
     params, _ = network.init(jax.random.key(0), I)
-    with pytest.raises(InputError, match="running figures: pass the state="):
+    with pytest.raises(InputError, match="running statistics: pass the state="):
         check_gradients(network, CLASSES, params, (X, LABELS))

@@ -2,6 +2,7 @@
 
 import math
 
+import dense_loops
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,31 +18,33 @@ A, W, B, GRAD_Z, C = (RNG.normal(size=shape) for shape in ((N, I), (I, J), J, (N
 
 
 def test_the_loops_are_the_matrix_products():
-    np.testing.assert_allclose(reference.dense_forward(W, B, A), A @ W + B, rtol=1e-13)
-    grad_a, grad_W, grad_b = reference.dense_backward(W, A, GRAD_Z, C)
+    np.testing.assert_allclose(dense_loops.dense_forward(W, B, A), A @ W + B, rtol=1e-13)
+    grad_a, grad_W, grad_b = dense_loops.dense_backward(W, A, GRAD_Z, C)
     np.testing.assert_allclose(grad_a, GRAD_Z @ W.T, rtol=1e-13)
     np.testing.assert_allclose(grad_W, A.T @ (C[:, None] * GRAD_Z), rtol=1e-12)
     np.testing.assert_allclose(grad_b, C @ GRAD_Z, rtol=1e-13)
 
 
 def test_a_bias_neuron_gives_the_bias_gradient_as_its_last_row():
-    wide_W, wide_A = reference.with_bias_neuron(W, B, A)
+    wide_W, wide_A = dense_loops.with_bias_neuron(W, B, A)
     zero = np.zeros(J)
     np.testing.assert_allclose(
-        reference.dense_forward(wide_W, zero, wide_A), reference.dense_forward(W, B, A), rtol=1e-13
+        dense_loops.dense_forward(wide_W, zero, wide_A),
+        dense_loops.dense_forward(W, B, A),
+        rtol=1e-13,
     )
-    wide = reference.dense_backward(wide_W, wide_A, GRAD_Z, C)
-    apart = reference.dense_backward(W, A, GRAD_Z, C)
+    wide = dense_loops.dense_backward(wide_W, wide_A, GRAD_Z, C)
+    apart = dense_loops.dense_backward(W, A, GRAD_Z, C)
     np.testing.assert_allclose(wide[1], np.vstack([apart[1], apart[2][None, :]]), rtol=1e-13)
     np.testing.assert_allclose(wide[0][:, :-1], apart[0], rtol=1e-13)
 
 
 def test_both_notations_are_one_layer():
     np.testing.assert_allclose(
-        reference.column_forward(W.T, B, A[0]), reference.dense_forward(W, B, A)[0], rtol=1e-13
+        dense_loops.column_forward(W.T, B, A[0]), dense_loops.dense_forward(W, B, A)[0], rtol=1e-13
     )
-    grad_a, grad_W, grad_b = reference.column_backward(W.T, A[0], GRAD_Z[0])
-    rows = reference.dense_backward(W, A[:1], GRAD_Z[:1], np.ones(1))
+    grad_a, grad_W, grad_b = dense_loops.column_backward(W.T, A[0], GRAD_Z[0])
+    rows = dense_loops.dense_backward(W, A[:1], GRAD_Z[:1], np.ones(1))
     np.testing.assert_allclose(grad_a, rows[0][0], rtol=1e-13)
     np.testing.assert_allclose(grad_W, rows[1].T, rtol=1e-13)
     np.testing.assert_allclose(grad_b, rows[2], rtol=1e-13)

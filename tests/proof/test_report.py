@@ -86,7 +86,7 @@ def test_the_table_has_a_line_an_equation_and_a_column_a_witness():
     assert words[1] == "0 Dense(4, tanh) ∇a = W ∇z 2.0e-16 4.0e-16"
     assert words[2] == "∇W = a ∇zᵀ 1.0e-16 3.0e-16"
     assert lines[2].index("3.0e-16") > lines[1].index("2.0e-16")
-    assert lines[-1] == "proved: all 4 comparisons hold (0.4 s)"
+    assert lines[-1] == "verified: all 4 comparisons pass (0.4 s)"
 
 
 def test_the_table_shows_the_worst_of_both_modes_and_marks_what_fails():
@@ -94,7 +94,7 @@ def test_the_table_shows_the_worst_of_both_modes_and_marks_what_fails():
     shown = str(Report((GOOD, inference)))
     assert "✗ 5.0e-01" in shown
     assert "2.0e-16" not in shown.splitlines()[1]
-    assert "1/2 hold" in shown
+    assert "1/2 pass" in shown
     assert shown.splitlines()[-1] == f"FAULT in {inference}"
 
 

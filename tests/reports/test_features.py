@@ -12,7 +12,7 @@ from mlp_jax.data.encoding import (
     TargetEncoding,
 )
 from mlp_jax.model.saved import Model
-from mlp_jax.reports.features import column_sway, pictured
+from mlp_jax.reports.features import column_effects, pictured
 
 TARGET = TargetEncoding("classification", ("y",), ("no", "yes"))
 RNG = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def test_a_column_moves_z_by_all_of_its_features_together():
         {"W": jnp.ones((4, 2))},
     )
     x = np.column_stack([RNG.standard_normal((50, 3)), RNG.integers(0, 4, (50, 2))])
-    found = column_sway(model_of(network, params, inputs), x.astype(np.float32)).columns
+    found = column_effects(model_of(network, params, inputs), x.astype(np.float32)).columns
 
     onehot = np.eye(4)[x[:, 3].astype(int)][:, 1:]
     looked_up = np.vstack([np.zeros(2), embedding])[x[:, 4].astype(int)]
@@ -56,9 +56,11 @@ def test_arrays_have_their_names_or_numbers_and_images_their_weights():
     network, params = mlp([3], 2), ({"W": W, "b": W[0]}, {"W": W[:3], "b": W[0]})
     x = RNG.standard_normal((30, 4))
     named = model_of(network, params, ArrayEncoding(4, feature_names=("a", "b", "c", "d")))
-    assert [name for name, _ in column_sway(named, x).columns][-1] == "a"
+    assert [name for name, _ in column_effects(named, x).columns][-1] == "a"
     plain = model_of(network, params, ArrayEncoding(4))
-    assert {name for name, _ in column_sway(plain, x).columns} == {f"feature {i}" for i in range(4)}
+    assert {name for name, _ in column_effects(plain, x).columns} == {
+        f"feature {i}" for i in range(4)
+    }
     assert pictured(plain) is None
     images = pictured(model_of(network, params, ArrayEncoding(4, image_shape=(2, 2))))
     assert images.image_shape == (2, 2)

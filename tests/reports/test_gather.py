@@ -109,7 +109,7 @@ def test_without_its_data_the_rest_is_shown(make_run, images):
     assert found.first_layer is not None
     (sentence,) = found.missing
     assert "images.npz" in sentence
-    assert "--data says where they are now" in sentence
+    assert "If the data were moved, use --data" in sentence
     assert gather(read_run(folder), str(moved)).judged is not None
 
 
@@ -119,4 +119,4 @@ def test_other_data_are_refused(make_run, images, tmp_path):
     np.savez(tmp_path / "other.npz", x=x, y=np.arange(60) % 3)
     found = gather(read_run(folder), str(tmp_path / "other.npz"))
     assert found.judged is None
-    assert "not what this run was trained on" in found.missing[0]
+    assert "is not the data of this run" in found.missing[0]

@@ -13,7 +13,7 @@ from mlp_jax.errors import DataWarning, InputError, RunFolderError, UnknownNameE
 from mlp_jax.model.examples import Trained
 from mlp_jax.model.saved import Model, save_model
 from mlp_jax.reports.inspect import write
-from mlp_jax.reports.inspect.layers import LayersLook, look_at_layers
+from mlp_jax.reports.inspect.layers import NetworkDiagnostics, diagnose_layers
 from mlp_jax.reports.inspect.rows import refuse_private
 from mlp_jax.reports.inspect.write import Wanted, inspect_model
 from mlp_jax.training.run.config import TrainConfig, read_config
@@ -38,7 +38,7 @@ def rows_alone(monkeypatch):
     """No pictures and no layers, which take longest and have tests of their own."""
     for name in ("draw_distribution", "draw_suspects"):
         monkeypatch.setattr(write, name, lambda *_: None)
-    monkeypatch.setattr(write, "look_at_layers", lambda *_: LayersLook((), np.inf, 1))
+    monkeypatch.setattr(write, "diagnose_layers", lambda *_: NetworkDiagnostics((), np.inf, 1))
 
 
 def saved_run(make_run, data, loss, outputs, target="", norm=None):
@@ -133,7 +133,7 @@ def test_the_files_are_ranked_as_asked_and_images_are_drawn(make_run, images, tm
     assert facts["suspects"]["influence"][0]["row"] == table["row"][0]
     assert facts["suspects"]["loss"][0]["loss"] == pytest.approx(table["loss"].max())
     assert facts["network_says_otherwise"] == (table["label"] != table["predicted"]).sum()
-    assert "The 5 most suspicious by harm done" in said
+    assert "The 5 most suspicious by harmful influence" in said
     files = sorted(path.name for path in (tmp_path / "new" / "out").iterdir())
     assert files == ["distribution.png", "inspect.csv", "inspect.json", "suspects.png"]
     assert not (folder / "inspect").exists()
@@ -171,7 +171,7 @@ def test_numbers_are_ranked_in_their_own_units(make_run, people):
     np.testing.assert_allclose(table["loss"], error**2, rtol=1e-4, atol=1e-6)
     assert table["p"].null_count() == len(table)
     assert facts["network_says_otherwise"] == 0
-    assert "says otherwise" not in said
+    assert "differs from the label" not in said
 
 
 @pytest.mark.usefixtures("rows_alone")
@@ -193,7 +193,7 @@ def test_layers_are_told_as_numpy_has_them():
     params = jax.tree.map(lambda leaf: leaf.astype(np.float64), params)
     network = mlp([5], 3, "relu")
     loss = get_loss("softmax_cross_entropy")
-    look = look_at_layers(Trained(network, loss, params, precision="float64"), x, y)
+    look = diagnose_layers(Trained(network, loss, params, precision="float64"), x, y)
     a = np.maximum(x @ W1 + b1, 0)
     s = a @ W2
     p = np.exp(s) / np.exp(s).sum(axis=1, keepdims=True)
@@ -214,7 +214,7 @@ def test_layers_are_told_as_numpy_has_them():
     ("wanted", "error", "words"),
     [
         ({"by": "los"}, UnknownNameError, "Unknown ranking 'los'. Did you mean 'loss'"),
-        ({"top": 0}, InputError, "At least 1 row"),
+        ({"top": 0}, InputError, "must be at least 1"),
         ({"parts": ("training",)}, UnknownNameError, "Did you mean 'train'"),
     ],
 )
@@ -229,14 +229,14 @@ def test_rows_that_are_not_those_of_the_run_are_refused(make_run, images):
     folder, _ = saved_run(make_run, images, "softmax_cross_entropy", 3)
     with np.load(images) as raw:
         np.savez(images, x=raw["x"][::-1], y=raw["y"])
-    with pytest.raises(InputError, match="not what this run was trained on"):
+    with pytest.raises(InputError, match="is not the data of this run"):
         inspected(folder)
 
 
 @pytest.mark.usefixtures("rows_alone")
 def test_a_model_by_itself_needs_rows(make_run, images):
     folder, _ = saved_run(make_run, images, "softmax_cross_entropy", 3)
-    with pytest.raises(RunFolderError, match="say which rows to look at"):
+    with pytest.raises(RunFolderError, match="give the rows to inspect"):
         inspected(folder / "model")
     with pytest.raises(RunFolderError, match="it is a file"):
         inspected(folder, folder / "config.toml")

@@ -42,7 +42,11 @@ def words(section):
     [
         (900.0, "about 900 examples, and a batch has 100: most of a step is noise", (10, 1.1)),
         (100.0, "about 100 examples, and a batch has 100: the batch is near it", (2, 2)),
-        (5.04, "about 5.0 examples, and a batch has 100: a step sees the same gradient", (1.1, 21)),
+        (
+            5.04,
+            "about 5.0 examples, and a batch has 100: a batch repeats the same gradient",
+            (1.1, 21),
+        ),
     ],
 )
 def test_the_noise_scale_says_what_the_batch_size_costs(tmp_path, scale, said, costs):
@@ -55,13 +59,13 @@ def test_the_noise_scale_says_what_the_batch_size_costs(tmp_path, scale, said, c
 
 def test_drowned_absent_and_without_a_batch_size(tmp_path):
     drowned = run(tmp_path, (50.0, None), name="drowned")
-    assert "drowned the gradient itself" in words(noise_section(drowned))
+    assert "noise dominates the gradient" in words(noise_section(drowned))
     assert noise_scale(drowned) is None
     alone = words(noise_section(run(tmp_path, (50.0, 60.0), size=None, name="alone")))
     assert "about 60 examples: larger batches gain little" in alone
     assert noise_section(read_run(write_run(tmp_path, "old"))) is None
     never = words(noise_section(run(tmp_path, (None, None), name="never")))
-    assert "drowned" in never
+    assert "noise dominates" in never
 
 
 def test_each_layer_has_its_figures_and_what_is_wrong_is_coloured(tmp_path):
@@ -72,7 +76,7 @@ def test_each_layer_has_its_figures_and_what_is_wrong_is_coloured(tmp_path):
     assert "1 LayerNorm() – – – – 0.01 0.001" in text
     assert "2 &lt;Odd&gt; – – 1 not finite – 0.002" in text
     assert section.count('class="heat"') == 2
-    assert "50% of the units of layer 0 Dense(8, relu) give 0 on all 640 examples" in text
+    assert "50% of the units of layer 0 Dense(8, relu) give 0 on all 640 measured examples" in text
 
 
 def test_healthy_layers_have_no_note_and_old_runs_no_section(tmp_path):

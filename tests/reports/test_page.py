@@ -148,15 +148,15 @@ def titles(html):
 def test_the_sections_are_those_that_there_is_evidence_for(make_run):
     run = read_run(make_run())
     assert titles(page(run, EVIDENCE["pictures"], MADE)) == [
-        "The proof", "Learning curves", "Confusion matrix", "Calibration",
-        "What the first layer sees", "Worst mistakes", "Gradient flow", "Run it again",
+        "Gradient check", "Learning curves", "Confusion matrix", "Calibration",
+        "First layer", "Worst mistakes", "Gradient flow", "Run it again",
     ]  # fmt: skip
     assert titles(page(run, EVIDENCE["numbers"], MADE)) == [
-        "The proof", "Learning curves", "Predicted and true", "What the first layer sees",
+        "Gradient check", "Learning curves", "Predicted and true values", "First layer",
         "Worst mistakes", "Run it again",
     ]  # fmt: skip
     html = page(run, EVIDENCE["gone"], MADE)
-    assert titles(html) == ["The proof", "Learning curves", "Run it again"]
+    assert titles(html) == ["Gradient check", "Learning curves", "Run it again"]
     assert "cannot be loaded" in html
 
 
@@ -166,7 +166,7 @@ def test_an_unfinished_run_reports_what_there_is(make_run):
     (folder / "config.toml").write_text("torn = ")
     html = page(read_run(folder), Evidence(), MADE)
     seen(html)
-    for words in ("interrupted before its end", "No epoch of this run", "no record of a proof",
+    for words in ("interrupted", "No epoch of this run", "no record of a gradient check",
                   "config.toml is missing or damaged"):  # fmt: skip
         assert words in html
 
@@ -199,14 +199,14 @@ def test_the_matrix_counts_each_pair_once(make_run):
     cells = re.findall(r"<td[^>]*>(\d*)</td>", re.search("<tbody>.*", matrix)[0])
     assert cells == ["2", "", "1", "2"]
     assert "4 of 5 test rows are right (80.0%)" in html
-    assert "dog taken for cat: 33.3%" in html
+    assert "dog predicted as cat: 33.3%" in html
 
 
 def test_scores_that_are_no_probabilities_are_not_calibrated(make_run):
     judged = Judged("test rows", "classification", ("a", "b"), np.array([0]),
                     np.array([[0.6, 0.4]]), False, (), 0)  # fmt: skip
     html = page(read_run(make_run()), Evidence(judged), MADE)
-    assert "no probabilities" in html
+    assert "not probabilities" in html
     assert "Reliability" not in html
 
 

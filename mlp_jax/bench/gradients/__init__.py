@@ -1,1 +1,1 @@
-"""The gradient by hand against `jax.grad`: time, memory, compiling, accuracy."""
+"""The hand-written gradient against `jax.grad`: time, memory, compile time, accuracy."""

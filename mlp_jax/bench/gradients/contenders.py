@@ -1,4 +1,4 @@
-"""Who computes the gradient of a point, and what of it: alone, or a whole step of Adam.
+"""Contenders for the gradient of a point, alone or in a whole step of Adam.
 
 Every contender differentiates the same forward pass of the same network: matrices cast to the type
 of the products inside the program, the loss in the type of the parameters.
@@ -35,7 +35,7 @@ Gradient = Callable[[Any, Array, Array], Any]
 
 @dataclass(frozen=True)
 class Point:
-    """What is measured: `depth` hidden layers of `width` units on `n_in` inputs, 10 classes."""
+    """A measured case: `depth` hidden layers of `width` units on `n_in` inputs, 10 classes."""
 
     width: int
     depth: int
@@ -56,12 +56,12 @@ class Point:
 
     @property
     def network(self) -> Layer:
-        """The network of the point."""
+        """Network of the point."""
         return mlp([self.width] * self.depth, CLASSES, self.activation)
 
     @property
     def policy(self) -> Precision:
-        """The types in which it computes."""
+        """Types of its computation."""
         return PRECISIONS[self.precision]
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Point:
 
 
 def examples(point: Point, dtype: Any) -> tuple[Any, Array, Array]:
-    """(params, x, y) of a point: He's or Glorot's weights, normal inputs, labels at random."""
+    """Draw (params, x, y) of a point: He's or Glorot's weights, normal inputs, random labels."""
     params, _ = jax.jit(point.network.init, static_argnums=1)(jax.random.key(0), point.n_in)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((point.batch_size, point.n_in), np.float32)
@@ -82,7 +82,7 @@ def examples(point: Point, dtype: Any) -> tuple[Any, Array, Array]:
 
 
 def by_hand(point: Point) -> Gradient:
-    """The hand-written backward pass: `value_and_grad` of this package."""
+    """Return the hand-written backward pass, `value_and_grad` of this package."""
     gradient, products = value_and_grad(point.network, LOSS), point.policy.products
 
     def run(params: Any, x: Array, y: Array) -> Any:
@@ -92,7 +92,7 @@ def by_hand(point: Point) -> Gradient:
 
 
 def by_jax(point: Point) -> Gradient:
-    """`jax.value_and_grad` of the same forward pass."""
+    """Return `jax.value_and_grad` of the same forward pass."""
     network, products = point.network, point.policy.products
 
     def objective(params: Any, x: Array, y: Array) -> Array:
@@ -103,7 +103,7 @@ def by_jax(point: Point) -> Gradient:
 
 
 def by_custom_vjp(point: Point) -> Gradient:
-    """`jax.value_and_grad` of a loss whose `custom_vjp` is the hand-written backward pass."""
+    """Return `jax.value_and_grad` of a loss whose `custom_vjp` is the hand-written pass."""
     gradient = by_hand(point)
 
     def run(params: Any, x: Array, y: Array) -> Any:
@@ -120,7 +120,7 @@ CONTENDERS: dict[str, Callable[[Point], Gradient]] = {
 
 
 def adam_step(gradient: Gradient) -> Callable[..., Any]:
-    """(params, optimizer state, x, y) -> the two after one step of Adam on that gradient."""
+    """Return a function (params, optimizer state, x, y) -> both after one step of Adam."""
     adam = optax.adam(1e-3)
 
     def step(params: Any, state: Any, x: Array, y: Array) -> Any:
@@ -132,5 +132,5 @@ def adam_step(gradient: Gradient) -> Callable[..., Any]:
 
 
 def adam_state(params: Any) -> Any:
-    """The state that Adam begins with."""
+    """Return Adam's initial state."""
     return optax.adam(1e-3).init(params)

@@ -1,4 +1,4 @@
-"""Which points are measured: lines through the grid, all of it, or what was asked for."""
+"""Choice of the measured points: lines through the grid, all of it, or as requested."""
 
 import itertools
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ DEPTHS = (2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Grid:
-    """The values of each axis; its points are their product."""
+    """Values of each axis; the points are their product."""
 
     widths: tuple[int, ...] = (64, 256, 1024)
     depths: tuple[int, ...] = (1, 2, 4, 8)
@@ -24,7 +24,7 @@ class Grid:
     precisions: tuple[str, ...] = ("float32", "bf16", "float64")
 
     def points(self) -> list[Point]:
-        """The product of the axes, 784 inputs each, the small ones first."""
+        """Product of the axes, 784 inputs each, the small ones first."""
         product = itertools.product(
             self.precisions, self.widths, self.depths, self.batch_sizes, self.activations
         )
@@ -60,7 +60,7 @@ def asked_points(
     activations: Iterable[str],
     precisions: Iterable[str],
 ) -> list[Point]:
-    """The product of what was asked for; an axis of which nothing was said stays at `BASE`."""
+    """Return the product of the requested values; other axes stay at `BASE`."""
     return Grid(
         tuple(widths) or (BASE.width,),
         tuple(depths) or (BASE.depth,),

@@ -1,4 +1,4 @@
-"""The gradient by hand against `jax.grad`, point by point: right first, then how much it costs."""
+"""Measure the hand-written gradient against `jax.grad`: correctness first, then cost."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ from mlp_jax.bench.gradients.contenders import (
     examples,
 )
 from mlp_jax.bench.machine import median_and_quartiles
-from mlp_jax.bench.measuring import Compiled, allocator_peak, compiled, interleaved, told
+from mlp_jax.bench.measuring import Compiled, allocator_peak, compare_times, compiled, interleaved
 from mlp_jax.errors import InputError, ProofError
 
 LEAST_REPEATS = 20
@@ -36,7 +36,7 @@ SMALLEST_SHARE = 1e-3
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a measurement takes pains: samples a contender, seconds a sample at least."""
+    """Number of samples per contender, and the shortest duration of a sample."""
 
     repeats: int = LEAST_REPEATS
     sample: float = 0.02
@@ -48,7 +48,7 @@ class Effort:
 
 
 def distance(grads: Any, expected: Any) -> tuple[float, str]:
-    """The largest relative difference of one parameter, and that parameter's name."""
+    """Return the largest relative difference of one parameter, and that parameter's name."""
     pairs = list(
         zip(jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(expected), strict=True)
     )
@@ -64,7 +64,7 @@ def distance(grads: Any, expected: Any) -> tuple[float, str]:
 
 
 def float64_gradient(point: Point) -> Any:
-    """The gradient of a point by `jax.grad` in float64, on the host."""
+    """Return the gradient of a point by `jax.grad` in float64, on the host."""
     wide = Point(**{**asdict(point), "precision": "float64"})
     with wide.policy.active():
         arguments = examples(wide, jnp.float64)
@@ -72,7 +72,7 @@ def float64_gradient(point: Point) -> Any:
 
 
 def check_agreement(point: Point, grads: Mapping[str, Any]) -> float:
-    """How far the contenders are from `jax.grad`; ProofError where one disagrees with it."""
+    """Return the contenders' distances from `jax.grad`; ProofError if one exceeds its bound."""
     found = {name: distance(tree, grads[BY_JAX]) for name, tree in grads.items() if name != BY_JAX}
     bound = BOUNDS[point.precision]
     for name, (error, parameter) in found.items():
@@ -90,11 +90,11 @@ def measure(
     contenders: Mapping[str, Callable[[Point], Gradient]] = CONTENDERS,
     device: Any = None,
 ) -> dict[str, Any]:
-    """Everything about one point, as the results file has it. ProofError: see `check_agreement`.
+    """Measure one point and return its record. ProofError: see `check_agreement`.
 
-    The first that is computed is every contender's gradient, and where one disagrees nothing is
-    timed. peak_bytes: the allocator's, where it rose for that contender; None under an earlier
-    peak, and on a device that keeps no count.
+    Every contender's gradient is computed first; if one disagrees, nothing is timed. peak_bytes:
+    the allocator's peak, if it rose for that contender; None below an earlier peak, and on a device
+    that does not count.
     """
     expected = float64_gradient(point)
     with point.policy.active():
@@ -115,8 +115,8 @@ def measure(
         "network": str(point),
         "disagreement": agreement,
         "error_against_float64": {name: distance(g, expected)[0] for name, g in grads.items()},
-        "gradient": told(alone, BY_JAX),
-        "adam_step": told(step, BY_JAX),
+        "gradient": compare_times(alone, BY_JAX),
+        "adam_step": compare_times(step, BY_JAX),
         "compile_seconds": {k: median_and_quartiles(v) for k, v in compile_seconds.items()},
         "flops": {name: p.flops for name, p in programs.items()},
         "bytes_accessed": {name: p.bytes_accessed for name, p in programs.items()},
@@ -128,7 +128,7 @@ def measure(
 def _first_calls(
     programs: Mapping[str, Compiled], arguments: Any, device: Any
 ) -> tuple[dict[str, Any], dict[str, int | None]]:
-    """Each contender's gradient on the host, and the allocator's peak where it rose for it."""
+    """Return each contender's gradient on the host, and the allocator's peak if it rose."""
     device = device or jax.devices()[0]
     grads, peaks = {}, {}
     for name, program in programs.items():
@@ -142,7 +142,7 @@ def _first_calls(
 def _steps(
     gradients: Mapping[str, Gradient], params: Any, x: Any, y: Any
 ) -> dict[str, Callable[[], Any]]:
-    """A whole step of Adam by each contender, every time from the same state."""
+    """Compile a whole step of Adam for each contender, always from the same state."""
     arguments = (params, adam_state(params), x, y)
     return {
         name: partial(compiled(adam_step(f), *arguments).call, *arguments)
@@ -151,7 +151,7 @@ def _steps(
 
 
 def kept_for_backward(point: Point) -> dict[str, Any]:
-    """The temporary memory of a point's gradient by hand and by `jax.grad`: compiled, not run."""
+    """Return the temporary memory of both gradients of a point: compiled, not run."""
     with point.policy.active():
         arguments = jax.eval_shape(lambda: examples(point, point.policy.params))
         found = {

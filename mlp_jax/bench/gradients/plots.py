@@ -1,7 +1,7 @@
-"""The pictures of `mlp-jax bench gradients`: the ratio over size, the memory over depth.
+"""Pictures of `mlp-jax bench gradients`: the ratio over size, the memory over depth.
 
-Colours are those of Okabe & Ito (2008), which people of any colour vision tell apart; markers and
-dashes say the same again.
+The colours of Okabe & Ito (2008) are distinct in any colour vision; markers and dashes repeat the
+distinction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ RATIOS, MEMORY = "gradient_ratio.png", "gradient_memory.png"
 
 
 def draw_ratios(points: Sequence[Mapping[str, Any]], path: Path, machine: str) -> None:
-    """The time by hand over that of jax.grad, over FLOPs a call: the gradient and a whole step."""
+    """Draw the time ratio to jax.grad over FLOPs per call: the gradient and a whole step."""
     figure = new_figure(10.4, 4.4)
     kinds = list(dict.fromkeys((p["activation"], p["precision"]) for p in points))
     panels = (("gradient", "the gradient alone"), ("adam_step", "a whole step of Adam"))
@@ -70,9 +70,9 @@ def _ratio_marks(
 
 
 def draw_memory(points: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Temporary memory over depth, by hand (solid) and by jax.grad (dashed), an activation each.
+    """Draw temporary memory over depth, by hand (solid) and by jax.grad (dashed), per activation.
 
-    Where some activations were measured at more than one depth, only those are drawn.
+    If some activations were measured at more than one depth, only those are drawn.
     """
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for point in sorted(points, key=lambda p: p["depth"]):

@@ -1,4 +1,4 @@
-"""`mlp-jax bench gradients`: measures the points, tells, and leaves tables, JSON and pictures."""
+"""`mlp-jax bench gradients`: measure the points, print, and write tables, JSON and pictures."""
 
 import sys
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ def run(
     json: Path | None = None,
     plots: Path | None = None,
 ) -> dict[str, Any]:
-    """Measures `points`, compiles `memory`, prints both tables, writes what is asked for.
+    """Measure `points`, compile `memory`, print both tables, and write the requested files.
 
-    Returns the record of the results file. ProofError where a gradient disagrees: nothing is
-    written then. RunFolderError, before anything is measured, where a result has no place.
+    Returns the record of the results file. ProofError if a gradient disagrees: nothing is written
+    then. RunFolderError, before anything is measured, if a result cannot be written.
     """
     check_places(json, plots)
     chosen = choose_device(device)
@@ -37,10 +37,11 @@ def run(
     with jax.default_device(chosen):
         kept = [
             kept_for_backward(point)
-            for point in _told(memory, "compiling", "networks for their memory")
+            for point in _with_progress(memory, "compiling", "networks for their memory")
         ]
         measured = [
-            measure(point, effort, device=chosen) for point in _told(points, "measuring", "points")
+            measure(point, effort, device=chosen)
+            for point in _with_progress(points, "measuring", "points")
         ]
     record = result(command, chosen, effort.repeats, points=measured, memory=kept)
     if measured:
@@ -58,7 +59,7 @@ def run(
 
 
 def draw(record: dict[str, Any], folder: Path) -> list[Path]:
-    """The pictures that a record gives, in the folder."""
+    """Draw the pictures of a record into the folder."""
     from mlp_jax.bench.gradients.plots import MEMORY, RATIOS, draw_memory, draw_ratios
 
     drawn = []
@@ -71,8 +72,8 @@ def draw(record: dict[str, Any], folder: Path) -> list[Path]:
     return drawn
 
 
-def _told(points: Sequence[Point], doing: str, what: str) -> Any:
-    """The points one by one, with a line on a terminal that says how far they are."""
+def _with_progress(points: Sequence[Point], doing: str, what: str) -> Any:
+    """Iterate over the points, with a progress line on a terminal."""
     for number, point in enumerate(points, start=1):
         if sys.stderr.isatty():
             print(f"\r\033[K{doing} {number} of {len(points)} {what}: {point}", end="",

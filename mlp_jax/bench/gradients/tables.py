@@ -1,4 +1,4 @@
-"""What `mlp-jax bench gradients` says in a terminal: two tables."""
+"""Terminal output of `mlp-jax bench gradients`: two tables."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _LEGEND = (
 
 
 def gradient_table(points: Sequence[Mapping[str, Any]], color: bool = False) -> str:
-    """A row a point: times, compiling, FLOPs, bytes, memory, and both errors."""
+    """Table with a row per point: times, compile time, FLOPs, bytes, memory, and both errors."""
     titles = (
         "gradient",
         "Adam step",
@@ -49,7 +49,7 @@ def gradient_table(points: Sequence[Mapping[str, Any]], color: bool = False) -> 
 
 
 def memory_table(points: Sequence[Mapping[str, Any]], color: bool = False) -> str:
-    """A row a point: what both gradients keep, in MB."""
+    """Table with a row per point: temporary memory of both gradients, in MB."""
     grid = _grid(("network", "by hand (MB)", "jax.grad (MB)", "ratio"))
     for point in points:
         kept = point["temporary_bytes"]
@@ -70,7 +70,7 @@ def spread(ratio: Mapping[str, float], short: bool = False) -> str:
 
 
 def compile_ratio(point: Mapping[str, Any]) -> float:
-    """The compile time by hand over that of jax.grad, medians."""
+    """Median compile time by hand over that of jax.grad."""
     seconds = point["compile_seconds"]
     return seconds[BY_HAND]["median"] / seconds[BY_JAX]["median"]
 

@@ -1,1 +1,1 @@
-"""A whole epoch of training against what people use."""
+"""`mlp-jax bench trainers`, which lives in benchmarks/trainers of a checkout."""

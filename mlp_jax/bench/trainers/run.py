@@ -1,52 +1,27 @@
-"""`mlp-jax bench trainers`: measures the points, tells, and leaves tables, JSON and a picture."""
+"""Run the benchmark in benchmarks/trainers, where this package lies in a checkout."""
 
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mlp_jax.bench.machine import seen_gpu
-from mlp_jax.bench.results import check_places, write_result
-from mlp_jax.bench.trainers.grid import choose_points
-from mlp_jax.bench.trainers.measure import bench_trainers
-from mlp_jax.bench.trainers.report import draw_result, print_result
-from mlp_jax.errors import DeviceError, UnknownNameError
+from mlp_jax.errors import InputError
 
-PICTURE = "trainers.png"
-DEVICES = ("cpu", "gpu")
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
-def run(
-    names: tuple[str, ...],
-    rounds: int,
-    command: str,
-    *,
-    precision: str | None = None,
-    quick: bool = False,
-    device: str | None = None,
-    json: Path | None = None,
-    plots: Path | None = None,
-) -> dict[str, Any]:
-    """Measures the points of those names, prints the tables, writes what is asked for.
+def run(names: tuple[str, ...], rounds: int, command: str, **options: Any) -> dict[str, Any]:
+    """Run `trainers.run.run` of the checkout with these arguments and return its record.
 
-    Returns the record of the results file. Before anything is measured: RunFolderError where a
-    result has no place, UnknownNameError for a point, precision or device that there is not,
-    DeviceError for a GPU that JAX does not see.
+    Raises:
+        InputError: where there is no checkout, as in an installed wheel.
     """
-    check_places(json, plots)
-    if device is not None and device not in DEVICES:
-        raise UnknownNameError("device", device, DEVICES)
-    gpu = None if device == "cpu" else seen_gpu()
-    if device == "gpu" and gpu is None:
-        raise DeviceError("JAX sees no GPU here: leave --device out, or say --device cpu.")
-    points = choose_points(names, gpu is not None, precision)
-    if quick:
-        points = tuple(point.quick() for point in points)
-    found = bench_trainers(points, rounds, lambda text: print(text, flush=True), gpu=gpu)
-    record = {"command": command, **found}
-    print_result(record)
-    if json is not None:
-        write_result(json, record)
-        print(f"results: {json}")
-    if plots is not None:
-        draw_result(record, plots / PICTURE)
-        print(f"picture: {plots / PICTURE}")
+    if not (BENCHMARKS / "trainers").is_dir():
+        raise InputError(
+            "`mlp-jax bench trainers` needs the folder benchmarks/, which an installed package does"
+            " not have: clone the repository, run pip install -e '.[bench]' and try again there."
+        )
+    if str(BENCHMARKS) not in sys.path:
+        sys.path.insert(0, str(BENCHMARKS))
+    record: dict[str, Any] = import_module("trainers.run").run(names, rounds, command, **options)
     return record

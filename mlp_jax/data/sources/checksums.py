@@ -3,16 +3,15 @@
 import gzip
 import hashlib
 import json
-import zlib
 from pathlib import Path
 
+from mlp_jax.data.file_errors import GZIP_DAMAGE, GZIP_MAGIC
 from mlp_jax.data.sources.published import PublishedFile
 from mlp_jax.errors import DataFileError, RunFolderError
 from mlp_jax.files import write_json_atomic
 
 RECORD = "checksums.json"
 _CHUNK = 1 << 20
-_GZIP = b"\x1f\x8b"
 
 
 def algorithm_of(checksum: str) -> str:
@@ -38,13 +37,13 @@ def content_of(path: Path, algorithm: str) -> str:
     """The checksum of a file's bytes after decompression; "" for a damaged gzip file."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as raw:
-        packed = raw.read(2) == _GZIP
+        packed = raw.read(2) == GZIP_MAGIC
         raw.seek(0)
         try:
             with gzip.GzipFile(fileobj=raw) if packed else raw as stream:
                 while chunk := stream.read(_CHUNK):
                     digest.update(chunk)
-        except (gzip.BadGzipFile, EOFError, zlib.error):
+        except GZIP_DAMAGE:
             return ""
     return f"{algorithm}:{digest.hexdigest()}"
 

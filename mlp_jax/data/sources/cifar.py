@@ -12,6 +12,7 @@ import numpy as np
 
 from mlp_jax.data.arrays import from_arrays
 from mlp_jax.data.dataset import Dataset
+from mlp_jax.data.file_errors import data_file_errors
 from mlp_jax.data.sources.archives import extract
 from mlp_jax.data.sources.checksums import check_recorded, forget, is_published
 from mlp_jax.data.sources.download import DownloadError, download
@@ -56,7 +57,10 @@ def find_cifar(spec: CifarSet, root: Path) -> bool:
 
 
 def _read(name: str, spec: CifarSet, folder: Path) -> Dataset:
-    content = {file: _bytes(folder / file) for file in (*spec.train, spec.test, spec.names)}
+    content = {}
+    for file in (*spec.train, spec.test, spec.names):
+        with data_file_errors(folder / file):
+            content[file] = (folder / file).read_bytes()
     train = [_records(spec, folder / file, content[file], spec.rows[0]) for file in spec.train]
     test = _records(spec, folder / spec.test, content[spec.test], spec.rows[1])
     lines = content[spec.names].decode("utf-8", "replace").splitlines()
@@ -94,13 +98,6 @@ def _records(
         )
     images = records[:, spec.label_bytes :].reshape(rows, *_SHAPE).transpose(0, 2, 3, 1)
     return images, labels
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
 
 
 def _what_to_put_where(name: str, spec: CifarSet, root: Path, damage: str, reason: str) -> str:

@@ -6,7 +6,6 @@ deep learning", 2014, whose test rows these are.
 
 import gzip
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from mlp_jax.data.arrays import from_arrays
 from mlp_jax.data.dataset import Dataset
+from mlp_jax.data.file_errors import data_file_errors
 from mlp_jax.data.sources import published
 from mlp_jax.data.sources.checksums import is_published
 from mlp_jax.data.sources.download import DownloadError, download
@@ -66,19 +66,16 @@ def load_higgs(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
 def _pieces(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Labels uint8 (N,) and features float32 (N, 28) of piece after piece of whole lines."""
     rest = b""
-    try:
-        with gzip.open(path) as stream:
-            while chunk := stream.read(_CHUNK):
-                whole, newline, rest_after = chunk.rpartition(b"\n")
-                if newline:
-                    yield _parsed(rest + whole, path)
-                    rest = rest_after
-                else:
-                    rest += chunk
-        if rest:
-            yield _parsed(rest, path)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataFileError(f"'{path}' is a damaged or truncated gzip file: {error}.") from None
+    with data_file_errors(path), gzip.open(path) as stream:
+        while chunk := stream.read(_CHUNK):
+            whole, newline, rest_after = chunk.rpartition(b"\n")
+            if newline:
+                yield _parsed(rest + whole, path)
+                rest = rest_after
+            else:
+                rest += chunk
+    if rest:
+        yield _parsed(rest, path)
 
 
 def _parsed(lines: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:

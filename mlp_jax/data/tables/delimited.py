@@ -6,18 +6,17 @@ polars fills short rows silently; a count of separators finds them. Lines count 
 """
 
 import csv
-import gzip
 import io
 import warnings
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import polars as pl
 
+from mlp_jax.data.file_errors import data_file_errors
 from mlp_jax.data.tables.columns import is_text, trimmed
 from mlp_jax.data.tables.forms import LEADING_ZERO
 from mlp_jax.data.tables.text_format import (
@@ -29,7 +28,7 @@ from mlp_jax.data.tables.text_format import (
     with_unnamed,
     without_blank_lines,
 )
-from mlp_jax.errors import DataFileError, InputError, MlpJaxError
+from mlp_jax.errors import DataFileError, InputError
 
 PIECE = 1 << 22  # bytes
 _INFERRED_ROWS = 1000
@@ -88,7 +87,7 @@ def read_delimited(
     Raises DataFileError for a file that is missing, empty, has rows of another length or broken
     encoding; InputError for duplicate names and a table without rows.
     """
-    with _reading(path):
+    with data_file_errors(path):
         with open_text(path) as file:
             form = read_format_of(path, file, separator, header)
         written = form.names if as_text is None else as_text
@@ -102,7 +101,7 @@ def read_delimited(
 
 def read_format(path: Path, separator: str | None, header: bool = True) -> Format:
     """How a file is written. Raises DataFileError and InputError."""
-    with _reading(path), open_text(path) as file:
+    with data_file_errors(path), open_text(path) as file:
         return read_format_of(path, file, separator, header)
 
 
@@ -117,7 +116,7 @@ def stream_delimited(
     last = form.names[-1]
     wanted = [k for k, name in enumerate(form.names) if name in types or name == last]
     schema = dict.fromkeys(form.names, pl.String) | types
-    with _reading(path), open_text(path) as file:
+    with data_file_errors(path), open_text(path) as file:
         for line, piece, rows in _pieces(file, form, size):
             try:
                 frame = _parse(rows, form, schema=schema, columns=wanted)
@@ -141,7 +140,7 @@ def cut_delimited(path: Path, form: Format, size: int, as_text: tuple[str, ...] 
     pieces: list[Piece] = []
     schema: dict[str, Any] = {}
     filled: dict[str, None] = {}
-    with _reading(path), open_text(path) as file:
+    with data_file_errors(path), open_text(path) as file:
         written = dict.fromkeys(form.names if as_text is None else as_text, pl.String)
         offset = form.offset
         for line, piece, rows in _pieces(file, form, size):
@@ -200,7 +199,7 @@ def read_piece(
     path: Path, form: Format, piece: Piece, schema: dict[str, Any], columns: list[str]
 ) -> pl.DataFrame:
     """Some columns of a piece that `cut_delimited` found. DataFileError if the file was changed."""
-    with _reading(path), path.open("rb") as file:
+    with data_file_errors(path), path.open("rb") as file:
         file.seek(piece.offset)
         text = without_blank_lines(file.read(piece.size), form)
     wanted = [k for k, name in enumerate(form.names) if name in columns]
@@ -212,19 +211,6 @@ def read_piece(
     if frame.height != piece.rows:
         raise DataFileError(f"'{path}' was changed after it was opened, before line {piece.line}.")
     return _trimmed(frame.select(columns))
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turns what a file that cannot be read raises into a DataFileError."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataFileError(f"'{path}' is a damaged or truncated gzip file: {error}.") from None
-    except OSError as error:
-        if isinstance(error, MlpJaxError):
-            raise
-        raise DataFileError(f"'{path}' cannot be read: {error.strerror}.") from None
 
 
 def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:

@@ -1,8 +1,8 @@
-"""Deliberate faults: the mistakes that people make in a backward pass, one layer at a time.
+"""Deliberate faults: common mistakes in a backward pass, one layer at a time.
 
-Each fault is a layer, a loss or a pass that is wrong in one place. The proof must catch every one
+Each fault is a layer, a loss or a pass that is wrong in one place. The check must catch every one
 and name the layer and the equation. `needs` are the options of `mlp` without which the mistake
-cannot be made (or would not be one: relu has f'(a') = f'(z)).
+cannot be made (or has no effect: relu has f'(a') = f'(z)).
 """
 
 from mlp_jax.proof.faults.dense import DENSE

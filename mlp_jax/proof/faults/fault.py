@@ -1,4 +1,4 @@
-"""What a deliberate fault is."""
+"""Definition of a deliberate fault."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +11,16 @@ SQUARE = {"hidden": (32, 32), "activation": "tanh"}
 
 @dataclass(frozen=True)
 class Fault:
-    """A mistake: where it is made, what the network must have for it, and where it must be found.
+    """A mistake: its place, the network that it needs, and where the check must find it.
 
-    replaces: the kind of layer (or Loss) that `wrong` stands in for; None where `wrong` is the
-    whole pass. layer: the start of the report's layer label without its number. harmless:
-    activations with which the mistake would be none.
+    Args:
+        summary: one line.
+        replaces: kind of layer (or Loss) that `wrong` replaces; None if `wrong` is the whole pass.
+        wrong: the faulty class or pass.
+        layer: start of the report's layer label without its number.
+        equation: name of the equation in the report.
+        needs: options of the network.
+        harmless: activations with which the mistake has no effect.
     """
 
     summary: str
@@ -28,5 +33,5 @@ class Fault:
 
 
 def backward_of(layer: Any, params: Any, residual: Any, grad_a_next: Array, need: Any) -> Backward:
-    """The right backward pass, for a faulty class to spoil."""
+    """Run the correct backward pass, for a faulty class to modify."""
     return layer.backward(params, residual, grad_a_next, **need)

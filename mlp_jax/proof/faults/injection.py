@@ -1,4 +1,4 @@
-"""A fault put into a network: the last layer that it fits, the loss, or the whole pass."""
+"""Injection of a fault into a network: the last layer that it fits, the loss, or the whole pass."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -10,7 +10,7 @@ from mlp_jax.proof.faults.fault import Fault
 
 
 def _swapped_class(thing: Any, wrong: type) -> Any:
-    """`thing` with the same fields as an instance of the faulty class."""
+    """Return an instance of the faulty class with the fields of `thing`."""
     return wrong(**{f.name: getattr(thing, f.name) for f in fields(thing)})
 
 
@@ -19,7 +19,7 @@ def _square(layer: Layer, n_in: int) -> bool:
 
 
 def _replaced(layer: Layer, n_in: int, fault: Fault) -> tuple[Layer, bool]:
-    """The network with the last fitting layer made faulty, and whether one was found."""
+    """Return the network with the last fitting layer made faulty, and whether one was found."""
     children = list(layer.children)
     widths = [n_in] * len(children)
     if isinstance(layer, Sequential):
@@ -44,7 +44,18 @@ def _replaced(layer: Layer, n_in: int, fault: Fault) -> tuple[Layer, bool]:
 def inject(
     fault: Fault, network: Layer, loss: Loss, n_in: int
 ) -> tuple[Layer, Loss, Callable[..., Any]] | None:
-    """(network, loss, pass) with the fault in them; None where the network has no place for it."""
+    """Inject a fault.
+
+    Args:
+        fault: the fault.
+        network: the network.
+        loss: the loss.
+        n_in: width of the input.
+
+    Returns:
+        (network, loss, pass), one of them faulty, or None if the network has no place for the
+        fault.
+    """
     if fault.replaces is None:
         if fault.needs.get("norm") == "batch" and not network.couples_examples:
             return None

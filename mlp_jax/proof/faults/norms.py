@@ -1,4 +1,4 @@
-"""Faults in layers that have an equation of their own: dropout, layer norm, batch norm."""
+"""Faults in dropout, layer norm and batch norm."""
 
 from typing import Any
 

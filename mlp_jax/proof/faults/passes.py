@@ -1,4 +1,4 @@
-"""Faults of the whole pass: the chain of layers, what the loss sends back, where c enters."""
+"""Faults of the whole pass: the chain of layers, the gradient of the loss, the place of c."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from mlp_jax.proof.oracles import CHAIN, EQUATION_3, INPUT, SEED
 
 
 class _Skipping(Sequential):
-    """Leaves its second-but-last layer out of the backward pass."""
+    """Skip the second-but-last layer in the backward pass."""
 
     def backward(
         self, params: Any, residual: Any, grad_a_next: Array, *, need_grad_a: bool

@@ -1,4 +1,4 @@
-"""Faults in what else the tape gives: the gradient is right, and a statistic of it is not."""
+"""Faults in statistics of the tape: the gradient is right, and a statistic is not."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""`mlp-jax inspect`: what a trained network says of its layers and of single rows."""
+"""`mlp-jax inspect`: layers of a trained network, and suspicious rows."""

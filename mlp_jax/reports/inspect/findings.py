@@ -1,4 +1,4 @@
-"""What was found out about every row: label, prediction, and the three measures of suspicion.
+"""Findings for every row: label, prediction, and three measures of suspicion.
 
 Letters: N rows, C classes or outputs, K columns of the network's output.
 """
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 class Findings:
     """Every inspected row, as arrays (N,) in the order of parts and rows.
 
-    part, row: where it is in the data.  label, predicted: as text, or numbers of one output.
-    p: the probability of the given label, NaN where there are none.  wrong: whether the network
-    would say otherwise; never of numbers.  x (N, I): as the network takes it.  labelled: whether
-    there are labels, not numbers.
+    part, row: its place in the data.  label, predicted: as text, or numbers of one output.  p: the
+    probability of the given label, NaN without one.  wrong: whether the network predicts another
+    label; False for numbers.  x (N, I): the network's inputs.  labelled: whether the targets are
+    labels.
     """
 
     part: np.ndarray
@@ -51,7 +51,7 @@ class Findings:
         return len(self.row)
 
     def frame(self, order: np.ndarray) -> "pl.DataFrame":
-        """The rows in that order as a table with a column for each thing known."""
+        """Return the rows in that order as a table."""
         import polars as pl
 
         columns = {
@@ -69,7 +69,7 @@ class Findings:
 
 
 def trained_of(model: Model) -> Trained:
-    """A saved model as `examine` takes it."""
+    """Convert a saved model to the form that `examine` takes."""
     return Trained(
         model.network,
         model.loss,
@@ -81,7 +81,7 @@ def trained_of(model: Model) -> Trained:
 
 
 def find(model: Model, inspected: Inspected) -> tuple[Findings, Reference]:
-    """What there is to know of every row, and the reference that influence was measured on."""
+    """Examine every row; also return the reference for influence."""
     trained = trained_of(model)
     parts, own = inspected.parts, inspected.reference
     if own is None:
@@ -101,13 +101,13 @@ def find(model: Model, inspected: Inspected) -> tuple[Findings, Reference]:
 
 
 def write_csv(path: "Path", findings: Findings, by: str) -> None:
-    """Every row, the most suspicious first. Raises RunFolderError."""
+    """Write every row, the most suspicious first. Raises RunFolderError."""
     table = findings.frame(suspects_first(findings.examples, by))
     write_bytes_atomic(path, table.write_csv().encode())
 
 
 def _together(parts: Sequence[Part]) -> Part:
-    """All rows as one part."""
+    """Concatenate the parts."""
     if len(parts) == 1:
         return parts[0]
     arrays = ([getattr(p, name) for p in parts] for name in ("x", "y", "numbers"))
@@ -117,7 +117,7 @@ def _together(parts: Sequence[Part]) -> Part:
 def _in_words(
     model: Model, output: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(label, predicted, p, wrong) of every row."""
+    """Return (label, predicted, p, wrong) of every row."""
     predictions = model.predictions_of(output)
     nowhere = np.full(len(y), np.nan)
     if model.target.task == "classification":
@@ -139,7 +139,7 @@ def _in_words(
 
 
 def _joined(names: Sequence[str], there: np.ndarray) -> np.ndarray:
-    """The labels of each row as text, few distinct ones written once."""
+    """Format the labels of each row as text, each distinct label once."""
     distinct, index = np.unique(there, axis=0, return_inverse=True)
     texts = [
         "; ".join(name for name, yes in zip(names, row, strict=True) if yes) or "none"

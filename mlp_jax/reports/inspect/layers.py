@@ -1,4 +1,4 @@
-"""How each layer of a trained network does on some rows: the diagnostics of training, once more.
+"""Layer diagnostics of a trained network on some rows.
 
 Letters: N rows, I features, J units of a layer.
 """
@@ -25,14 +25,13 @@ MOST_ROWS = 4096
 
 
 @dataclass(frozen=True)
-class LayerLook:
-    """One layer over the rows that were looked at, in inference.
+class LayerDiagnostics:
+    """Diagnostics of one layer over the inspected rows, in inference.
 
     dead: how many of its `units` are 0 on every row.  saturated: the share of activations where f
     is flat; all three None without an activation.  a, grad_z: root mean squares over the rows of
-    ‖a‖ of what the layer gives on, and of ‖∇z‖.  weight: ‖W‖, None without one.
-    signal_to_noise: |G|²/tr Σ of the layer's gradient, for a single row; 0 where the noise drowns
-    the signal, None without parameters.
+    ‖a‖ of the layer's output, and of ‖∇z‖.  weight: ‖W‖, None without one.  signal_to_noise:
+    |G|²/tr Σ of the layer's gradient, per row; 0 if the noise dominates, None without parameters.
     """
 
     layer: str
@@ -46,19 +45,19 @@ class LayerLook:
 
 
 @dataclass(frozen=True)
-class LayersLook:
-    """All layers with neurons, input first, over n_rows; the network's gradient noise scale.
+class NetworkDiagnostics:
+    """Diagnostics of all layers with neurons, input first, over n_rows.
 
-    noise_scale: B = tr Σ/|G|² (McCandlish 2018), infinite where the noise drowns the signal.
+    noise_scale: of the gradient, B = tr Σ/|G|² (McCandlish 2018), infinite if the noise dominates.
     """
 
-    layers: tuple[LayerLook, ...]
+    layers: tuple[LayerDiagnostics, ...]
     noise_scale: float
     n_rows: int
 
 
-def look_at_layers(trained: Trained, x: np.ndarray, y: np.ndarray) -> LayersLook:
-    """The layers on at most 4096 of the rows, evenly spaced; x and y as `examine` takes them."""
+def diagnose_layers(trained: Trained, x: np.ndarray, y: np.ndarray) -> NetworkDiagnostics:
+    """Diagnose the layers on at most 4096 rows, evenly spaced; x and y as `examine` takes them."""
     chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS)).astype(int))
     policy = runnable_precision(trained.precision)
     with policy.active():
@@ -75,10 +74,10 @@ def look_at_layers(trained: Trained, x: np.ndarray, y: np.ndarray) -> LayersLook
                 jnp.asarray(y[chosen], kind),
             )
         )
-    layers = tuple(_told(trained, path, one, noise) for path, one in health.items())
+    layers = tuple(_diagnostics(trained, path, one, noise) for path, one in health.items())
     each = jax.tree.leaves(noise, is_leaf=_is_noise)
     total, signal = (float(sum(values)) for values in zip(*each, strict=True))
-    return LayersLook(layers, _ratio(total, signal), len(chosen))
+    return NetworkDiagnostics(layers, _ratio(total, signal), len(chosen))
 
 
 def _is_noise(node: Any) -> bool:
@@ -89,7 +88,7 @@ def _is_noise(node: Any) -> bool:
 def _watched(
     network: Layer, loss: Loss, weights: Any, state: Any, x: Array, y: Array
 ) -> tuple[dict[Path, LayerHealth], Any]:
-    """The health and the gradient noise of every layer, from one watched pass."""
+    """Compute health and gradient noise of every layer in one observed pass."""
     log: dict[Path, Seen] = {}
     c = mean_weights(len(x), None, x.dtype)
     tape = forward_backward(
@@ -98,10 +97,10 @@ def _watched(
     return layer_health(network, log), gradient_noise_by_layer(tape)
 
 
-def _told(trained: Trained, path: Path, health: LayerHealth, noise: Any) -> LayerLook:
+def _diagnostics(trained: Trained, path: Path, health: LayerHealth, noise: Any) -> LayerDiagnostics:
     own, weight = at(noise, path), at(trained.params, path).get("W")
     saturated = health.saturated
-    return LayerLook(
+    return LayerDiagnostics(
         layer_label(trained.network, path, "local"),
         None if health.active is None else int(np.sum(~np.asarray(health.active))),
         None if health.active is None else health.active.size,
@@ -114,5 +113,5 @@ def _told(trained: Trained, path: Path, health: LayerHealth, noise: Any) -> Laye
 
 
 def _ratio(over: float, under: float) -> float:
-    """over/under, infinite where under is not positive."""
+    """over/under, infinite unless under is positive."""
     return over / under if under > 0 else float("inf")

@@ -1,4 +1,4 @@
-"""Pictures of what was found: the distribution of loss and gradient norm, the suspects themselves.
+"""Pictures of an inspection: distributions of loss and gradient norm, and the suspects.
 
 Letters: N rows.
 """
@@ -35,7 +35,7 @@ _DECADES = 4.0  # that are drawn below the largest value; of the rest the number
 
 
 def draw_distribution(findings: Findings, loss: str, path: Path) -> None:
-    """Histograms of loss and gradient norm on logarithmic axes, the top share of each marked."""
+    """Draw histograms of loss and gradient norm on logarithmic axes, with the top share marked."""
     figure = new_figure(10.4, 4.1)
     panels = (
         (findings.examples.loss, f"loss of a row ({loss})"),
@@ -53,14 +53,14 @@ def draw_distribution(findings: Findings, loss: str, path: Path) -> None:
 
 
 def _histogram(axes: "Axes", values: np.ndarray, wrong: np.ndarray) -> None:
-    """One measure, rows that the network agrees with below those where it says otherwise."""
+    """Draw one measure, rows with agreeing predictions below those with other ones."""
     largest = float(values.max()) or 1.0
     lowest = max(float(values.min()), largest / 10**_DECADES)
     edges = np.geomspace(min(lowest, largest / 2), largest, _BINS + 1)
     groups, colors, names = [values], [AGREES], ["all rows"]
     if wrong.any():
         groups, colors = [values[~wrong], values[wrong]], [AGREES, DIFFERS]
-        names = ["the network agrees with the label", "it says otherwise"]
+        names = ["prediction agrees with the label", "prediction differs"]
     axes.hist(groups, edges.tolist(), stacked=True, color=colors, label=names)
     axes.set_xscale("log")
     axes.margins(y=0.18)
@@ -75,7 +75,7 @@ def _histogram(axes: "Axes", values: np.ndarray, wrong: np.ndarray) -> None:
 
 
 def _note(axes: "Axes", text: str, x: float, side: int) -> None:
-    """Words at the top of a panel beside x, to the right (1) or to the left (-1)."""
+    """Write text at the top of a panel beside x, to the right (1) or to the left (-1)."""
     axes.annotate(
         text,
         (x, 0.98),
@@ -90,7 +90,7 @@ def _note(axes: "Axes", text: str, x: float, side: int) -> None:
 
 
 def draw_suspects(findings: Findings, by: str, shape: tuple[int, ...], path: Path) -> None:
-    """The most suspicious rows as pictures: their label, what the network says, their number."""
+    """Draw the most suspicious rows as pictures: label, prediction, row number."""
     chosen = suspects_first(findings.examples, by)[:SUSPECTS]
     columns = min(COLUMNS, len(chosen))
     rows = -(-len(chosen) // columns)
@@ -103,7 +103,7 @@ def draw_suspects(findings: Findings, by: str, shape: tuple[int, ...], path: Pat
     figure = new_figure(1.45 * max(columns, 4), 1.8 * rows + 0.5)
     parts = len(set(findings.part.tolist())) > 1
     title = f"{len(chosen)} most suspicious rows by {by.replace('_', ' ')}"
-    figure.suptitle(f"{title}: label → what the network says", color=INK, fontsize=12)
+    figure.suptitle(f"{title}: label → prediction", color=INK, fontsize=12)
     grid = grid_of_axes(figure, len(chosen), columns)
     for axes, place, (label, said) in zip(grid, chosen, pairs, strict=True):
         axes.imshow(input_picture(findings.x[place], shape, low, high), cmap="gray_r")

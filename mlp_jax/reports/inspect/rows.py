@@ -1,6 +1,6 @@
-"""The rows that are inspected, by the numbers that their owner knows them by.
+"""Rows to inspect, by their numbers in the user's data.
 
-Rows count from 0, without a header, as everywhere. Letters: N rows, I features, C outputs.
+Rows count from 0, without a header. Letters: N rows, I features, C outputs.
 """
 
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ GIVEN = "given"
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Rows that go together: x (N, I) as the network takes it, y in the model's terms.
+    """Rows of one part: x (N, I) as the network takes it, y in the model's terms.
 
-    numbers (N,): which rows of the data they are.
+    numbers (N,): their row numbers in the data.
     """
 
     name: str
@@ -42,10 +42,9 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Inspected:
-    """The parts that are looked at, and the one that influence is measured on.
+    """The inspected parts, and the reference for influence.
 
-    reference: None for the rows that are looked at, each measured on the others. data: what the
-    rows come from, as the user wrote it.
+    reference: None measures each row on the other inspected rows. data: their source, as given.
     """
 
     parts: tuple[Part, ...]
@@ -56,18 +55,18 @@ class Inspected:
 def rows_of_run(
     folder: Path, model: Model, parts: Sequence[str], data_dir: Path | None = None
 ) -> Inspected:
-    """Parts of the rows that a run was made with; influence is on its validation rows.
+    """Return the rows that a run was made with; influence is on its validation rows.
 
-    Without those, on its test rows. RunFolderError where the folder is a model by itself,
-    InputError for a part that is not there, data that have changed, or a private run.
+    Without those, on its test rows. RunFolderError if the folder is a model without a run,
+    InputError for a missing part, changed data, or a private run.
     """
     for name in parts:
         if name not in PARTS:
             raise UnknownNameError("part", name, PARTS)
     if not (folder / CONFIG_FILE).is_file():
         raise RunFolderError(
-            f"{folder} holds a model but not the run that made it; say which rows to look at:"
-            f" mlp-jax inspect {folder} --data DATA"
+            f"{folder} has a model but not its run, so give the rows to inspect: mlp-jax inspect"
+            f" {folder} --data DATA"
         )
     config = run_config(folder)
     refuse_private(config)
@@ -75,16 +74,16 @@ def rows_of_run(
         config = replace(config, data_dir=str(data_dir))
     if config.stream:
         raise InputError(
-            "This run's training rows stream, so they are not looked at one by one. Other rows can"
-            " be looked at with --data."
+            "This run's training rows are streamed and cannot be inspected. Inspect other rows with"
+            " --data."
         )
     table = source(config)
     data = prepared(config, (model.inputs, model.target), table)
     facts = read_facts(folder) if (folder / FACTS_FILE).exists() else {}
     if facts.get("digest", digest(data)) != digest(data):
         raise InputError(
-            f"'{config.data}' is not what this run was trained on: its rows are not the same. To"
-            f" look at the rows as they are now: --data {config.data}"
+            f"'{config.data}' is not the data of this run: its rows have changed. To"
+            f" inspect the current rows, use --data {config.data}"
         )
     found = {
         name: Part(name, network_rows(model, split.x), np.asarray(split.y), numbers)
@@ -99,18 +98,18 @@ def rows_of_run(
 
 
 def refuse_private(config: TrainConfig) -> None:
-    """InputError for a private run: what single training rows do to it is what it must not tell."""
+    """Raise InputError for a private run, which must hide the effect of single rows."""
     if config.private:
         raise InputError(
-            "This run is private: to rank its training rows would tell about each of them what the"
-            " training took care to hide. Other rows can be looked at with --data."
+            "This run is private: a ranking of its training rows would reveal what private training"
+            " hides. Inspect other rows with --data."
         )
 
 
 def rows_given(
     model: Model, data: str, targets: Sequence[str] = (), data_dir: Path | None = None
 ) -> Inspected:
-    """Rows with their targets by name or file, a data set's own test rows where it has some."""
+    """Return rows with targets by name or file; of a data set its test rows, if any."""
     table = load_for(model.inputs, model.target, data, targets, data_dir)
     x, y, numbers = labelled_rows(model.inputs, model.target, table, new=True)
     own_test = table.test is not None
@@ -119,7 +118,7 @@ def rows_given(
 
 
 def _numbered(data: Prepared, table: object) -> list[tuple[str, Split, np.ndarray]]:
-    """(name, rows, their numbers) of every part that there is."""
+    """Iterate over (name, rows, their numbers) of every part."""
     found = []
     for name, code in zip(PARTS, (TRAIN, VALIDATION, TEST), strict=True):
         split = getattr(data, name)
@@ -133,7 +132,7 @@ def _numbered(data: Prepared, table: object) -> list[tuple[str, Split, np.ndarra
 
 
 def _labelled_test_rows(data: Prepared, table: object) -> np.ndarray:
-    """The numbers of test rows of the data's own: those of a table that have their target."""
+    """Return the numbers of the data's own test rows: in a table those with a target."""
     assert data.test is not None
     if not isinstance(table, Table) or table.test is None:
         return np.arange(len(data.test))

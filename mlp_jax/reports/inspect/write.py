@@ -1,4 +1,4 @@
-"""Inspects a model on its run's rows or on others, and writes what was found."""
+"""Inspect a model on its run's rows or on others, and write the findings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,10 +13,10 @@ from mlp_jax.files import as_run_folder_error, write_json_atomic
 from mlp_jax.model.examples import RANKINGS, Reference, suspects_first
 from mlp_jax.model.saved import Model, load_model
 from mlp_jax.reports.inspect.findings import Findings, find, trained_of, write_csv
-from mlp_jax.reports.inspect.layers import LayersLook, look_at_layers
+from mlp_jax.reports.inspect.layers import NetworkDiagnostics, diagnose_layers
 from mlp_jax.reports.inspect.pictures import SUSPECTS, draw_distribution, draw_suspects
 from mlp_jax.reports.inspect.rows import GIVEN, Inspected, rows_given, rows_of_run
-from mlp_jax.reports.inspect.tell import layers_table, suspects_table
+from mlp_jax.reports.inspect.terminal import layers_table, suspects_table
 
 DEFAULT = "inspect"
 CSV, FACTS, DISTRIBUTION, GALLERY = (
@@ -27,9 +27,10 @@ TEXT_FILES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to look at. data: rows with targets; None for the run's own, of these parts.
+    """Options of an inspection.
 
-    by: the ranking that comes first in files, pictures and words. top: rows that are told.
+    data: rows with targets; None for the run's own, of these parts.  by: the main ranking in files,
+    pictures and text.  top: number of rows to print.
     """
 
     data: str | None = None
@@ -43,15 +44,14 @@ class Wanted:
 def inspect_model(
     path: Path, wanted: Wanted, out: Path | None = None, say: Callable[[str], None] = print
 ) -> Path:
-    """Looks at a run, or a model by itself, says what there is, and returns the folder of files.
+    """Inspect a run, or a model without one, print the findings, and return the folder of files.
 
-    out: where they go; else inspect/ in the run. What cannot be inspected is an error before
-    anything is written.
+    out: their folder; None is inspect/ in the run. Errors are raised before anything is written.
     """
     if wanted.by not in RANKINGS:
         raise UnknownNameError("ranking", wanted.by, RANKINGS)
     if wanted.top < 1:
-        raise InputError(f"At least 1 row is shown, not {wanted.top}.")
+        raise InputError(f"The number of rows to show must be at least 1, not {wanted.top}.")
     folder = path / DEFAULT if out is None else out
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"Cannot write into {folder}: it is a file; name a folder.")
@@ -62,7 +62,7 @@ def inspect_model(
         inspected = rows_given(model, wanted.data, wanted.targets, wanted.data_dir)
     findings, reference = find(model, inspected)
     first = inspected.parts[0]
-    look = look_at_layers(trained_of(model), first.x, model.coded_targets(first.y))
+    look = diagnose_layers(trained_of(model), first.x, model.coded_targets(first.y))
     for text in (
         _headline(inspected, findings, reference),
         layers_table(look),
@@ -82,7 +82,7 @@ def _write(
     inspected: Inspected,
     findings: Findings,
     reference: Reference,
-    look: LayersLook,
+    look: NetworkDiagnostics,
     wanted: Wanted,
 ) -> None:
     write_csv(folder / CSV, findings, wanted.by)
@@ -98,10 +98,10 @@ def _facts(
     inspected: Inspected,
     findings: Findings,
     reference: Reference,
-    look: LayersLook,
+    look: NetworkDiagnostics,
     wanted: Wanted,
 ) -> dict[str, Any]:
-    """What was found, for a program."""
+    """Return the findings as a record."""
     quantiles = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
     measures = findings.examples._asdict()
     return {
@@ -133,7 +133,7 @@ def _facts(
 
 
 def _loss_in_words(model: Model) -> str:
-    """The loss with its unit."""
+    """Format the loss with its unit."""
     name = str(model.loss).replace("_", " ")
     if model.loss.name.endswith("cross_entropy"):
         return f"{name}, nats"
@@ -141,19 +141,19 @@ def _loss_in_words(model: Model) -> str:
 
 
 def _headline(inspected: Inspected, findings: Findings, reference: Reference) -> str:
-    """What is looked at, and what influence is measured on."""
+    """Describe the inspected rows and the reference for influence."""
     names = {"train": "training rows", GIVEN: "rows"}
     parts = ", ".join(
         f"{len(part.x):,} {names.get(part.name, f'{part.name} rows')}" for part in inspected.parts
     )
     named = inspected.reference
     where = "other rows" if named is None else f"{named.name} rows"
-    which = "" if reference.all_count or not findings.labelled else " that the network gets right"
+    which = "" if reference.all_count or not findings.labelled else " with correct predictions"
     return f"{inspected.data}: {parts}; influence is on the {reference.n_rows:,} {where}{which}"
 
 
 def _first_line(model: Model, path: Path) -> int:
-    """The line of a text file that row 0 is in."""
+    """Return the line of a text file that contains row 0."""
     header = not isinstance(model.inputs, TableEncoding) or model.inputs.header
     if not path.is_file():  # a file of the web
         return 1 + header
@@ -163,15 +163,15 @@ def _first_line(model: Model, path: Path) -> int:
 
 
 def _summary(model: Model, inspected: Inspected, findings: Findings, by: str, top: int) -> str:
-    """How many labels look wrong, and how the table below counts its rows."""
+    """Describe the number of suspect labels and the numbering of rows in the table below."""
     lines = []
     if findings.labelled:
         wrong = int(findings.wrong.sum())
         lines.append(
-            f"The network says otherwise than the label in {wrong:,} of {len(findings):,} rows"
+            f"The prediction differs from the label in {wrong:,} of {len(findings):,} rows"
             f" ({wrong / len(findings):.1%})."
         )
-    names = {"loss": "loss", "gradient_norm": "gradient norm", "influence": "harm done"}
+    names = {"loss": "loss", "gradient_norm": "gradient norm", "influence": "harmful influence"}
     line = f"The {min(top, len(findings))} most suspicious by {names[by]}; rows count from 0"
     if inspected.data.lower().endswith(TEXT_FILES):
         first_line = _first_line(model, Path(inspected.data))

@@ -156,7 +156,7 @@ def predict_rows(
 ) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
     """What is predicted of every row, in inference, and its loss. one_by_one: as `Loss.predict`."""
     output, losses = judge_rows(program, params, layer_state, data)
-    return program.loss.predict(output, one_by_one=one_by_one), losses
+    return program.loss.predict(output, multilabel=one_by_one), losses
 
 
 predictions_and_losses = BoundedJit(predict_rows, 2)

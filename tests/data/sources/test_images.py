@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from idx_files import write_idx
 
-from mlp_jax.data import load, write_idx
+from mlp_jax.data import load
 from mlp_jax.data.idx import FILES
 from mlp_jax.data.sources import published
 from mlp_jax.errors import DataFileError

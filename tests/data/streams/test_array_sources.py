@@ -2,8 +2,9 @@ import gzip
 
 import numpy as np
 import pytest
+from idx_files import write_idx
 
-from mlp_jax.data import from_arrays, read_folder, write_idx
+from mlp_jax.data import from_arrays, read_folder
 from mlp_jax.data.streams import array_files
 from mlp_jax.data.streams.arrays import open_idx, open_npy, open_npy_folder
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError

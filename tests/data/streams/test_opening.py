@@ -3,9 +3,10 @@
 import numpy as np
 import polars as pl
 import pytest
+from idx_files import write_idx
 
 from mlp_jax.data.encoding import ArrayEncoding
-from mlp_jax.data.idx import FILES, write_idx
+from mlp_jax.data.idx import FILES
 from mlp_jax.data.source import some_rows
 from mlp_jax.data.streams import opening
 from mlp_jax.data.streams.opening import Asked, fingerprint, prepare_stream

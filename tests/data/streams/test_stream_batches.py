@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from idx_files import write_idx
 
-from mlp_jax.data import write_idx
 from mlp_jax.data.source import Rows
 from mlp_jax.data.streams import array_files
 from mlp_jax.data.streams.arrays import open_idx, open_npy, open_npy_folder

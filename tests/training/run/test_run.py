@@ -115,7 +115,7 @@ def test_a_run_says_what_it_trains_and_shows_the_proof(twice):
     _, said = twice
     assert said[0] == ("hundred: 70 training rows; 64-8-10 relu, softmax_cross_entropy")
     assert said[1].startswith("  Target y: classification with 10 classes, since it is an array")
-    assert "proved: all" in said[2]
+    assert "verified: all" in said[2]
 
 
 @pytest.mark.usefixtures("unproved")

@@ -4,9 +4,9 @@ from typing import Any
 
 import equinox as eqx
 
-from mlp_jax.bench.trainers.contenders.equinox_model import first_state, network, update, weights_of
-from mlp_jax.bench.trainers.contenders.optax_model import ScanContender
-from mlp_jax.bench.trainers.problem import Weights
+from trainers.contenders.equinox_model import first_state, network, update, weights_of
+from trainers.contenders.optax_model import ScanContender
+from trainers.problem import Weights
 
 
 class Trainer(ScanContender):

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from mlp_jax.bench.trainers.contenders.flax_model import Network, update
-from mlp_jax.bench.trainers.contenders.optax_model import LoopContender, adam
-from mlp_jax.bench.trainers.problem import Weights
+from trainers.contenders.flax_model import Network, update
+from trainers.contenders.optax_model import LoopContender, adam
+from trainers.problem import Weights
 
 _step = nnx.jit(update)
 

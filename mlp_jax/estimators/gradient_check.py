@@ -1,7 +1,7 @@
-"""The proof of an estimator's gradient, once in a process for equal networks, losses and types.
+"""Gradient check of an estimator, once per process for equal networks, losses and types.
 
-It runs in a thread, beside the compiler that prepares the first epoch; no weight is kept before it
-has passed.
+It runs in a thread, beside the compilation of the first epoch; no weights are kept before it has
+passed.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,10 +20,12 @@ MOST = 256  # proofs that are remembered
 _proofs: dict[tuple[Any, ...], "Future[None]"] = {}
 
 
-def prove_aside(specification: Specification, dtype: str) -> "Future[None]":
-    """The proof in float64 and in `dtype`, under way or past; its result raises ProofError.
+def check_in_background(specification: Specification, dtype: str) -> "Future[None]":
+    """Start the check in float64 and in `dtype`, or return the earlier one.
 
-    One proof serves every width of the input: no equation knows it.
+    Its result raises ProofError on failure.
+
+    One check serves every width of the input: the equations do not depend on it.
     """
     key = (specification.network, specification.loss, dtype, platform())
     if key not in _proofs:
@@ -36,18 +38,18 @@ def prove_aside(specification: Specification, dtype: str) -> "Future[None]":
     return _proofs[key]
 
 
-def prove_once(specification: Specification, dtype: str) -> None:
-    """Waits for the proof: ProofError unless it passes."""
-    prove_aside(specification, dtype).result()
+def check_once(specification: Specification, dtype: str) -> None:
+    """Wait for the check; ProofError if it fails."""
+    check_in_background(specification, dtype).result()
 
 
 def _prove(specification: Specification, dtype: str, device: Any) -> None:
-    """The proof itself, on that device: a thread has no settings of JAX by itself."""
-    network, loss = specification.network, specification.loss.proved_as
+    """Run the check on that device: a thread does not inherit settings of JAX."""
+    network, loss = specification.network, specification.loss.checked_as
     with jax.default_device(device):
         start = initial_weights(specification, np.random.RandomState(0), "relu", np.float64)
         batch = rows_for(network, loss, specification.n_in)
         dtypes = tuple(dict.fromkeys(("float64", dtype)))
         report = check_gradients(network, loss, start[0], batch, state=start[1], dtypes=dtypes)
     if not report.ok:
-        raise ProofError(f"The gradient fails the proof at {report.fault}.")
+        raise ProofError(f"The gradient check failed at {report.fault}.")

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax.bench.trainers.contenders.base import Contender
-from mlp_jax.bench.trainers.problem import Problem, Weights
 from mlp_jax.model.precision import PRECISIONS
+from trainers.contenders.base import Contender
+from trainers.problem import Problem, Weights
 
 _CPU_SIDE, _GPU_SIDE = 2048, 8192
 _SAMPLE = 0.05

@@ -5,9 +5,9 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from mlp_jax.bench.trainers.contenders.equinox_model import first_state, network, update, weights_of
-from mlp_jax.bench.trainers.contenders.optax_model import LoopContender
-from mlp_jax.bench.trainers.problem import Weights
+from trainers.contenders.equinox_model import first_state, network, update, weights_of
+from trainers.contenders.optax_model import LoopContender
+from trainers.problem import Weights
 
 _step = eqx.filter_jit(update)
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from mlp_jax.bench.machine import TRAINERS, describe, median_and_quartiles
-from mlp_jax.bench.trainers.entrants import ENTRANTS, YARDSTICK, YARDSTICK_ENTRANT, Entrant
-from mlp_jax.bench.trainers.grid import Point
-from mlp_jax.bench.trainers.judge import LENGTHS, Judge
-from mlp_jax.bench.trainers.problem import TRIAL_STEPS, Problem, make_problem, save_problem
-from mlp_jax.bench.trainers.processes import AbsentError, ContenderProcess, threads
-from mlp_jax.bench.trainers.serve import SAMPLE
+from trainers.entrants import ENTRANTS, YARDSTICK, YARDSTICK_ENTRANT, Entrant
+from trainers.grid import Point
+from trainers.judge import LENGTHS, Judge
+from trainers.problem import TRIAL_STEPS, Problem, make_problem, save_problem
+from trainers.processes import AbsentError, ContenderProcess, threads
+from trainers.serve import SAMPLE
 
 Say = Callable[[str], None]
 

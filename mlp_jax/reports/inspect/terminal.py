@@ -1,4 +1,4 @@
-"""What was found, in a terminal: layers, how many labels look wrong, the most suspicious rows."""
+"""Terminal output of an inspection: layers, number of suspect labels, most suspicious rows."""
 
 import io
 from collections.abc import Sequence
@@ -7,24 +7,24 @@ import numpy as np
 
 from mlp_jax.model.examples import suspects_first
 from mlp_jax.reports.inspect.findings import Findings
-from mlp_jax.reports.inspect.layers import LayerLook, LayersLook
+from mlp_jax.reports.inspect.layers import LayerDiagnostics, NetworkDiagnostics
 
 _WIDTH = 110
 
 
-def layers_table(look: LayersLook) -> str:
-    """The layers, one a line, and the noise scale of the whole gradient below."""
+def layers_table(look: NetworkDiagnostics) -> str:
+    """Format the layers, one per line, with the noise scale of the whole gradient below."""
     heads = ("layer", "dead units", "saturated", "‖a‖", "‖∇z‖", "‖W‖", "signal / noise")
     table = _grid(heads, [_layer_cells(layer) for layer in look.layers], left=1)
     scale = look.noise_scale
-    said = f"{scale:,.0f} rows" if np.isfinite(scale) else "beyond measure, the noise drowns it"
+    said = f"{scale:,.0f} rows" if np.isfinite(scale) else "infinite, noise dominates"
     return (
         f"{table}\n  over {look.n_rows:,} rows, in inference; norms are root mean squares over the"
         f" rows.\n  gradient noise scale: {said}"
     )
 
 
-def _layer_cells(layer: LayerLook) -> tuple[str, ...]:
+def _layer_cells(layer: LayerDiagnostics) -> tuple[str, ...]:
     dead = "" if layer.dead is None else f"{layer.dead} of {layer.units}"
     saturated = "" if layer.saturated is None else f"{layer.saturated:.1%}"
     rest = (layer.a, layer.grad_z, layer.weight, layer.signal_to_noise)
@@ -32,7 +32,7 @@ def _layer_cells(layer: LayerLook) -> tuple[str, ...]:
 
 
 def suspects_table(findings: Findings, by: str, most: int) -> str:
-    """The most suspicious rows, one a line."""
+    """Format the most suspicious rows, one per line."""
     chosen = suspects_first(findings.examples, by)[:most]
     several = len(set(findings.part.tolist())) > 1
     shares = not bool(np.isnan(findings.p).all())
@@ -63,7 +63,7 @@ def _text(value: object) -> str:
 def _grid(
     heads: Sequence[str], lines: Sequence[Sequence[str]], left: int, words: Sequence[str] = ()
 ) -> str:
-    """A table as text; the first `left` columns and those of words begin at the left."""
+    """Format a table; the first `left` columns and those of text are left-aligned."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

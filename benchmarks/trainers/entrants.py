@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 OURS = "mlp-jax"
 YARDSTICK = "yardstick"
-_HERE = "mlp_jax.bench.trainers.contenders"
+_HERE = "trainers.contenders"
 
 # After one step two trainers that do the same differ by rounding alone. optax.adam computes the
 # correction 1 - β₂ᵗ in float32, which is off by 2e-5 at the first step; hence 1e-5 of the loss.

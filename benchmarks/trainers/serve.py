@@ -1,6 +1,6 @@
 """The process of one contender: it waits for a request, computes, answers, and waits again.
 
-    python -m mlp_jax.bench.trainers.serve NAME
+    python -m trainers.serve NAME
 
 A request and an answer are one line of JSON each, over the standard streams. Requests:
 {"do": "load", "folder": …}, {"do": "trial", "steps": …}, {"do": "start"} and
@@ -20,8 +20,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from mlp_jax.bench.trainers.contenders.base import Contender, UnsupportedError
-from mlp_jax.bench.trainers.problem import load_problem, save_weights
+from trainers.contenders.base import Contender, UnsupportedError
+from trainers.problem import load_problem, save_weights
 
 ORDERS = "orders.npy"
 EPOCH_ORDERS = 3

@@ -4,8 +4,8 @@ import shutil
 
 import torch
 
-from mlp_jax.bench.trainers.contenders.base import UnsupportedError
-from mlp_jax.bench.trainers.contenders.torch_model import TorchContender
+from trainers.contenders.base import UnsupportedError
+from trainers.contenders.torch_model import TorchContender
 
 
 class Trainer(TorchContender):

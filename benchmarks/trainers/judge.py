@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from mlp_jax.bench.trainers.entrants import Entrant
-from mlp_jax.bench.trainers.problem import TRIAL_STEPS, Problem, load_weights
+from trainers.entrants import Entrant
+from trainers.problem import TRIAL_STEPS, Problem, load_weights
 
 LENGTHS = (1, TRIAL_STEPS)
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mlp_jax.bench.trainers.contenders.base import Contender
-from mlp_jax.bench.trainers.problem import BETAS, EPSILON, LEARNING_RATE, Problem
 from mlp_jax.model.precision import PRECISIONS
+from trainers.contenders.base import Contender
+from trainers.problem import BETAS, EPSILON, LEARNING_RATE, Problem
 
 
 def adam() -> optax.GradientTransformation:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlp_jax.bench.trainers.contenders.base import Contender
-from mlp_jax.bench.trainers.problem import BETAS, EPSILON, LEARNING_RATE, Problem, Weights
+from trainers.contenders.base import Contender
+from trainers.problem import BETAS, EPSILON, LEARNING_RATE, Problem, Weights
 
 
 class TorchContender(Contender):

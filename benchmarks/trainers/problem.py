@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from mlp_jax.bench.trainers.grid import Point
 from mlp_jax.data import Scaling, apply, fit_scaling
+from trainers.grid import Point
 
 TRIAL_STEPS = 20
 JUDGED_ROWS = 2048

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
-from mlp_jax.bench.trainers.contenders.base import Contender
-from mlp_jax.bench.trainers.problem import BETAS, EPSILON, LEARNING_RATE, Problem, Weights
+from trainers.contenders.base import Contender
+from trainers.problem import BETAS, EPSILON, LEARNING_RATE, Problem, Weights
 
 _END = None
 

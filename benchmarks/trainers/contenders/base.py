@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mlp_jax.bench.trainers.problem import Problem, Weights
+from trainers.problem import Problem, Weights
 
 
 class UnsupportedError(Exception):

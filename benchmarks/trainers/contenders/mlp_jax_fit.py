@@ -6,8 +6,6 @@ import jax
 import numpy as np
 
 from mlp_jax.backprop import get_loss, mlp
-from mlp_jax.bench.trainers.contenders.base import Contender
-from mlp_jax.bench.trainers.problem import LEARNING_RATE, Problem, Weights
 from mlp_jax.data import Split
 from mlp_jax.model.precision import PRECISIONS
 from mlp_jax.training.compile import compile_calls
@@ -17,6 +15,8 @@ from mlp_jax.training.engine.program import Program, initial_state
 from mlp_jax.training.input.loaders import InMemoryLoader
 from mlp_jax.training.input.place import place
 from mlp_jax.training.optim.optimizers import Optimizer
+from trainers.contenders.base import Contender
+from trainers.problem import LEARNING_RATE, Problem, Weights
 
 SEED = np.uint32(0)
 

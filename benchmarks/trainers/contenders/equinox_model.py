@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax.bench.trainers.contenders.optax_model import adam, mean_loss
-from mlp_jax.bench.trainers.problem import Problem, Weights
+from trainers.contenders.optax_model import adam, mean_loss
+from trainers.problem import Problem, Weights
 
 
 def network(problem: Problem) -> eqx.nn.Sequential:

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mlp_jax.bench.trainers.entrants import Entrant
 from mlp_jax.errors import MlpJaxError
+from trainers.entrants import Entrant
 
 
 class AbsentError(MlpJaxError):
@@ -36,12 +37,14 @@ class ContenderProcess:
         self.entrant = entrant
         self.errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 - closed in __exit__
         number = str(threads())
+        paths = filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
         settings = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), number)
         settings |= {"OPENBLAS_NUM_THREADS": number, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        settings["PYTHONPATH"] = os.pathsep.join(paths)
         if not gpu:
             settings |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlp_jax.bench.trainers.serve", entrant.name, entrant.module],
+            [sys.executable, "-P", "-m", "trainers.serve", entrant.name, entrant.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

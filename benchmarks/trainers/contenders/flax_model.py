@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from mlp_jax.bench.trainers.contenders.optax_model import mean_loss
-from mlp_jax.bench.trainers.problem import Problem, Weights
+from trainers.contenders.optax_model import mean_loss
+from trainers.problem import Problem, Weights
 
 
 class Network(nnx.Module):

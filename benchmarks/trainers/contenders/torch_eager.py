@@ -1,6 +1,6 @@
 """PyTorch eager with fused Adam."""
 
-from mlp_jax.bench.trainers.contenders.torch_model import TorchContender
+from trainers.contenders.torch_model import TorchContender
 
 
 class Trainer(TorchContender):

@@ -4,9 +4,9 @@ from typing import Any
 
 from flax import nnx
 
-from mlp_jax.bench.trainers.contenders.flax_model import Network, update
-from mlp_jax.bench.trainers.contenders.optax_model import ScanContender, adam
-from mlp_jax.bench.trainers.problem import Weights
+from trainers.contenders.flax_model import Network, update
+from trainers.contenders.optax_model import ScanContender, adam
+from trainers.problem import Weights
 
 
 class Trainer(ScanContender):

@@ -2,8 +2,8 @@
 
 import torch
 
-from mlp_jax.bench.trainers.contenders.base import UnsupportedError
-from mlp_jax.bench.trainers.contenders.torch_model import TorchContender
+from trainers.contenders.base import UnsupportedError
+from trainers.contenders.torch_model import TorchContender
 
 _WARM_UPS = 3  # before a capture, as PyTorch's notes on CUDA graphs ask
 

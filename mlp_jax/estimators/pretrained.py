@@ -1,7 +1,7 @@
-"""Estimators that a search has trained together, taken up by the fits that would train them.
+"""Cache of estimators that a search has trained together, for the fits that would train them.
 
-Inside `offered(shelf)` the `fit` of an estimator with the parameters, rows, targets and weights of
-one that is there leaves what that one learned, and trains nothing.
+Inside `use_pretrained(cache)` the `fit` of an estimator with the parameters, rows, targets and
+weights of a cached one copies its result and trains nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ from mlp_jax.estimators.candidates import Search, Trained
 _CHUNK = 1 << 14  # rows compared at a time
 
 
-class Shelf:
-    """The trained estimators of a search, found by their parameters and their training rows."""
+class PretrainedCache:
+    """Trained estimators of a search, found by their parameters and training rows."""
 
     def __init__(self, search: Search, trained: Sequence[Trained]) -> None:
         self._search = search
@@ -36,23 +36,23 @@ class Shelf:
         return None
 
 
-_offered: ContextVar[Shelf | None] = ContextVar("offered", default=None)
+_cache: ContextVar[PretrainedCache | None] = ContextVar("pretrained_cache", default=None)
 
 
 @contextmanager
-def offered(shelf: Shelf) -> Iterator[None]:
-    """Let fits in this thread take up what is on the shelf."""
-    token = _offered.set(shelf)
+def use_pretrained(cache: PretrainedCache) -> Iterator[None]:
+    """Make fits in this thread use the cache."""
+    token = _cache.set(cache)
     try:
         yield
     finally:
-        _offered.reset(token)
+        _cache.reset(token)
 
 
-def take_up(estimator: Any, X: Any, y: Any, weights: Any) -> bool:
-    """Return whether the estimator now is as one that was trained on these rows, if one was."""
-    shelf = _offered.get()
-    found = None if shelf is None else shelf.find(estimator, X, y, weights)
+def adopt_pretrained(estimator: Any, X: Any, y: Any, weights: Any) -> bool:
+    """Copy a cached result for these rows into the estimator; return True if there was one."""
+    cache = _cache.get()
+    found = None if cache is None else cache.find(estimator, X, y, weights)
     if found is None:
         return False
     own = estimator.get_params(deep=False)
@@ -65,7 +65,7 @@ def _key(estimator: Any) -> str:
 
 
 def _equal(part: Any, whole: Any, rows: np.ndarray) -> bool:
-    """Whether `part` holds these rows of `whole`, and nothing else."""
+    """Return True if `part` equals these rows of `whole`."""
     if part is None or whole is None:
         return part is whole
     if type(part) is not type(whole) or len(part) != len(rows):

@@ -1,0 +1,1 @@
+"""A whole epoch of training against what people use."""
