@@ -63,7 +63,7 @@ def _trained(x: Any, y: Any, seeds: list[int], *, pixels: bool, plain: bool = Fa
 
 
 def _accuracy(fitted: Any, x: Any, y: Any) -> float:
-    return float(fitted.evaluate((x, y), ["accuracy"])[0]["accuracy"])
+    return float(fitted.evaluate((x, y), ["accuracy"])["accuracy"])
 
 
 def fashion(seed: int) -> dict[str, Any]:

@@ -53,11 +53,22 @@ from mlp_jax.backprop import (
 )
 from mlp_jax.errors import DataWarning
 from mlp_jax.model.laplace_file import save_laplace
-from mlp_jax.model.saved import Model
+from mlp_jax.model.saved import Model, save
 from mlp_jax.model.saved import load_model as load
 from mlp_jax.model.uncertain import LaplaceModel, fit_laplace, load_laplace
 from mlp_jax.proof import Report, check_gradients
-from mlp_jax.training import Optimizer, Privacy, TrainResult, fit
+from mlp_jax.training import (
+    Callback,
+    Checkpoints,
+    EarlyStopping,
+    FitOptions,
+    ManyResult,
+    Optimizer,
+    Privacy,
+    TrainResult,
+    fit,
+    fit_many,
+)
 
 if TYPE_CHECKING:
     from mlp_jax.estimators import MLPClassifier, MLPRegressor, MLPSearchCV
@@ -69,10 +80,14 @@ _ESTIMATORS = ("MLPClassifier", "MLPRegressor", "MLPSearchCV")
 __all__ = [
     "Activation",
     "BatchNorm",
+    "Callback",
+    "Checkpoints",
     "Clipped",
     "DataWarning",
     "Dense",
     "Dropout",
+    "EarlyStopping",
+    "FitOptions",
     "GradientNoise",
     "KroneckerFactors",
     "LaplaceModel",
@@ -82,6 +97,7 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "MLPSearchCV",
+    "ManyResult",
     "Model",
     "NoiseAverage",
     "Optimizer",
@@ -97,6 +113,7 @@ __all__ = [
     "expected_tape",
     "fit",
     "fit_laplace",
+    "fit_many",
     "gauss_newton_diagonal",
     "gauss_newton_product",
     "get_loss",
@@ -114,6 +131,7 @@ __all__ = [
     "per_example_gradient",
     "per_example_gradients",
     "sampled_gauss_newton_diagonal",
+    "save",
     "save_laplace",
     "second_moment",
     "signal_to_noise",

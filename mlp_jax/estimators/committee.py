@@ -15,7 +15,7 @@ from mlp_jax.estimators.loader import TrainingRows
 from mlp_jax.estimators.losses import ScikitLoss
 from mlp_jax.estimators.progress import Progress
 from mlp_jax.estimators.specify import Specification
-from mlp_jax.training.callbacks import EpochEnd
+from mlp_jax.training.callbacks import Callback, EpochEnd
 from mlp_jax.training.many.ensemble import fit_ensemble
 from mlp_jax.training.optim.optimizers import Optimizer
 
@@ -26,7 +26,7 @@ def train_committee(
     rows: TrainingRows,
     judged: TrainingRows | None,
     batch_size: int,
-    callbacks: tuple[Callable[[EpochEnd], bool | None], ...],
+    callbacks: tuple[Callback, ...],
 ) -> tuple[Specification, Any, Any, tuple[dict[str, float], ...]]:
     """Return (specification, params, layer_state, epoch records) of the members as one network.
 

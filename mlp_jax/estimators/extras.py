@@ -1,6 +1,5 @@
 """Parameters of the estimators beyond scikit-learn's: their ranges and exclusions."""
 
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,7 +12,7 @@ from mlp_jax.errors import InputError
 from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD
 from mlp_jax.estimators.specify import Specification
 from mlp_jax.model.precision import DEVICES, PRECISIONS
-from mlp_jax.training.callbacks import EpochEnd
+from mlp_jax.training.callbacks import Callback, as_callbacks
 from mlp_jax.training.optim.open_optimizer import Hyperparameters, hyperparameters, open_optimizer
 from mlp_jax.training.optim.optimizers import OPTIMIZERS, Optimizer
 from mlp_jax.training.optim.schedules import SCHEDULES
@@ -36,7 +35,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     "ema": [Interval(Real, 0, 1, closed="neither"), None],
     "ensemble": [Interval(Integral, 1, None, closed="left")],
-    "callbacks": ["array-like", callable, None],
+    "callbacks": ["array-like", callable, Callback, None],
     "tensorboard": [str, HasMethods(["__fspath__"]), None],
     "preset": [str, None],
 }  # fmt: skip
@@ -149,12 +148,12 @@ def is_elementwise(estimator: Any, optimizer: Any) -> bool:
     return named is not None and not named.knows_matrices
 
 
-def callbacks_of(estimator: Any) -> tuple[Callable[[EpochEnd], bool | None], ...]:
+def callbacks_of(estimator: Any) -> tuple[Callback, ...]:
     """Return the callbacks of the estimator."""
     given = estimator.callbacks
     if given is None:
         return ()
-    return (given,) if callable(given) else tuple(given)
+    return as_callbacks((given,) if callable(given) or isinstance(given, Callback) else given)
 
 
 def class_weights_of(estimator: Any, labels: Any, weights: Any) -> Any:

@@ -1,7 +1,7 @@
 """Stochastic solvers of an estimator: from its parameters to a fit plan, and back."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +22,7 @@ from mlp_jax.estimators.specify import Specification, as_type
 from mlp_jax.estimators.stochastic import FitPlan, FitState, Judge, train
 from mlp_jax.model.precision import Precision
 from mlp_jax.proof.quick import platform
-from mlp_jax.training.callbacks import EpochEnd
+from mlp_jax.training.callbacks import Callback, EpochEnd, as_callbacks
 from mlp_jax.training.compile import steps_a_call
 from mlp_jax.training.engine.program import (
     Program,
@@ -34,7 +34,7 @@ from mlp_jax.training.engine.program import (
 from mlp_jax.training.optim.open_optimizer import with_numbers
 from mlp_jax.training.run.logs import TensorBoardLog
 
-Callbacks = tuple[Callable[[EpochEnd], bool | None], ...]
+Callbacks = tuple[Callback, ...]
 
 
 def solve(
@@ -81,7 +81,7 @@ def _watching(estimator: Any) -> Iterator[Callbacks]:
             figures = {name: v for name, v in end.metrics.items() if name not in ("epoch", "step")}
             log.scalars(end.epoch, figures)
 
-        yield (*callbacks, write)
+        yield (*callbacks, *as_callbacks([write]))
 
 
 def _fit_plan(

@@ -30,7 +30,7 @@ from mlp_jax.model.metrics import TEST_METRICS, check_metrics
 from mlp_jax.model.precision import Precision, known_precision
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A trained network, what was learned from its training rows, and what it predicts.
 
@@ -51,6 +51,49 @@ class Model:
     precision: str = "float32"
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        width = self.network.width_out(self.inputs.n_features)
+        what: str = self.target.task
+        if what == "classification":
+            what += f" of {len(self.target.classes)} classes"
+        return (
+            f"{type(self).__name__}({self.inputs.n_features} inputs, {width} outputs, {what},"
+            f" {self.loss}, {self.precision})"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as a folder that `mlp_jax.load` reads.
+
+        Args:
+            path: the folder. It is whole or absent, whatever ends the process.
+
+        Raises:
+            ModelFileError: for a model that could not be read back.
+            RunFolderError: if the folder cannot be written.
+        """
+        save_model(path, self)
+
+    def export(
+        self, path: str | os.PathLike[str], format: str = "onnx", *, overwrite: bool = False
+    ) -> str:
+        """Write the model as one file that other programs run.
+
+        Args:
+            path: the file.
+            format: "onnx" or "stablehlo".
+            overwrite: whether a file that exists is replaced.
+
+        Returns:
+            A description of the function in the file, for people.
+
+        Raises:
+            InputError: for a model that the format cannot express.
+            RunFolderError: if the file exists or cannot be written.
+        """
+        from mlp_jax.model.export import export_model
+
+        return export_model(self, format, Path(path), overwrite=overwrite)
 
     @property
     def n_outputs(self) -> int:
@@ -262,6 +305,20 @@ def save_model(folder: str | os.PathLike[str], model: Model) -> None:
     parts = {name: getattr(model, name) for name in store.PARTS}
     about = {name: value for name, value in model.about.items() if name != "versions"}
     store.write(Path(folder), parts, tensors, model.metrics, about)
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write a model as a folder that `load` reads.
+
+    Args:
+        model: a `Model`, as `fit` and `load` return it.
+        path: the folder. It is whole or absent, whatever ends the process.
+
+    Raises:
+        ModelFileError: for a model that could not be read back.
+        RunFolderError: if the folder cannot be written.
+    """
+    save_model(path, model)
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:

@@ -28,7 +28,7 @@ from mlp_jax.training.engine.program import Program, TrainState, check_parts
 from mlp_jax.training.fit_options import FitOptions
 from mlp_jax.training.input.loaders import InMemoryLoader, Loader, StreamingLoader, ValidationRows
 from mlp_jax.training.input.place import place
-from mlp_jax.training.input.validate import Rows, check_batch, checked_rows, row_weights
+from mlp_jax.training.input.validate import Rows, check_batch, checked_rows, pair, row_weights
 from mlp_jax.training.mesh.layout import Layout
 from mlp_jax.training.mesh.processes import to_host
 from mlp_jax.training.mesh.proof import split_gradient
@@ -62,6 +62,7 @@ class TrainPlan:
     monitor: str
     keeps_best: bool
     n_classes: int
+    label_dtype: np.dtype
     steps: int
     precision: Precision
     device: jax.Device
@@ -188,12 +189,19 @@ def make_plan(
         monitor=monitor,
         keeps_best=options.takes_best(validated=validation is not None),
         n_classes=n_classes,
+        label_dtype=_label_dtype(data if streamed is None else streamed.sample),
         steps=steps,
         precision=precision,
         device=device,
         account=account,
         streamed=streamed,
     )
+
+
+def _label_dtype(data: Rows) -> np.dtype:
+    """Return the type of the targets as they were given; that of whole numbers for columns."""
+    y = pair(data)[1]
+    return y.dtype if y.ndim == 1 else np.dtype(np.int64)
 
 
 def _batches(

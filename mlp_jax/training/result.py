@@ -1,24 +1,21 @@
-"""A trained network in memory: `TrainResult`, and how rows get onto the device."""
+"""The trained network that `fit` returns: a `Model` with the records of its training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.losses import check_targets
 from mlp_jax.data import Scaling, Split
-from mlp_jax.data.dataset import check_labels
+from mlp_jax.data.arrays import label_type_of
+from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
 from mlp_jax.errors import InputError
-from mlp_jax.model.judge import encode_targets
-from mlp_jax.model.precision import Precision
+from mlp_jax.model.inference import losses, runnable_precision
+from mlp_jax.model.judge import scores, task_of
+from mlp_jax.model.metrics import TEST_METRICS, check_metrics
+from mlp_jax.model.saved import Model
 from mlp_jax.proof import Report
-from mlp_jax.training.engine.evaluate import evaluate
-from mlp_jax.training.engine.program import Program
-from mlp_jax.training.input.place import place
-from mlp_jax.training.input.validate import Rows, pair
 from mlp_jax.training.plan import TrainPlan
 
 
@@ -31,97 +28,117 @@ class Outcome(NamedTuple):
     best_epoch: int
 
 
-@dataclass(frozen=True)
-class TrainResult:
-    """What `fit` returns.
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainResult(Model):
+    """A trained network, as `fit` returns it: a `Model` that also knows its training.
 
-    params, layer_state: the weights to use (the best epoch's where patience was set, the moving
-    average where there was one).  history: a record an epoch.  report: the proof.  best_epoch:
-    the epoch whose weights these are.  scaling: what raw rows are brought to the network by,
-    target_scaling: what targets were, undone in predictions.  private: what a private training
-    tells of its rows, ε above all, as JSON takes it; None of another.
+    `predict` returns labels in the type of the training targets, `predict_proba` probabilities;
+    `evaluate`, `save` and `export` are those of `Model`. It pickles.
+
+    Attributes:
+        history: the record of each epoch.
+        report: the gradient check.
+        best_epoch: the epoch whose weights these are. They are those of the best epoch if there
+            were validation rows, and the moving average if there was one.
+        private: of a private training, what it spent, as JSON takes it.
     """
 
-    network: Layer
-    loss: Loss
-    params: Any
-    layer_state: Any
-    scaling: Scaling | None
-    target_scaling: Scaling | None
-    history: tuple[dict[str, float], ...]
-    report: Report
-    best_epoch: int
-    n_inputs: int
-    n_outputs: int
-    n_classes: int
-    program: Program = field(repr=False)
-    precision: Precision = field(repr=False)
-    device: jax.Device = field(repr=False)
+    history: tuple[dict[str, float], ...] = field(default=(), repr=False)
+    report: Report = field(default_factory=lambda: Report(()), repr=False)
+    best_epoch: int = 0
     private: dict[str, Any] | None = None
 
-    def evaluate(
-        self, data: Rows, names: Sequence[str] = ()
-    ) -> tuple[dict[str, float], np.ndarray]:
-        """({"loss": …, metric: …}, predictions (N, C)) of other rows, in inference.
+    def evaluate(self, rows: Any, names: Sequence[str] = ()) -> dict[str, float]:
+        """Return the loss and the metrics of rows with targets.
 
-        InputError for rows of another width, and for targets that the loss has no meaning for, such
-        as labels that training had no class for.
+        Args:
+            rows: as for `Model.evaluate`; targets may also be probabilities, shape (N, C).
+            names: metrics; by default those of the task.
+
+        Returns:
+            {"loss": …, metric: …}.
+
+        Raises:
+            InputError: for rows of another width, or targets that the loss does not take.
         """
-        data = Split(*pair(data))
-        if data.x.ndim != 2 or data.x.shape[1] != self.n_inputs or not len(data.x):
-            raise InputError(
-                f"The network takes rows x (N, {self.n_inputs}), not of shape {data.x.shape}."
-            )
-        if len(data.y) != len(data.x):
-            raise InputError(f"x has {len(data.x)} rows, but y has {len(data.y)}.")
-        if self.n_classes and data.y.ndim == 1:
-            check_labels(data.y, self.n_classes, "the rows to judge")
-        with self.precision.active(), jax.default_device(self.device):
-            y = encode_targets(self.loss, data.y, self.n_outputs)
-            check_targets(self.loss, y, self.n_outputs)
-            placed = place(
-                Split(data.x, y),
-                None,
-                self.scaling,
-                self.program.dtype,
-                self.target_scaling,
-                self.program.layout,
-            )
-            return evaluate(
-                self.program,
-                self.params,
-                self.layer_state,
-                placed,
-                y,
-                names,
-                self.n_classes,
-                self.target_scaling,
-            )
+        if isinstance(rows, (tuple, Split)) and self.target.task == "classification":
+            x, y = (rows.x, rows.y) if isinstance(rows, Split) else rows
+            y = np.asarray(y)
+            if y.ndim == 2:
+                return self._evaluate_probabilities(x, y, names)
+        return super().evaluate(rows, names)
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Predictions (N, C) of raw rows x (N, I): probabilities for classes, a rate, or values."""
-        labels = self.loss.function.targets == "classes" and self.n_classes > 0
-        empty = np.zeros(len(x), np.int32) if labels else np.zeros((len(x), self.n_outputs))
-        return self.evaluate(Split(np.asarray(x), empty))[1]
+    def _evaluate_probabilities(
+        self, x: Any, y: np.ndarray, names: Sequence[str]
+    ) -> dict[str, float]:
+        """Return the figures of rows whose targets are probabilities of the classes."""
+        names = names or TEST_METRICS["classification"]
+        check_metrics("classification", names)
+        encoded = self.features(x)
+        if len(encoded) != len(y):
+            raise InputError(f"x has {len(encoded)} rows, but y has {len(y)}.")
+        check_targets(self.loss, y, self.n_outputs)
+        found = self._outputs(encoded)
+        each = losses(self.loss, runnable_precision(self.precision), found.linear, y)
+        judged = scores(self.loss, found.predicted, y, names, len(self.target.classes))
+        return {"loss": float(np.mean(each.astype(np.float64))), **judged}
 
 
 def train_result(plan: TrainPlan, outcome: Outcome, report: Report) -> TrainResult:
     """Return the result of a training, with all that is needed to use the network."""
+    layout = plan.program.layout
+    private = None if plan.account is None else plan.account.facts()
+    about = {
+        "epoch": outcome.best_epoch,
+        "private": private,
+        "batch_size": plan.program.batch_size,
+        "device": plan.device.device_kind,
+        "mesh": None if layout is None else {"data": layout.data, "model": layout.model},
+    }
     return TrainResult(
         network=plan.program.network,
         loss=plan.program.loss,
         params=outcome.params,
         layer_state=outcome.layer_state,
-        scaling=plan.scaling,
-        target_scaling=plan.options.target_scaling,
+        inputs=_inputs(plan),
+        target=_target(plan),
+        precision=plan.precision.name,
+        about=about,
         history=outcome.history,
         report=report,
         best_epoch=outcome.best_epoch,
-        n_inputs=plan.n_in,
-        n_outputs=plan.n_out,
-        n_classes=plan.n_classes,
-        program=plan.program,
-        precision=plan.precision,
-        device=plan.device,
-        private=None if plan.account is None else plan.account.facts(),
+        private=private,
     )
+
+
+def _inputs(plan: TrainPlan) -> ArrayEncoding:
+    """Return how rows become inputs."""
+    pixels = plan.rows.x.dtype == np.uint8
+    return ArrayEncoding(plan.n_in, *_numbers(plan.scaling), pixels)
+
+
+def _target(plan: TrainPlan) -> TargetEncoding:
+    """Return what the network predicts."""
+    task = task_of(plan.program.loss, plan.rows.y, plan.n_classes)
+    if task == "classification":
+        classes = tuple(map(str, range(plan.n_classes)))
+        if plan.label_dtype.kind == "b":
+            classes = ("False", "True")
+        return TargetEncoding(task, (), classes, label_type=label_type_of(plan.label_dtype))
+    if task == "multilabel":
+        return TargetEncoding(task)
+    scaling = plan.options.target_scaling
+    if scaling is None:
+        return TargetEncoding(task)
+    scale = 1 / np.asarray(scaling.scale, np.float64)
+    return TargetEncoding(
+        task, (), (), *_numbers(Scaling(scale, -np.asarray(scaling.offset) * scale))
+    )
+
+
+def _numbers(scaling: Scaling | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return scale and offset as an encoding holds them."""
+    if scaling is None:
+        return (), ()
+    scale, offset = np.broadcast_arrays(*(np.asarray(v, np.float64) for v in scaling))
+    return tuple(np.ravel(scale).tolist()), tuple(np.ravel(offset).tolist())

@@ -290,7 +290,7 @@ def test_a_precision_trains_and_leaves_jax_as_it_was(precision):
     )  # fmt: skip
     kept = "float64" if precision == "float64" else "float32"
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(fitted.params)} == {kept}
-    assert fitted.evaluate(rows, ("accuracy",))[0]["accuracy"] > 0.98
+    assert fitted.evaluate(rows, ("accuracy",))["accuracy"] > 0.98
     assert not jax.config.jax_enable_x64
     assert jax.config.jax_default_matmul_precision is None
     assert jnp.ones(1).dtype == jnp.float32

@@ -70,7 +70,7 @@ def test_validation_metrics_are_those_of_scikit_learn():
         validation=(x[40:], y[40:]),
         metrics=("accuracy", "log_loss", "f1", "roc_auc", "top2"),
     )  # fmt: skip
-    p, found = fitted.predict(x[40:]).astype(np.float64), fitted.history[-1]
+    p, found = fitted.predict_proba(x[40:]).astype(np.float64), fitted.history[-1]
     truth = y[40:]
     p /= p.sum(axis=1, keepdims=True)
     expected = {
@@ -108,9 +108,10 @@ def test_labels_train_by_losses_of_other_kinds(loss):
     fitted = fit(mlp([16], 10), loss, optimizer, rows, epochs=20, batch_size=32, validation=0.2)
     assert fitted.history[-1]["train_loss"] < fitted.history[0]["train_loss"]
     assert fitted.history[-1]["validation_accuracy"] > 0.2
-    found, predictions = fitted.evaluate(rows, ("accuracy",))
-    assert predictions.shape == (120, 10)
-    assert found["accuracy"] == pytest.approx((predictions.argmax(1) == rows.y).mean())
+    found, scores = fitted.evaluate(rows, ("accuracy",)), fitted.predict_proba(rows.x)
+    assert scores.shape == (120, 10)
+    assert found["accuracy"] == pytest.approx((scores.argmax(1) == rows.y).mean())
+    assert found["accuracy"] == pytest.approx((fitted.predict(rows.x) == rows.y).mean())
 
 
 @pytest.mark.usefixtures("unproved")
@@ -124,7 +125,7 @@ def test_numbers_train_and_are_predicted():
     assert set(fitted.history[0]) >= {"validation_rmse", "validation_r2"}
     assert fitted.history[-1]["validation_r2"] > 0.8
     s = fitted.predict(x)
-    assert fitted.evaluate((x, y))[0]["loss"] == pytest.approx(np.mean((s - y) ** 2), rel=1e-5)
+    assert fitted.evaluate((x, y))["loss"] == pytest.approx(np.mean((s - y) ** 2), rel=1e-5)
 
 
 @pytest.mark.usefixtures("unproved")
@@ -137,7 +138,7 @@ def test_one_column_of_targets_may_be_flat():
     )
     assert flat.history == column.history
     rates = flat.predict(x)
-    assert rates.shape == (32, 1)
+    assert rates.shape == (32,)
     assert (rates > 0).all()
 
 
@@ -149,12 +150,12 @@ def test_two_classes_may_have_a_single_output():
         mlp([8], 1), "sigmoid_cross_entropy", "sgd", (x, labels), epochs=15, batch_size=12,
         validation=0.2, metrics=("accuracy", "roc_auc"),
     )  # fmt: skip
-    p = fitted.predict(x)
-    assert p.shape == (60, 1)
+    p = fitted.predict_proba(x)
+    assert p.shape == (60, 2)
     assert ((p > 0) & (p < 1)).all()
-    found, _ = fitted.evaluate((x, labels), ("accuracy", "roc_auc"))
-    assert found["accuracy"] == pytest.approx(((p[:, 0] > 0.5) == labels).mean())
-    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(labels, p[:, 0]))
+    found = fitted.evaluate((x, labels), ("accuracy", "roc_auc"))
+    assert found["accuracy"] == pytest.approx(((p[:, 1] > 0.5) == labels).mean())
+    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(labels, p[:, 1]))
     assert found["accuracy"] > 0.75
 
 
@@ -166,8 +167,8 @@ def test_a_row_may_have_several_labels():
         mlp([8], 2), "sigmoid_cross_entropy", "sgd", (x, y), epochs=15, batch_size=12,
         validation=0.2,
     )  # fmt: skip
-    assert fitted.n_classes == 0
-    found, p = fitted.evaluate((x, y), ("accuracy", "f1"))
+    found, p = fitted.evaluate((x, y), ("accuracy", "f1")), fitted.predict_proba(x)
+    assert fitted.predict(x).tolist() == (p > 0.5).astype(int).tolist()
     assert found["accuracy"] == pytest.approx(((p > 0.5) == y).mean())
     assert found["f1"] == pytest.approx(sk.f1_score(y, p > 0.5, average="macro"))
     assert found["accuracy"] > 0.75
@@ -185,8 +186,8 @@ def test_bytes_train_as_the_scaled_floats_do():
         mlp([8], 10), CROSS_ENTROPY, "sgd", (by_hand.astype(np.float32), rows.y), **options
     )
     assert_close(pixels.params, floats.params, 1e-5)
-    assert pixels.predict(rows.x) == pytest.approx(
-        floats.predict(by_hand.astype(np.float32)), abs=1e-5
+    assert pixels.predict_proba(rows.x) == pytest.approx(
+        floats.predict_proba(by_hand.astype(np.float32)), abs=1e-5
     )
 
 
@@ -210,11 +211,11 @@ def test_other_rows_must_fit_the_trained_network():
         fitted.predict(x[:, :3])
     with pytest.raises(InputError, match=r"not of shape \(4,\)"):
         fitted.predict(x[0])
-    with pytest.raises(InputError, match="20 rows, but y has 19"):
+    with pytest.raises(InputError, match="20 rows to judge, and 19 targets"):
         fitted.evaluate((x, y[:-1]))
-    with pytest.raises(InputError, match="outside the allowed 0 to 2"):
+    with pytest.raises(InputError, match="label '3' in row 0 is unknown"):
         fitted.evaluate((x, y + 1))
-    with pytest.raises(InputError, match="as labels, but row 0 has"):
+    with pytest.raises(InputError, match="label '2.5' in row 0 is unknown"):
         fitted.evaluate((x, y + 0.5))
-    p = fitted.predict(x)
+    p = fitted.predict_proba(x)
     assert p.sum(axis=1) == pytest.approx(np.ones(20), rel=1e-5)

@@ -8,7 +8,6 @@ import numpy as np
 
 from mlp_jax.backprop import Ensemble, Layer, Loss, NoiseAverage
 from mlp_jax.errors import DivergedError, InputError
-from mlp_jax.model.judge import task_of
 from mlp_jax.training.callbacks import Callback, EpochEnd, Given, as_callbacks
 from mlp_jax.training.diagnostics import probe
 from mlp_jax.training.fit_options import FitOptions, fit_options
@@ -83,9 +82,9 @@ def as_ensemble(many: ManyResult) -> TrainResult:
         raise DivergedError(f"No member is left: {next(iter(many.failures.values()))}")
     members = [many.member(k) for k in usable]
     first = members[0]
-    one_by_one = task_of(first.loss, many.plan.rows.y, first.n_classes) == "multilabel"
+    multilabel = first.target.task == "multilabel"
     link = first.loss.function.predict
-    if link == "softmax" and (one_by_one or first.n_outputs == 1):
+    if link == "softmax" and (multilabel or first.n_outputs == 1):
         link = "sigmoid"
     network = Ensemble(tuple(member.network for member in members), link)
     outcome = Outcome(

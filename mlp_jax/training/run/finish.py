@@ -36,7 +36,8 @@ def tested(fitted: TrainResult, parts: RunComponents) -> tuple[dict[str, float],
     if parts.data.test is None:
         return {}, np.zeros((0, 1))
     names = tuple(dict.fromkeys((*TEST_METRICS[parts.task], *parts.metrics)))
-    return fitted.evaluate(parts.data.test, names)
+    test = parts.data.test
+    return fitted.evaluate(test, names), fitted.predictions(fitted.features(test.x))
 
 
 def trained_model(
@@ -56,7 +57,7 @@ def trained_model(
         fitted.layer_state,
         parts.data.inputs,
         parts.data.target,
-        fitted.precision.name,
+        fitted.precision,
         metrics,
         about,
     )

@@ -65,15 +65,14 @@ def metadata_at_start(config: TrainConfig, parts: RunComponents) -> dict[str, An
 
 def metadata_at_end(parts: RunComponents, result: TrainResult) -> dict[str, Any]:
     """Return what `run.json` says of a run that has ended, above all the defaults it used."""
-    layout = result.program.layout
     return {
         "finished": run_folder.now(),
         "epochs": len(result.history),
-        "batch_size": result.program.batch_size,
+        "batch_size": result.about["batch_size"],
         "learning_rate": parts.optimizer.peak,
         "weight_decay": parts.optimizer.decay,
         "private": result.private,
-        "precision": result.precision.name,
-        "device": result.device.device_kind,
-        "mesh": None if layout is None else {"data": layout.data, "model": layout.model},
+        "precision": result.precision,
+        "device": result.about["device"],
+        "mesh": result.about["mesh"],
     }

@@ -28,7 +28,7 @@ def test_bf16_and_float32_agree_within_bounds(rows):
     losses = {name: [r["train_loss"] for r in run.history] for name, run in runs.items()}
     assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.05)
     assert losses["bf16"] != losses["float32"]
-    accuracy = {n: run.evaluate(rows.test, ["accuracy"])[0]["accuracy"] for n, run in runs.items()}
+    accuracy = {n: run.evaluate(rows.test, ["accuracy"])["accuracy"] for n, run in runs.items()}
     assert accuracy["bf16"] == pytest.approx(accuracy["float32"], abs=0.015)
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(runs["bf16"].params))
 

@@ -15,11 +15,12 @@ from mlp_jax.data.source import Rows, Streamed
 from mlp_jax.data.streams import TableSource, fit_arrays, fit_table, open_frames, open_npy
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.proof import Report
-from mlp_jax.training import fit
+from mlp_jax.training import FitOptions, fit
 from mlp_jax.training.checkpoint.manager import Checkpoints, Saving
 from mlp_jax.training.engine.batches import take_batch
 from mlp_jax.training.input import loaders as feed
 from mlp_jax.training.optim.optimizers import Optimizer
+from mlp_jax.training.plan import make_plan
 from mlp_jax.training.run.build import input_scaling, target_scaling
 
 N, WIDTH, B = 203, 5, 16
@@ -119,6 +120,12 @@ def source(request, tmp_path, monkeypatch):
     return TableSource(frames, *fit_table(frames, ["y"])[:2])
 
 
+def program_of(data):
+    network = mlp([6], 3, dropout=0.3, norm="layer")
+    options = FitOptions(epochs=3, batch_size=B, average=0.8)
+    return make_plan(network, "softmax_cross_entropy", "adam", data, options).program
+
+
 @pytest.mark.parametrize("kill_after", [2, 5, 6])
 def test_a_streaming_run_killed_inside_an_epoch_goes_on_bit_for_bit(tmp_path, source, kill_after):
     ticks, opened = [], []
@@ -151,7 +158,7 @@ def test_every_epoch_of_a_stream_has_every_row_once(source):
         if (hasattr(source, "starts"))
         else X
     )
-    program = train(Streamed(source), (None, None)).program
+    program = program_of(Streamed(source))
     reading = feed.StreamingLoader(Streamed(source), program, None, None, n_outputs=3, n_classes=3)
     seen = []
     for epoch in (1, 2):
@@ -172,7 +179,7 @@ def test_every_epoch_of_a_stream_has_every_row_once(source):
 def test_the_calls_of_a_stream_compile_once(tmp_path, source):
     lengths = []
     data = Streamed(source)
-    program = train(data, (None, None)).program
+    program = program_of(data)
     reading = feed.StreamingLoader(data, program, None, None, n_outputs=3, n_classes=3)
     for epoch in (1, 2):
         lengths += [count for count, _ in reading.calls(np.uint32(0), epoch, 0, 3)]

@@ -226,7 +226,7 @@ def test_evaluation_of_a_member_is_that_of_its_solo_run():
     many = fit_many(mlp([8], CLASSES), CE, "adam", ROWS, seeds=SEEDS, **HOW)
     solo = fit(mlp([8], CLASSES), CE, "adam", ROWS, seed=SEEDS[1], **HOW)
     ours, theirs = (one.evaluate(Split(*JUDGED), ["accuracy"]) for one in (many.member(1), solo))
-    assert ours[0] == pytest.approx(theirs[0], rel=1e-12)
+    assert ours == pytest.approx(theirs, rel=1e-12)
 
 
 def test_patience_1_leaves_the_state_of_a_stopped_member_as_it_was():

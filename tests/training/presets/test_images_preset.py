@@ -48,7 +48,7 @@ def test_a_few_epochs_of_it_read_most_digits():
     options = {**found.options, "epochs": 6}
     scaling = fit_scaling(train.x, pixels=True)
     fitted = fit(found.network, found.loss, found.optimizer, train, scaling=scaling, **options)
-    assert fitted.evaluate(test, ["accuracy"])[0]["accuracy"] > 0.9
+    assert fitted.evaluate(test, ["accuracy"])["accuracy"] > 0.9
 
 
 def test_a_run_by_its_name_takes_the_recipe_with_the_last_weights():

@@ -129,7 +129,7 @@ def test_numbers_and_histograms(tmp_path):
     )  # fmt: skip
     found = run.train(config, lambda _: None, bar=False)
     assert set(found.test) == {"loss", "rmse", "mae", "r2"}
-    spread = found.fitted.target_scaling.scale[0]  # the loss is of standardized targets
+    spread = 1 / found.fitted.target.scale[0]  # the loss is of standardized targets
     assert found.test["rmse"] ** 2 * spread**2 == pytest.approx(found.test["loss"], rel=1e-5)
     assert sorted(p.name for p in (tmp_path / "run/report").iterdir()) == [
         "first_layer.png", "learning_curve.png", "predicted_and_true.png",

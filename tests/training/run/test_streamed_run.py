@@ -80,9 +80,9 @@ def test_its_report_shows_the_test_rows_and_the_backward_pass(made):
 
 def test_what_looks_at_single_training_rows_says_that_it_cannot(made):
     _, folder = made
-    with pytest.raises(InputError, match="training rows stream"):
+    with pytest.raises(InputError, match="training rows are streamed"):
         rows_of_run(folder, load_model(folder), ["train"])
-    with pytest.raises(InputError, match="training rows stream"):
+    with pytest.raises(InputError, match="training rows are streamed"):
         fit_run(folder, "last-layer")
 
 
