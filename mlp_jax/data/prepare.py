@@ -47,7 +47,7 @@ class Prepared:
     def test_rows(self) -> np.ndarray | None:
         """Which of the source's own training rows are the test rows.
 
-        None where the source has test rows of its own, there are none, or the rows stream.
+        None if the source has separate test rows, there are none, or the rows stream.
         """
         if self.part is None:
             return None
@@ -148,7 +148,7 @@ def _array_encoding(source: Dataset, train: Split) -> ArrayEncoding:
 
 
 def array_target(source: Dataset, y: np.ndarray) -> TargetEncoding:
-    """What a data set predicts: classes; several columns of 0 and 1; or numbers, standardized."""
+    """Return the target of a data set: classes; several columns of 0 and 1; or scaled numbers."""
     if source.is_classification:
         return TargetEncoding("classification", (), source.classes, label_type=source.label_type)
     if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all():
