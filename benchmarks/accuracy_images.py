@@ -40,7 +40,7 @@ FOLDS = 10
 def _trained(x: Any, y: Any, seeds: list[int], *, pixels: bool, plain: bool = False) -> Any:
     """The preset, or the plain network, trained on rows x (N, I) of labels y (N,).
 
-    A `Fitted` for one seed, a `FittedMany` for several.
+    A `TrainResult` for one seed, a `ManyResult` for several.
     """
     from dataclasses import replace
 

@@ -26,7 +26,7 @@ from mlp_jax.bench.results import check_places, result, write_result
 from mlp_jax.data import fit_scaling, load
 from mlp_jax.proof import Report
 from mlp_jax.training import fit
-from mlp_jax.training.checkpoint.snapshot import Position
+from mlp_jax.training.engine.snapshot import Position
 from mlp_jax.training.run.log_callbacks import RunLogs
 
 NETWORKS = {

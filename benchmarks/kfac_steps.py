@@ -26,7 +26,7 @@ from mlp_jax.bench.results import check_places, write_result
 from mlp_jax.data import load
 from mlp_jax.proof import Report
 from mlp_jax.training import Optimizer, fit
-from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.callbacks import EpochEnd
 from mlp_jax.training.run.figures import PALE, new_figure, plain_frame, row_of_axes, save
 
 EPOCHS = {"adam": 20, "kfac": 7}

@@ -57,7 +57,7 @@ from mlp_jax.model.saved import Model
 from mlp_jax.model.saved import load_model as load
 from mlp_jax.model.uncertain import LaplaceModel, fit_laplace, load_laplace
 from mlp_jax.proof import Report, check_gradients
-from mlp_jax.training import Fitted, Optimizer, Privacy, fit
+from mlp_jax.training import Optimizer, Privacy, TrainResult, fit
 
 if TYPE_CHECKING:
     from mlp_jax.estimators import MLPClassifier, MLPRegressor, MLPSearchCV
@@ -73,7 +73,6 @@ __all__ = [
     "DataWarning",
     "Dense",
     "Dropout",
-    "Fitted",
     "GradientNoise",
     "KroneckerFactors",
     "LaplaceModel",
@@ -91,6 +90,7 @@ __all__ = [
     "Report",
     "Residual",
     "Sequential",
+    "TrainResult",
     "apply",
     "check_gradients",
     "clip_per_example",

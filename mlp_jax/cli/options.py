@@ -1,31 +1,75 @@
 """Options in typed records, read from a command line by tyro; the files that it asks for."""
 
+import re
 from collections.abc import Callable
+from dataclasses import field, fields, is_dataclass, make_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from mlp_jax.errors import InputError, RunFolderError
+from mlp_jax.training.fit_options import Shown
 
 Options = TypeVar("Options")
 _MARKERS = (
     tyro.conf.FlagCreatePairsOff,
     tyro.conf.HelptextFromCommentsOff,
     tyro.conf.DisallowNone,
+    tyro.conf.OmitArgPrefixes,
 )
 
 
 def parse(record: type[Options], command: str, about: str, words: list[str], default: Any) -> Any:
-    """The record with what the words say; tyro explains itself and exits with 2 where it cannot."""
-    return tyro.cli(
-        record,
+    """Return the record with the options that the words give.
+
+    Each base class of the record is a group of the help; a record without any is one group. tyro
+    explains an option that it cannot read, and exits with 2.
+    """
+    groups: list[Any] = [base for base in record.__bases__ if is_dataclass(base)] or [record]
+    for group in groups:
+        _write_markers(group)
+    nested = make_dataclass(
+        "Options",
+        [(_title(group), group, field(default=_part(group, default))) for group in groups],
+    )
+    found: Any = tyro.cli(
+        nested,
         prog=f"mlp-jax {command}",
         description=about,
         args=words,
-        default=default,
         config=_MARKERS,
     )
+    values: dict[str, Any] = {}
+    for group in groups:
+        part = getattr(found, _title(group))
+        values |= {f.name: getattr(part, f.name) for f in fields(group)}
+    return record(**values)
+
+
+def _write_markers(group: Any) -> None:
+    """Put tyro's markers in the place of `Shown` in the annotations of a group."""
+    for base in group.__mro__:
+        for name, hint in vars(base).get("__annotations__", {}).items():
+            shown = next((m for m in getattr(hint, "__metadata__", ()) if type(m) is Shown), None)
+            if shown is not None:
+                marker = tyro.conf.arg(
+                    metavar=shown.metavar,
+                    aliases=shown.aliases or None,
+                    help_behavior_hint=None if shown.default else "",
+                )
+                base.__annotations__[name] = Annotated[hint.__origin__, marker]
+
+
+def _title(group: Any) -> str:
+    """Return the title of a group in the help: RangedModelOptions as model."""
+    words = re.findall("[A-Z][a-z]*", group.__name__)
+    return "_".join(word.lower() for word in words if word not in ("Options", "Ranged"))
+
+
+def _part(group: Any, whole: Any) -> Any:
+    """Return the options of a group out of a whole record."""
+    return group(**{f.name: getattr(whole, f.name) for f in fields(group)})
 
 
 def take_config(

@@ -5,6 +5,7 @@ Letters: N rows, I features, C classes or outputs.
 
 import math
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from mlp_jax.data.task import Decision, decide
 from mlp_jax.errors import InputError, UnknownNameError
 
 TASKS = ("auto", "classification", "regression")
+_FAR = 2.0**63  # beyond int64
 
 
 def from_arrays(
@@ -41,7 +43,7 @@ def from_arrays(
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
     pairs = [(x, y)] if test is None else [(x, y), test]
-    parts = ("training", "test")[: len(pairs)]
+    parts = ("",) if test is None else ("training", "test")
     places = [place(name, part) for part in parts]
 
     flat, shapes = zip(
@@ -78,8 +80,11 @@ def from_arrays(
 
 def label_type_of(dtype: np.dtype) -> LabelType:
     """Return the type that predicted labels have where those of the training rows have `dtype`."""
-    kinds: dict[str, LabelType] = {"b": "boolean", "i": "integer", "u": "integer", "f": "number"}
-    return kinds.get(dtype.kind, "text")
+    usual: dict[str, LabelType] = {"bool": "boolean", "int64": "integer", "float64": "number"}
+    if dtype.name in usual:
+        return usual[dtype.name]
+    known: tuple[LabelType, ...] = get_args(LabelType)
+    return next((kind for kind in known if kind == dtype.name), "text")
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -147,7 +152,8 @@ def _encode(
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Labels as int32 (N,) for each part, and the class that each number stands for."""
     labels = [labels_of(y, where) for y, where in zip(targets, places, strict=True)]
-    labels = [labels[0], *(_of_same_kind(y, labels[0].dtype) for y in labels[1:])]
+    widest = next((y.dtype for y in labels if y.dtype == np.uint64), labels[0].dtype)
+    labels = [_of_same_kind(y, widest) for y in labels]
     if len({y.dtype.kind for y in labels}) > 1:
         raise InputError(
             f"The labels are {targets[0].dtype} in {places[0]},"
@@ -171,14 +177,21 @@ def _encode(
 def _of_same_kind(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Labels that differ from those of type `dtype` in type alone, as these: True and 1 are one."""
     kinds = y.dtype.kind + dtype.kind
-    same = kinds == "bi" or (kinds == "ib" and bool(np.isin(y, (0, 1)).all()))
+    same = kinds in ("bi", "bu") or (kinds[0] in "iu" and _holds(dtype, y))
     return y.astype(dtype) if same else y
 
 
-def labels_of(y: np.ndarray, where: str, first_row: int = 0) -> np.ndarray:
-    """Labels (N,) as int64, bool or str; InputError for what is none.
+def _holds(dtype: np.dtype, y: np.ndarray) -> bool:
+    """Whether whole numbers are all values of a type of whole numbers or booleans."""
+    if dtype.kind == "b":
+        return bool(np.isin(y, (0, 1)).all())
+    return dtype.kind == "u" and bool((y >= 0).all())
 
-    first_row: the number of the first row in messages.
+
+def labels_of(y: np.ndarray, where: str, first_row: int = 0) -> np.ndarray:
+    """Labels (N,) as int64, uint64 where that does not hold them, bool or str.
+
+    first_row: the number of the first row in messages. InputError for what is no label.
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -199,13 +212,13 @@ def labels_of(y: np.ndarray, where: str, first_row: int = 0) -> np.ndarray:
             f"In {where}, labels must be whole numbers or strings, but y is {y.dtype}."
         )
     if kind == "f":
-        broken = np.flatnonzero(~np.isfinite(y) | (y != np.trunc(y)))
+        broken = np.flatnonzero(~(np.abs(y) < _FAR) | (y != np.trunc(y)))
         if broken.size:
             raise InputError(
-                f"In {where}, labels must be whole numbers, but row {first_row + broken[0]} has"
-                f" {y[broken[0]]}."
+                f"In {where}, labels must be whole numbers within int64, but row"
+                f" {first_row + broken[0]} has {y[broken[0]]}."
             )
-    return y.astype(np.int64)
+    return y if kind == "u" and y.size and y.max() >= _FAR else y.astype(np.int64)
 
 
 def _look_up(y: np.ndarray, names: tuple[str, ...], where: str) -> np.ndarray:

@@ -48,7 +48,8 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_part(self, self.train, place(self.name, "training"))
+        alone = self.test is None
+        _check_part(self, self.train, place(self.name, "" if alone else "training"))
         if self.test is not None:
             _check_part(self, self.test, place(self.name, "test"))
         _check_meaning(self)
@@ -72,11 +73,12 @@ class Dataset:
 
 
 def place(name: str, part: str) -> str:
-    """Return the name of a part of a set in messages.
+    """Return the name of a part of a set in messages; part: "" if it has only one.
 
     A set without a name is called by its kind: "the data", "the validation data".
     """
-    return name if name.startswith("the ") else f"the {part} rows of '{name}'"
+    rows = f"{part} rows" if part else "rows"
+    return name if name.startswith("the ") else f"the {rows} of '{name}'"
 
 
 def check_labels(y: np.ndarray, n_classes: int, where: str) -> None:

@@ -17,7 +17,12 @@ from mlp_jax.backprop import Categories, Layer
 
 NumberScaling = Literal["none", "standard", "robust", "quantile"]
 DatePart = Literal["", "days", "year_sin", "year_cos", "week_sin", "week_cos", "day_sin", "day_cos"]
-LabelType = Literal["text", "integer", "number", "boolean"]
+LabelType = Literal[
+    "text", "integer", "number", "boolean",
+    "int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
+    "datetime64[D]", "datetime64[s]", "datetime64[ms]", "datetime64[us]", "datetime64[ns]",
+]  # fmt: skip
+"""Of labels: str, int64, float64 and bool, or the NumPy type that they had."""
 SMOOTH_CLIP = 3.0
 SCALED_LIMIT = 1e6  # scaled numbers are clipped to ± this, so that no sum in the network overflows
 
@@ -117,7 +122,8 @@ class TableEncoding:
     ignored: columns of the training table that carry nothing (constant, all missing) or were
     dropped; they may be absent at prediction. header: whether the first line of a text file of such
     rows names its columns; else they are "0", "1", …. na_values: words, in lower case, that count
-    as missing in text, and those that are numbers in columns of numbers too.
+    as missing in text, and those that are numbers in columns of numbers too. separator: of the text
+    file that it was learned from, "" where that was none.
     """
 
     numeric: tuple[NumericColumn, ...]
@@ -125,6 +131,7 @@ class TableEncoding:
     ignored: tuple[str, ...] = ()
     header: bool = True
     na_values: tuple[str, ...] = MISSING_WORDS
+    separator: str = ""
 
     @property
     def n_numeric(self) -> int:
@@ -187,16 +194,19 @@ class TargetEncoding:
     def label_values(self) -> np.ndarray:
         """Return the classes (C,) as labels of the type that the training data had.
 
-        Returns: str, int64, float64 or bool, in the order of `classes`.
+        Returns: str, int64, float64, bool or what `label_type` names, in the order of `classes`.
         """
         names = self.classes
-        if self.label_type == "integer":
-            return np.array([int(name) for name in names], np.int64)
-        if self.label_type == "number":
-            return np.array([float(name) for name in names], np.float64)
+        if self.label_type == "text":
+            return np.array(names, np.str_)
         if self.label_type == "boolean":
             return np.array([name.lower() == "true" for name in names], np.bool_)
-        return np.array(names, np.str_)
+        usual = {"integer": "int64", "number": "float64"}
+        dtype = np.dtype(usual.get(self.label_type, self.label_type))
+        if dtype.kind == "M":
+            return np.array(names, dtype)
+        read = float if dtype.kind == "f" else int
+        return np.array([read(name) for name in names], dtype)
 
 
 InputEncoding = TableEncoding | ArrayEncoding

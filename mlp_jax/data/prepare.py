@@ -4,6 +4,7 @@ rows alone.
 Letters: N rows, I features, C classes or outputs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,12 @@ from jaxtyping import Int8
 
 from mlp_jax.data.dataset import Dataset, Split
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding, TargetEncoding
-from mlp_jax.data.scaling import check_targets_near, fit_scaling
+from mlp_jax.data.scaling import check_targets_near, farthest, fit_scaling, refuse_far
 from mlp_jax.data.source import Streamed
 from mlp_jax.data.splits import TEST, TRAIN, VALIDATION, part_of_rows, usual_validation
 from mlp_jax.data.table import Table
 from mlp_jax.data.tables.options import ColumnOptions
+from mlp_jax.data.task import constant_notes
 from mlp_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,8 +110,9 @@ def _prepare_dataset(
     train = _take(source.train, part == TRAIN)
     held_out = _take(source.train, part == TEST) or None
     inputs, target = (None, None) if known is None else known
-    inputs = _array_encoding(source, train) if inputs is None else inputs
-    target = array_target(source, train.y) if target is None else target
+    numbers = np.flatnonzero(part == TRAIN)
+    inputs = _array_encoding(source, train, numbers) if inputs is None else inputs
+    target = array_target(source, train.y, numbers) if target is None else target
     if target.task == "regression":
         check_targets_near(source.train.y, target.scale, target.offset, np.arange(n_rows))
     if not isinstance(inputs, ArrayEncoding):
@@ -126,17 +129,23 @@ def _prepare_dataset(
         source.test if source.test is not None else held_out,
         inputs,
         target,
-        source.notes,
+        source.notes + _constant(train.y, ()) * (target.task == "regression"),
         part,
     )
+
+
+def _constant(y: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
+    """Notes on numbers to predict (N,) or (N, C) that are the same in all training rows."""
+    columns = y.reshape(len(y), -1)
+    return constant_notes(columns.min(axis=0).tolist(), columns.max(axis=0).tolist(), names)
 
 
 def _take(rows: Split, chosen: np.ndarray) -> Split:
     return rows if chosen.all() else Split(rows.x[chosen], rows.y[chosen])
 
 
-def _array_encoding(source: Dataset, train: Split) -> ArrayEncoding:
-    scaling = fit_scaling(train.x, pixels=source.image_shape is not None)
+def _array_encoding(source: Dataset, train: Split, rows: np.ndarray) -> ArrayEncoding:
+    scaling = fit_scaling(train.x, pixels=source.image_shape is not None, rows=rows)
     return ArrayEncoding(
         source.n_features,
         tuple(scaling.scale.reshape(-1).tolist()),
@@ -147,8 +156,11 @@ def _array_encoding(source: Dataset, train: Split) -> ArrayEncoding:
     )
 
 
-def array_target(source: Dataset, y: np.ndarray) -> TargetEncoding:
-    """Return the target of a data set: classes; several columns of 0 and 1; or scaled numbers."""
+def array_target(source: Dataset, y: np.ndarray, rows: np.ndarray | None = None) -> TargetEncoding:
+    """Return the target of a data set: classes; several columns of 0 and 1; or scaled numbers.
+
+    rows: the numbers of y's rows (N,) in messages, their indices if None.
+    """
     if source.is_classification:
         return TargetEncoding("classification", (), source.classes, label_type=source.label_type)
     if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all():
@@ -156,8 +168,10 @@ def array_target(source: Dataset, y: np.ndarray) -> TargetEncoding:
     columns = y.reshape(len(y), -1).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         spread = np.where(np.ptp(columns, axis=0) == 0, 0.0, columns.std(axis=0))
-    if not np.isfinite(spread).all():
-        raise InputError(f"The targets of '{source.name}' are too widely spread to be scaled.")
+    far = farthest(spread, columns.min(axis=0), columns.max(axis=0))
+    if far is not None:
+        output = int(np.argmin(np.isfinite(spread)))
+        refuse_far(columns, far, output, np.arange(len(y)) if rows is None else rows, "y")
     scale = np.where(spread == 0, 1.0, spread)
     return TargetEncoding(
         "regression", (), (), tuple(scale.tolist()), tuple(columns.mean(axis=0).tolist())
@@ -194,7 +208,7 @@ def _prepare_table(
             rows=chosen,
             ignored=parts.columns,
         )
-        inputs = replace(inputs, header=source.header)
+        inputs = replace(inputs, header=source.header, separator=source.separator)
         notes.extend(found)
     else:
         if not isinstance(known[0], TableEncoding):
@@ -202,6 +216,7 @@ def _prepare_table(
         inputs = known[0]
     y = encode_target(target, frame, missing_allowed=True)
     if target.task == "regression":
+        notes += _constant(y[chosen], target.names)
         known_y = np.where(part.reshape(-1, *[1] * (y.ndim - 1)) >= 0, y, np.nan)
         check_targets_near(known_y, target.scale, target.offset, np.arange(len(y)), target.names)
     train, validation, test = (

@@ -24,16 +24,19 @@ class Scaling(NamedTuple):
     offset: Float64[np.ndarray, "*shape"]
 
 
-def fit_scaling(x: Shaped[np.ndarray, "N I"], *, pixels: bool = False) -> Scaling:
+def fit_scaling(
+    x: Shaped[np.ndarray, "N I"], *, pixels: bool = False, rows: np.ndarray | None = None
+) -> Scaling:
     """The scaling that gives these (training) rows mean 0 and standard deviation 1.
 
     uint8 x, and float x that `pixels` says are pixels, get one scale and offset for all columns;
     other x one a column. What is constant gets scale 1. Standard deviations divide by N.
-    Raises InputError for a column too widely spread for float64.
+    rows: what messages call the rows (N,), their place without it. Raises InputError for a column
+    too widely spread for float64, with the number that is farthest out and its row.
     """
     if x.dtype == np.uint8:
         return _fit_histogram(x)
-    return _fit_columns(x.reshape(-1, 1) if pixels else x, one=pixels)
+    return _fit_columns(x, pixels, np.arange(len(x)) if rows is None else rows)
 
 
 def scaling_of_range(low: float, high: float) -> Scaling:
@@ -93,6 +96,19 @@ def check_targets_near(
     )
 
 
+def check_targets_small(
+    scale: Sequence[float], offset: Sequence[float], names: Sequence[str] = ()
+) -> None:
+    """InputError for numbers too large to be trained on as they are, by deviations and means."""
+    for output, (spread, mean) in enumerate(zip(scale, offset, strict=True)):
+        if abs(mean) + spread > FAR_TARGET:
+            name = f" '{names[output]}'" if names else ""
+            raise InputError(
+                f"Target{name} holds numbers like {mean:.3g}, too far from 0 for a loss that takes"
+                " them as they are: rescale it."
+            )
+
+
 def narrowed(
     values: Float[np.ndarray, "*shape"], dtype: DTypeLike, shown: np.ndarray, what: str
 ) -> Float[np.ndarray, "*shape"]:
@@ -130,7 +146,9 @@ def scaling_of_counts(counts: Int64[np.ndarray, "256"]) -> Scaling:
     return scaling_of(np.asarray(mean), np.asarray(deviation), np.asarray(spread == 0))
 
 
-def _fit_columns(x: np.ndarray, *, one: bool) -> Scaling:
+def _fit_columns(x: np.ndarray, one: bool, numbers: np.ndarray) -> Scaling:
+    whole = x
+    x = x.reshape(-1, 1) if one else x
     with np.errstate(over="ignore", invalid="ignore"):
         mean = x.mean(axis=0, dtype=np.float64)
         squares = np.zeros(x.shape[1])
@@ -138,20 +156,42 @@ def _fit_columns(x: np.ndarray, *, one: bool) -> Scaling:
             squares += np.square(x[rows] - mean).sum(axis=0)
         deviation = np.sqrt(squares / len(x))
     low, high = x.min(axis=0), x.max(axis=0)
-    check_spread(deviation, low, high)
+    if (far := farthest(deviation, low, high)) is not None:
+        refuse_far(whole, far, None if one else int(np.argmin(np.isfinite(deviation))), numbers)
     scaling = scaling_of(mean, deviation, low == high)
     if one:
         return Scaling(scaling.scale.reshape(()), scaling.offset.reshape(()))
     return scaling
 
 
-def check_spread(deviation: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-    """InputError that names the first column whose deviation float64 does not hold."""
-    if not np.isfinite(deviation).all():
-        column = int(np.argmin(np.isfinite(deviation)))
+def farthest(deviation: np.ndarray, low: np.ndarray, high: np.ndarray) -> float | None:
+    """The number farthest out in the first column whose deviation float64 does not hold, if any."""
+    if np.isfinite(deviation).all():
+        return None
+    column = int(np.argmin(np.isfinite(deviation)))
+    return float(max(low[column], high[column], key=abs))
+
+
+def refuse_far(
+    x: Shaped[np.ndarray, "N I"],
+    far: float,
+    column: int | None,
+    rows: np.ndarray,
+    letter: str = "x",
+) -> None:
+    """InputError for a number among rows x, where it is there, too far out to be standardized.
+
+    column: where it stands; None for any. rows: what messages call the rows (N,). letter: of x.
+    """
+    found = x == far
+    if column is not None:
+        found &= np.arange(x.shape[1]) == column
+    if found.any():
+        row, place = (int(i) for i in np.unravel_index(int(np.argmax(found)), found.shape))
+        of_several = f", column {place}" if x.shape[1] > 1 else ""
         raise InputError(
-            f"Column {column} of x, from {low[column]} to {high[column]},"
-            " is too widely spread to be standardized."
+            f"Row {rows[row]}{of_several} of {letter} is {far:.6g}, too widely spread from the"
+            " others to be standardized: correct it, or leave its row out."
         )
 
 

@@ -18,7 +18,8 @@ class Table:
     rows. task: "classification", "regression" or "auto" (by the rule of `task.py`). header:
     whether the file that it came from names its columns; else they are "0", "1", …. written:
     whether it came from a file of text, whose types are those of its words. likely: the decimal
-    mark that its file uses elsewhere, for numbers that fit both. notes: what was inferred when it
+    mark that its file uses elsewhere, for numbers that fit both. separator: of the fields of a file
+    of text. notes: what was inferred when it
     was read.
     """
 
@@ -31,4 +32,5 @@ class Table:
     header: bool = True
     written: bool = False
     likely: Literal[".", ","] = "."
+    separator: str = ""
     notes: tuple[str, ...] = ()

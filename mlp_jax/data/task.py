@@ -5,6 +5,7 @@ take numbers for classes is the costlier mistake; all other numbers are numbers 
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,22 @@ def decide(
     if whole_array and counts_up and values[0] == 0 and n <= COUNTED and enough:
         return Decision(True, f"it is an array of whole numbers, all of 0 to {n - 1}")
     return Decision(False, f"it holds {_different(n)}")
+
+
+def constant_notes(
+    low: Sequence[float], high: Sequence[float], names: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """A note on each number to predict that is the same in every training row.
+
+    low, high: the least and the greatest of each output. names: of the outputs.
+    """
+    alone = len(low) == 1
+    called = [f"'{n}'" for n in names] or [f"y{'' if alone else f'[{k}]'}" for k in range(len(low))]
+    return tuple(
+        f"Target {name} is {least:.6g} in every training row: there is nothing to learn."
+        for name, least, greatest in zip(called, low, high, strict=True)
+        if least == greatest
+    )
 
 
 def _different(n: int) -> str:

@@ -15,7 +15,7 @@ from mlp_jax.estimators.loader import TrainingRows
 from mlp_jax.estimators.losses import ScikitLoss
 from mlp_jax.estimators.progress import Progress
 from mlp_jax.estimators.specify import Specification
-from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.callbacks import EpochEnd
 from mlp_jax.training.many.ensemble import fit_ensemble
 from mlp_jax.training.optim.optimizers import Optimizer
 
@@ -47,7 +47,7 @@ def train_committee(
         Loss(specification.loss.name, specification.loss.options),
         optimizer,
         (rows.x, rows.y),
-        members=estimator.ensemble,
+        size=estimator.ensemble,
         seed=int(estimator._random_state.randint(np.iinfo(np.int32).max)),
         epochs=estimator.max_iter,
         batch_size=batch_size,

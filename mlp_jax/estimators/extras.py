@@ -13,7 +13,7 @@ from mlp_jax.errors import InputError
 from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD
 from mlp_jax.estimators.specify import Specification
 from mlp_jax.model.precision import DEVICES, PRECISIONS
-from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.callbacks import EpochEnd
 from mlp_jax.training.optim.open_optimizer import Hyperparameters, hyperparameters, open_optimizer
 from mlp_jax.training.optim.optimizers import OPTIMIZERS, Optimizer
 from mlp_jax.training.optim.schedules import SCHEDULES

@@ -23,10 +23,33 @@ from mlp_jax.estimators.frames import (
     without_polars,
 )
 from mlp_jax.estimators.presets import learn_preset_encoding
+from mlp_jax.model.given_columns import kind_of
 from mlp_jax.model.inference import CHUNK
 
+_NO_NUMBERS = {
+    "moment": "dates: give numbers made of them, as the days since one of them",
+    "date": "dates: give numbers made of them, as the days since one of them",
+    "time": "times of day: give numbers made of them, as the seconds since midnight",
+    "span": "spans of time: give numbers, as y / np.timedelta64(1, 's')",
+    "complex": "complex numbers: give real and imaginary parts, as two columns",
+}
 LARGE = 20.0  # a column of numbers that reaches more is warned of
 FAR_APART = 100.0  # and one that reaches so many times what another does
+
+
+def check_numbers(y: Any) -> None:
+    """InputError for targets that are dates, spans of time or complex, boxed or not.
+
+    As whole numbers they would train, on a unit that nobody chose.
+    """
+    values = np.asarray(y)
+    kind = {"M": "moment", "m": "span", "c": "complex"}.get(values.dtype.kind, "")
+    if values.dtype == object:
+        kinds = [kind_of(each) for each in set(map(type, values.ravel()))]
+        kind = next((each for each in kinds if each in _NO_NUMBERS), "")
+    if kind:
+        said = "Complex data not supported: " if kind == "complex" else ""
+        raise InputError(f"{said}y holds {_NO_NUMBERS[kind]}.")
 
 
 def checked_arrays(

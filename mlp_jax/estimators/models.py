@@ -13,6 +13,7 @@ from mlp_jax.data.arrays import label_type_of
 from mlp_jax.data.encoding import ArrayEncoding, LabelType, TargetEncoding
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.specify import as_type
+from mlp_jax.model.labels import as_words
 from mlp_jax.model.laplace import check_kind
 from mlp_jax.model.laplace_fit import fit_curvature
 from mlp_jax.model.precision import known_precision
@@ -41,7 +42,7 @@ def _target(estimator: Any) -> TargetEncoding:
             return TargetEncoding("regression")
         scale, offset = 1 / scaling.scale, -scaling.offset / scaling.scale
         return TargetEncoding("regression", (), (), tuple(scale.tolist()), tuple(offset.tolist()))
-    labels = tuple(map(str, estimator.classes_))
+    labels = tuple(as_words(np.asarray(estimator.classes_)).tolist())
     if estimator._label_binarizer.y_type_.startswith("multilabel"):
         return TargetEncoding("multilabel", names=labels)
     kind = _label_type(np.asarray(estimator.classes_))
@@ -53,8 +54,6 @@ def _label_type(classes: np.ndarray) -> LabelType:
     if classes.dtype == object:
         distinct = {np.asarray(label).dtype.kind for label in classes}
         classes = np.array(list(classes)) if len(distinct) == 1 else classes
-    if classes.dtype.kind == "u" and classes.max() > np.iinfo(np.int64).max:
-        return "text"
     return label_type_of(classes.dtype)
 
 

@@ -13,6 +13,7 @@ from sklearn.base import is_classifier
 from mlp_jax.backprop import Loss
 from mlp_jax.data import Scaling, fit_scaling
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding
+from mlp_jax.data.scaling import farthest, refuse_far
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.frames import learn_encoding
 from mlp_jax.estimators.loader import TrainingRows
@@ -61,8 +62,9 @@ def learn_target_scaling(y: np.ndarray, weights: np.ndarray | None) -> Scaling:
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.average(y, axis=0, weights=weights)
         variance = np.average((y - mean) ** 2, axis=0, weights=weights)
-    if not np.isfinite(variance).all():
-        raise InputError("The targets are too widely spread to be standardized.")
+    far = farthest(variance, counted.min(axis=0), counted.max(axis=0))
+    if far is not None:
+        refuse_far(y, far, int(np.argmin(np.isfinite(variance))), np.arange(len(y)), "y")
     varies = (counted.min(axis=0) < counted.max(axis=0)) & (variance > 0)
     scale = 1 / np.sqrt(np.where(varies, variance, 1.0))
     return Scaling(scale, -mean * scale)
@@ -121,13 +123,12 @@ def train_preset(
         "average": estimator.ema,
         "precision": estimator.precision,
         "device": estimator.device,
-        "callbacks": callbacks,
     }
     parts = (found.network, found.loss, found.optimizer, (rows.x, rows.y))
     if estimator.ensemble > 1:
-        trained = fit_ensemble(*parts, members=estimator.ensemble, **options)
+        trained = fit_ensemble(*parts, size=estimator.ensemble, callbacks=callbacks, **options)
     else:
-        trained = fit(*parts, **options)
+        trained = fit(*parts, callbacks=callbacks, **options)
     loss = ScikitLoss(trained.loss.name, trained.loss.options)
     together = Specification(trained.network, loss, specification.n_in)
     weights = jax.device_get((trained.params, trained.layer_state))

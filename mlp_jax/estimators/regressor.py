@@ -15,6 +15,7 @@ from mlp_jax.backprop.specification import Saved
 from mlp_jax.data import Scaling, unscaled
 from mlp_jax.estimators.base import BaseMLP
 from mlp_jax.estimators.extras import NUMBER_LOSSES, keep_parameters
+from mlp_jax.estimators.inputs import check_numbers
 from mlp_jax.estimators.presets import learn_target_scaling
 
 
@@ -110,6 +111,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _checked(self, X: Any, y: Any, incremental: bool, *, reset: bool) -> tuple[Any, Any]:
         """Check X and y; return the targets as numbers."""
+        check_numbers(y)
         X, y = self._arrays(X, y, reset=reset, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

@@ -24,6 +24,7 @@ from mlp_jax.estimators.specify import Specification, as_type
 from mlp_jax.estimators.stochastic import FitPlan, FitState, Judge, train
 from mlp_jax.model.precision import Precision
 from mlp_jax.proof.quick import platform
+from mlp_jax.training.callbacks import EpochEnd
 from mlp_jax.training.compile import steps_a_call
 from mlp_jax.training.engine.program import (
     Program,
@@ -32,7 +33,6 @@ from mlp_jax.training.engine.program import (
     numbers_of,
     weights_of,
 )
-from mlp_jax.training.loop import EpochEnd
 from mlp_jax.training.optim.open_optimizer import with_numbers
 from mlp_jax.training.run.logs import TensorBoardLog
 

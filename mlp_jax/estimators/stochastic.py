@@ -13,10 +13,10 @@ from sklearn.exceptions import ConvergenceWarning
 from mlp_jax.estimators.epoch import run_epoch_steps
 from mlp_jax.estimators.loader import EpochLoader
 from mlp_jax.estimators.progress import Progress, Rate, next_order, stall_message
+from mlp_jax.training.callbacks import EpochEnd
 from mlp_jax.training.engine.batches import DeviceData
 from mlp_jax.training.engine.epoch import predictions_and_losses
 from mlp_jax.training.engine.program import Program, TrainState, weights_of
-from mlp_jax.training.loop import EpochEnd
 
 
 class Judge(NamedTuple):

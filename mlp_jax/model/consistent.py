@@ -125,7 +125,7 @@ def _check_target(target: TargetEncoding, loss: Loss, n_outputs: int) -> None:
         raise InputError("A class is listed twice.")
     try:
         target.label_values()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InputError(f"The classes are not all of the type {target.label_type}.") from None
     if target.task == "multilabel":
         fits = {n_classes, len(target.names)} <= {0, n_outputs}

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlp_jax.data.encoding import ArrayEncoding, TableEncoding
+from mlp_jax.data.encoding import SCALED_LIMIT, ArrayEncoding, TableEncoding
 from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
 from mlp_jax.files import write_bytes_atomic
-from mlp_jax.model.inference import infer, runnable_precision
-from mlp_jax.model.rows import features
+from mlp_jax.model.inference import infer, network_input, runnable_precision
+from mlp_jax.model.precision import Precision
+from mlp_jax.model.rows import UNSCALED_LIMIT, features
 from mlp_jax.model.saved import Model, scaling_of
 from mlp_jax.model.specimens import agree, specimens
 
@@ -58,15 +59,16 @@ def stablehlo_bytes(model: Model) -> bytes:
         predictions = function.call(x)
 
     x: of arrays the raw rows, uint8 for pixels and the model's own type else; of tables the
-    features that `Model.features` gives, for StableHLO has no text. The predictions: one column
+    features that `Model.features` gives, for StableHLO has no text. Numbers of arrays that are far
+    out, infinite ones too, are clipped as the model clips them. The predictions: one column
     of P(class 1) for a single logit, else probabilities; or values in the target's own units.
     A float64 model is called under jax.enable_x64(True).
     """
     precision = runnable_precision(model.precision)
-    scaling = _whole_scaling(model)
     target = model.target
 
     def predictions(x: Any) -> Any:
+        x, scaling = _network_rows(model, precision, x)
         _, found = infer(
             model.network,
             model.loss,
@@ -97,11 +99,23 @@ def _takes_bytes(model: Model) -> bool:
     return isinstance(model.inputs, ArrayEncoding) and model.inputs.pixels
 
 
-def _whole_scaling(model: Model) -> tuple[np.ndarray, np.ndarray] | None:
-    """(scale, offset) of arrays, (1, 1) or (1, I), pixels or not."""
-    if isinstance(model.inputs, ArrayEncoding) and model.inputs.scale:
-        return np.array([model.inputs.scale]), np.array([model.inputs.offset])
-    return scaling_of(model.inputs)
+def _network_rows(
+    model: Model, precision: Precision, x: Any
+) -> tuple[Any, tuple[np.ndarray, np.ndarray] | None]:
+    """(rows, the scaling that they still need); what is far out is clipped as the model clips it.
+
+    Pixels stay as they are, and so do the features of a table, which come clipped.
+    """
+    inputs = model.inputs
+    if not isinstance(inputs, ArrayEncoding) or inputs.pixels:
+        return x, scaling_of(inputs)
+    if inputs.scale:
+        scaling = np.array([inputs.scale]), np.array([inputs.offset])
+        scaled = network_input(precision, scaling, x)
+        return jnp.clip(scaled, -SCALED_LIMIT, SCALED_LIMIT), None
+    if precision.params == np.float64:
+        return x, None
+    return jnp.clip(x, -UNSCALED_LIMIT, UNSCALED_LIMIT), None
 
 
 def _verify(model: Model, data: bytes, dtype: Any) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from mlp_jax.data.dataset import Dataset, Split
-from mlp_jax.data.encoding import InputEncoding, TargetEncoding
+from mlp_jax.data.encoding import InputEncoding, TableEncoding, TargetEncoding
+from mlp_jax.data.scaling import check_targets_near
 from mlp_jax.data.table import Table
 from mlp_jax.errors import DataWarning, InputError
 from mlp_jax.model.labels import as_words, find_classes, unknown_label
@@ -20,6 +21,8 @@ from mlp_jax.model.rows import as_frame, features, of_dataset
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from mlp_jax.data.tables.notes import UnseenCategories
 
 
 def rows_and_targets(
@@ -30,18 +33,27 @@ def rows_and_targets(
 
 
 def labelled_rows(
-    inputs: InputEncoding, target: TargetEncoding, rows: Any, dtype: DTypeLike = np.float32
+    inputs: InputEncoding,
+    target: TargetEncoding,
+    rows: Any,
+    dtype: DTypeLike = np.float32,
+    *,
+    new: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(x, y, row numbers) of rows that have their targets.
 
     A Dataset, a Table, a Split, (x, y), a frame. y: indices into the model's classes (N,), numbers
     (N,) or (N, C), or 0 and 1 (N, C). The y of a pair and the columns of a frame hold labels of
     any type, compared by value; those of a Split are indices already. Rows of a table without a
-    target are left out, with a DataWarning; the numbers (N,) count them, from 0.
+    target are left out, with a DataWarning; the numbers (N,) count them, from 0. new: whether a
+    DataWarning tells of categories that the training did not have. InputError for a number to
+    predict that is too far out to be judged.
     """
     numbers = None
+    unseen = _unseen(inputs) if new else None
     if isinstance(rows, tuple) and len(rows) == 2:
-        x, y = features(inputs, rows[0], dtype), _known_targets(target, np.asarray(rows[1]))
+        x = features(inputs, rows[0], dtype, unseen=unseen)
+        y = _known_targets(target, np.asarray(rows[1]))
     elif isinstance(rows, Split):
         x, y = features(inputs, rows, dtype), rows.y
     elif isinstance(rows, Dataset):
@@ -50,16 +62,35 @@ def labelled_rows(
     else:
         frame = _judged_frame(rows)
         y, known = _column_targets(target, rows, frame)
-        x, y = features(inputs, frame, dtype)[known], y[known]
+        x, y = features(inputs, frame, dtype, unseen=unseen)[known], y[known]
         numbers = np.flatnonzero(known)
         if not len(numbers):
             raise InputError(f"None of the {len(known)} rows has a target to judge by.")
         if missing := len(known) - len(numbers):
             are = "row is" if missing == 1 else "rows are"
             warnings.warn(f"{missing} {are} left out: the target is missing.", DataWarning, 2)
+    warn_of_unseen(unseen)
     if not len(x) or len(x) != len(y):
         raise InputError(f"There are {len(x)} rows to judge, and {len(y)} targets.")
-    return x, y, np.arange(len(x)) if numbers is None else numbers
+    numbers = np.arange(len(x)) if numbers is None else numbers
+    if target.task == "regression":
+        check_targets_near(y, target.scale, target.offset, numbers, target.names)
+    return x, y, numbers
+
+
+def _unseen(inputs: InputEncoding) -> "UnseenCategories | None":
+    """What takes in the categories of rows that a model has no code for; None without any."""
+    if not isinstance(inputs, TableEncoding) or not inputs.categorical:
+        return None
+    from mlp_jax.data.tables.notes import UnseenCategories
+
+    return UnseenCategories()
+
+
+def warn_of_unseen(unseen: "UnseenCategories | None") -> None:
+    """A DataWarning a column with categories that the training did not have."""
+    for note in () if unseen is None else unseen.notes():
+        warnings.warn(note, DataWarning, 3)
 
 
 def _known_targets(target: TargetEncoding, y: np.ndarray) -> np.ndarray:
@@ -68,6 +99,8 @@ def _known_targets(target: TargetEncoding, y: np.ndarray) -> np.ndarray:
         return _numbers(y)
     if y.ndim != 1:
         raise InputError(f"The model predicts labels (N,), but the targets have shape {y.shape}.")
+    if y.dtype.kind == "M" and target.label_type.startswith("datetime64"):
+        y = y.astype(target.label_type)
     words = as_words(y)
     distinct, index = np.unique(words, return_inverse=True)
     found = find_classes(target.classes, distinct.tolist())

@@ -17,7 +17,10 @@ def as_words(y: np.ndarray) -> np.ndarray:
     """Return labels (N,) of any type as text."""
     if y.dtype.kind == "S":
         return np.char.decode(y, "utf-8", "backslashreplace")
-    return y.astype(np.str_)
+    if y.dtype.kind == "f":
+        y = y.astype(np.float64)  # as a table spells them
+    words = y.astype(np.str_)
+    return np.char.replace(words, "T", " ") if y.dtype.kind == "M" else words
 
 
 def find_classes(classes: tuple[str, ...], labels: Iterable[str]) -> list[int | None]:

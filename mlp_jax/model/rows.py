@@ -37,6 +37,8 @@ from mlp_jax.model.given_columns import (
 if TYPE_CHECKING:
     import polars as pl
 
+    from mlp_jax.data.tables.notes import UnseenCategories
+
 UNSCALED_LIMIT = 1e15  # numbers that go into a network of float32 as they are are clipped to ± this
 
 
@@ -50,7 +52,8 @@ def load_for(
 ) -> Dataset | Table:
     """Rows by name or file; their targets, else the model's own, read as its task has them.
 
-    separator: of a text file; None finds it.
+    separator: of a text file; None finds it, or takes the one of the training rows' file where
+    what was found does not give the model's columns.
     """
     task = "auto" if target.task == "multilabel" else target.task
     header = not isinstance(inputs, TableEncoding) or inputs.header
@@ -58,16 +61,27 @@ def load_for(
     written = names if any(form != TextForm() for form in target.forms) else ()
     if isinstance(inputs, TableEncoding):
         written = (*inputs.written_columns, *written)
-    text = TextOptions(separator, na_values=target.na_values, as_text=tuple(written))
+    text = TextOptions(
+        separator,
+        na_values=target.na_values,
+        as_text=tuple(written),
+        needed=inputs.column_names if isinstance(inputs, TableEncoding) else (),
+        usual=inputs.separator if isinstance(inputs, TableEncoding) else "",
+    )
     return load(data, task=task, targets=names, data_dir=data_dir, header=header, text=text)
 
 
 def features(
-    inputs: InputEncoding, rows: Any, dtype: DTypeLike = np.float32, first_row: int = 0
+    inputs: InputEncoding,
+    rows: Any,
+    dtype: DTypeLike = np.float32,
+    first_row: int = 0,
+    unseen: "UnseenCategories | None" = None,
 ) -> np.ndarray:
     """x (N, I) of rows of any kind, as a network takes it; pixels stay as they are.
 
-    first_row: what row 0 counts as where an error names one. Raises InputError, DataFileError.
+    first_row: what row 0 counts as where an error names one. unseen: takes in the categories that
+    have no code of their own. Raises InputError, DataFileError.
     """
     if isinstance(rows, str | os.PathLike):
         check_polars_not_inherited("read a file")
@@ -87,7 +101,7 @@ def features(
         return _plain_features(inputs, rows, dtype, first_row)
     frame = as_frame(rows)
     if isinstance(inputs, TableEncoding):
-        return _table_features(inputs, rows, frame, first_row)
+        return _table_features(inputs, rows, frame, first_row, unseen)
     if frame is not None:
         rows = _matrix(inputs, frame)
     return _array_features(inputs, np.asarray(rows), dtype, first_row)
@@ -181,13 +195,17 @@ def _array_features(
 
 
 def _table_features(
-    inputs: TableEncoding, rows: Any, frame: "pl.DataFrame | None", first_row: int
+    inputs: TableEncoding,
+    rows: Any,
+    frame: "pl.DataFrame | None",
+    first_row: int,
+    unseen: "UnseenCategories | None",
 ) -> np.ndarray:
     from mlp_jax.data.tables.encode import encode
 
     if frame is None:
         frame = _frame_of_columns(given_columns(_numbered(inputs, rows)) or {})
-    return encode(inputs, frame, first_row=first_row)
+    return encode(inputs, frame, first_row=first_row, unseen=unseen)
 
 
 def _plain_features(

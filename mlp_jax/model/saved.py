@@ -18,7 +18,6 @@ from jaxtyping import Float, Shaped
 
 from mlp_jax.backprop import Ensemble, Layer, Loss
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TargetEncoding
-from mlp_jax.data.scaling import check_targets_near
 from mlp_jax.errors import InputError, ModelFileError
 from mlp_jax.files import user_path
 from mlp_jax.model import store
@@ -69,9 +68,12 @@ class Model:
     def predict(self, rows: Any) -> np.ndarray:
         """Labels (N,) of the type of the training data's; 0 or 1 (N, C) for several labels; values.
 
-        Labels are str, int64, float64 or bool (`TargetEncoding.label_type`), so that they compare
-        equal to the targets of the training rows; `classes` names them as text.
+        Labels are str, int64, float64, bool, or the type of NumPy that the training rows had them
+        in (`TargetEncoding.label_type`), so that they compare equal to those; `classes` names them
+        as text.
         Values of a regression are (N,), or (N, C) for several outputs, in the target's own units.
+        A category that the training did not have raises no warning here, where rows may come one
+        by one; `evaluate` and the commands tell of it.
         """
         return self.decided(self.predictions(self.features(rows)))
 
@@ -85,7 +87,8 @@ class Model:
         """{"loss": …, metric: …} of rows with their targets; all that the task has by default.
 
         Of a Table or a Dataset the test rows are judged where it has some, else all. The loss is
-        in the network's own terms: of standardized targets where they were.
+        in the network's own terms: of standardized targets where they were. A DataWarning tells of
+        rows left out, and of categories that the training did not have.
         """
         from mlp_jax.model.judged_rows import labelled_rows
         from mlp_jax.model.rows import load_for
@@ -95,10 +98,7 @@ class Model:
         task = self.target.task
         names = names or TEST_METRICS[task]
         check_metrics(task, names)
-        x, y, numbers = labelled_rows(self.inputs, self.target, rows, self._dtype)
-        if task == "regression":
-            scale, offset, names_of = self.target.scale, self.target.offset, self.target.names
-            check_targets_near(y, scale, offset, numbers, names_of)
+        x, y, _ = labelled_rows(self.inputs, self.target, rows, self._dtype, new=True)
         found = self._outputs(x)
         coded = self.coded_targets(y)
         if task == "regression":

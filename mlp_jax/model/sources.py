@@ -18,7 +18,11 @@ import numpy as np
 import polars as pl
 
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TextForm
-from mlp_jax.data.tables.delimited import read_format, stream_delimited
+from mlp_jax.data.tables.columns import trimmed
+from mlp_jax.data.tables.delimited import stream_delimited
+from mlp_jax.data.tables.options import TextOptions
+from mlp_jax.data.tables.read import read_fitting_format
+from mlp_jax.data.tables.text_format import with_unnamed
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 from mlp_jax.files import user_path
 
@@ -30,10 +34,14 @@ Item = TypeVar("Item")
 
 
 class Batch(NamedTuple):
-    """Some rows: columns (a polars DataFrame) or an array, and the number of the first."""
+    """Some rows: columns (a polars DataFrame) or an array, and the number of the first.
+
+    kept: the columns that go along, as they are written; None of an array.
+    """
 
     rows: Any
     first_row: int
+    kept: pl.DataFrame | None = None
 
 
 def batches(
@@ -42,11 +50,12 @@ def batches(
     keep: Sequence[str] = (),
     separator: str | None = None,
 ) -> Iterator[Batch]:
-    """The columns that a model needs, and those to `keep`, in the order of the file's rows.
+    """The columns that a model needs, and beside them those to `keep`, in the order of the rows.
 
     Where a model's features have no names, all columns but the kept ones are its features, in
-    order. separator: of a text file's fields; None finds it. Raises DataFileError for a file that
-    is missing, empty or damaged, and InputError for a column that is missing.
+    order. separator: of a text file's fields; None finds it, or takes the one of the training rows'
+    file where that does not give the model's columns. Raises DataFileError for a file that is
+    missing, empty or damaged, and InputError for a column that is missing.
     """
     path = user_path(source)
     suffix = _suffix(path)
@@ -55,14 +64,14 @@ def batches(
     if suffix in (".npy", ".npz"):
         if keep:
             raise InputError(f"'{path}' has no named columns, so '{keep[0]}' cannot be kept.")
-        parts: Iterator[Any] = _arrays(path)
+        parts: Iterator[tuple[Any, Any]] = ((rows, None) for rows in _arrays(path))
     else:
         parts = _frames(path, suffix, inputs, keep, separator)
     first_row = 0
     with _as_data_file_error(path):
-        for rows in parts:
+        for rows, kept in parts:
             if len(rows):
-                yield Batch(rows, first_row)
+                yield Batch(rows, first_row, kept)
             first_row += len(rows)
     if not first_row:
         raise DataFileError(f"'{path}' has no rows.")
@@ -88,21 +97,32 @@ def _as_data_file_error(path: Path) -> Iterator[None]:
 
 def _frames(
     path: Path, suffix: str, inputs: InputEncoding, keep: Sequence[str], separator: str | None
-) -> Iterator[pl.DataFrame]:
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """(the model's columns, those to keep) of some rows at a time."""
     if suffix == ".parquet":
         lazy = pl.scan_parquet(path, glob=False)
-        wanted = _wanted(path, lazy.collect_schema().names(), inputs, keep)
-        chunks = lazy.select(wanted).collect_batches(
+        needed = _needed(path, lazy.collect_schema().names(), inputs, keep)
+        chunks = lazy.select(list(dict.fromkeys([*needed, *keep]))).collect_batches(
             chunk_size=BATCH, maintain_order=True, lazy=True
         )
-        yield from chunks
+        for chunk in chunks:
+            yield chunk.select(needed), chunk.select(keep)
         return
     header = isinstance(inputs, ArrayEncoding) or inputs.header
-    form = read_format(path, separator or ("\t" if ".tsv" in suffix else None), header)
-    wanted = _wanted(path, form.names, inputs, keep)
-    numeric = _numeric_columns(inputs, wanted, keep)
-    types = {name: pl.Float64 if name in numeric else pl.String for name in wanted}
-    yield from ahead(stream_delimited(path, form, types, PIECE))
+    usual = "" if isinstance(inputs, ArrayEncoding) else inputs.separator
+    text = TextOptions(separator, needed=tuple(feature_names(inputs)), usual=usual)
+    form = read_fitting_format(path, text, header)
+    if "" in feature_names(inputs):
+        form = with_unnamed(path, form, form.unnamed[:1])
+    names = [name for name in form.names if name == "" or name not in form.unnamed]
+    needed = _needed(path, names, inputs, keep)
+    numeric = _numeric_columns(inputs, needed, keep)
+    types = {
+        name: pl.Float64 if name in numeric else pl.String
+        for name in dict.fromkeys([*needed, *keep])
+    }
+    for frame in ahead(stream_delimited(path, form, types, PIECE)):
+        yield frame.select(trimmed(frame.get_column(name)) for name in needed), frame.select(keep)
 
 
 def ahead(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
@@ -146,32 +166,34 @@ def need_columns(names: Sequence[str], found: Sequence[str], where: str) -> None
             raise InputError(f"{where} has no column '{name}', which the model needs.{hint}")
 
 
-def _wanted(
+def feature_names(inputs: InputEncoding) -> Sequence[str]:
+    """The columns that a model needs, by name; none where its features have no names."""
+    return inputs.feature_names if isinstance(inputs, ArrayEncoding) else inputs.column_names
+
+
+def _needed(
     path: Path, names: Sequence[str], inputs: InputEncoding, keep: Sequence[str]
 ) -> list[str]:
-    """The names of the columns to read: the model's, then those that are kept besides."""
+    """The names of the model's columns."""
     for name in keep:
         if name not in names:
             raise InputError(f"'{path}' has no column '{name}' to keep; it has {_list(names)}.")
-    if isinstance(inputs, ArrayEncoding):
-        features = list(inputs.feature_names) or [name for name in names if name not in keep]
-    else:
-        features = list(inputs.column_names)
+    features = list(feature_names(inputs)) or [name for name in names if name not in keep]
     need_columns(features, names, f"'{path}'")
     if len(features) != inputs.n_features and isinstance(inputs, ArrayEncoding):
         raise InputError(
             f"'{path}' has {len(features)} columns of features, but the model takes"
             f" {inputs.n_features}."
         )
-    return [*features, *(name for name in keep if name not in features)]
+    return features
 
 
 def _numeric_columns(
-    inputs: InputEncoding, wanted: Sequence[str], keep: Sequence[str]
+    inputs: InputEncoding, needed: Sequence[str], keep: Sequence[str]
 ) -> list[str]:
     """The columns that can be read as numbers at once; what is kept is kept as it is written."""
     if isinstance(inputs, ArrayEncoding):
-        names = list(inputs.feature_names) or list(wanted)
+        names = list(needed)
     else:
         plain = [c for c in inputs.numeric if c.form == TextForm()]
         names = [c.name for c in plain if not c.boolean and not c.part]

@@ -9,12 +9,13 @@ from typing import IO, NamedTuple
 import numpy as np
 import polars as pl
 
-from mlp_jax.data.encoding import ArrayEncoding
+from mlp_jax.data.tables.notes import UnseenCategories
 from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.files import as_run_folder_error
+from mlp_jax.model.judged_rows import warn_of_unseen
 from mlp_jax.model.rows import features
 from mlp_jax.model.saved import Model, label_indices
-from mlp_jax.model.sources import Batch, batches
+from mlp_jax.model.sources import batches
 from mlp_jax.model.uncertain import LaplaceModel
 
 
@@ -37,13 +38,17 @@ def predict_file(
     ("prediction_NAME" of several outputs), then with `probabilities` one "probability_CLASS" a
     class, with `disagreement` of an ensemble's members "disagreement", with `uncertainty` of a
     `LaplaceModel` "uncertainty" ("uncertainty_NAME" of several outputs).
-    Raises InputError, DataFileError, and RunFolderError where the output cannot be written.
+    A DataWarning tells of categories that the training did not have. Raises InputError,
+    DataFileError, and RunFolderError where the output cannot be written.
     """
     blocks = _blocks(model, probabilities, disagreement, uncertainty)
     _check_kept([name for block in blocks for name in block.names], keep)
-    frames = _predicted(model, source, blocks, keep, separator)
+    unseen = UnseenCategories()
+    frames = _predicted(model, source, blocks, keep, separator, unseen)
     if output is None:
-        return _write_csv(sys.stdout.buffer, frames, ",")
+        rows = _write_csv(sys.stdout.buffer, frames, ",")
+        warn_of_unseen(unseen)
+        return rows
     _check_output(output, overwrite)
     unfinished = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -57,6 +62,7 @@ def predict_file(
     finally:
         frames.close()
         unfinished.unlink(missing_ok=True)
+    warn_of_unseen(unseen)
     return rows
 
 
@@ -127,10 +133,11 @@ def _predicted(
     blocks: Sequence[Block],
     keep: Sequence[str],
     separator: str | None,
+    unseen: UnseenCategories,
 ) -> Generator[pl.DataFrame, None, None]:
     """The output's rows, a frame a batch."""
     for batch in batches(source, model.inputs, keep, separator):
-        x = _features(model, batch, keep)
+        x = features(model.inputs, batch.rows, first_row=batch.first_row, unseen=unseen)
         found = model.predictions(x)
         columns = [
             column.alias(name)
@@ -138,14 +145,7 @@ def _predicted(
             for name, column in zip(block.names, block.values(x, found), strict=True)
         ]
         frame = pl.DataFrame(columns)
-        yield batch.rows.select(keep).hstack(frame) if keep else frame
-
-
-def _features(model: Model, batch: Batch, keep: Sequence[str]) -> np.ndarray:
-    rows = batch.rows
-    if keep and isinstance(model.inputs, ArrayEncoding) and not model.inputs.feature_names:
-        rows = rows.drop(keep)
-    return features(model.inputs, rows, first_row=batch.first_row)
+        yield batch.kept.hstack(frame) if keep and batch.kept is not None else frame
 
 
 def _write_csv(file: IO[bytes], frames: Iterator[pl.DataFrame], separator: str) -> int:

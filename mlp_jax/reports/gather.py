@@ -28,9 +28,9 @@ from mlp_jax.reports.features import column_effects, pictured
 from mlp_jax.reports.folder import RunRecord
 from mlp_jax.reports.inputs import array_inputs, frame_of_test_rows, table_inputs
 from mlp_jax.reports.mistakes import MOST_PICTURES, MOST_ROWS, Inputs, worst
-from mlp_jax.training.run.callbacks import digest
 from mlp_jax.training.run.config import read_config
 from mlp_jax.training.run.data import prepared, source
+from mlp_jax.training.run.metadata import digest
 
 FLOW_ROWS = 256
 SWAY_ROWS = 4096

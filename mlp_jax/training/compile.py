@@ -20,7 +20,7 @@ from mlp_jax.training.engine.program import (
     abstract,
     signature,
 )
-from mlp_jax.training.input.loaders import Feed
+from mlp_jax.training.input.loaders import Loader
 
 SECONDS_A_CALL = 1.0
 STEP_OVERHEAD = 2e-5
@@ -44,7 +44,7 @@ def steps_a_call(program: Program, params: Any, steps: int, bound: int | None = 
 
 
 def compile_calls(
-    program: Program, state: TrainState, feed: Feed, seed: Seed, done: int = 0
+    program: Program, state: TrainState, loader: Loader, seed: Seed, done: int = 0
 ) -> Calls:
     """The compiled calls of an epoch by their number of steps: one, or two where it is cut.
 
@@ -52,14 +52,14 @@ def compile_calls(
     done: steps of the first epoch that are not to be repeated; where another kind of device took
     them, what is left of that epoch may need a length of its own.
     """
-    steps = -(-feed.n // program.batch_size)
-    length = steps_a_call(program, state.params, steps, feed.most)
+    steps = -(-loader.n // program.batch_size)
+    length = steps_a_call(program, state.params, steps, loader.most)
     settings = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_device")
     how = tuple(getattr(jax.config, name, None) for name in settings)
     calls = {}
     for count in (length, steps % length or length, (steps - done) % length or length):
         if count not in calls:
-            arguments = (state, feed.like(count), seed, np.int32(0), np.int32(0))
+            arguments = (state, loader.like(count), seed, np.int32(0), np.int32(0))
             calls[count] = _compiled(program, count, *signature(program, arguments), how)
     return calls
 

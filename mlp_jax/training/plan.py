@@ -1,11 +1,12 @@
-"""From the options of a training to what it runs on: rows, program, judges; and the proof of it."""
+"""Validated training plan: program, rows and metrics; nothing is on the device yet."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -13,173 +14,213 @@ from mlp_jax.backprop import Layer, Loss, get_loss
 from mlp_jax.data import Scaling, Split, apply, fit_scaling, scaling_of_range
 from mlp_jax.data.scaling import standardized
 from mlp_jax.data.source import Streamed
-from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.errors import InputError
 from mlp_jax.model.judge import task_of
 from mlp_jax.model.metrics import check_metrics, default_metrics
 from mlp_jax.model.precision import Precision, choose_device, choose_precision
 from mlp_jax.proof import Report, check_gradients
 from mlp_jax.proof.trial import rows_for
+from mlp_jax.training.compatibility import active_settings, check_compatible
+from mlp_jax.training.engine.batches import DeviceData
 from mlp_jax.training.engine.importance import check_importance
+from mlp_jax.training.engine.private_step import draw_secret
 from mlp_jax.training.engine.program import Program, TrainState, check_parts
-from mlp_jax.training.input.loaders import check_streamed
-from mlp_jax.training.input.validate import Rows, check_numbers, checked_rows, row_weights
-from mlp_jax.training.loop import Select
+from mlp_jax.training.fit_options import FitOptions
+from mlp_jax.training.input.loaders import InMemoryLoader, Loader, StreamingLoader, ValidationRows
+from mlp_jax.training.input.place import place
+from mlp_jax.training.input.validate import Rows, check_batch, checked_rows, row_weights
 from mlp_jax.training.mesh.layout import Layout
 from mlp_jax.training.mesh.processes import to_host
 from mlp_jax.training.mesh.proof import split_gradient
 from mlp_jax.training.mesh.shape import check_batch_size, choose_layout
 from mlp_jax.training.optim.open_optimizer import hyperparameters, open_optimizer
 from mlp_jax.training.optim.optimizers import Optimizer
-from mlp_jax.training.private.accounting import open_account
-from mlp_jax.training.private.asked import Privacy, Rule, with_usual_rate
-from mlp_jax.training.private.refusals import check_fit
-from mlp_jax.training.settled import Settled
+from mlp_jax.training.private.accounting import Account, open_account
+from mlp_jax.training.private.config import with_usual_rate
 
-BATCH_SIZE = 64
-PRIVATE_BATCH_SIZE = 2048
 HELD_TWICE = 1 << 26  # parameters above which a call must reuse the memory of the state before it
 
 
-def settle(
+@dataclass(frozen=True, kw_only=True)
+class TrainPlan:
+    """A training, checked and ready to be placed on the device.
+
+    rows, validation: to train on and to evaluate, with targets as the loss takes them. weights
+    (N,): of the training rows. streamed: the training rows, if they stay in their files; `rows`
+    are a few of them then. steps: steps that the schedule spans. monitor: the metric that chooses
+    the best epoch. keeps_best: whether its weights are kept. account: budget of a private training.
+    """
+
+    options: FitOptions
+    program: Program
+    optimizer: Optimizer | optax.GradientTransformation
+    rows: Split
+    validation: Split | None
+    weights: np.ndarray | None
+    scaling: Scaling | None
+    metrics: tuple[str, ...]
+    monitor: str
+    keeps_best: bool
+    n_classes: int
+    steps: int
+    precision: Precision
+    device: jax.Device
+    account: Account | None = None
+    streamed: Streamed | None = None
+
+    @property
+    def n_in(self) -> int:
+        """Width of the inputs."""
+        return int(self.rows.x.shape[1])
+
+    @property
+    def n_out(self) -> int:
+        """Width of the outputs."""
+        return self.program.network.width_out(self.n_in)
+
+    def guarded(self) -> "TrainPlan":
+        """Return the plan with every step guarded, so that one network of many can stop."""
+        return replace(self, program=replace(self.program, guarded=True, transposed=False))
+
+    def with_network(self, network: Layer) -> "TrainPlan":
+        """Return the plan for another network of the same width in and out."""
+        return replace(self, program=replace(self.program, network=network))
+
+    def place(self) -> tuple[DeviceData, ValidationRows | None]:
+        """Return training and validation rows on the device."""
+        placed = self._place(self.rows, self.weights)
+        if self.account is not None:
+            placed = placed._replace(secret=jnp.asarray(draw_secret(self.account.privacy.seed)))
+        return placed, self._placed_validation()
+
+    def loader(self) -> tuple[Loader, ValidationRows | None]:
+        """Return the loader of the training rows, and the validation rows on the device."""
+        if self.streamed is None:
+            placed, validation = self.place()
+            return InMemoryLoader(placed, self.program.batch_size), validation
+        loader = StreamingLoader(
+            self.streamed,
+            self.program,
+            self.scaling,
+            self.options.target_scaling,
+            n_outputs=self.n_out,
+            n_classes=self.n_classes,
+        )
+        return loader, self._placed_validation()
+
+    def _place(self, rows: Split, weights: np.ndarray | None) -> DeviceData:
+        program = self.program
+        return place(
+            rows, weights, self.scaling, program.dtype, self.options.target_scaling, program.layout
+        )
+
+    def _placed_validation(self) -> ValidationRows | None:
+        if self.validation is None:
+            return None
+        return ValidationRows(self._place(self.validation, None), self.validation.y)
+
+
+def make_plan(
     network: Layer,
     loss: Loss | str,
     optimizer: Optimizer | str | optax.GradientTransformation,
     data: Rows,
+    options: FitOptions,
     *,
-    epochs: int,
-    batch_size: int | None,
-    seed: int,
-    validation: Rows | float | None,
-    sample_weight: np.ndarray | None,
-    class_weight: str | Sequence[float] | None,
-    scaling: Scaling | None,
-    target_scaling: Scaling | None,
-    metrics: Sequence[str] | None,
-    patience: int | None,
-    select: Select,
-    monitor: str | None,
-    average: float | None,
-    importance: int | None,
-    precision: str | None,
-    device: str | None,
-    schedule_epochs: int | None,
-    privacy: Privacy | None = None,
-    side_by_side: bool = False,
-    devices: int | None = None,
-    mesh: str | None = None,
-    shard_optimizer: bool = False,
-    accumulate: int = 1,
-    recompute: bool = False,
-) -> Settled:
-    """The options of `fit`, checked and put together. Raises InputError.
+    many: bool = False,
+) -> TrainPlan:
+    """Return the plan of a training.
 
-    side_by_side: for networks that train together, each of them on one device.
+    Args:
+        many: for networks that train together, each as a whole on one device.
+
+    Raises:
+        InputError: for options or data that do not fit.
     """
     loss = get_loss(loss) if isinstance(loss, str) else loss
-    chosen = choose_device(device)
-    if precision is None and privacy is not None:
-        precision = "float32"
-    policy = choose_precision(precision, chosen)
-    if isinstance(optimizer, str):
-        optimizer = Optimizer(optimizer)
+    optimizer = Optimizer(optimizer) if isinstance(optimizer, str) else optimizer
+    private = options.privacy is not None
+    device = choose_device(options.device)
+    wanted = "float32" if options.precision is None and private else options.precision
+    precision = choose_precision(wanted, device)
     streamed = data if isinstance(data, Streamed) else None
-    if streamed is not None:
-        check_streamed(
-            optimizer,
-            validation=validation,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            importance=importance,
-            privacy=privacy,
-            side_by_side=side_by_side,
+    check_compatible(
+        active_settings(
+            options, network, optimizer,
+            streamed=streamed is not None, many=many, precision=precision.name,
         )
-        data = streamed.sample
-    rows, watched, n_classes, weights = checked_rows(
-        network, loss, data, validation, seed, sample_weight
-    )
-    n = len(rows) if streamed is None else len(streamed)
-    if privacy is not None:
-        check_fit(
-            network,
-            optimizer,
-            policy,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            patience=patience,
-            select=select,
-            importance=importance,
-        )
-        if isinstance(optimizer, Optimizer):
-            optimizer = with_usual_rate(optimizer)
-    if isinstance(optimizer, Optimizer) and optimizer.full_batch:
-        batch_size = n
-    given = batch_size
-    if batch_size is None:
-        batch_size = min(BATCH_SIZE if privacy is None else PRIVATE_BATCH_SIZE, n)
-    layout = None
-    if privacy is None and not side_by_side:
-        layout = choose_layout(devices, mesh, shard_optimizer, chosen, batch_size)
-    elif privacy is not None and (devices not in (None, 1) or mesh is not None):
-        raise InputError("A private training computes on one device: no --devices, no --mesh.")
-    if layout is not None and given is None:
-        batch_size = max(batch_size // layout.data, 1) * layout.data
-    check_numbers(epochs, schedule_epochs, batch_size, patience, average, seed, n)
-    check_importance(importance, network, batch_size, n)
-    if layout is not None and not (isinstance(optimizer, Optimizer) and optimizer.full_batch):
-        check_batch_size(layout, batch_size)
-    names, watch = _judges(loss, rows, n_classes, metrics, monitor)
-    if select not in ("best", "last"):
-        raise UnknownNameError("selection of weights", select, ("best", "last"))
-    if patience is not None and watched is None:
-        raise InputError("Early stopping (patience) needs validation rows.")
-    weights = row_weights(rows, weights, class_weight, n_classes)
-    if scaling is None and rows.x.dtype == np.uint8:
-        scaling = _pixel_scaling(rows, streamed, privacy)
-    an_epoch = -(-n // batch_size)
-    steps = (schedule_epochs or epochs) * an_epoch
-    account = None
-    if privacy is not None:
-        account = open_account(privacy, n, batch_size, epochs * an_epoch)
+    )  # fmt: skip
     if isinstance(optimizer, Optimizer):
-        optimizer.check_fits(network, loss, side_by_side=side_by_side)
-    program = _program(
+        optimizer.check_fits(network, loss)
+        optimizer = with_usual_rate(optimizer) if private else optimizer
+    rows, validation, n_classes, weights = checked_rows(
         network,
         loss,
-        optimizer,
-        batch_size,
-        policy,
-        average,
+        data if streamed is None else streamed.sample,
+        options.validation,
+        options.seed,
+        options.sample_weight,
+    )
+    if options.patience is not None and validation is None:
+        raise InputError("Early stopping (patience) needs validation rows.")
+    n = len(rows) if streamed is None else len(streamed)
+    batch_size, layout = _batches(options, optimizer, device, n, many=many)
+    check_importance(options.importance, batch_size, n)
+    metrics, monitor = _metrics(loss, rows, n_classes, options)
+    per_epoch = -(-n // batch_size)
+    account = None
+    if options.privacy is not None:
+        account = open_account(options.privacy, n, batch_size, options.epochs * per_epoch)
+    steps = (options.schedule_epochs or options.epochs) * per_epoch
+    program = _program(network, loss, optimizer, options, precision, layout, account,
+                       batch_size=batch_size, steps=steps, n_in=rows.x.shape[1],
+                       on_cpu=device.platform == "cpu")  # fmt: skip
+    check_parts(program)
+    return TrainPlan(
+        options=options,
+        program=program,
+        optimizer=optimizer,
+        rows=rows,
+        validation=validation,
+        weights=row_weights(rows, weights, options.class_weight, n_classes),
+        scaling=_input_scaling(options, rows, streamed),
+        metrics=metrics,
+        monitor=monitor,
+        keeps_best=options.takes_best(validated=validation is not None),
+        n_classes=n_classes,
         steps=steps,
-        n_in=rows.x.shape[1],
-        on_cpu=chosen.platform == "cpu",
-        pool=importance,
-        private=None if account is None else account.rule,
-        layout=layout,
-    )
-    check_parts(accumulate, program)
-    program = replace(program, accumulate=accumulate, recompute=recompute)
-    return Settled(
-        program,
-        optimizer,
-        rows,
-        watched,
-        weights,
-        scaling,
-        target_scaling,
-        names,
-        watch,
-        n_classes,
-        steps,
-        policy,
-        chosen,
-        account,
-        streamed,
+        precision=precision,
+        device=device,
+        account=account,
+        streamed=streamed,
     )
 
 
-def _pixel_scaling(rows: Split, streamed: Streamed | None, privacy: Privacy | None) -> Scaling:
-    """The scaling of pixels for which none was given."""
-    if privacy is not None:
+def _batches(
+    options: FitOptions, optimizer: Any, device: jax.Device, n: int, *, many: bool
+) -> tuple[int, Layout | None]:
+    """Return the batch size, and how it is split over devices (None on one)."""
+    full = isinstance(optimizer, Optimizer) and optimizer.full_batch
+    batch_size = n if full else options.batch_size_for(n)
+    check_batch(batch_size, n)
+    if many or options.privacy is not None:
+        return batch_size, None
+    layout = choose_layout(
+        options.devices, options.mesh, options.shard_optimizer, device, batch_size
+    )
+    if layout is None or full:
+        return batch_size, layout
+    if options.batch_size is None:
+        batch_size = max(batch_size // layout.data, 1) * layout.data
+    check_batch_size(layout, batch_size)
+    return batch_size, layout
+
+
+def _input_scaling(options: FitOptions, rows: Split, streamed: Streamed | None) -> Scaling | None:
+    """Return the scaling of the inputs; that of pixels if none is given."""
+    if options.scaling is not None or rows.x.dtype != np.uint8:
+        return options.scaling
+    if options.privacy is not None:
         return scaling_of_range(0, 255)
     if streamed is None:
         return fit_scaling(rows.x)
@@ -192,18 +233,17 @@ def _program(
     network: Layer,
     loss: Loss,
     optimizer: Optimizer | optax.GradientTransformation,
-    batch_size: int,
-    policy: Precision,
-    average: float | None,
+    options: FitOptions,
+    precision: Precision,
+    layout: Layout | None,
+    account: Account | None,
     *,
+    batch_size: int,
     steps: int,
     n_in: int,
     on_cpu: bool,
-    pool: int | None,
-    private: Rule | None,
-    layout: Layout | None,
 ) -> Program:
-    """The static half of the epochs: what the optimizer is known to do decides how they run."""
+    """Return the static half of the epochs; what is known of the optimizer decides how they run."""
     named = optimizer if isinstance(optimizer, Optimizer) else None
     numbers = None if named is None else hyperparameters(named, steps)
     if named is None:
@@ -213,66 +253,73 @@ def _program(
     guarded = named is None or named.full_batch or _parameters(network, n_in) > HELD_TWICE
     elementwise = named is not None and not named.knows_matrices
     return Program(
-        network,
-        loss,
-        optax.with_extra_args_support(build),
-        batch_size,
-        policy.params,
-        policy.products,
-        average,
+        network=network,
+        loss=loss,
+        optimizer=optax.with_extra_args_support(build),
+        batch_size=batch_size,
+        dtype=precision.params,
+        products=precision.products,
+        average_decay=options.average,
         doubt_updates=named is None or named.inverts_curvature,
         guarded=guarded,
         gives_curvature=named is not None and named.inverts_curvature,
         transposed=on_cpu and elementwise and not guarded and layout is None,
-        pool=pool,
-        private=private,
+        pool=options.importance,
+        private=None if account is None else account.rule,
         layout=layout,
+        accumulate=options.accumulate,
+        recompute=options.recompute,
         numbers=numbers,
     )
 
 
 def _parameters(network: Layer, n_in: int) -> int:
-    """P, counted without drawing any."""
+    """Return the number of parameters, without drawing any."""
     params, _ = jax.eval_shape(lambda key: network.init(key, n_in), jax.random.key(0))
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def _judges(
-    loss: Loss, rows: Split, n_classes: int, metrics: Sequence[str] | None, monitor: str | None
+def _metrics(
+    loss: Loss, rows: Split, n_classes: int, options: FitOptions
 ) -> tuple[tuple[str, ...], str]:
-    """The metrics of each epoch, and the one that chooses the best epoch."""
+    """Return the metrics of each epoch, and the one that chooses the best epoch."""
     task = task_of(loss, rows.y, n_classes)
-    names = default_metrics(task) if metrics is None else tuple(metrics)
+    names: Sequence[str] = options.metrics or default_metrics(task)
+    names = tuple(name for name in names if name != "loss")
     check_metrics(task, names)
-    watch = monitor or (names[0] if names else "loss")
-    if watch not in ("loss", *names):
-        raise InputError(f"The monitor '{watch}' is not among the metrics: {', '.join(names)}.")
-    return names, watch
+    monitor = options.monitor or (names[0] if names else "loss")
+    if monitor not in ("loss", *names):
+        raise InputError(f"The monitor '{monitor}' is not among the metrics: {', '.join(names)}.")
+    return names, monitor
 
 
-def prove(settled: Settled, state: TrainState) -> Report:
-    """The proof on a few of the rows, drawn ones in a private run: float64, and the run's type."""
-    program = settled.program
-    if settled.account is None:
-        examples = _few_rows(settled)
+def verify(plan: TrainPlan, state: TrainState) -> Report:
+    """Return the gradient check, in float64 and in the precision of the run.
+
+    It uses a few of the training rows; random ones in a private training.
+    """
+    program = plan.program
+    if plan.account is None:
+        examples = _few_rows(plan)
     else:
-        examples = rows_for(program.network, program.loss, settled.rows.x.shape[1])
+        examples = rows_for(program.network, program.loss, plan.n_in)
     return check_gradients(
         program.trained,
         program.loss,
         to_host(state.params),
         examples,
         state=to_host(state.layer_state),
-        dtypes=tuple(dict.fromkeys(("float64", settled.precision.proof_dtype))),
+        dtypes=tuple(dict.fromkeys(("float64", plan.precision.proof_dtype))),
         split=None if program.layout is None else partial(split_gradient, program.layout),
     )
 
 
-def _few_rows(settled: Settled) -> tuple[np.ndarray, np.ndarray]:
-    """At most eight of the training rows, as the network takes them."""
-    rows, scaling, target_scaling = settled.rows, settled.scaling, settled.target_scaling
+def _few_rows(plan: TrainPlan) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most eight of the training rows, as the network takes them."""
+    rows, target_scaling = plan.rows, plan.options.target_scaling
     few = np.linspace(0, len(rows) - 1, min(len(rows), 8)).astype(int)
-    x = rows.x[few] if scaling is None else apply(scaling, rows.x[few], np.float64)
+    x = rows.x[few]
+    x = x if plan.scaling is None else apply(plan.scaling, x, np.float64)
     y = rows.y[few]
     if target_scaling is not None:
         y = standardized(target_scaling, y.reshape(len(y), -1), np.float64)

@@ -1,71 +1,38 @@
-"""A trained network in memory: `Fitted`, and how rows get onto the device."""
+"""A trained network in memory: `TrainResult`, and how rows get onto the device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.losses import check_targets
-from mlp_jax.data import Scaling, Split, apply
+from mlp_jax.data import Scaling, Split
 from mlp_jax.data.dataset import check_labels
-from mlp_jax.data.scaling import narrowed, standardized
 from mlp_jax.errors import InputError
 from mlp_jax.model.judge import encode_targets
 from mlp_jax.model.precision import Precision
 from mlp_jax.proof import Report
-from mlp_jax.training.engine.batches import DeviceData, on_device
 from mlp_jax.training.engine.evaluate import evaluate
 from mlp_jax.training.engine.program import Program
+from mlp_jax.training.input.place import place
 from mlp_jax.training.input.validate import Rows, pair
-from mlp_jax.training.mesh.layout import Layout
+from mlp_jax.training.plan import TrainPlan
 
 
-def readied(
-    data: Split, scaling: Scaling | None, dtype: Any, target_scaling: Scaling | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """(x, y, scale, offset) as they lie on the device.
+class Outcome(NamedTuple):
+    """Final weights of a training, the records of its epochs, and the epoch of the weights."""
 
-    Images stay uint8 with their scale beside them, the rest is scaled here, in float64 before it is
-    rounded to dtype.
-    """
-    dtype = np.dtype(dtype)
-    y = data.y
-    if target_scaling is not None:
-        y = standardized(target_scaling, data.y.reshape(len(data.y), -1), dtype)
-    elif np.issubdtype(data.y.dtype, np.floating):
-        y = narrowed(data.y, dtype, data.y, "A target of")
-    if data.x.dtype == np.uint8 and scaling is not None:
-        scale, offset = (np.atleast_2d(v).astype(dtype) for v in scaling)
-        return data.x, y, scale, offset
-    if scaling is None:
-        x = narrowed(data.x, dtype, data.x, "The value")
-    else:
-        x = apply(scaling, data.x, dtype)
-    return x, y, None, None
-
-
-def place(
-    data: Split,
-    weights: np.ndarray | None,
-    scaling: Scaling | None,
-    dtype: Any,
-    target_scaling: Scaling | None = None,
-    layout: Layout | None = None,
-) -> DeviceData:
-    """Rows on the device, as `readied` makes them.
-
-    weights (N,): how much each row counts. layout: spreads the rows over the devices of a mesh.
-    """
-    x, y, scale, offset = readied(data, scaling, dtype, target_scaling)
-    share = None if weights is None else np.asarray(weights, np.dtype(dtype))
-    return on_device(layout, x, y, share, scale, offset)
+    params: Any
+    layer_state: Any
+    history: tuple[dict[str, float], ...]
+    best_epoch: int
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainResult:
     """What `fit` returns.
 
     params, layer_state: the weights to use (the best epoch's where patience was set, the moving
@@ -136,3 +103,25 @@ class Fitted:
         labels = self.loss.function.targets == "classes" and self.n_classes > 0
         empty = np.zeros(len(x), np.int32) if labels else np.zeros((len(x), self.n_outputs))
         return self.evaluate(Split(np.asarray(x), empty))[1]
+
+
+def train_result(plan: TrainPlan, outcome: Outcome, report: Report) -> TrainResult:
+    """Return the result of a training, with all that is needed to use the network."""
+    return TrainResult(
+        network=plan.program.network,
+        loss=plan.program.loss,
+        params=outcome.params,
+        layer_state=outcome.layer_state,
+        scaling=plan.scaling,
+        target_scaling=plan.options.target_scaling,
+        history=outcome.history,
+        report=report,
+        best_epoch=outcome.best_epoch,
+        n_inputs=plan.n_in,
+        n_outputs=plan.n_out,
+        n_classes=plan.n_classes,
+        program=plan.program,
+        precision=plan.precision,
+        device=plan.device,
+        private=None if plan.account is None else plan.account.facts(),
+    )

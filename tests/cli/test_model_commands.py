@@ -17,7 +17,10 @@ from mlp_jax.data.encoding import (
     TableEncoding,
     TargetEncoding,
 )
+from mlp_jax.errors import DataWarning
 from mlp_jax.model.saved import Model, load_model, save_model
+
+pytestmark = pytest.mark.filterwarnings("ignore:Column 'colour'. 1 row with categories")
 
 ANIMALS = pl.DataFrame(
     {
@@ -62,6 +65,17 @@ def test_shuffled_columns_give_the_same_predictions(mlp_jax, run, tmp_path):
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     columns = pl.read_csv(tmp_path / "a.csv").columns
     assert columns == ["prediction", "probability_cat", "probability_dog"]
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("words", [("predict", "run", "--input"), ("evaluate", "run", "--data")])
+def test_a_category_that_training_did_not_have_is_told(mlp_jax, words):
+    with pytest.warns(DataWarning) as told:
+        assert mlp_jax(*words, "animals.csv").code == 0
+    assert [str(warning.message) for warning in told] == [
+        "Column 'colour': 1 row with categories that training did not have, like 'green': they"
+        " count as none."
+    ]
 
 
 @pytest.mark.usefixtures("run")

@@ -125,3 +125,11 @@ def test_features_that_are_no_numbers_are_refused():
 def test_an_unknown_task_is_refused_with_the_known_ones():
     with pytest.raises(UnknownNameError, match="Did you mean 'regression'"):
         from_arrays("t", TABLE, np.zeros(3), task="regresion")
+
+
+def test_rows_are_called_after_a_part_only_where_there_are_two():
+    x, y = np.array([[1.0], [np.nan]]), np.array([0, 1])
+    with pytest.raises(InputError, match="In the rows of 'new', x has 1 value that is NaN"):
+        from_arrays("new", x, y)
+    with pytest.raises(InputError, match="In the training rows of 'new', x has 1 value"):
+        from_arrays("new", x, y, test=(np.ones((1, 1)), y[:1]))

@@ -14,6 +14,7 @@ from table_cases import people
 from mlp_jax.data import Dataset, Split, fit_scaling, load_digits, split
 from mlp_jax.data.encoding import TargetEncoding
 from mlp_jax.data.prepare import prepare
+from mlp_jax.data.splits import TRAIN
 from mlp_jax.data.table import Table
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import InputError
@@ -200,9 +201,7 @@ def test_arrays_are_split_as_split_does_and_scaled_later():
     assert (parts.inputs.scale, parts.inputs.offset) == ((scaling.scale,), (scaling.offset,))
     assert parts.inputs.pixels == (digits.train.x.dtype == np.uint8)
     assert parts.inputs.image_shape == (8, 8)
-    assert parts.target == TargetEncoding(
-        "classification", (), digits.classes, label_type="integer"
-    )
+    assert parts.target == TargetEncoding("classification", (), digits.classes, label_type="uint8")
     np.testing.assert_array_equal(digits.train.x[parts.test_rows], parts.test.x)
 
 
@@ -225,12 +224,28 @@ def test_arrays_have_no_column_to_split_by():
         prepare(load_digits(), test=0.2, validation=None, seed=0, split_column="fold")
 
 
+SHARES = {"test": 0.2, "validation": 0.1, "seed": 0}
+
+
 def test_a_target_far_out_is_named_before_any_training():
     frame = FRAME.with_columns(income=pl.when(pl.col("row") == 7).then(1e300).otherwise("age"))
     part = pl.Series(["train", "test"] * 300)
     with pytest.raises(InputError, match=r"Target 'income' has 1e\+300 in row 7, too far"):
         prepared(frame.with_columns(fold=part), split_column="fold")
-    y = np.linspace(-1, 1, 100) * 1e200
-    arrays = Dataset("far", Split(np.ones((100, 2)), y), None, (), None)
-    with pytest.raises(InputError, match="The targets of 'far' are too widely spread"):
-        prepare(arrays, test=0.2, validation=0.1, seed=0)
+    y = np.linspace(-1, 1, 100)
+    parts = prepare(Dataset("near", Split(np.ones((100, 2)), y), None, (), None), **SHARES)
+    row = int(np.flatnonzero(parts.part == TRAIN)[-1])
+    for letter, place in (("x", ", column 1 of x"), ("y", " of y")):
+        far = np.where(np.arange(100) == row, 1e200, y)
+        x, targets = (np.stack([y, far], 1), y) if letter == "x" else (np.ones((100, 2)), far)
+        with pytest.raises(InputError, match=rf"Row {row}{place} is 1e\+200, too widely spread"):
+            prepare(Dataset("far", Split(x, targets), None, (), None), **SHARES)
+
+
+def test_a_target_of_a_table_whose_spread_float64_does_not_hold_is_named():
+    part = pl.Series(["train", "test"] * 300)
+    frame = FRAME.with_columns(
+        income=pl.when(pl.col("row") == 8).then(-1e200).otherwise("age"), fold=part
+    )
+    with pytest.raises(InputError, match=r"Target 'income' has -1e\+200 in row 8, too far from"):
+        prepared(frame, split_column="fold")

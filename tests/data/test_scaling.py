@@ -82,5 +82,10 @@ def test_applying_multiplies_then_adds_and_gives_the_dtype_asked(dtype):
 
 def test_a_column_too_wide_for_float64_is_named():
     x = np.array([[0.0, -1e300], [1.0, 1e300]])
-    with pytest.raises(InputError, match=r"Column 1 of x, from -1e\+300 to 1e\+300"):
+    said = r"Row {}{} of x is -1e\+300, too widely spread from the others to be standardized"
+    with pytest.raises(InputError, match=said.format(0, ", column 1")):
         fit_scaling(x)
+    with pytest.raises(InputError, match=said.format(70, ", column 1")):
+        fit_scaling(x, pixels=True, rows=np.array([70, 80]))
+    with pytest.raises(InputError, match=said.format(0, "")):
+        fit_scaling(x[:, 1:])

@@ -193,3 +193,41 @@ def test_a_deep_copy_of_a_fitted_estimator_predicts_the_same():
     fitted = classifier().fit(BLOBS, targets()["classes"])
     same = copy.deepcopy(fitted)
     np.testing.assert_array_equal(same.predict_proba(BLOBS), fitted.predict_proba(BLOBS))
+
+
+DAYS = np.array(["2024-02-29", "2024-03-01"], "datetime64[D]")[np.arange(60) % 2]
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (DAYS, "y holds dates: give numbers made of them"),
+        (DAYS.astype("datetime64[ns]"), "y holds dates"),
+        (DAYS.astype(object), "y holds dates"),
+        (pd.Series(DAYS.astype("datetime64[ns]")).dt.tz_localize("UTC"), "y holds dates"),
+        (pl.Series(DAYS), "y holds dates"),
+        (DAYS - DAYS[0], r"y holds spans of time: give numbers, as y / np\.timedelta64"),
+        (np.arange(60) + 1j, "Complex data not supported: y holds complex numbers"),
+    ],
+    ids=["days", "moments", "boxed", "zoned", "polars", "spans", "complex"],
+)
+@pytest.mark.parametrize("preset", [None, "tabular"])
+def test_a_regressor_refuses_targets_that_are_no_numbers(y, words, preset):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    model = MLPRegressor(max_iter=1, preset=preset)
+    with pytest.raises(InputError, match=words):
+        model.fit(x, y)
+    if preset is None:
+        with pytest.raises(InputError, match=words):
+            model.partial_fit(x, y)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_a_classifier_takes_days_for_labels_and_its_model_gives_them_back():
+    x = np.random.default_rng(0).normal(size=(60, 2)) + (np.arange(60) % 2)[:, None]
+    estimator = MLPClassifier((3,), max_iter=2, random_state=0).fit(x, DAYS)
+    model = estimator.to_model()
+    assert model.predict(x).dtype == DAYS.dtype
+    np.testing.assert_array_equal(model.predict(x), estimator.predict(x))
+    accuracy = model.evaluate((x, DAYS.astype("datetime64[ns]")), ["accuracy"])["accuracy"]
+    assert accuracy == pytest.approx(estimator.score(x, DAYS))

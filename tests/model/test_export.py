@@ -1,5 +1,7 @@
 """What an exported file computes is what the model predicts, and onnxruntime and JAX say so."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import onnx
@@ -19,7 +21,7 @@ from mlp_jax.backprop.activations import ACTIVATIONS
 from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
 from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
 from mlp_jax.model import onnx_graph
-from mlp_jax.model.export import export_model
+from mlp_jax.model.export import export_model, stablehlo_bytes
 
 RNG = np.random.default_rng(8)
 
@@ -157,3 +159,19 @@ def test_an_existing_file_and_an_unknown_format_are_refused(tmp_path):
         export_model(colour_model(), "tflite", tmp_path / "m.tflite")
     with pytest.raises(RunFolderError, match="there is no folder"):
         export_model(colour_model(), "onnx", tmp_path / "no/m.onnx")
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("norm", [None, "layer", "batch"])
+def test_numbers_of_any_size_are_clipped_in_stablehlo_as_in_the_model(scaled, norm):
+    model = colour_model((6, 5), "gelu", norm=norm)
+    if not scaled:
+        model = replace(model, inputs=ArrayEncoding(4))
+    values = np.array([1e300, -1e300, 1e40, -1e40, 3e38, 1e30, 1e16, -1e16, 0.5])
+    x = np.stack([np.roll(values, k) for k in range(4)], axis=1)
+    with np.errstate(over="ignore"):
+        narrow = x.astype(np.float32)  # 1e300 comes as infinity
+    function = jax.export.deserialize(bytearray(stablehlo_bytes(model)))
+    found = np.asarray(function.call(narrow))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, model.predict_proba(x), atol=1e-4)

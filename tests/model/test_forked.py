@@ -1,4 +1,4 @@
-"""Fitted estimators and models in processes forked after JAX has started."""
+"""TrainResult estimators and models in processes forked after JAX has started."""
 
 import json
 import subprocess

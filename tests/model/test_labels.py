@@ -11,7 +11,9 @@ from sklearn.metrics import accuracy_score
 
 from mlp_jax.data import from_arrays
 from mlp_jax.data.prepare import array_target
+from mlp_jax.data.streams.arrays import open_npy
 from mlp_jax.data.table import Table
+from mlp_jax.data.tables.targets import fit_target
 from mlp_jax.errors import InputError
 from mlp_jax.model.labels import find_classes
 from mlp_jax.model.saved import Model, load_model, save_model
@@ -23,6 +25,9 @@ LABELS = {
     "uint8": TRUTH.astype(np.uint8),
     "bool": TRUTH.astype(bool),
     "float64": TRUTH.astype(np.float64),
+    "int16": TRUTH.astype(np.int16),
+    "uint64": TRUTH.astype(np.uint64),
+    "float32": TRUTH.astype(np.float32),
     "text": TRUTH.astype(str),
 }
 
@@ -39,7 +44,7 @@ def test_a_loaded_model_predicts_labels_of_the_type_that_it_was_trained_on(kind,
     save_model(tmp_path / "model", model_for(y))
     found = load_model(tmp_path).predict(X)
     expected = (model_for(y).predictions(X)[:, 0] > 0.5).astype(int)
-    assert found.dtype.kind == {"uint8": "i"}.get(kind, y.dtype.kind)
+    assert found.dtype == y.dtype or kind == "text"  # as long as its longest label
     np.testing.assert_array_equal(found.astype(y.dtype) == y, expected == TRUTH)
     assert 0 < accuracy_score(y, found.astype(y.dtype)) < 1
     assert set(found.tolist()) <= set(y.tolist())
@@ -107,3 +112,53 @@ def test_training_and_test_labels_that_differ_in_type_alone_are_the_same_classes
         data = from_arrays("both", X, LABELS[train], test=(X, LABELS[test]), task="classification")
         assert len(data.classes) == 2
         np.testing.assert_array_equal(data.test.y, TRUTH)
+
+
+def table_model(y):
+    """A model of two classes whose target is a column of a table."""
+    target, _ = fit_target(pl.DataFrame({"y": y}), ["y"], task="classification")
+    return Model(**{**vars(binary_model()), "target": target})
+
+
+DAYS = np.array(["2024-02-29", "2025-03-01"], "datetime64[D]")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        DAYS,
+        DAYS.astype("datetime64[ms]") + np.timedelta64(90, "m"),
+        DAYS.astype("datetime64[ns]") + np.timedelta64(7, "ns"),
+        np.array([0.1, 2.5], np.float32),
+        np.array([2**63, 2**63 + 1], np.uint64),
+        np.array([-128, 127], np.int8),
+    ],
+    ids=lambda labels: str(labels.dtype),
+)
+def test_labels_of_a_column_keep_its_type_and_are_judged_by_their_value(labels, tmp_path):
+    y = labels[TRUTH]
+    save_model(tmp_path / "model", table_model(y))
+    model = load_model(tmp_path)
+    found = model.predict(X)
+    assert found.dtype == labels.dtype
+    assert set(found.tolist()) == set(labels.tolist())
+    expected = float(np.mean(found == y))
+    assert model.evaluate((X, y), ["accuracy"])["accuracy"] == pytest.approx(expected)
+
+
+def test_labels_beyond_int64_are_told_apart_in_arrays():
+    y = np.array([2**63, 2**63 + 1], np.uint64)[TRUTH]
+    data = from_arrays("far", X, y, test=(X, TRUTH.astype(np.uint64) + np.uint64(2**63)))
+    assert data.classes == (str(2**63), str(2**63 + 1))
+    np.testing.assert_array_equal(data.train.y, TRUTH)
+    assert array_target(data, data.train.y).label_values().tolist() == [2**63, 2**63 + 1]
+    with pytest.raises(InputError, match="whole numbers within int64, but row 1 has 1e\\+30"):
+        from_arrays("far", X, np.where(TRUTH, 1e30, 1.0), task="classification")
+
+
+def test_labels_beyond_int64_are_told_apart_in_files_of_arrays(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", np.array([5, 2**63 + 1], np.uint64)[TRUTH])
+    source = open_npy(tmp_path / "x.npy", tmp_path / "y.npy", task="classification")
+    assert (source.classes, source.label_type) == (("5", str(2**63 + 1)), "uint64")
+    np.testing.assert_array_equal(source.read(np.arange(60)).y, TRUTH)

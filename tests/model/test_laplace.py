@@ -246,3 +246,15 @@ def test_what_has_no_approximation_is_refused():
 
 def test_entropy_of_certainty_is_zero():
     assert entropy(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist() == [0, pytest.approx(np.log(2))]
+
+
+def test_a_target_far_out_is_refused_in_fitting_and_in_judging(ridge):
+    with jax.enable_x64(True):
+        plain = linear_model(ridge.coef_[:, None])
+        far = np.where(np.arange(len(Y)) == 3, 1e300, Y)
+        with pytest.raises(InputError, match=r"Target has 1e\+300 in row 3, too far"):
+            fit_laplace(plain, (X, far))
+        with pytest.raises(InputError, match=r"Target has 1e\+300 in row 3, too far"):
+            fit_laplace(plain, (X, Y), validation=(X, far))
+        with pytest.raises(InputError, match=r"Target has 1e\+300 in row 3, too far"):
+            fit_laplace(plain, (X, Y)).evaluate((X, far))

@@ -9,9 +9,11 @@ import pytest
 from model_cases import colour_model, multilabel_model, pixel_model, regression_model
 from people_cases import people, people_model, wage_model
 
-from mlp_jax.errors import DataFileError, InputError, RunFolderError
+from mlp_jax.errors import DataFileError, DataWarning, InputError, RunFolderError
 from mlp_jax.model import sources
 from mlp_jax.model.stream import predict_file
+
+pytestmark = pytest.mark.filterwarnings("ignore:Column 'town'. 2 rows with categories")
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +87,17 @@ def test_what_is_read_back_is_bit_for_bit_what_predict_gives(model):
     np.testing.assert_array_equal(
         found["prediction"].to_numpy(), wage_model().predict(people().drop("wage", "answer"))
     )
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_categories_that_training_did_not_have_are_counted_over_the_whole_file(model):
+    towns = people()["town"].to_list()
+    for row in (0, 100, 200, 399):
+        towns[row] = "Rome"
+    people().with_columns(town=pl.Series(towns)).write_csv("in.csv")
+    strange = sum(town not in ("Ulm", "Bonn", "Köln", 'a, "b"', None) for town in towns)
+    with pytest.warns(DataWarning, match=f"'town': {strange} rows .*, like 'Rome': they share one"):
+        written(model, "in.csv")
 
 
 @pytest.mark.usefixtures("small_batches")

@@ -16,6 +16,10 @@ from mlp_jax.model.export import export_model
 from mlp_jax.model.saved import save_model
 from mlp_jax.model.specimens import feeds, specimens
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Column 'town'. . rows? with categories"
+)  # rare ones
+
 SCALINGS = ("standard", "robust", "quantile")
 
 
@@ -74,6 +78,14 @@ def test_evaluation_finds_the_target_in_the_table_and_leaves_out_rows_without_on
     assert model.evaluate(table, ["accuracy"])["accuracy"] == 1.0
     renamed = Table("people", judged.rename({"answer": "age group"}), ("age group",))
     assert model.evaluate(renamed)["accuracy"] == 1.0
+
+
+def test_rows_to_judge_with_categories_that_training_did_not_have_are_told():
+    model = people_model()
+    frame = people().with_columns(grade=pl.Series([7, 7, 9, *people()["grade"][3:]]))
+    with pytest.warns(DataWarning, match="'grade': 3 rows .* training did not have, like '7'"):
+        model.evaluate(frame)
+    model.predict(frame)  # rows may come one by one: no word
 
 
 def test_a_label_that_training_never_saw_is_named():

@@ -6,10 +6,10 @@ from mlp_jax.backprop import apply, get_loss, mlp
 from mlp_jax.model.saved import Model, save_model
 from mlp_jax.reports.folder import read_run
 from mlp_jax.reports.gather import gather
-from mlp_jax.training.run.callbacks import digest
 from mlp_jax.training.run.config import read_config
 from mlp_jax.training.run.data import prepared
 from mlp_jax.training.run.folder import read_facts, write_facts
+from mlp_jax.training.run.metadata import digest
 
 RNG = np.random.default_rng(0)
 

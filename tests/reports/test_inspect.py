@@ -16,10 +16,10 @@ from mlp_jax.reports.inspect import write
 from mlp_jax.reports.inspect.layers import NetworkDiagnostics, diagnose_layers
 from mlp_jax.reports.inspect.rows import refuse_private
 from mlp_jax.reports.inspect.write import Wanted, inspect_model
-from mlp_jax.training.run.callbacks import digest
 from mlp_jax.training.run.config import TrainConfig, read_config
 from mlp_jax.training.run.data import prepared
 from mlp_jax.training.run.folder import read_facts, write_facts
+from mlp_jax.training.run.metadata import digest
 
 RNG = np.random.default_rng(0)
 PARTS = ("train", "validation", "test")

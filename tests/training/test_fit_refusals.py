@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from training_cases import labelled
+from training_cases import OnCall, OnProof, labelled
 
 from mlp_jax import mlp
 from mlp_jax.backprop import get_loss
@@ -56,8 +56,8 @@ def test_a_wrong_gradient_stops_the_run_before_its_first_step():
     reports, called = [], []
     with pytest.raises(ProofError, match=r"1 Dense\(3, identity\), ∇W = a ∇zᵀ"):
         fit(
-            network, loss, "sgd", labelled(20), batch_size=10, proved=reports.append,
-            callbacks=[called.append], tick=lambda *tick: called.append(tick),
+            network, loss, "sgd", labelled(20), batch_size=10,
+            callbacks=[OnProof(reports.append), called.append, OnCall(called.append)],
         )  # fmt: skip
     assert called == []
     assert not reports[0].ok
@@ -82,14 +82,16 @@ def nan_in_row_three(x, y):
         (lambda x, y: (x, y[:-1]), {}, InputError, "20 rows"),
         (lambda x, y: (x, np.where(y == 2, 7, y)), {}, InputError, "outside the allowed 0 to 2"),
         (lambda x, y: (x, y - 1), {}, InputError, "outside the allowed 0 to 2"),
-        (None, {"batch_size": 0}, InputError, "between 1 and the 20 training rows"),
-        (None, {"batch_size": 21}, InputError, "21 cannot be"),
+        (None, {"batch_size": 0}, InputError, "batch_size must be at least 1, not 0"),
+        (None, {"batch_size": 21}, InputError, "at most 20"),
         (None, {"epochs": 0}, InputError, "at least 1 epoch"),
+        (None, {"average": float("nan")}, InputError, "between 0 and 1"),
+        (None, {"select": "first"}, UnknownNameError, "Known: best, last"),
         (None, {"seed": -1}, InputError, "seed"),
         (None, {"seed": 2**70}, InputError, "seed"),
-        (None, {"schedule_epochs": 0}, InputError, "stretched over at least 1 epoch, not 0"),
+        (None, {"schedule_epochs": 0}, InputError, "schedule_epochs must be at least 1, not 0"),
         (None, {"patience": 2}, InputError, "needs validation rows"),
-        (None, {"patience": 0, "validation": 0.2}, InputError, "Patience is at least 1"),
+        (None, {"patience": 0, "validation": 0.2}, InputError, "patience must be at least 1"),
         (None, {"average": 1.0}, InputError, "between 0 and 1"),
         (None, {"validation": 1.0}, InputError, "less than 1"),
         (None, {"metrics": ("rmse",)}, UnknownNameError, "Unknown classification metric 'rmse'"),

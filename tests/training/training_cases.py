@@ -11,10 +11,29 @@ import optax
 
 from mlp_jax.backprop import Layer
 from mlp_jax.data import Split, load_digits
+from mlp_jax.training.callbacks import Callback, CallEnd
 from mlp_jax.training.engine.batches import epoch_order
 from mlp_jax.training.engine.program import INIT, stream
 
 CLASSES = 3
+
+
+class OnCall(Callback):
+    """Call `function(epoch, fraction, loss, samples_per_second)` after every compiled call."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def on_call_end(self, end: CallEnd) -> None:
+        """Pass on the figures."""
+        self._function(end.epoch, end.fraction, end.loss, end.samples_per_second)
+
+
+class OnProof(Callback):
+    """Call `function(report)` once the gradient is checked."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.on_proof = function
 
 
 def labelled(n: int, inputs: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

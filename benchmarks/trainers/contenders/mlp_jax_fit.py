@@ -12,9 +12,9 @@ from mlp_jax.training.compile import compile_calls
 from mlp_jax.training.engine.batches import DeviceData, epoch_order
 from mlp_jax.training.engine.epoch import walk
 from mlp_jax.training.engine.program import Program, initial_state
-from mlp_jax.training.input.loaders import Held
+from mlp_jax.training.input.loaders import InMemoryLoader
+from mlp_jax.training.input.place import place
 from mlp_jax.training.optim.optimizers import Optimizer
-from mlp_jax.training.result import place
 from trainers.contenders.base import Contender
 from trainers.problem import LEARNING_RATE, Problem, Weights
 
@@ -50,7 +50,9 @@ class Trainer(Contender):
         self.data = self._placed(np.arange(point.rows))
         self.start()
         with self.policy.active():
-            self.calls = compile_calls(self.program, self.state, Held(self.data, point.batch), SEED)
+            self.calls = compile_calls(
+                self.program, self.state, InMemoryLoader(self.data, point.batch), SEED
+            )
 
     def _placed(self, rows: np.ndarray) -> DeviceData:
         problem = self.problem

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer
 
 from mlp_jax.data.arrays import (
     TASKS,
@@ -106,12 +106,13 @@ class ArraySource:
         whole = self._y.dtype.kind != "f"
         return decide("y", np.array(ordered, np.float64), rows_of, whole_array=whole)
 
-    def _distinct(self) -> Int64[np.ndarray, " C"]:
+    def _distinct(self) -> Integer[np.ndarray, " C"]:
         """The distinct labels in their order."""
-        found = np.zeros(0, np.int64)
+        kind = np.uint64 if self._y.dtype == np.uint64 else np.int64
+        found: np.ndarray = np.zeros(0, kind)
         for start in range(0, len(self), _CHUNK):
             y = self._y.take(np.arange(start, min(start + _CHUNK, len(self))))
-            labels = labels_of(y, f"y of '{self.name}'", start).astype(np.int64)
+            labels = labels_of(y, f"y of '{self.name}'", start).astype(kind)
             found = np.union1d(found, labels)
             if len(found) > _MOST_CLASSES:
                 raise InputError(

@@ -45,6 +45,7 @@ from mlp_jax.data.tables.target_task import (
     target_counts,
 )
 from mlp_jax.data.tables.targets import labels_encoding, standardized, target_columns
+from mlp_jax.data.task import constant_notes
 from mlp_jax.errors import InputError
 
 _MOST_DISTINCT = 100_000
@@ -93,7 +94,7 @@ def fit_table(
         for output in target:
             output.add(frame, first_row)
     found = {name: column.found(options) for name, column in features.items()}
-    inputs = replace(joined(found, options), header=frames.header)
+    inputs = replace(joined(found, options), header=frames.header, separator=frames.separator)
     notes = missing.notes() + tuple(note for one in found.values() for note in one.notes)
     predicted, note = _target(target, task, options.text, frames.written)
     return inputs, predicted, note + notes
@@ -220,18 +221,22 @@ def _target(
     if found.task == "multilabel":
         return TargetEncoding("multilabel", names, na_values=text.na_values), found.notes
     forms = found.forms or (PLAIN,) * len(columns)
-    figures = [_figures(column, form) for column, form in zip(columns, forms, strict=True)]
-    return standardized(figures, forms, text.na_values), found.notes
+    each = [_numbers_of(column, form) for column, form in zip(columns, forms, strict=True)]
+    low, high = zip(*(one.range for one in each), strict=True)
+    figures = [
+        (name, float(one.moments.mean[0]), 0.0 if a == b else float(one.moments.deviation[0]))
+        for name, one, a, b in zip(names, each, low, high, strict=True)
+    ]
+    notes = found.notes + constant_notes(low, high, names)
+    return standardized(figures, forms, text.na_values), notes
 
 
-def _figures(column: _TargetPass, form: TextForm) -> tuple[str, float, float]:
-    """Name, mean and standard deviation of numbers."""
+def _numbers_of(column: _TargetPass, form: TextForm) -> Numbers:
+    """The moments of a target's numbers."""
     moments = column.numbers
     if column.not_a_number is not None:
         if form == PLAIN:
             raise column.not_a_number
         moments = Numbers()
         moments.add(numbers(column.found.values, 0, form), column.found.rows)
-    low, high = moments.range
-    spread = 0.0 if low == high else float(moments.moments.deviation[0])
-    return column.name, float(moments.moments.mean[0]), spread
+    return moments

@@ -18,7 +18,7 @@ from jaxtyping import Int64
 
 from mlp_jax.data.streams.row_groups import row_groups
 from mlp_jax.data.tables.columns import RowNumbers, shown
-from mlp_jax.data.tables.delimited import Piece, cut_delimited, read_format, read_piece
+from mlp_jax.data.tables.delimited import cut_delimited, read_format, read_piece
 from mlp_jax.data.tables.encode import missing_text
 from mlp_jax.data.tables.options import TextOptions
 from mlp_jax.data.tables.read import (
@@ -27,6 +27,7 @@ from mlp_jax.data.tables.read import (
     reading_parquet,
     separator_notes,
     separator_of,
+    unnamed_notes,
 )
 from mlp_jax.data.tables.text_format import Format, check_names
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
@@ -56,6 +57,10 @@ class Frames(Protocol):
     @property
     def written(self) -> bool:
         """True if the file is text, whose types are inferred."""
+
+    @property
+    def separator(self) -> str:
+        """Of the fields of a file of text; "" of others."""
 
     @property
     def starts(self) -> Int64[np.ndarray, " K1"]:
@@ -123,6 +128,7 @@ class ParquetFrames(_Numbered):
 
     header = True
     written = False
+    separator = ""
 
     def __init__(self, name: str, files: Sequence[Path]) -> None:
         self.name = name
@@ -173,9 +179,11 @@ class DelimitedFrames(_Numbered):
         self.likely = text.likely
         self._path = path
         self._form: Format = read_format(path, separator_of(path, text), header)
+        self.separator = self._form.separator
         self.notes = tuple(separator_notes(self._form))
         written = None if text.decimal == "," else as_text
         self._cut(written)
+        self.notes += tuple(unnamed_notes(len(self._form.names) - len(self.schema)))
         floats = tuple(name for name, dtype in self.schema.items() if dtype.is_float())
         if not text.decimal and has_decimal_commas(self.read(0, list(self.schema))):
             self.likely = ","
@@ -184,9 +192,9 @@ class DelimitedFrames(_Numbered):
 
     def _cut(self, as_text: tuple[str, ...] | None) -> None:
         """Find the pieces and the types, in one pass."""
-        pieces, self.schema = cut_delimited(self._path, self._form, _TEXT_BYTES, as_text)
-        self._pieces: tuple[Piece, ...] = tuple(pieces)
-        self.starts = np.cumsum([0, *(piece.rows for piece in pieces)])
+        cut = cut_delimited(self._path, self._form, _TEXT_BYTES, as_text)
+        self._pieces, self.schema, self._form = cut
+        self.starts = np.cumsum([0, *(piece.rows for piece in self._pieces)])
 
     def read(self, number: int, columns: Sequence[str]) -> pl.DataFrame:
         """These columns of the rows of a block."""

@@ -27,7 +27,7 @@ from mlp_jax.data.streams.arrays import ArraySource, open_idx, open_npy_folder
 from mlp_jax.data.streams.fitting import fit_table, with_stray_words
 from mlp_jax.data.streams.frames import SUFFIXES, DelimitedFrames, Frames, open_frames
 from mlp_jax.data.streams.parts import ArrayPart, FramesPart, HeldOut, drawn_rows
-from mlp_jax.data.streams.statistics import check_finite, fit_arrays
+from mlp_jax.data.streams.statistics import check_finite, learn_arrays
 from mlp_jax.data.streams.tables import TableSource
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.options import ColumnOptions
@@ -127,10 +127,11 @@ def _of_arrays(
     asked = asked if own_test is None else asked._replace(test=0.0)
     held = _drawn(source.name, len(source), source.n_features, asked)
     part = ArrayPart(source, held.all)
+    notes: tuple[str, ...] = ()
     inputs, target = (None, None) if known is None else known
     if inputs is None or target is None:
-        fitted = fit_arrays(part)
-        inputs, target = inputs or fitted[0], target or fitted[1]
+        fitted = learn_arrays(part)
+        inputs, target, notes = inputs or fitted[0], target or fitted[1], fitted[2]
     if not isinstance(inputs, ArrayEncoding) or inputs.n_features != source.n_features:
         raise InputError(f"'{source.name}' holds other features than the model was trained on.")
     validation, test = (
@@ -143,7 +144,7 @@ def _of_arrays(
         own_test or test,
         inputs,
         target,
-        source.notes + held.notes,
+        source.notes + notes + held.notes,
         None,
     )
 

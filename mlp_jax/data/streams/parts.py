@@ -66,6 +66,7 @@ class FramesPart:
         self._blocks = np.flatnonzero(counts)
         self.starts = np.concatenate([[0], np.cumsum(counts[self._blocks])])
         self.name, self.header, self.written = frames.name, frames.header, frames.written
+        self.separator = frames.separator
         self.schema: dict[str, Any] = frames.schema
 
     def read(self, number: int, columns: Sequence[str]) -> pl.DataFrame:

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
-from mlp_jax.data.scaling import Scaling, check_spread, scaling_of, scaling_of_counts
+from mlp_jax.data.scaling import Scaling, farthest, refuse_far, scaling_of, scaling_of_counts
 from mlp_jax.data.source import BlockSource, Rows, Source
 from mlp_jax.data.streams.arrays import ArraySource
 from mlp_jax.data.streams.moments import Moments
 from mlp_jax.data.streams.parts import ArrayPart
 from mlp_jax.data.tables.columns import RowNumbers, row_number
+from mlp_jax.data.task import constant_notes
 from mlp_jax.errors import InputError
 
 _CHUNK_BYTES = 1 << 24
@@ -34,6 +35,13 @@ def fit_arrays(source: ArraySource | ArrayPart) -> tuple[ArrayEncoding, TargetEn
     Numbers to predict are standardized, one pair of figures an output. Raises InputError as
     `streaming_scaling` does.
     """
+    return learn_arrays(source)[:2]
+
+
+def learn_arrays(
+    source: ArraySource | ArrayPart,
+) -> tuple[ArrayEncoding, TargetEncoding, tuple[str, ...]]:
+    """`fit_arrays`, and notes for the user."""
     found = _pass_over(source, source.image_shape is not None)
     scaling, y = found.scaling, found.y
     inputs = ArrayEncoding(
@@ -44,18 +52,19 @@ def fit_arrays(source: ArraySource | ArrayPart) -> tuple[ArrayEncoding, TargetEn
         source.image_shape or (),
     )
     if y is None:
-        return inputs, TargetEncoding(
-            "classification", (), source.classes, label_type=source.label_type
+        return (
+            inputs,
+            TargetEncoding("classification", (), source.classes, label_type=source.label_type),
+            (),
         )
     if found.binary and len(y.mean) > 1:
-        return inputs, TargetEncoding("multilabel")
+        return inputs, TargetEncoding("multilabel"), ()
     spread = np.where(y.low == y.high, 0.0, y.deviation)
-    if not np.isfinite(spread).all():
-        raise InputError(f"The targets of '{source.name}' are too widely spread to be scaled.")
+    if (far := farthest(spread, y.low, y.high)) is not None:
+        _refuse_far(source, "y", far)
     scale = np.where(spread == 0, 1.0, spread)
-    return inputs, TargetEncoding(
-        "regression", (), (), tuple(scale.tolist()), tuple(y.mean.tolist())
-    )
+    target = TargetEncoding("regression", (), (), tuple(scale.tolist()), tuple(y.mean.tolist()))
+    return inputs, target, constant_notes(y.low.tolist(), y.high.tolist())
 
 
 def chunks(source: Source) -> Iterator[tuple[int, Rows]]:
@@ -103,11 +112,23 @@ def _pass_over(source: Source, pixels: bool) -> _Found:
             binary = binary and bool(np.isin(outputs, (0, 1)).all())
     if x_moments is None:
         return _Found(scaling_of_counts(counts), dtype, y_moments, binary)
-    check_spread(x_moments.deviation, x_moments.low, x_moments.high)
+    far = farthest(x_moments.deviation, x_moments.low, x_moments.high)
+    if far is not None:
+        _refuse_far(source, "x", far)
     scaling = scaling_of(x_moments.mean, x_moments.deviation, x_moments.low == x_moments.high)
     if pixels:
         scaling = Scaling(scaling.scale.reshape(()), scaling.offset.reshape(()))
     return _Found(scaling, dtype, y_moments, binary)
+
+
+def _refuse_far(source: Source, letter: str, far: float) -> None:
+    """InputError for a number too far out to be standardized: another pass finds its row."""
+    for start, (x, y) in chunks(source):
+        numbers = np.arange(start, start + len(x))
+        if isinstance(source, ArrayPart):
+            numbers = source.numbers(numbers)
+        values = x if letter == "x" else y.reshape(len(y), -1)
+        refuse_far(values, far, None, numbers, letter)
 
 
 def check_finite(values: np.ndarray, letter: str, name: str, first_row: RowNumbers) -> None:

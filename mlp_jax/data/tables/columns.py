@@ -75,6 +75,18 @@ def _emptied(values: pl.Series, gone: pl.Series) -> pl.Series:
     return pl.select(pl.when(~gone).then(values)).to_series().alias(values.name)
 
 
+def trimmed(values: pl.Series) -> pl.Series:
+    """Words without spaces around them, other values as they are."""
+    if values.dtype == pl.String:
+        return values.str.strip_chars()
+    if not is_text(values.dtype):
+        return values
+    if not values.unique().cast(pl.String).str.contains(r"^\s|\s$").any():
+        return values
+    words = values.cast(pl.String).str.strip_chars()
+    return words.cast(pl.Categorical) if isinstance(values.dtype, pl.Categorical) else words
+
+
 def as_text(values: pl.Series) -> pl.Series:
     """The values as text: 3 and 3.0 are "3", true is "true"; missing, NaN and "" are null."""
     dtype = values.dtype

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from mlp_jax.data.file_errors import data_file_errors
+from mlp_jax.data.tables.columns import is_text, trimmed
 from mlp_jax.data.tables.forms import LEADING_ZERO
 from mlp_jax.data.tables.text_format import (
     QUOTED,
@@ -24,6 +25,7 @@ from mlp_jax.data.tables.text_format import (
     decoded,
     open_text,
     read_format_of,
+    with_unnamed,
     without_blank_lines,
 )
 from mlp_jax.errors import DataFileError, InputError
@@ -31,6 +33,7 @@ from mlp_jax.errors import DataFileError, InputError
 PIECE = 1 << 22  # bytes
 _INFERRED_ROWS = 1000
 _REPEATED = 4  # rows a distinct word from which on words are held as numbers
+_EXACT = 2.0**53  # floats from here on do not hold every whole number
 _ZERO, _NINE = ord("0"), ord("9")
 
 
@@ -41,6 +44,14 @@ class Piece(NamedTuple):
     size: int
     line: int
     rows: int
+
+
+class Cut(NamedTuple):
+    """The pieces of a file, the types of its columns that fit them all, and how it is written."""
+
+    pieces: tuple[Piece, ...]
+    types: dict[str, Any]
+    form: Format
 
 
 class _WiderError(Exception):
@@ -71,7 +82,8 @@ def read_delimited(
     separator: None finds it: ",", ";", tab or "|". header: the first line holds the names; else
     they are "0", "1", …. as_text: columns that stay as they are written, None for all of them;
     besides, a column with a value like 007 stays so, whose zeros a number would lose. Blank lines
-    are no rows, but in a file of one column, where they are missing values.
+    are no rows, but in a file of one column, where they are missing values. Spaces around words are
+    no part of them, and columns that have neither a name nor a value are none.
     Raises DataFileError for a file that is missing, empty, has rows of another length or broken
     encoding; InputError for duplicate names and a table without rows.
     """
@@ -82,7 +94,7 @@ def read_delimited(
         overrides: dict[str, Any] = dict.fromkeys(written, pl.String)
         while True:
             try:
-                return _read(path, form, overrides)
+                return _named(path, form, _read(path, form, overrides))
             except _TextFoundError as found:
                 overrides |= found.schema
 
@@ -98,8 +110,8 @@ def stream_delimited(
 ) -> Iterator[pl.DataFrame]:
     """Some columns of a file, about `size` bytes at a time: of these types, or all text.
 
-    They are text from a piece on that does not fit the types. Raises DataFileError as
-    `read_delimited` does.
+    They are text from a piece on that does not fit the types, and as it is written, with spaces
+    around words. Raises DataFileError as `read_delimited` does.
     """
     last = form.names[-1]
     wanted = [k for k, name in enumerate(form.names) if name in types or name == last]
@@ -120,15 +132,14 @@ def stream_delimited(
             yield frame.select(list(types))
 
 
-def cut_delimited(
-    path: Path, form: Format, size: int, as_text: tuple[str, ...] | None = ()
-) -> tuple[list[Piece], dict[str, Any]]:
-    """Pieces of about `size` bytes of a file that is not gzipped, and the types that fit them all.
+def cut_delimited(path: Path, form: Format, size: int, as_text: tuple[str, ...] | None = ()) -> Cut:
+    """Cut a file that is not gzipped into pieces of about `size` bytes, and find its types.
 
     Reads the file once, a piece at a time. Types and errors are those of `read_delimited`.
     """
     pieces: list[Piece] = []
     schema: dict[str, Any] = {}
+    filled: dict[str, None] = {}
     with data_file_errors(path), open_text(path) as file:
         written = dict.fromkeys(form.names if as_text is None else as_text, pl.String)
         offset = form.offset
@@ -145,12 +156,43 @@ def cut_delimited(
                     schema = wider.schema
             if frame.get_column(form.names[-1]).null_count():
                 _check_short_rows(path, piece, line, form, frame.height)
+            filled |= dict.fromkeys(_filled(form, frame))
             if frame.height:
                 pieces.append(Piece(offset, len(piece), line, frame.height))
             offset += len(piece)
     if not pieces:
         raise InputError(f"'{path}' has no rows{' below its header' if form.header else ''}.")
-    return pieces, dict(pl.Schema(schema))
+    settled = with_unnamed(path, form, list(filled))
+    types = dict(zip(settled.names, pl.Schema(schema).values(), strict=True))
+    return Cut(tuple(pieces), {n: t for n, t in types.items() if n not in _aside(settled)}, settled)
+
+
+def _filled(form: Format, frame: pl.DataFrame) -> list[str]:
+    """The columns without a name that hold something."""
+    return [
+        name
+        for name in form.unnamed
+        if not frame.get_column(name).cast(pl.String).str.strip_chars().fill_null("").eq("").all()
+    ]
+
+
+def _aside(form: Format) -> list[str]:
+    """The columns that have neither a name nor a value."""
+    return [name for name in form.unnamed if name]
+
+
+def _named(path: Path, form: Format, frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame of a whole file, without the columns that have neither a name nor a value."""
+    if not form.unnamed:
+        return frame
+    settled = with_unnamed(path, form, _filled(form, frame))
+    frame.columns = settled.names
+    return frame.drop(_aside(settled))
+
+
+def _trimmed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame without spaces around words."""
+    return frame.with_columns([trimmed(column) for column in frame if is_text(column.dtype)])
 
 
 def read_piece(
@@ -161,13 +203,14 @@ def read_piece(
         file.seek(piece.offset)
         text = without_blank_lines(file.read(piece.size), form)
     wanted = [k for k, name in enumerate(form.names) if name in columns]
+    schema = dict.fromkeys(form.names, pl.String()) | schema
     try:
         frame = _parse(text, form, schema=schema, columns=wanted)
     except pl.exceptions.PolarsError:
         frame = pl.DataFrame()
     if frame.height != piece.rows:
         raise DataFileError(f"'{path}' was changed after it was opened, before line {piece.line}.")
-    return frame.select(columns)
+    return _trimmed(frame.select(columns))
 
 
 def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
@@ -183,7 +226,7 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
                     frame = _parsed(path, piece, rows, line, form, schema)
                 except _WiderError as wider:
                     schema = wider.schema
-            frames.append(frame.rechunk())  # polars leaves room behind what it parsed
+            frames.append(_trimmed(frame).rechunk())  # polars leaves room behind what it parsed
             if frame.get_column(form.names[-1]).null_count():
                 _check_short_rows(path, piece, line, form, frame.height)
     if not frames or not any(frame.height for frame in frames):
@@ -224,7 +267,7 @@ def _parsed(
         frame = _parse(rows, form, schema=schema)
     except pl.exceptions.PolarsError as error:
         raise _WiderError(_wider(path, piece, rows, line, form, schema, error)) from None
-    codes = _codes(rows, form, schema)
+    codes = _codes(rows, form, schema) + _lengthy(rows, form, frame)
     if codes:
         raise _TextFoundError(dict.fromkeys(codes, pl.String()))
     return frame
@@ -245,6 +288,22 @@ def _codes(rows: bytes, form: Format, schema: dict[str, Any]) -> list[str]:
     columns = [form.names.index(name) for name in numeric]
     text = _parse(rows, form, schema=dict.fromkeys(form.names, pl.String), columns=columns)
     return [name for name in numeric if text.get_column(name).str.contains(LEADING_ZERO).any()]
+
+
+def _lengthy(rows: bytes, form: Format, frame: pl.DataFrame) -> list[str]:
+    """The columns of floats with a whole number in digits that a float does not hold."""
+    floats = frame.select(pl.col(pl.Float64).abs().max() >= _EXACT)
+    large = [form.names.index(column.name) for column in floats if column[0]]
+    if not large:
+        return []
+    text = _parse(rows, form, schema=dict.fromkeys(form.names, pl.String), columns=large)
+    found = []
+    for column in text:
+        words = column.str.strip_chars().unique()
+        digits = words.filter(words.str.contains(r"^[+-]?\d{16,}$").fill_null(False))
+        if any(int(float(word)) != int(word) for word in digits):
+            found.append(column.name)
+    return found
 
 
 def _parse(piece: bytes, form: Format, **options: Any) -> pl.DataFrame:
@@ -302,7 +361,7 @@ def _wider(
     found = _inferred(path, rows, line, form, None)
     wider = {name: _common(dtype, found[name]) for name, dtype in schema.items()}
     if wider == schema:  # what looks like a whole number may have more digits than Int128 holds
-        wider = {n: pl.Float64 if t == pl.Int128 else t for n, t in wider.items()}
+        wider = {n: pl.String if t == pl.Int128 else t for n, t in wider.items()}
     if wider == schema:
         _refuse(path, piece, line, error)
     text = {n: pl.String for n, t in wider.items() if t == pl.String and schema[n] != pl.String}

@@ -33,6 +33,7 @@ from mlp_jax.data.tables.columns import (
     rows_from,
 )
 from mlp_jax.data.tables.forms import LEADING_ZERO, plain_numbers
+from mlp_jax.data.tables.notes import UnseenCategories
 from mlp_jax.errors import InputError
 
 BLOCK = 1 << 14  # rows at a time, so that a block's features stay in the processor's cache
@@ -41,19 +42,24 @@ _PERIODS = {"year": YEAR_DAYS, "week": 7.0, "day": 1.0}
 
 
 def encode(
-    encoding: TableEncoding, frame: pl.DataFrame, *, first_row: RowNumbers = 0
+    encoding: TableEncoding,
+    frame: pl.DataFrame,
+    *,
+    first_row: RowNumbers = 0,
+    unseen: UnseenCategories | None = None,
 ) -> Float32[np.ndarray, "N I"]:
     """x (N, I) of the rows of `frame`, which may hold other columns besides.
 
-    first_row: the number of the frame's first row in messages, or those of all. Raises InputError
-    for a column that is missing (and names the nearest), and for a value that its column cannot
-    hold.
+    first_row: the number of the frame's first row in messages, or those of all. unseen: takes in
+    the categories that have no code of their own. Raises InputError for a column that is missing
+    (and names the nearest), and for a value that its column cannot hold.
     """
     check_columns(encoding, frame.columns)
     x = np.empty((frame.height, encoding.n_features), np.float32)
     for start in range(0, frame.height, BLOCK):
         block = frame.slice(start, BLOCK)
-        encode_block(encoding, block, x[start : start + BLOCK], rows_from(first_row, start))
+        rows = rows_from(first_row, start)
+        encode_block(encoding, block, x[start : start + BLOCK], rows, unseen)
     return x
 
 
@@ -74,14 +80,18 @@ def missing_text(missing: Iterable[str], present: Sequence[str]) -> str:
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name most like `name`, upper and lower case alike; None where none is near."""
-    lowered = {other.lower(): other for other in reversed(known)}
-    near = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.75)
+    """The known name most like `name` but for its case and spaces around it; None without any."""
+    lowered = {other.strip().lower(): other for other in reversed(known)}
+    near = difflib.get_close_matches(name.strip().lower(), list(lowered), n=1, cutoff=0.75)
     return lowered[near[0]] if near else None
 
 
 def encode_block(
-    encoding: TableEncoding, block: pl.DataFrame, out: np.ndarray, first_row: RowNumbers
+    encoding: TableEncoding,
+    block: pl.DataFrame,
+    out: np.ndarray,
+    first_row: RowNumbers,
+    unseen: UnseenCategories | None = None,
 ) -> None:
     """Fill out (N, I) with the features of a block of rows."""
     at = 0
@@ -99,7 +109,8 @@ def encode_block(
             out[:, at] = ~finite
             at += 1
     for category in encoding.categorical:
-        out[:, at] = codes(category, block.get_column(category.name), encoding.na_values)
+        values = block.get_column(category.name)
+        out[:, at] = codes(category, values, encoding.na_values, unseen)
         at += 1
 
 
@@ -137,7 +148,10 @@ def scaled(column: NumericColumn, v: Float64[np.ndarray, " N"]) -> Float64[np.nd
 
 
 def codes(
-    column: CategoricalColumn, values: pl.Series, na_values: Sequence[str] = ()
+    column: CategoricalColumn,
+    values: pl.Series,
+    na_values: Sequence[str] = (),
+    unseen: UnseenCategories | None = None,
 ) -> np.ndarray:
     """The code of each value (N,), as whole numbers in float32.
 
@@ -151,7 +165,11 @@ def codes(
     out[np.isnan(out) & absent] = column.missing
     unknown = np.isnan(out)
     if unknown.any():
-        out[unknown] = _codes_by_number(column, as_text(values.filter(pl.Series(unknown))))
+        words = as_text(values.filter(pl.Series(unknown)))
+        by_number = _codes_by_number(column, words)
+        out[unknown] = by_number
+        if unseen is not None:
+            unseen.add(column, words.filter(pl.Series(by_number == column.rare)))
     return out
 
 

@@ -16,7 +16,7 @@ from mlp_jax.data.tables.columns import RowNumbers, check_type, numbers, present
 from mlp_jax.data.tables.encode import date_part, missing_text, raw_numbers
 from mlp_jax.data.tables.forms import LEADING_ZERO, plain_numbers
 from mlp_jax.data.tables.identifiers import is_identifier
-from mlp_jax.data.tables.notes import MissingWords
+from mlp_jax.data.tables.notes import MissingWords, alike
 from mlp_jax.data.tables.number_scaling import TooSpreadError, fit_boolean, fit_numeric
 from mlp_jax.data.tables.options import KINDS, ColumnOptions, embedding_width
 from mlp_jax.data.tables.reading import Reading, read_column, word_counts
@@ -275,4 +275,7 @@ def categories_of(name: str, counts: pl.DataFrame, n_rows: int, options: ColumnO
             f"Column '{name}': {few} of {counts.height} categories {verb} the code of what is not"
             f" known ({rows}).",
         )
+    if same := alike(counts.get_column("text").sort()):
+        what = "differ only in case or spaces around them, and are different categories"
+        notes = (*notes, f"Column '{name}': {same} {what}.")
     return Found(categorical=column, notes=notes)

@@ -1,10 +1,13 @@
-"""What a run tells the user about the columns of a table: words that count as missing."""
+"""What the user is told about the columns of a table: words that count as missing, categories that
+the training did not have.
+"""
 
 import re
 from collections.abc import Sequence
 
 import polars as pl
 
+from mlp_jax.data.encoding import CategoricalColumn
 from mlp_jax.data.tables.columns import shown
 
 
@@ -19,6 +22,14 @@ def gone(values: pl.Series, without: pl.Series) -> pl.Series:
         return pl.Series(values.name, [], pl.String)
     words = values.filter(without.is_null() & values.is_not_null()).cast(pl.String)
     return words.filter(words.str.strip_chars() != "")
+
+
+def alike(words: pl.Series) -> str:
+    """Some of the words that differ only in case and spaces around them; "" where none do."""
+    folded = words.str.strip_chars().str.to_lowercase()
+    twice = words.filter(folded.is_duplicated())
+    order = folded.filter(folded.is_duplicated()).arg_sort()
+    return ", ".join(shown(word) for word in twice.gather(order)[:6])
 
 
 class MissingWords:
@@ -48,4 +59,26 @@ class MissingWords:
         return (
             f"Counted as missing: {'; '.join(parts)}{others} (--na-values names the words to count"
             " instead).",
+        )
+
+
+class UnseenCategories:
+    """Categories that a model has no code of their own for, gathered as rows are encoded."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[bool, int, str]] = {}  # pooled, rows, an example
+
+    def add(self, column: CategoricalColumn, words: pl.Series) -> None:
+        """Take in the words of rows (N,) that are no category of a column."""
+        if len(words):
+            _, rows, example = self._found.get(column.name, (False, 0, str(words[0])))
+            self._found[column.name] = column.rare > 0, rows + len(words), example
+
+    def notes(self) -> tuple[str, ...]:
+        """One sentence a column."""
+        return tuple(
+            f"Column '{name}': {rows} row{'s' * (rows != 1)} with categories that"
+            f" {'training had rarely or not' if pooled else 'training did not have'}, like"
+            f" {shown(example)}: {'they share one code' if pooled else 'they count as none'}."
+            for name, (pooled, rows, example) in self._found.items()
         )

@@ -27,6 +27,10 @@ class TextOptions:
     """words that count as missing, in any case"""
     as_text: tuple[str, ...] = ()
     """columns that stay as they are written, whose type is not found from the file"""
+    needed: tuple[str, ...] = ()
+    """columns that a model needs, which tell whether the separator that was found is the one"""
+    usual: str = ""
+    """the separator to try where they are not there"""
 
     def __post_init__(self) -> None:
         if self.decimal not in ("", ".", ","):

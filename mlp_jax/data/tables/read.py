@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,12 +49,16 @@ def read_table(
         raise UnknownNameError("task", task, TASKS)
     said = tuple(name for name, kind in (kinds or {}).items() if kind == "categorical")
     categories = (*said, *text.as_text)
+    written = is_delimited(path) and path.is_file()
+    form = read_fitting_format(path, text, header) if written else None
+    if form is not None:
+        text = replace(text, separator=form.separator)
     frame = read_frame(path, header=header, as_text=categories, text=text)
-    written = is_delimited(path)
     notes: list[str] = []
     likely: Literal[".", ","] = "."
-    if written:
-        notes += separator_notes(read_format(path, separator_of(path, text), header))
+    if form is not None:
+        notes += separator_notes(form)
+        notes += unnamed_notes(len(form.names) - frame.width)
         if not text.decimal and has_decimal_commas(frame):
             likely = ","
             floats = tuple(name for name, dtype in frame.schema.items() if dtype.is_float())
@@ -72,6 +77,7 @@ def read_table(
         task=task,
         header=header,
         written=written,
+        separator="" if form is None else form.separator,
         likely=likely,
         notes=tuple(notes),
     )
@@ -95,14 +101,41 @@ def separator_notes(form: Format) -> list[str]:
     return [f"The fields are separated by {name} (--separator says another)."]
 
 
+def unnamed_notes(n_columns: int) -> list[str]:
+    """A note on columns that have neither a name nor a value."""
+    if not n_columns:
+        return []
+    are = "column without a name is" if n_columns == 1 else "columns without a name are"
+    return [f"{n_columns} {are} left out: no row has a value there."]
+
+
 def is_delimited(path: Path) -> bool:
     """Whether a table's file is delimited text, by its suffix."""
-    return not path.name.lower().endswith((".npy", ".parquet"))
+    return path.name.lower().endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz"))
 
 
 def separator_of(path: Path, text: TextOptions) -> str | None:
     """The separator that the user or the suffix says; None where it is to be found."""
     return text.separator or ("\t" if ".tsv" in path.name.lower() else None)
+
+
+def read_fitting_format(path: Path, text: TextOptions, header: bool) -> Format:
+    """How a file is written, by a separator that gives the columns that are needed.
+
+    Raises DataFileError and InputError, also where no column that is needed is there.
+    """
+    form = read_format(path, separator_of(path, text), header)
+    needed = set(text.needed)
+    if text.separator is None and text.usual and not needed <= set(form.names):
+        other = read_format(path, text.usual, header)
+        form = other if needed <= set(other.names) else form
+    if needed and not needed & set(form.names):
+        raise InputError(
+            f"'{path}' has none of the columns that the model needs, {listed(text.needed, 6)}, but"
+            f" {listed(form.names, 6)}: --separator says what stands between its fields, if not"
+            f" {NAMES.get(form.separator, form.separator)}."
+        )
+    return form
 
 
 def has_decimal_commas(frame: pl.DataFrame) -> bool:
@@ -264,4 +297,4 @@ def _usual_target(path: Path, columns: Sequence[str]) -> str:
 def listed(names: Sequence[str], most: int = 30) -> str:
     """Names in a message, the first of them where there are many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(f"'{name.strip()}'" for name in names[:most]) + more
+    return ", ".join(f"'{name}'" for name in names[:most]) + more

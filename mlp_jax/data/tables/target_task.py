@@ -23,6 +23,7 @@ from mlp_jax.data.tables.columns import (
     shown,
 )
 from mlp_jax.data.tables.forms import LEADING_ZERO, PLAIN, number_form, plain_numbers
+from mlp_jax.data.tables.notes import alike
 from mlp_jax.data.tables.options import TextOptions
 from mlp_jax.data.tables.reading import reading_of
 from mlp_jax.data.task import NAMED, decide
@@ -193,12 +194,9 @@ def _alike(column: TargetCounts) -> tuple[str, ...]:
     """A note on labels that differ only in upper and lower case."""
     if not is_text(column.values.dtype):
         return ()
-    names = distinct_text(column.values)
-    folded = names.str.to_lowercase()
-    twice = names.filter(folded.is_duplicated())
-    if not len(twice):
+    words = alike(distinct_text(column.values))
+    if not words:
         return ()
-    words = ", ".join(shown(name) for name in twice[:6])
     return (f"Target '{column.name}': {words} differ only in case, and are different classes.",)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool
 
+from mlp_jax.data.arrays import label_type_of
 from mlp_jax.data.encoding import MISSING_WORDS, LabelType, TargetEncoding, TextForm
 from mlp_jax.data.tables.columns import (
     RowNumbers,
@@ -25,12 +26,17 @@ from mlp_jax.data.tables.columns import (
     refuse,
     row_number,
     shown,
+    trimmed,
 )
 from mlp_jax.data.tables.encode import enum_of, missing_text
 from mlp_jax.data.tables.forms import LEADING_ZERO, PLAIN, plain_numbers
 from mlp_jax.data.tables.options import TextOptions
 from mlp_jax.data.tables.target_task import find_task, target_counts
 from mlp_jax.errors import InputError
+
+_DIGITS = r"^[+-]?\d+$"
+_FAR = 1 << 63  # beyond int64
+_WHOLE = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 
 
 def fit_target(
@@ -61,11 +67,10 @@ def fit_target(
         if rows is not None:
             for column, form in zip(whole, found.forms, strict=True):
                 numbers(column, 0, form)  # an error names the row of the whole table
-        figures = []
-        for column, form in zip(columns, found.forms, strict=True):
-            y = _finite(column, form)
-            spread = float(y.std()) if y.min() != y.max() else 0.0
-            figures.append((column.name, float(y.mean()), spread))
+        figures = [
+            _figures(column, form, all_rows)
+            for column, form, all_rows in zip(columns, found.forms, whole, strict=True)
+        ]
         encoding = standardized(figures, found.forms, options.na_values)
     return encoding, found.notes
 
@@ -85,23 +90,35 @@ def label_type(labels: pl.Series, written: bool) -> LabelType:
     """The type that labels have in the table, or whose spelling they have in a file of text."""
     if isinstance(labels.dtype, pl.Boolean):
         return "boolean"
-    if labels.dtype.is_integer():
-        return (
-            "integer"
-            if labels.cast(pl.Int64, strict=False).null_count() == labels.null_count()
-            else "text"
-        )
     if labels.dtype.is_numeric():
-        return "number"
+        return _number_type(labels)
+    if isinstance(labels.dtype, pl.Date):
+        return "datetime64[D]"
+    if isinstance(labels.dtype, pl.Datetime) and labels.dtype.time_zone is None:
+        units: dict[str, LabelType] = {"ms": "datetime64[ms]", "ns": "datetime64[ns]"}
+        return units.get(labels.dtype.time_unit, "datetime64[us]")
     words = distinct_text(labels)
     if not written or not is_text(labels.dtype) or words.str.contains(LEADING_ZERO).any():
         return "text"
     if words.str.to_lowercase().is_in(["true", "false"]).all():
         return "boolean"
-    if words.str.contains(r"^[+-]?\d{1,18}$").all():
-        return "integer"
+    digits = words.filter(words.str.contains(_DIGITS))
+    if len(digits) == len(words):
+        return "integer" if all(-_FAR <= int(word) < _FAR for word in digits) else "text"
     value = plain_numbers(words)
-    return "number" if (value.is_not_null() & value.is_finite()).fill_null(False).all() else "text"
+    numbers_all = (value.is_not_null() & value.is_finite()).fill_null(False).all()
+    return "number" if numbers_all and all(int(float(w)) == int(w) for w in digits) else "text"
+
+
+def _number_type(labels: pl.Series) -> LabelType:
+    """The type of labels that are numbers: their own, where NumPy has it and holds them all."""
+    dtype = labels.dtype
+    if dtype in (*_WHOLE, pl.Float32, pl.Float64):
+        return label_type_of(labels.head(0).to_numpy().dtype)
+    if not dtype.is_integer():
+        return "number"
+    held = labels.cast(pl.Int64, strict=False).null_count() == labels.null_count()
+    return "integer" if held else "text"
 
 
 def target_columns(
@@ -119,17 +136,7 @@ def target_columns(
     columns = [frame.get_column(name) for name in targets]
     for column in columns:
         check_type(column)
-    return [_trimmed(present(column, na_values)) for column in columns]
-
-
-def _trimmed(column: pl.Series) -> pl.Series:
-    """Words without spaces around them."""
-    if not is_text(column.dtype):
-        return column
-    words = column.unique().cast(pl.String)
-    if not words.str.contains(r"^\s|\s$").any():
-        return column
-    return column.cast(pl.String).str.strip_chars()
+    return [trimmed(present(column, na_values)) for column in columns]
 
 
 def classes_of(column: pl.Series) -> tuple[str, ...]:
@@ -165,6 +172,21 @@ def standardized(
         forms=forms if any(form != PLAIN for form in forms) else (),
         na_values=tuple(na_values),
     )
+
+
+def _figures(column: pl.Series, form: TextForm, whole: pl.Series) -> tuple[str, float, float]:
+    """Name, mean and standard deviation of the numbers in training rows; whole: of all rows."""
+    y = _finite(column, form)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = float(y.std()) if y.min() != y.max() else 0.0
+    if not np.isfinite(spread):
+        far = float(max(y.min(), y.max(), key=abs))
+        row = int(np.argmax(numbers(whole, 0, form) == far))
+        raise InputError(
+            f"Target '{column.name}' has {far:.6g} in row {row}, too far from the others to be"
+            " standardized: correct it, or leave its row out."
+        )
+    return column.name, float(y.mean()), spread
 
 
 def _finite(column: pl.Series, form: TextForm) -> np.ndarray:

@@ -8,7 +8,7 @@ import gzip
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,9 +30,10 @@ _NUMBER = re.compile(r"^\s*[+-]?\d+([.,]\d+)?\s*$")
 class Format(NamedTuple):
     """How a file is written.
 
-    header: whether the names of the columns are its first row. offset: the bytes before the first
-    row of values, and line: the line it begins in. found: whether the separator was found in the
-    lines of the file, where nobody said it.
+    names: of its columns, without spaces around them; a column without a name has its number behind
+    a space until `with_unnamed` says what it is. header: whether the names of the columns are its
+    first row. offset: the bytes before the first row of values, and line: the line it begins in.
+    found: whether the separator was found in the lines of the file, where nobody said it.
     """
 
     separator: str
@@ -41,6 +42,28 @@ class Format(NamedTuple):
     offset: int
     line: int
     found: bool = False
+
+    @property
+    def unnamed(self) -> list[str]:
+        """The columns without a name."""
+        return [name for name in self.names if name[:1] in ("", " ")]
+
+
+def with_unnamed(path: Path, form: Format, filled: Sequence[str]) -> Format:
+    """The format once it is known which of the columns without a name hold something.
+
+    It is called "", and the others stand aside: they are empty in every row, as the columns that
+    Excel leaves behind. InputError for several.
+    """
+    if len(filled) > 1:
+        places = " and ".join(str(form.names.index(name)) for name in filled[:2])
+        raise InputError(
+            f"'{path}' has more than one column without a name: columns {places} hold values, so"
+            " name them in its first line."
+        )
+    aside = {name: f" {k}" for k, name in enumerate(form.names) if name in form.unnamed}
+    aside.update(dict.fromkeys(filled, ""))
+    return form._replace(names=[aside.get(name, name) for name in form.names])
 
 
 def open_text(path: Path) -> Any:
@@ -74,7 +97,9 @@ def read_format_of(path: Path, file: Any, separator: str | None, header: bool) -
         raise DataFileError(f"The first line of '{path}' is no row: {error}{ends}.") from None
     if not header:
         return Format(separator, [str(k) for k in range(len(names))], False, offset, line, found)
-    check_names(path, names)
+    names = [name.strip() for name in names]
+    check_names(path, [name for name in names if name])
+    names = [name or f" {k}" for k, name in enumerate(names)]
     rows = first.count(b"\n")
     return Format(separator, names, True, offset + len(first), line + rows, found)
 

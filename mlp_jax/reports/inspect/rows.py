@@ -18,10 +18,10 @@ from mlp_jax.model.judged_rows import labelled_rows
 from mlp_jax.model.rows import load_for
 from mlp_jax.model.saved import Model
 from mlp_jax.reports.gather import network_rows
-from mlp_jax.training.run.callbacks import digest
 from mlp_jax.training.run.config import CONFIG_FILE, TrainConfig, run_config
 from mlp_jax.training.run.data import prepared, source
 from mlp_jax.training.run.folder import FACTS_FILE, read_facts
+from mlp_jax.training.run.metadata import digest
 
 PARTS = ("train", "validation", "test")
 GIVEN = "given"
@@ -111,7 +111,7 @@ def rows_given(
 ) -> Inspected:
     """Return rows with targets by name or file; of a data set its test rows, if any."""
     table = load_for(model.inputs, model.target, data, targets, data_dir)
-    x, y, numbers = labelled_rows(model.inputs, model.target, table)
+    x, y, numbers = labelled_rows(model.inputs, model.target, table, new=True)
     own_test = table.test is not None
     part = Part("test" if own_test else GIVEN, x, y, numbers)
     return Inspected((part,), None, data)

@@ -21,6 +21,7 @@ from typing import Any
 import jax
 
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
+from mlp_jax.training.callbacks import Callback, CallEnd
 from mlp_jax.training.checkpoint.integrity import (
     FOLDER,
     keep_newest,
@@ -29,7 +30,6 @@ from mlp_jax.training.checkpoint.integrity import (
     seal,
 )
 from mlp_jax.training.checkpoint.plain_path import PlainPath
-from mlp_jax.training.checkpoint.snapshot import Snapshot
 from mlp_jax.training.checkpoint.storage import (
     begin,
     check_read_back,
@@ -38,6 +38,7 @@ from mlp_jax.training.checkpoint.storage import (
     read,
     weights_of,
 )
+from mlp_jax.training.engine.snapshot import Snapshot
 from mlp_jax.training.mesh.lost import exchange_failed
 from mlp_jax.training.mesh.processes import agreed, is_first, on_first, to_host, told, wished
 
@@ -79,8 +80,8 @@ class Saving:
         return cls(float(found[1]), _UNITS[found[2].rstrip("s")], keep)
 
 
-class Checkpoints:
-    """The checkpoints of a run folder, as the `Keeper` of a training.
+class Checkpoints(Callback):
+    """The checkpoints of a folder, as a callback of a training.
 
     Saves when `saving` says so, at the end, and when `stop` gives a signal, after which it raises
     StoppedError; of processes that train together all have one, and do what any of them is to do.
@@ -106,8 +107,15 @@ class Checkpoints:
         self._pending: Future[None] | None = None
         self._saved = (time.monotonic(), 0, 0)
 
-    def __call__(self, snapshot: Snapshot, *, last: bool) -> None:
-        """Saves if it is time; raises StoppedError where the process was asked to stop."""
+    def on_call_end(self, end: CallEnd) -> None:
+        """Save if it is time; raise StoppedError if the process was asked to stop."""
+        self._keep(end.snapshot, last=False)
+
+    def on_end(self, snapshot: Snapshot) -> None:
+        """Save the final state."""
+        self._keep(snapshot, last=True)
+
+    def _keep(self, snapshot: Snapshot, *, last: bool) -> None:
         if self._pending is not None and self._pending.done():
             self._settle()
         step = int(snapshot.state.step)
@@ -121,10 +129,10 @@ class Checkpoints:
         if number is not None and not last:
             raise StoppedError(number, self._stopped(number, step))
 
-    def restore(self, like: Any) -> Snapshot | None:
+    def restore(self, state: Any) -> Snapshot | None:
         """The newest snapshot that is whole, None where none was saved; on all processes alike.
 
-        like: the state of step 0, for the shapes and places. Raises RunFolderError where every
+        state: that of step 0, for the shapes and places. Raises RunFolderError where every
         checkpoint is damaged, or the newest holds other arrays than this run's.
         """
         saved = told(any((self._run / FOLDER).glob("*")))
@@ -134,7 +142,7 @@ class Checkpoints:
         step = told(newest(self._run))
         if step is None:
             return None
-        snapshot = read(self._opened.result(), self._for_orbax(step), like)
+        snapshot = read(self._opened.result(), self._for_orbax(step), state)
         self._saved = (time.monotonic(), step, snapshot.position.epoch - 1)
         return snapshot
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from mlp_jax.errors import RunFolderError
-from mlp_jax.training.checkpoint.snapshot import Best, Position, Snapshot
+from mlp_jax.training.engine.snapshot import Best, Position, Snapshot
 
 
 def open_checkpointer() -> Any:

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mlp_jax.backprop import Layer
 from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.backprop.row_products import squared_lengths
 from mlp_jax.errors import InputError
@@ -29,20 +28,15 @@ from mlp_jax.training.engine.program import Program
 MIXED = 0.1  # ε: the second moment of the estimate is at most 1/(1 − ε) times the least there is
 
 
-def check_importance(pool: int | None, network: Layer, batch_size: int, n: int) -> None:
+def check_importance(pool: int | None, batch_size: int, n: int) -> None:
     """InputError where batches cannot be drawn from pools of so many; None draws none."""
     if pool is None:
         return
     if pool < 2:
         raise InputError(f"Importance sampling takes pools of at least 2 batches, not {pool}.")
-    if network.couples_examples:
-        raise InputError(
-            "Importance sampling goes without batch norm, whose mean and variance would be those of"
-            " the rows drawn and not of the data: take --norm layer, say."
-        )
     if batch_size >= n:
         raise InputError(
-            f"A batch of all {n} rows, which lbfgs always takes, leaves importance sampling nothing"
+            f"A batch of all {n} rows leaves importance sampling nothing"
             " to draw: take a smaller batch."
         )
 

@@ -23,9 +23,8 @@ from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.backprop.records import Tape, contract, contract_transposed, transposed
 from mlp_jax.backprop.statistics import own_records, squared_norms
 from mlp_jax.training.engine.batches import DeviceData, decode
-from mlp_jax.training.engine.program import Program, Totals, TrainState
+from mlp_jax.training.engine.program import DPStepSpec, Program, Totals, TrainState
 from mlp_jax.training.engine.step import updated
-from mlp_jax.training.private.asked import Rule
 
 NOISES = 4  # normal numbers that make up one of the noise
 KEYS = 2 + NOISES
@@ -50,7 +49,7 @@ def draw_secret(seed: int | None = None) -> UInt32[np.ndarray, "6 2"]:
     return np.random.default_rng(seed).integers(0, 1 << 32, (KEYS, 2), np.uint32)
 
 
-def poisson_batch(program: Program, rule: Rule, data: DeviceData, key: Array) -> PoissonBatch:
+def poisson_batch(program: Program, rule: DPStepSpec, data: DeviceData, key: Array) -> PoissonBatch:
     """Each row with probability q, in their order; rows beyond the capacity stay out."""
     n = data.n
     taken = jax.random.bits(key, (n,), jnp.uint32) <= jnp.uint32(rule.last)
@@ -102,7 +101,12 @@ def normal_like(tree: Any, keys: Array) -> Any:
 
 
 def private_gradient(
-    program: Program, rule: Rule, params: Any, layer_state: Any, batch: PoissonBatch, keys: Array
+    program: Program,
+    rule: DPStepSpec,
+    params: Any,
+    layer_state: Any,
+    batch: PoissonBatch,
+    keys: Array,
 ) -> Any:
     """g̃ of a batch, the only thing of it that leaves the step. keys (5,): dropout, noise.
 
@@ -130,7 +134,7 @@ def private_gradient(
 
 
 def private_step(
-    program: Program, rule: Rule, state: TrainState, data: DeviceData
+    program: Program, rule: DPStepSpec, state: TrainState, data: DeviceData
 ) -> tuple[TrainState, Totals]:
     """One update by g̃. The totals are 0: what the batch's loss and size are is not told."""
     assert data.secret is not None

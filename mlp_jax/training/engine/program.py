@@ -20,9 +20,9 @@ from mlp_jax.proof.quick import jit_once, platform
 from mlp_jax.training.engine.bounded import MOST
 from mlp_jax.training.mesh.layout import Layout
 from mlp_jax.training.optim.open_optimizer import Hyperparameters, with_numbers
-from mlp_jax.training.private.asked import Rule
 
 INIT, ORDER, DROPOUT, DRAWS = 0, 1, 2, 3
+DRAW_RANGE = 1 << 32  # of the draws that decide which rows a private batch has
 TARGETS = 0xFFFFFFFF  # of a step's key, for drawn targets: no layer has this number
 
 Seed = UInt32[Array, ""] | np.uint32
@@ -63,6 +63,26 @@ class Totals(NamedTuple):
 
 
 @dataclass(frozen=True)
+class DPStepSpec:
+    """Static half of a step of DP-SGD.
+
+    clip: bound on the norm of each example's gradient. noise: standard deviation of the noise, as
+    a multiple of the clip. last: a row is in the batch if its draw of 32 bits is at most this.
+    capacity: rows that a batch has room for.
+    """
+
+    clip: float
+    noise: float
+    last: int
+    capacity: int
+
+    @property
+    def sampling(self) -> float:
+        """Probability q that a row is in a batch, exactly."""
+        return (self.last + 1) / DRAW_RANGE
+
+
+@dataclass(frozen=True)
 class Program:
     """The static half of an epoch: equal programs compile once.
 
@@ -98,7 +118,7 @@ class Program:
     guarded: bool = True
     transposed: bool = False
     pool: int | None = None
-    private: Rule | None = None
+    private: DPStepSpec | None = None
     gives_curvature: bool = False
     layout: Layout | None = None
     accumulate: int = 1
@@ -238,20 +258,11 @@ def weights_of(state: TrainState) -> tuple[Any, Any]:
     return state.params, state.layer_state
 
 
-def check_parts(count: int, program: Program) -> None:
-    """InputError where the batches of a program cannot be cut into so many parts."""
-    if count < 1:
-        raise InputError(f"A batch is cut into at least 1 part, not {count}.")
+def check_parts(program: Program) -> None:
+    """Raise InputError if the batches cannot be cut evenly into parts."""
+    count = program.accumulate
     if count == 1:
         return
-    if program.network.couples_examples:
-        raise InputError(
-            "Gradients of parts of a batch do not add up under batch norm, whose mean and variance"
-            " are the whole batch's: take --norm layer, say, or leave --accumulate out."
-        )
-    if program.gives_curvature or program.private is not None:
-        what = "kfac" if program.gives_curvature else "a private training"
-        raise InputError(f"--accumulate goes without {what}, which needs the batch as a whole.")
     devices = 1 if program.layout is None else program.layout.data
     if program.batch_size % (count * devices):
         each = f"{count} parts" + (f" on {devices} devices each" if devices > 1 else "")

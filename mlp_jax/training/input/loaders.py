@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from mlp_jax.data import Scaling, Split
@@ -20,11 +19,10 @@ from mlp_jax.data.source import BlockSource, Rows, Source, Streamed, converted, 
 from mlp_jax.errors import InputError
 from mlp_jax.training.engine.batches import DeviceData, DeviceStack, Whole
 from mlp_jax.training.engine.program import ORDER, Program, Seed, stream
+from mlp_jax.training.input.place import readied
 from mlp_jax.training.input.validate import coded
 from mlp_jax.training.mesh.layout import DATA
 from mlp_jax.training.mesh.processes import spread
-from mlp_jax.training.optim.optimizers import Optimizer
-from mlp_jax.training.result import readied
 
 if TYPE_CHECKING:
     from mlp_jax.data.streams import Stack
@@ -35,43 +33,25 @@ AHEAD = 4  # stacks that are read before they are asked for
 Data = DeviceData | DeviceStack
 
 
-Given = Generator[tuple[int, Data], None, None]
-"""The calls of an epoch: how many steps each walks, and the rows that it is given."""
+Calls = Generator[tuple[int, Data], None, None]
+"""The compiled calls of an epoch: the number of steps of each, and its rows."""
 
 
-def check_streamed(
-    optimizer: Optimizer | optax.GradientTransformation,
-    *,
-    validation: Any,
-    sample_weight: Any,
-    class_weight: Any,
-    importance: int | None,
-    privacy: Any,
-    side_by_side: bool,
-) -> None:
-    """InputError for what needs all rows at hand, where they stream."""
-    full = isinstance(optimizer, Optimizer) and optimizer.full_batch
-    for holds, what in (
-        (full, f"{getattr(optimizer, 'name', '')}, which takes all of them in every step"),
-        (isinstance(validation, (float, int)), "a share to hold out: give validation rows"),
-        (sample_weight is not None, "sample weights"),
-        (class_weight is not None, "class weights"),
-        (importance is not None, "importance sampling"),
-        (privacy is not None, "a private training"),
-        (side_by_side, "networks that train side by side"),
-    ):
-        if holds:
-            raise InputError(f"Rows that stream go without {what}.")
+class ValidationRows(NamedTuple):
+    """Validation rows on the device, and their targets on the host."""
+
+    data: DeviceData
+    y: np.ndarray
 
 
-class Held(NamedTuple):
+class InMemoryLoader(NamedTuple):
     """A data set on the device."""
 
     data: DeviceData
     batch_size: int
 
     @property
-    def held(self) -> DeviceData:
+    def on_device(self) -> DeviceData:
         """The data set."""
         return self.data
 
@@ -88,14 +68,14 @@ class Held(NamedTuple):
         """The data set."""
         return self.data
 
-    def calls(self, seed: Seed, epoch: int, done: int, length: int) -> Given:
+    def calls(self, seed: Seed, epoch: int, done: int, length: int) -> Calls:
         """Every call is given the whole data set."""
         steps = -(-self.n // self.batch_size)
         for first in range(done, steps, length):
             yield min(length, steps - first), self.data
 
 
-class Reading:
+class StreamingLoader:
     """Rows that are read from their files while the device computes, in the order of the epoch.
 
     They are scaled and coded in the threads that read them, and the stack after the one that a call
@@ -103,7 +83,7 @@ class Reading:
     that its own devices take; of files that are read in blocks, the blocks of its lanes.
     """
 
-    held: DeviceData | None = None
+    on_device: DeviceData | None = None
 
     def __init__(
         self,
@@ -111,6 +91,7 @@ class Reading:
         program: Program,
         scaling: Scaling | None,
         target_scaling: Scaling | None,
+        *,
         n_outputs: int,
         n_classes: int,
     ) -> None:
@@ -143,7 +124,7 @@ class Reading:
 
         return self._stack(*map(shape, self._one))
 
-    def calls(self, seed: Seed, epoch: int, done: int, length: int) -> Given:
+    def calls(self, seed: Seed, epoch: int, done: int, length: int) -> Calls:
         """Every call is given its own batches."""
         from mlp_jax.data.streams import Stream
 
@@ -179,7 +160,8 @@ class Reading:
     @functools.cached_property
     def _decoding(self) -> tuple[Any, Any]:
         """Scale and offset on the device, None where rows are scaled already."""
-        found = readied(self._few, self._scaling, self._dtype, None)[2:]
+        few = Split(self._few.x, np.zeros(len(self._few)))  # targets have no part in it
+        found = readied(few, self._scaling, self._dtype, None)[2:]
         if self._layout is None:
             return jax.tree.map(jnp.asarray, found)
         whole = self._layout.whole
@@ -227,10 +209,10 @@ def _check(rows: Rows, n_classes: int) -> None:
             )
 
 
-Feed = Held | Reading
+Loader = InMemoryLoader | StreamingLoader
 """What the loop over epochs takes its rows from. Close the calls of an epoch that is not used up.
 
-n: N.  held: the whole data set, where it lies on the device.  most: how many steps a call may have
-at most, None for any number.  like(count): what a call of so many steps is given, or arrays of its
-shapes.  calls(seed, epoch, done, length): the calls of an epoch, its first `done` steps left out.
+n: N.  on_device: the whole data set, if it lies on the device.  most: how many steps a call may
+have at most, None for any number.  like(count): what a call of so many steps is given, or arrays of
+its shapes.  calls(seed, epoch, done, length): the calls of an epoch without its first `done` steps.
 """

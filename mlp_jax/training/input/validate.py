@@ -94,29 +94,13 @@ def _sample_weights(sample_weight: Any, n: int) -> np.ndarray | None:
     return weights
 
 
-def check_numbers(
-    epochs: int,
-    schedule_epochs: int | None,
-    batch_size: int,
-    patience: int | None,
-    average: float | None,
-    seed: int,
-    n: int,
-) -> None:
-    """InputError for a number that no training can use."""
-    if epochs < 1:
-        raise InputError(f"Training needs at least 1 epoch, not {epochs}.")
-    if schedule_epochs is not None and schedule_epochs < 1:
-        raise InputError(f"A schedule is stretched over at least 1 epoch, not {schedule_epochs}.")
-    if not 1 <= batch_size <= n:
+def check_batch(batch_size: int, n: int) -> None:
+    """Raise InputError for a batch size that n training rows do not allow."""
+    if batch_size > n:
         raise InputError(
-            f"A batch size lies between 1 and the {n} training rows, so {batch_size} cannot be."
+            f"A batch of {batch_size} examples needs as many training rows, but there are {n}:"
+            f" take a batch size of at most {n}."
         )
-    check_seed(seed)
-    if patience is not None and patience < 1:
-        raise InputError(f"Patience is at least 1 epoch, not {patience}.")
-    if average is not None and not 0 < average < 1:
-        raise InputError(f"The decay of a weight average lies between 0 and 1, not {average}.")
 
 
 def row_weights(

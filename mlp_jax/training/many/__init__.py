@@ -2,7 +2,7 @@
 
 from mlp_jax.training.many.engine import ManyEpochEnd
 from mlp_jax.training.many.fit import fit_many
-from mlp_jax.training.many.result import FittedMany
+from mlp_jax.training.many.result import ManyResult
 from mlp_jax.training.many.vary import VARIES, bootstrap_weights
 
-__all__ = ["VARIES", "FittedMany", "ManyEpochEnd", "bootstrap_weights", "fit_many"]
+__all__ = ["VARIES", "ManyEpochEnd", "ManyResult", "bootstrap_weights", "fit_many"]

@@ -1,22 +1,23 @@
-"""The loop over epochs of many networks: compiled calls, judging, stopping by mask, the best kept.
+"""The engine of many networks: compiled calls, evaluation, stopping by mask, the best weights.
 
 K members, N rows, C outputs. A member that is stopped or has diverged stays in the program, masked:
 its state no longer changes.
 """
 
 import math
-import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Array, Int
 
 from mlp_jax.model.metrics import higher_is_better
-from mlp_jax.training.checkpoint.snapshot import Position, Snapshot
 from mlp_jax.training.compile import steps_a_call
 from mlp_jax.training.engine.batches import DeviceData
 from mlp_jax.training.engine.program import Program
-from mlp_jax.training.loop import Keeper, Watched
+from mlp_jax.training.engine.snapshot import Position, Snapshot
+from mlp_jax.training.input.loaders import ValidationRows
 from mlp_jax.training.many.judging import epoch_records
 from mlp_jax.training.many.records import Record, flat
 from mlp_jax.training.many.together import (
@@ -29,16 +30,20 @@ from mlp_jax.training.many.together import (
 )
 from mlp_jax.training.many.vary import Recipe
 from mlp_jax.training.mesh.processes import read
-from mlp_jax.training.settled import Settled
+from mlp_jax.training.plan import TrainPlan
 
 
 class ManyEpochEnd(NamedTuple):
-    """What a callback is given after an epoch (from 1) of the members `first` and on.
+    """Argument of `Callback.on_epoch_end` in `fit_many`, for a chunk of the members.
 
-    metrics: a flat record (`records.flat`): train_loss and validation_loss are means over the
-    members, other validation metrics those of the mean of their predictions.  state: of all of
-    them; copy what you keep, the next epoch reuses its memory.  program: of one by itself.
-    data: the rows on the device.  training (K,): which members still train.
+    Attributes:
+        metrics: a flat record (`records.flat`): train_loss and validation_loss are means over the
+            members, other validation metrics those of the mean of their predictions.
+        state: of all members. Copy what you keep: the next epoch reuses its memory.
+        program: the program of one member.
+        data: the rows on the device.
+        training: which members still train, shape (K,).
+        first: number of the first member of the chunk.
     """
 
     epoch: int
@@ -50,84 +55,124 @@ class ManyEpochEnd(NamedTuple):
     data: DeviceData
     training: np.ndarray
     first: int = 0
+    best_epoch: int = 0
 
 
-class ManyPlan(NamedTuple):
-    """What the loop needs to know besides the recipe.
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Members that train at once.
 
-    first, members: the chunk's first member, and how many it has; what the program holds
-    besides repeats the last one, to fill it up, and is not looked at.
+    first, members: number of the first one, and how many there are; what the program holds
+    besides repeats the last one, to fill it up, and is ignored.
     """
 
-    settled: Settled
-    epochs: int
-    patience: int | None
-    seed: np.uint32
-    callbacks: Sequence[Callable[[ManyEpochEnd], bool | None]]
-    tick: Callable[[int, float, float, float], None] | None
-    keep: Keeper | None = None
-    first: int = 0
-    members: int = 0
+    first: int
+    members: int
+    own: Members
+    data: DeviceData
+    validation: ValidationRows | None
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of members that diverge
-def _run_epoch(
-    recipe: Recipe, snapshot: Snapshot, data: DeviceData, own: Members, plan: ManyPlan
-) -> tuple[Snapshot, float, float]:
-    """The rest of an epoch: the snapshot, the seconds, samples a second of all members."""
-    state, at, _ = snapshot
-    n, size = data.n, recipe.program.batch_size
-    steps, count = -(-n // size), plan.members
-    length = steps_a_call(recipe.program, state.members.params, steps)
-    order = orders(recipe, n, own.seeds, plan.seed, np.int32(at.epoch))
-    started, before = time.perf_counter(), at.done
-    while at.done < steps:
-        now = min(length, steps - at.done)
+class ManyEngine:
+    """Drives the compiled epochs of many networks; an `Engine` of the host loop.
+
+    Args:
+        plan: the training.
+        recipe: the static half of its program.
+        chunk: the members that train at once.
+        state: where they start.
+    """
+
+    def __init__(self, plan: TrainPlan, recipe: Recipe, chunk: Chunk, state: ManyState) -> None:
+        self._plan, self._recipe, self._chunk = plan, recipe, chunk
+        self._seed = np.uint32(plan.options.seed)
+        self._length = steps_a_call(recipe.program, state.members.params, self.steps)
+        self._order: Int[Array, ...] | None = None
+        self._training = True
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch."""
+        return -(-self._chunk.data.n // self._recipe.program.batch_size)
+
+    def samples(self, position: Position) -> float:
+        """Return how many examples of the epoch are done, over all members."""
+        rows = min(position.done * self._recipe.program.batch_size, self._chunk.data.n)
+        return self._chunk.members * rows
+
+    def calls(self, position: Position) -> Generator[tuple[int, Any], None, None]:
+        """Yield the calls that are left in the epoch, as long as a member trains."""
+        n, seeds = self._chunk.data.n, self._chunk.own.seeds
+        self._training = True
+        self._order = orders(self._recipe, n, seeds, self._seed, np.int32(position.epoch))
+        for first in range(position.done, self.steps, self._length):
+            if self._training:
+                yield min(self._length, self.steps - first), self._chunk.data
+
+    @np.errstate(over="ignore", invalid="ignore")  # of members that diverge
+    def run(self, snapshot: Snapshot, call: tuple[int, Any]) -> tuple[Snapshot, float]:
+        """Return the snapshot after a call, and the mean loss of the epoch so far."""
+        count, data = call
+        state, at, _ = snapshot
+        own = self._chunk.own
         state = run_members(
-            recipe, now, state, data, order, own.seeds, own.numbers, np.int32(at.done)
-        )
+            self._recipe, count, state, data, self._order, own.seeds, own.numbers,
+            np.int32(at.done),
+        )  # fmt: skip
         alive, loss, weight = (
-            array[:count] for array in read((state.members.alive, state.loss, state.weight))
+            array[: self._chunk.members]
+            for array in read((state.members.alive, state.loss, state.weight))
         )
-        at = at._replace(done=at.done + now)
-        seconds = time.perf_counter() - started
-        speed = count * (min(at.done * size, n) - before * size) / seconds
-        if plan.tick is not None:
-            known = np.asarray(weight) > 0
-            so_far = float(np.mean(loss[known] / weight[known])) if known.any() else math.nan
-            plan.tick(at.epoch, at.done / steps, so_far, speed)
-        if plan.keep is not None and at.done < steps:
-            plan.keep(Snapshot(state, at), last=False)
-        if not alive.any():
-            break
-    return Snapshot(state, at), time.perf_counter() - started, speed
+        self._training = bool(alive.any())
+        known = np.asarray(weight) > 0
+        mean = float(np.mean(loss[known] / weight[known])) if known.any() else math.nan
+        return Snapshot(state, at._replace(done=at.done + count)), mean
 
+    def end_epoch(
+        self, snapshot: Snapshot, seconds: float, samples_per_second: float
+    ) -> tuple[Snapshot, ManyEpochEnd]:
+        """Evaluate the epoch, keep the best weights, and stop members that are out of patience."""
+        state, at, _ = snapshot
+        recipe, chunk = self._recipe, self._chunk
+        together, members = epoch_records(
+            recipe, state, at.epoch, chunk.own, chunk.validation, self._plan, chunk.members
+        )
+        score = self._scores(members)
+        better, stop = self._better(state, at, members, score)
+        dtype = state.best.score.dtype if isinstance(state.best, BestWeights) else np.float32
+        state = end_epoch(recipe, state, score.astype(dtype), better, stop, np.int32(at.epoch))
+        training = read(state.members.alive)[: chunk.members]
+        end = ManyEpochEnd(
+            epoch=at.epoch,
+            metrics=flat(together, members),
+            state=state,
+            seconds=seconds,
+            samples_per_second=samples_per_second,
+            program=recipe.program,
+            data=chunk.data,
+            training=training,
+            first=chunk.first,
+        )
+        at = at._replace(stopped=not training.any())
+        return Snapshot(state, at), end
 
-def _end_epoch(
-    recipe: Recipe,
-    snapshot: Snapshot,
-    data: DeviceData,
-    watched: Watched | None,
-    own: Members,
-    plan: ManyPlan,
-    timing: tuple[float, float],
-) -> Snapshot:
-    """Judges the epoch, keeps the best, stops who is out of patience, tells the callbacks."""
-    state, at, _ = snapshot
-    together, members = epoch_records(
-        recipe, state, at.epoch, watched, own, plan.settled, plan.members
-    )
-    record = flat(together, members)
-    size = len(own.seeds)
-    score = np.full(size, -np.inf, np.float64)
-    monitor = plan.settled.monitor
-    for k, values in members.items():
-        value = values.get(f"validation_{monitor}", math.nan)
-        if not math.isnan(value):
-            score[k] = value if higher_is_better(monitor) else -value
-    stop = np.zeros(size, bool)
-    better = np.zeros(size, bool)
-    if isinstance(state.best, BestWeights):
+    def _scores(self, members: dict[int, Record]) -> np.ndarray:
+        """Return the monitored metric of each member, larger is better; −∞ where undefined."""
+        score = np.full(len(self._chunk.own.seeds), -np.inf, np.float64)
+        monitor = self._plan.monitor
+        for k, values in members.items():
+            value = values.get(f"validation_{monitor}", math.nan)
+            if not math.isnan(value):
+                score[k] = value if higher_is_better(monitor) else -value
+        return score
+
+    def _better(
+        self, state: ManyState, at: Position, members: dict[int, Record], score: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return which members are better than before, and which are out of patience."""
+        stop, better = np.zeros(len(score), bool), np.zeros(len(score), bool)
+        if not isinstance(state.best, BestWeights):
+            return better, stop
         before, epochs = read((state.best.score, state.best.epoch))
         now = score.astype(before.dtype)
         better = now > before
@@ -136,33 +181,8 @@ def _end_epoch(
             name = "validation_loss"
             kept = at.history[epochs[k] - 1].get(f"member_{k}_{name}", math.nan)
             better[k] = members.get(k, {}).get(name, math.nan) < kept
-        if plan.patience is not None:
-            stop = at.epoch - np.where(better, at.epoch, epochs) >= plan.patience
+        patience = self._plan.options.patience
+        if patience is not None:
+            stop = at.epoch - np.where(better, at.epoch, epochs) >= patience
             stop &= read(state.members.alive)
-    dtype = state.best.score.dtype if isinstance(state.best, BestWeights) else np.float32
-    state = end_epoch(recipe, state, score.astype(dtype), better, stop, np.int32(at.epoch))
-    training = read(state.members.alive)[: plan.members]
-    end = ManyEpochEnd(at.epoch, record, state, *timing, recipe.program, data, training, plan.first)
-    asked = [callback(end) for callback in plan.callbacks]
-    stopped = any(asked) or not training.any()
-    position = Position(at.epoch + 1, history=(*at.history, record), stopped=stopped)
-    return Snapshot(state, position)
-
-
-def run_members_epochs(
-    recipe: Recipe,
-    snapshot: Snapshot,
-    data: DeviceData,
-    watched: Watched | None,
-    own: Members,
-    plan: ManyPlan,
-) -> Snapshot:
-    """All epochs that are left, or as many as patience, the callbacks and divergence allow."""
-    while snapshot.position.epoch <= plan.epochs and not snapshot.position.stopped:
-        snapshot, *timing = _run_epoch(recipe, snapshot, data, own, plan)
-        snapshot = _end_epoch(recipe, snapshot, data, watched, own, plan, (timing[0], timing[1]))
-        if plan.keep is not None:
-            plan.keep(snapshot, last=False)
-    if plan.keep is not None:
-        plan.keep(snapshot, last=True)
-    return snapshot
+        return better, stop

@@ -1,6 +1,6 @@
 """A deep ensemble: networks that differ by seed, trained together, predicting with their mean."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -9,15 +9,15 @@ import numpy as np
 from mlp_jax.backprop import Ensemble, Layer, Loss, NoiseAverage
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.judge import task_of
-from mlp_jax.training.checkpoint.manager import Checkpoints
+from mlp_jax.training.callbacks import Callback, EpochEnd, Given, as_callbacks
 from mlp_jax.training.diagnostics import probe
+from mlp_jax.training.fit_options import FitOptions, fit_options
 from mlp_jax.training.input.validate import Rows
-from mlp_jax.training.loop import EpochEnd, Outcome
 from mlp_jax.training.many.engine import ManyEpochEnd
-from mlp_jax.training.many.fit import fit_many
-from mlp_jax.training.many.result import FittedMany
+from mlp_jax.training.many.fit import MemberOptions, fit_many
+from mlp_jax.training.many.result import ManyResult
 from mlp_jax.training.optim.optimizers import Optimizer
-from mlp_jax.training.result import Fitted
+from mlp_jax.training.result import Outcome, TrainResult, train_result
 
 
 def ensemble_seeds(seed: int, members: int) -> list[int]:
@@ -32,57 +32,58 @@ def fit_ensemble(
     loss: Loss,
     optimizer: Optimizer,
     data: Rows,
+    options: FitOptions | None = None,
     *,
-    members: int,
-    seed: int = 0,
-    checkpoints: Callable[[], Checkpoints] | None = None,
-    callbacks: Sequence[Callable[[EpochEnd], bool | None]] = (),
+    size: int,
+    callbacks: Iterable[Given] = (),
+    multiple: int | None = None,
     say: Callable[[str], None] = print,
-    **options: Any,
-) -> Fitted:
-    """`fit` of `members` networks with seeds of their own, as one network: an `Ensemble`.
+    **keywords: Any,
+) -> TrainResult:
+    """Train `size` networks that differ by seed, as one network: an `Ensemble`.
 
-    Callbacks see the figures of all (`ManyEpochEnd`) with the state and the last step of the first
-    member. A member that diverges is left out, and said; DivergedError where all do. checkpoints
-    and options: as `fit` takes them; saved members train at once or not at all (InputError).
+    Args:
+        network, loss, optimizer, data, options: as for `fit`.
+        size: number of members; they train at once.
+        callbacks: as for `fit`. They receive the figures of all members, with the state of the
+            first one.
+        multiple: as in `MemberOptions`.
+        say: receives a sentence for each member that diverges and is left out.
+        **keywords: fields of `FitOptions`.
+
+    Returns:
+        The ensemble, which predicts with the mean of its members.
+
+    Raises:
+        InputError: if the members do not fit into memory at once, and what `fit` raises it for.
+        DivergedError: if all members diverge.
     """
+    options = fit_options(options, keywords)
+    listeners = tuple(_OfFirstMember(c, options.seed) for c in as_callbacks(callbacks))
 
-    def told(callback: Callable[[EpochEnd], bool | None]) -> Callable[[ManyEpochEnd], bool | None]:
-        return lambda end: callback(_of_first_member(end, seed))
-
-    def keeper(first: int, size: int) -> Checkpoints:
-        if size < members:
+    def chunk(first: int, at_once: int) -> tuple[Callback, ...]:
+        if at_once < size:
             raise InputError(
-                f"{members} networks do not fit into memory at once, as the members of an ensemble"
+                f"{size} networks do not fit into memory at once, as the members of an ensemble"
                 " do; train fewer of them."
             )
-        assert checkpoints is not None
-        return checkpoints()
+        return listeners
 
-    many = fit_many(
-        network,
-        loss,
-        optimizer,
-        data,
-        seeds=ensemble_seeds(seed, members),
-        seed=seed,
-        callbacks=[told(callback) for callback in callbacks],
-        checkpoints=None if checkpoints is None else keeper,
-        **options,
-    )
+    members = MemberOptions(seeds=ensemble_seeds(options.seed, size), multiple=multiple)
+    many = fit_many(network, loss, optimizer, data, options, members=members, callbacks=chunk)
     for sentence in many.failures.values():
         say(f"{sentence} The ensemble goes without it.")
     return as_ensemble(many)
 
 
-def as_ensemble(many: FittedMany) -> Fitted:
+def as_ensemble(many: ManyResult) -> TrainResult:
     """The members that have weights to use as one network that predicts with their mean."""
     usable = [k for k in range(len(many)) if k not in many.failures]
     if not usable:
         raise DivergedError(f"No member is left: {next(iter(many.failures.values()))}")
     members = [many.member(k) for k in usable]
     first = members[0]
-    one_by_one = task_of(first.loss, many.settled.rows.y, first.n_classes) == "multilabel"
+    one_by_one = task_of(first.loss, many.plan.rows.y, first.n_classes) == "multilabel"
     link = first.loss.function.predict
     if link == "softmax" and (one_by_one or first.n_outputs == 1):
         link = "sigmoid"
@@ -93,8 +94,20 @@ def as_ensemble(many: FittedMany) -> Fitted:
         many.history,
         len(many.history),
     )
-    settled = many.settled.with_network(network)
-    return settled.fitted(outcome, many.report)
+    return train_result(many.plan.with_network(network), outcome, many.report)
+
+
+class _OfFirstMember(Callback):
+    """A callback of `fit` as one of `fit_many`: it receives the state of the first member."""
+
+    def __init__(self, inner: Callback, seed: int) -> None:
+        self._inner, self._seed = inner, seed
+        for name in ("on_proof", "restore", "on_start", "on_epoch_start", "on_call_start",
+                     "on_call_end", "on_end"):  # fmt: skip
+            setattr(self, name, getattr(inner, name))
+
+    def on_epoch_end(self, end: Any) -> bool | None:
+        return self._inner.on_epoch_end(_of_first_member(end, self._seed))
 
 
 def _of_first_member(end: ManyEpochEnd, seed: int) -> EpochEnd:
@@ -106,4 +119,12 @@ def _of_first_member(end: ManyEpochEnd, seed: int) -> EpochEnd:
         return probe.look(end.program, state, end.data, *place)
 
     due = probe.is_due(end.epoch, end.data.n, end.program.batch_size)
-    return EpochEnd(end.epoch, end.metrics, state, end.seconds, end.samples_per_second, look, due)
+    return EpochEnd(
+        epoch=end.epoch,
+        metrics=end.metrics,
+        state=state,
+        seconds=end.seconds,
+        samples_per_second=end.samples_per_second,
+        look=look,
+        look_due=due,
+    )

@@ -12,27 +12,28 @@ import numpy as np
 from mlp_jax.model.judge import scores, task_of
 from mlp_jax.training.engine.evaluate import judged
 from mlp_jax.training.engine.program import weights_of
-from mlp_jax.training.loop import Watched
+from mlp_jax.training.input.loaders import ValidationRows
 from mlp_jax.training.many.records import Record, mean
 from mlp_jax.training.many.together import ManyState, Members, judge_members
 from mlp_jax.training.many.vary import Recipe
 from mlp_jax.training.mesh.processes import from_each, read, said_by_each
 from mlp_jax.training.mesh.shape import held
-from mlp_jax.training.settled import Settled
+from mlp_jax.training.plan import TrainPlan
 
 
 def epoch_records(
     recipe: Recipe,
     state: ManyState,
     epoch: int,
-    watched: Watched | None,
-    own: Members,
-    settled: Settled,
+    members_of: Members,
+    validation: ValidationRows | None,
+    plan: TrainPlan,
     count: int,
 ) -> tuple[Record, dict[int, Record]]:
-    """The record of the epoch for all together, and those of the members that trained in it.
+    """Return the record of the epoch for all members together, and those of each that trained.
 
-    count: so many are the members; what the program has besides only fills it up.
+    Args:
+        count: number of members; what the program holds besides fills it up.
     """
     alive, steps, loss, weight = read(
         (state.members.alive, state.members.step, state.loss, state.weight)
@@ -50,38 +51,36 @@ def epoch_records(
         "step": int(max(steps)),
         "train_loss": mean([record["train_loss"] for record in members.values()]),
     }
-    if watched is None or not members:
+    if validation is None or not members:
         return together, members
-    found, predictions = _judged(recipe, state, watched, own, settled, members)
+    found, predictions = _judged(recipe, state, validation, members_of, plan, members)
     for k, values in found.items():
         members[k] |= {f"validation_{name}": value for name, value in values.items()}
     together["validation_loss"] = mean([r["validation_loss"] for r in members.values()])
-    of_mean = scores(
-        recipe.program.loss, predictions, watched.y, settled.metrics, settled.n_classes
-    )
+    of_mean = scores(recipe.program.loss, predictions, validation.y, plan.metrics, plan.n_classes)
     return together | {f"validation_{name}": value for name, value in of_mean.items()}, members
 
 
 def _judged(
     recipe: Recipe,
     state: ManyState,
-    watched: Watched,
+    validation: ValidationRows,
     own: Members,
-    settled: Settled,
+    plan: TrainPlan,
     members: dict[int, Record],
 ) -> tuple[dict[int, Record], np.ndarray]:
     """(figures of each of the members, the mean of their predictions (N, C))."""
-    one_by_one = task_of(recipe.program.loss, watched.y, settled.n_classes) == "multilabel"
+    one_by_one = task_of(recipe.program.loss, validation.y, plan.n_classes) == "multilabel"
     weights = weights_of(state.members)
-    every = judge_members(recipe, one_by_one, *weights, watched.data, own.numbers)
+    every = judge_members(recipe, one_by_one, *weights, validation.data, own.numbers)
     first, (outputs, losses) = held(every, own.where)
     found: dict[int, Record] = {}
     predicted = []
     for k in members:
         if first <= k < first + len(outputs):
             found[k], predictions = judged(
-                recipe.program, outputs[k - first], losses[k - first], watched.y, settled.metrics,
-                settled.n_classes, settled.target_scaling,
+                recipe.program, outputs[k - first], losses[k - first], validation.y, plan.metrics,
+                plan.n_classes, plan.options.target_scaling,
             )  # fmt: skip
             predicted.append(predictions)
     if jax.process_count() == 1:

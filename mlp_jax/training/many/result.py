@@ -1,22 +1,25 @@
-"""Networks that were trained together: `FittedMany`."""
+"""Networks that were trained together: `ManyResult`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.proof import Report
-from mlp_jax.training.loop import Outcome
-from mlp_jax.training.many.together import member_of
+from mlp_jax.training.engine.program import weights_of
+from mlp_jax.training.engine.snapshot import Snapshot
+from mlp_jax.training.many.records import flat, histories
+from mlp_jax.training.many.together import BestWeights, ManyState, member_of
 from mlp_jax.training.many.vary import Recipe, Vary, member_program
-from mlp_jax.training.result import Fitted
-from mlp_jax.training.settled import Settled
+from mlp_jax.training.plan import TrainPlan
+from mlp_jax.training.result import Outcome, TrainResult, train_result
 
 
 @dataclass(frozen=True)
-class FittedMany:
+class ManyResult:
     """What `fit_many` returns: K members, in the order of their seeds.
 
     params, layer_state: the weights to use, as `fit` chooses them; every leaf leads with K.
@@ -34,12 +37,12 @@ class FittedMany:
     failures: Mapping[int, str]
     report: Report = field(repr=False)
     recipe: Recipe = field(repr=False)
-    settled: Settled = field(repr=False)
+    plan: TrainPlan = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.seeds)
 
-    def member(self, k: int) -> Fitted:
+    def member(self, k: int) -> TrainResult:
         """Member k as `fit` would have returned it.
 
         InputError for one that is not there, DivergedError for one that diverged.
@@ -48,14 +51,14 @@ class FittedMany:
             raise InputError(f"The members are 0 to {len(self) - 1}, so there is none {k}.")
         if k in self.failures:
             raise DivergedError(self.failures[k])
-        own = self.settled._replace(program=member_program(self.recipe, self.vary, k))
+        own = replace(self.plan, program=member_program(self.recipe, self.vary, k))
         outcome = Outcome(
             member_of(self.params, k),
             member_of(self.layer_state, k),
             self.histories[k],
             self.best_epochs[k],
         )
-        return own.fitted(outcome, self.report)
+        return train_result(own, outcome, self.report)
 
     def scores(self, name: str) -> np.ndarray:
         """(K,) a name of the members' records, "validation_accuracy" say, at their best epochs.
@@ -67,3 +70,80 @@ class FittedMany:
             if k not in self.failures and self.best_epochs[k]:
                 found[k] = history[self.best_epochs[k] - 1].get(name, np.nan)
         return found
+
+
+def joined(
+    parts: Sequence[Snapshot],
+    seeds: Sequence[int],
+    vary: Vary,
+    report: Report,
+    recipe: Recipe,
+    plan: TrainPlan,
+) -> ManyResult:
+    """The chunks as one result, without the copies that filled up the last."""
+    count = len(seeds)
+
+    def whole(*leaves: Any) -> np.ndarray:
+        return np.concatenate(leaves)[:count]
+
+    state: ManyState = jax.tree.map(whole, *(part.state for part in parts))
+    own: list[tuple[dict[str, float], ...]] = []
+    for part in parts:
+        own += histories(part.position.history, len(part.state.members.alive))
+    own = own[:count]
+    weights = weights_of(state.members)
+    epochs = np.array([len(history) for history in own])
+    if isinstance(state.best, BestWeights):
+        found = state.best.epoch > 0
+
+        def choose(best: np.ndarray, last: np.ndarray) -> np.ndarray:
+            return np.where(found.reshape(-1, *[1] * (best.ndim - 1)), best, last)
+
+        weights = jax.tree.map(choose, (state.best.params, state.best.layer_state), weights)
+        epochs = np.where(found, state.best.epoch, epochs)
+    return ManyResult(
+        seeds=tuple(seeds),
+        vary=vary,
+        params=weights[0],
+        layer_state=weights[1],
+        history=_history(parts, own),
+        histories=tuple(own),
+        best_epochs=tuple(int(epoch) for epoch in epochs),
+        failures=_failures(state, vary, plan),
+        report=report,
+        recipe=recipe,
+        plan=plan,
+    )
+
+
+def _history(parts: Sequence[Snapshot], own: Sequence[Any]) -> tuple[dict[str, float], ...]:
+    """The flat records; of several chunks, the members' own beside the epoch's number."""
+    if len(parts) == 1:
+        return parts[0].position.history
+    longest = max(len(part.position.history) for part in parts)
+    return tuple(
+        flat(
+            {"epoch": epoch + 1},
+            {k: history[epoch] for k, history in enumerate(own) if epoch < len(history)},
+        )
+        for epoch in range(longest)
+    )
+
+
+def _failures(state: ManyState, vary: Vary, plan: TrainPlan) -> dict[int, str]:
+    """The members that have no weights to use, in words."""
+    found: dict[int, str] = {}
+    for k in np.flatnonzero(~state.members.alive & ~state.stopped):
+        said = "".join(f", {name} {values[int(k)]:g}" for name, values in vary.items())
+        found[int(k)] = (
+            f"Member {k}{said} diverged at step {int(state.members.step[k]) + 1}: the loss, a"
+            " gradient or a weight is not finite."
+        )
+    if plan.options.patience is not None and isinstance(state.best, BestWeights):
+        for k in np.flatnonzero(state.best.epoch == 0):
+            found.setdefault(
+                int(k),
+                f"Member {k} has no best epoch: its {plan.monitor} on the validation rows was"
+                " not a number in any epoch.",
+            )
+    return found

@@ -142,15 +142,10 @@ class Optimizer:
         """
         return self.name == "kfac"
 
-    def check_fits(self, network: Layer, loss: Loss, *, side_by_side: bool) -> None:
-        """InputError where it cannot train this network with this loss, or many at once."""
+    def check_fits(self, network: Layer, loss: Loss) -> None:
+        """Raise InputError if it cannot train this network with this loss."""
         if self.name != "kfac":
             return
-        if side_by_side:
-            raise InputError(
-                "The optimizer kfac trains one network at a time, neither an ensemble nor a sweep:"
-                " side by side, each would invert its matrices at every step."
-            )
         try:
             check_curvature(network, loss, True)
         except InputError as error:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlp_jax.errors import InputError
-from mlp_jax.training.private.asked import Privacy, Rule, last_draw
+from mlp_jax.training.engine.program import DPStepSpec
+from mlp_jax.training.private.config import Privacy, last_draw
 
 OVERFLOW_SHARE = 0.01  # of δ, for batches that are fuller than their capacity
 INTERVAL = 1e-3  # of the privacy losses, in whose multiples they are counted, rounded up
@@ -38,7 +39,7 @@ class Account:
     """
 
     privacy: Privacy
-    rule: Rule
+    rule: DPStepSpec
     n: int
     batch_size: int
     steps: int
@@ -90,11 +91,11 @@ def open_account(privacy: Privacy, n: int, batch_size: int, steps: int) -> Accou
             " nothing."
         )
     last = last_draw(batch_size, n)
-    sampling = Rule(privacy.clip, 0.0, last, n).sampling
+    sampling = DPStepSpec(privacy.clip, 0.0, last, n).sampling
     # Where the run overflows with probability p, both sides of the promise move by p, one of them
     # times e^ε: P ≤ e^ε P' + δ' for batches without bound gives P ≤ e^ε P' + δ' + (1 + e^ε) p.
     allowed = OVERFLOW_SHARE * privacy.delta / (1 + math.exp(min(privacy.epsilon, 700.0)))
-    rule = Rule(
+    rule = DPStepSpec(
         privacy.clip,
         noise_for(privacy.epsilon, privacy.delta * (1 - OVERFLOW_SHARE), sampling, steps),
         last,

@@ -17,6 +17,7 @@ from mlp_jax.data.encoding import (
     input_layers,
 )
 from mlp_jax.data.prepare import Prepared
+from mlp_jax.data.scaling import check_targets_small
 from mlp_jax.data.source import some_rows
 from mlp_jax.errors import InputError
 from mlp_jax.model.metrics import Task, check_metrics, default_metrics
@@ -24,7 +25,7 @@ from mlp_jax.model.saved import Model
 from mlp_jax.training.many.ensemble import ensemble_seeds
 from mlp_jax.training.optim.optimizers import Optimizer
 from mlp_jax.training.presets import check_preset, preset
-from mlp_jax.training.private.asked import with_usual_rate
+from mlp_jax.training.private.config import with_usual_rate
 from mlp_jax.training.run.config import TrainConfig
 from mlp_jax.training.run.data import prepared
 
@@ -36,7 +37,7 @@ SETTLED = (
 """The options that a preset settles itself."""
 
 
-class Parts(NamedTuple):
+class RunComponents(NamedTuple):
     """All that a run is made of. start: the model it starts from, if any.
 
     options: what a preset would have for options of the run that the user left at their defaults.
@@ -52,7 +53,7 @@ class Parts(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})
 
 
-def build(config: TrainConfig, start: Model | None = None) -> Parts:
+def build(config: TrainConfig, start: Model | None = None) -> RunComponents:
     """The parts of a run; InputError where options and data do not fit.
 
     start: a saved model to go on from: its network, with a new last layer where the targets
@@ -60,12 +61,6 @@ def build(config: TrainConfig, start: Model | None = None) -> Parts:
     """
     if config.ensemble != 1:
         ensemble_seeds(config.seed, config.ensemble)
-        if start is not None:
-            raise InputError(
-                "The members of an ensemble start from weights of their own: --init-from goes"
-                " without --ensemble."
-            )
-        _refuse_with_ensemble(config)
     if config.preset is not None:
         return _of_preset(config)
     data = prepared(config, None if start is None else (start.inputs, None))
@@ -74,7 +69,9 @@ def build(config: TrainConfig, start: Model | None = None) -> Parts:
     network = build_network(config, loss, data)
     if start is not None:
         network = _continued(config, start, loss, data)
-    return Parts(data, loss, network, build_optimizer(config), *_judged(config, data), start)
+    return RunComponents(
+        data, loss, network, build_optimizer(config), *_judged(config, data), start
+    )
 
 
 def _judged(config: TrainConfig, data: Prepared) -> tuple[Task, tuple[str, ...]]:
@@ -85,7 +82,7 @@ def _judged(config: TrainConfig, data: Prepared) -> tuple[Task, tuple[str, ...]]
     return task, names
 
 
-def _of_preset(config: TrainConfig) -> Parts:
+def _of_preset(config: TrainConfig) -> RunComponents:
     """The parts of a run by a preset; InputError for options that the preset settles itself."""
     assert config.preset is not None
     check_preset(config.preset)
@@ -107,19 +104,8 @@ def _of_preset(config: TrainConfig) -> Parts:
     data = replace(data, target=fitting_target(found.loss, data.target))
     if not isinstance(found.network, Sequential):
         raise TypeError("a preset's network is a sequence of layers")
-    parts = Parts(data, found.loss, found.network, found.optimizer, *_judged(config, data))
+    parts = RunComponents(data, found.loss, found.network, found.optimizer, *_judged(config, data))
     return parts._replace(options=found.options)
-
-
-def _refuse_with_ensemble(config: TrainConfig) -> None:
-    """InputError for what splits one network, which an ensemble's members are too small for."""
-    usual = TrainConfig()
-    for name in ("mesh", "shard_optimizer", "accumulate", "recompute"):
-        if getattr(config, name) != getattr(usual, name):
-            raise InputError(
-                f"The members of an ensemble are spread over devices whole: --devices goes with"
-                f" --ensemble, --{name.replace('_', '-')} does not."
-            )
 
 
 def n_targets(data: Prepared) -> int:
@@ -145,7 +131,10 @@ def fitting_target(loss: Loss, target: TargetEncoding) -> TargetEncoding:
         return target
     if loss.function.targets == "binary":
         return replace(target, task="multilabel", scale=(), offset=())
-    return replace(target, scale=(), offset=()) if loss.name == "poisson" else target
+    if loss.name != "poisson":
+        return target
+    check_targets_small(target.scale, target.offset, target.names)
+    return replace(target, scale=(), offset=())
 
 
 def default_loss(data: Prepared) -> str:

@@ -9,69 +9,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
-
-import tyro
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from mlp_jax.errors import DataFileError, InputError, RunFolderError
 from mlp_jax.files import as_path_text, as_unicode
-from mlp_jax.training.run.options import Count, Number, SharedOptions, Switch, Word
+from mlp_jax.training.fit_options import DeviceOptions, SingleNetworkOptions, TrainingOptions
+from mlp_jax.training.run.options import (
+    DataOptions,
+    DiagnosticsOptions,
+    ModelOptions,
+    OptimizerOptions,
+    PrivateOptions,
+    ProcessOptions,
+    RecipeOptions,
+    RunOptions,
+    StreamOptions,
+)
 
-Options = TypeVar("Options", bound=SharedOptions)
-Widths = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")]
-Numbers = Annotated[tuple[float, ...], tyro.conf.arg(help_behavior_hint="", metavar="LOW HIGH")]
+Options = TypeVar("Options")
 
 
-@dataclass(frozen=True)
-class TrainConfig(SharedOptions):
-    """Everything that `mlp-jax train` can be told. The docstrings of the fields are its help."""
-
-    hidden: Widths = (256, 256)
-    """widths of the hidden layers"""
-    label_smoothing: float = 0.0
-    """for the cross-entropies"""
-    dropout: float = 0.0
-    """rate after each hidden layer"""
-    learning_rate: Number = None
-    """else a usual one for the optimizer"""
-    weight_decay: Number = None
-    """decoupled, on weight matrices only"""
-    select: Word = None
-    """best epoch by validation rows, or last; else best"""
-    ensemble: int = 1
-    """networks trained at once that predict with their mean"""
-    diagnostics: Switch = True
-    """look at the layers and the gradient's noise at times"""
-    histograms: Switch = False
-    """of weights and gradients, for TensorBoard"""
-    schedule_epochs: Count = None
-    """what the schedule is stretched over; else epochs"""
-    preset: Word = None
-    """a whole recipe: tabular or images; it settles the network"""
-    mesh: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="AXES")] = None
-    """data=4,model=2: devices that split examples, and weights"""
-    shard_optimizer: Switch = False
-    """split what the optimizer remembers over data too"""
-    accumulate: int = 1
-    """parts that each batch goes through in, to save memory"""
-    recompute: Switch = False
-    """compute activations again going back, to save memory"""
-    stream: Switch = False
-    """read the rows from their files as they are needed"""
-    lanes: Count = None
-    """stream: blocks of a table read side by side; else 4, or one a process"""
-    init_from: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
-    """start from the model of that run"""
-    private: Switch = False
-    """bound what the model tells of any one row"""
-    epsilon: Number = None
-    """private: how much it may tell, at most"""
-    delta: Number = None
-    """private: the chance that it tells more"""
-    clip_example: Number = None
-    """private: bound on each example's gradient; else 1"""
-    input_range: Numbers = ()
-    """private: range of the inputs; else 0 255 of bytes"""
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(
+    DataOptions,
+    RecipeOptions,
+    ModelOptions,
+    OptimizerOptions,
+    TrainingOptions,
+    SingleNetworkOptions,
+    DeviceOptions,
+    StreamOptions,
+    PrivateOptions,
+    DiagnosticsOptions,
+    ProcessOptions,
+    RunOptions,
+):
+    """Options of `mlp-jax train`. Each base class is a group of its help."""
 
 
 CONFIG_FILE = "config.toml"
@@ -118,7 +91,9 @@ def read_options(path: Path, default: Options) -> Options:
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise InputError(f"{path} has a key '{key}' that does not exist.{hint}")
         values[name] = _typed(path, key, value, known[name])
-    return replace(default, **values)
+    record: Any = default
+    found: Options = replace(record, **values)
+    return found
 
 
 def run_config(folder: Path) -> TrainConfig:
@@ -144,7 +119,7 @@ def _typed(path: Path, key: str, value: Any, hint: Any) -> Any:
     return value
 
 
-def to_toml(config: SharedOptions) -> str:
+def to_toml(config: Any) -> str:
     """The options as TOML, to run again: what is None is left out, and the run's folder."""
     import tomli_w
 
@@ -170,7 +145,7 @@ def resumed_config(saved: TrainConfig, asked: TrainConfig, folder: str) -> Train
     return replace(asked, out=None, resume=None, schedule_epochs=horizon)
 
 
-def refuse_changes(saved: Options, asked: Options, what: str, may_change: Sequence[str]) -> None:
+def refuse_changes(saved: Any, asked: Any, what: str, may_change: Sequence[str]) -> None:
     """InputError where `what` is asked to go on with options that may not change, each named."""
     different = [
         field.name

@@ -19,13 +19,7 @@ from mlp_jax.training.mesh.processes import on_first, told
 from mlp_jax.training.presets import column_options
 from mlp_jax.training.private.inputs import known_encoding, unscaled_targets
 from mlp_jax.training.run.config import TrainConfig
-from mlp_jax.training.run.options import SharedOptions
-
-REFUSED = (
-    "split_column", "group_column", "ensemble", "preset", "private", "histograms", "class_weight",
-    "importance",
-)  # fmt: skip
-"""Options that need all rows at hand, and do not go with --stream."""
+from mlp_jax.training.run.options import DataOptions
 
 
 def _kinds(config: TrainConfig) -> Mapping[str, Kind]:
@@ -84,12 +78,6 @@ def prepared(
 
 def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
     """The data of a run whose training rows stay in their files."""
-    usual = TrainConfig()
-    for name in REFUSED:
-        if getattr(config, name) != getattr(usual, name):
-            raise InputError(f"--stream goes without --{name.replace('_', '-')}.")
-    if config.optimizer == "lbfgs":  # before a pass over the files; `fit` asks the optimizer
-        raise InputError("--stream goes without lbfgs, which takes all rows in every step.")
     from mlp_jax.data.streams.opening import Asked, prepare_stream
 
     asked = Asked(
@@ -134,7 +122,7 @@ def _columns(config: TrainConfig) -> ColumnOptions:
     return replace(options, text=text_options(config), rare=rare)
 
 
-def text_options(config: SharedOptions) -> TextOptions:
+def text_options(config: DataOptions) -> TextOptions:
     """How the text of a table is written, as the options say."""
     return TextOptions(
         separator=separator(config.separator),

@@ -11,16 +11,18 @@ from mlp_jax.model.first_dense import first_dense
 from mlp_jax.model.metrics import TEST_METRICS
 from mlp_jax.model.saved import Model, save_model
 from mlp_jax.proof.observe import at
-from mlp_jax.training.result import Fitted
+from mlp_jax.training.result import TrainResult
 from mlp_jax.training.run import plots
-from mlp_jax.training.run.build import Parts
+from mlp_jax.training.run.build import RunComponents
 from mlp_jax.training.run.config import TrainConfig
 from mlp_jax.training.run.folder import TEST_FILE
 
 MODEL = "model"
 
 
-def finish(folder: Path, config: TrainConfig, parts: Parts, fitted: Fitted) -> dict[str, float]:
+def finish(
+    folder: Path, config: TrainConfig, parts: RunComponents, fitted: TrainResult
+) -> dict[str, float]:
     """Judges the test rows and writes test.json, model/ and report/; the metrics."""
     found, predictions = tested(fitted, parts)
     write_json_atomic(folder / TEST_FILE, found)
@@ -29,7 +31,7 @@ def finish(folder: Path, config: TrainConfig, parts: Parts, fitted: Fitted) -> d
     return found
 
 
-def tested(fitted: Fitted, parts: Parts) -> tuple[dict[str, float], np.ndarray]:
+def tested(fitted: TrainResult, parts: RunComponents) -> tuple[dict[str, float], np.ndarray]:
     """(metrics, predictions) of the test rows, if there are any."""
     if parts.data.test is None:
         return {}, np.zeros((0, 1))
@@ -38,7 +40,7 @@ def tested(fitted: Fitted, parts: Parts) -> tuple[dict[str, float], np.ndarray]:
 
 
 def trained_model(
-    config: TrainConfig, parts: Parts, fitted: Fitted, metrics: dict[str, float]
+    config: TrainConfig, parts: RunComponents, fitted: TrainResult, metrics: dict[str, float]
 ) -> Model:
     """The model that is saved."""
     about = {
@@ -60,7 +62,7 @@ def trained_model(
     )
 
 
-def draw(folder: Path, parts: Parts, fitted: Fitted, found: np.ndarray) -> None:
+def draw(folder: Path, parts: RunComponents, fitted: TrainResult, found: np.ndarray) -> None:
     """The pictures of a run, under report/."""
     report, data = folder / "report", parts.data
     report.mkdir(exist_ok=True)

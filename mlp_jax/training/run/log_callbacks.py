@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mlp_jax.backprop import Layer
 from mlp_jax.files import cut_back, jsonl, write_text_atomic
-from mlp_jax.training.checkpoint.snapshot import Position
+from mlp_jax.training.callbacks import EpochEnd
 from mlp_jax.training.diagnostics import report as diagnose
-from mlp_jax.training.loop import EpochEnd
+from mlp_jax.training.engine.snapshot import Position
 from mlp_jax.training.run.logs import (
     LAYERS_FILE,
     METRICS_FILE,

@@ -1,129 +1,187 @@
-"""What `mlp-jax train` and `mlp-jax sweep` can both be told, once."""
+"""Options of `mlp-jax train` and `mlp-jax sweep`, in groups; those of `fit` are declared there.
+
+Each class is a group of the help; the docstring of a field is its help text.
+"""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-import tyro
+from mlp_jax.training.fit_options import Count, Number, Shown, Switch, Word, Words
 
-Word = Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="NAME")]
-Number = Annotated[float | None, tyro.conf.arg(help_behavior_hint="")]
-Count = Annotated[int | None, tyro.conf.arg(help_behavior_hint="")]
-Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
-Words = Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="NAME ...")]
+Text = str | None
+Widths = Annotated[tuple[int, ...], Shown("INT ...", default=True)]
+Numbers = Annotated[tuple[float, ...], Shown("LOW HIGH")]
 
 
-@dataclass(frozen=True)
-class SharedOptions:
-    """The options of any training, in their order; the docstrings of the fields are their help.
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Data: where the rows are, how a table is read, and how rows are split."""
 
-    Those that are one number to a run and a range to a sweep have their place here, and type and
-    default there.
-    """
-
-    data: Annotated[str, tyro.conf.arg(help_behavior_hint="", metavar="DATA")] = "digits"
+    data: Annotated[str, Shown("DATA")] = "digits"
     """a name (`mlp-jax datasets`), FILE or folder, URL, openml:NAME, hf:NAME"""
     target: Words = ()
     """columns of a table to predict, by name or index"""
     task: Word = None
-    """classification or regression; else what the target looks like"""
+    """classification or regression (default: by the values of the target)"""
     numeric: Words = ()
-    """columns to take as numbers"""
+    """columns to read as numbers"""
     categorical: Words = ()
-    """columns to take as categories"""
+    """columns to read as categories"""
     date: Words = ()
-    """columns to take as dates"""
+    """columns to read as dates"""
     drop: Words = ()
     """columns to leave out"""
     no_header: Switch = False
-    """the file's first line is a row"""
-    separator: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="MARK")] = None
-    """of a text file's fields, as ; or '\\t'; else found in its lines"""
-    decimal: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="MARK")] = None
-    """decimal mark of numbers in text, . or ,; else found column by column"""
-    date_format: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FORMAT")] = (
-        None
-    )
-    """of dates in text, like %d.%m.%Y; else found column by column"""
-    na_values: Annotated[
-        tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="WORD ...")
-    ] = ()
-    """words that count as missing, in place of NA n/a nan null none ? - missing unknown …"""
+    """the first line of the file is a row"""
+    separator: Annotated[Text, Shown("MARK")] = None
+    """separator of the fields, as ; or '\\t' (default: found in the file)"""
+    decimal: Annotated[Text, Shown("MARK")] = None
+    """decimal mark of numbers, . or , (default: found column by column)"""
+    date_format: Annotated[Text, Shown("FORMAT")] = None
+    """format of dates, like %d.%m.%Y (default: found column by column)"""
+    na_values: Annotated[tuple[str, ...], Shown("WORD ...")] = ()
+    """words for missing values, in place of NA n/a nan null none ? - missing unknown …"""
     rare: Count = None
-    """a table's categories with fewer training rows share one code; else 5"""
+    """categories with fewer training rows than this share one code (default: 5)"""
     scaling: str = "standard"
-    """a table's numbers: standard, robust or quantile"""
-    data_dir: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
-    """where named sets are; else $MLP_JAX_DATA"""
-    hidden: Any = None
-    activation: str = "relu"
-    """by name; a wrong one lists all"""
-    loss: Word = None
-    """by name; else what suits the targets"""
-    label_smoothing: Any = None
-    dropout: Any = None
-    norm: Word = None
-    """layer, rms or batch, before each activation"""
-    residual: Switch = False
-    """shortcuts around layers of equal width"""
-    optimizer: str = "adam"
-    """by name; a wrong one lists all"""
-    learning_rate: Any = None
-    schedule: str = "constant"
-    """or cosine, one-cycle, linear, step, warm-up, coslog4"""
-    warm_up: float = 0.0
-    """share of the run in which the rate rises"""
-    weight_decay: Any = None
-    clip_norm: Number = None
-    """bound on the norm of the gradient"""
-    max_norm: Number = None
-    """bound on the norm of each unit's incoming weights"""
-    batch_size: Count = None
-    """examples a step; else 64, or all where there are fewer"""
-    epochs: int = 30
-    """passes over the training rows"""
-    patience: Count = None
-    """stop after so many epochs without a better one"""
-    average: Number = None
-    """decay of a moving average of the weights"""
-    importance: Count = None
-    """batches to draw each batch from, by gradient"""
-    class_weight: Word = None
-    """balanced: every class counts the same"""
-    metrics: Words = ()
-    """each epoch: accuracy top5 f1 log_loss roc_auc …"""
+    """scaling of a table's numbers: standard, robust or quantile"""
+    data_dir: Annotated[Text, Shown("FOLDER")] = None
+    """folder of the named data sets (default: $MLP_JAX_DATA)"""
     validation: Number = None
-    """share of the training rows; else 0.1, 2000 at most"""
+    """validation share of the training rows (default: 0.1, at most 2000 rows)"""
     test: float = 0.2
-    """share, for data without test rows"""
+    """test share, for data without test rows"""
     split_column: Word = None
-    """a table's column that says train, validation or test"""
+    """column that says train, validation or test"""
     group_column: Word = None
-    """a table's column whose equal values stay in one part"""
-    seed: int = 0
-    """of split, weights, order and dropout"""
-    precision: Word = None
-    """float32, tf32, bf16 or float64"""
-    device: Word = None
-    """cpu or gpu"""
-    devices: Count = None
-    """how many to use at once; else every GPU, or one CPU"""
+    """column whose equal values stay in one part"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamOptions:
+    """Streaming: train on data that does not fit into memory."""
+
+    stream: Switch = False
+    """read the rows from their files while training"""
+    lanes: Count = None
+    """blocks of a table to read in parallel (default: 4, or one per process)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """Recipe: a preset, a saved model to start from, an ensemble."""
+
+    preset: Word = None
+    """tabular or images: network, optimizer and training as one recipe"""
+    init_from: Annotated[Text, Shown("RUN")] = None
+    """start from the model of this run"""
+    ensemble: int = 1
+    """number of networks to train at once and average"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedModelOptions:
+    """Network and loss."""
+
+    activation: str = "relu"
+    """activation of the hidden layers (`mlp-jax check --help` lists them)"""
+    loss: Word = None
+    """loss (default: by the targets)"""
+    norm: Word = None
+    """normalization before each activation: layer, rms or batch"""
+    residual: Switch = False
+    """add a shortcut around layers of equal width"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(SharedModelOptions):
+    """Network and loss."""
+
+    hidden: Widths = (256, 256)
+    """widths of the hidden layers"""
+    dropout: float = 0.0
+    """dropout rate after each hidden layer"""
+    label_smoothing: float = 0.0
+    """label smoothing of the cross-entropies"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedOptimizerOptions:
+    """Optimizer."""
+
+    optimizer: str = "adam"
+    """name of the optimizer; an unknown one lists all"""
+    schedule: str = "constant"
+    """learning-rate schedule: constant, cosine, one-cycle, linear, step, warm-up or coslog4"""
+    warm_up: float = 0.0
+    """share of the steps in which the learning rate rises"""
+    clip_norm: Number = None
+    """largest norm of the gradient"""
+    max_norm: Number = None
+    """largest norm of the incoming weights of each unit"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerOptions(SharedOptimizerOptions):
+    """Optimizer."""
+
+    learning_rate: Annotated[float | None, Shown(aliases=("--lr",))] = None
+    """peak learning rate (default: a usual one for the optimizer)"""
+    weight_decay: Number = None
+    """decoupled weight decay of the weight matrices"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnosticsOptions:
+    """Diagnostics."""
+
+    diagnostics: Switch = True
+    """skip the periodic layer and gradient-noise diagnostics"""
+    histograms: Switch = False
+    """write histograms of weights and gradients for TensorBoard"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivateOptions:
+    """Differential privacy (DP-SGD)."""
+
+    private: Switch = False
+    """train with differential privacy"""
+    epsilon: Number = None
+    """privacy budget ε"""
+    delta: Number = None
+    """failure probability δ"""
+    clip_example: Number = None
+    """largest norm of the gradient of each example (default: 1)"""
+    input_range: Numbers = ()
+    """range of the inputs (default: 0 255 for bytes)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessOptions:
+    """Several processes."""
+
     distributed: Switch = False
-    """train with other processes, that SLURM, Open MPI or Kubernetes started"""
-    coordinator: Annotated[
-        str | None, tyro.conf.arg(help_behavior_hint="", metavar="HOST:PORT")
-    ] = None
-    """distributed: where the first process listens, if no scheduler says"""
+    """train together with the processes that SLURM, Open MPI or Kubernetes started"""
+    coordinator: Annotated[Text, Shown("HOST:PORT")] = None
+    """address of the first process, if no scheduler gives it"""
     processes: Count = None
-    """distributed: how many there are"""
+    """number of processes"""
     process_id: Count = None
-    """distributed: which of them this is, from 0"""
+    """number of this process, from 0"""
     deterministic: Switch = False
-    """the same bits each time on a GPU too, if slower"""
-    out: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
-    """the run's folder; else a new one under runs/"""
+    """give the same bits each time on a GPU too, at lower speed"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Run folder and checkpoints."""
+
+    out: Annotated[Text, Shown("FOLDER")] = None
+    """folder of the run (default: a new one under runs/)"""
     checkpoint_every: str = "20s"
-    """or '500 steps', '2 epochs', never"""
+    """interval of checkpoints: '20s', '500 steps', '2 epochs' or never"""
     keep: int = 3
-    """checkpoints that stay, at least 2"""
-    resume: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RUN")] = None
-    """go on with that run, by its own options"""
+    """number of checkpoints to keep, at least 2"""
+    resume: Annotated[Text, Shown("RUN")] = None
+    """resume this run with its own options"""

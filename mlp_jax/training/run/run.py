@@ -2,41 +2,63 @@
 
 import contextlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from mlp_jax.data.source import LANES
-from mlp_jax.errors import InputError, UnknownNameError
-from mlp_jax.model.precision import ask_for_determinism
+from mlp_jax.errors import DivergedError, InputError
+from mlp_jax.model.precision import ask_for_determinism, choose_device
 from mlp_jax.model.saved import load_model
+from mlp_jax.training.callbacks import Callback
 from mlp_jax.training.checkpoint.manager import Saving
+from mlp_jax.training.compatibility import check_command
 from mlp_jax.training.fit import fit
-from mlp_jax.training.loop import Select
+from mlp_jax.training.fit_options import FitOptions, shared_values
 from mlp_jax.training.many.ensemble import fit_ensemble
-from mlp_jax.training.mesh.processes import Cluster, join, on_first
-from mlp_jax.training.private.ledger import check_ledger
-from mlp_jax.training.private.refusals import check_options, check_resume, privacy_of
+from mlp_jax.training.mesh.processes import Cluster, is_first, join, on_first
+from mlp_jax.training.mesh.shape import multiple_of_members
+from mlp_jax.training.private.ledger import LedgerCallback, check_ledger
+from mlp_jax.training.result import TrainResult
 from mlp_jax.training.run import folder as run_folder
 from mlp_jax.training.run.build import (
-    Parts,
+    RunComponents,
     build,
     input_scaling,
     same_head,
     target_scaling,
     with_preset_options,
 )
-from mlp_jax.training.run.callbacks import START, Run, Session, session_of
-from mlp_jax.training.run.config import (
-    CONFIG_FILE,
-    TrainConfig,
-    resumed_config,
-    run_config,
+from mlp_jax.training.run.callbacks import (
+    START,
+    LogFiles,
+    ProgressBar,
+    RunCheckpoints,
+    RunFolder,
 )
+from mlp_jax.training.run.config import CONFIG_FILE, TrainConfig, resumed_config, run_config
+from mlp_jax.training.run.finish import finish
 from mlp_jax.training.run.folder import check_folder, held
+from mlp_jax.training.run.metadata import digest, headline, metadata_at_end
+from mlp_jax.training.run.private_options import check_private, check_private_resume, privacy_of
+from mlp_jax.training.run.progress import EpochProgress
+
+
+class Run(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        folder: its folder; None in a process that did not write it.
+        fitted: the trained network.
+        test: its metrics on the test rows.
+    """
+
+    folder: Path | None
+    fitted: TrainResult
+    test: dict[str, float]
 
 
 def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = True) -> Run:
@@ -45,7 +67,8 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     The folder is made once the data and the options are known to be good and the proof has passed.
     SIGTERM and Ctrl-C end the run after the compiled call under way, saved (StoppedError).
     """
-    check_options(config)
+    check_command(config)
+    check_private(config)
     if config.deterministic:
         ask_for_determinism()
     _meet(config)
@@ -58,7 +81,7 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
             config = replace(config, lanes=-(-LANES // count) * count)
         parts = build(config, start)
         config = with_preset_options(config, parts.options)
-        return _run(session_of(config, parts, say, bar, stack))
+        return _Run(config, parts, say, bar, stack).train()
 
 
 def resume(
@@ -80,9 +103,10 @@ def resume(
             f"{folder} holds a sweep; its best trial trains as a run by --config"
             f" {folder / CONFIG_FILE}."
         )
-    check_resume(saved, config, bool(facts.get("finished")))
+    check_private_resume(saved, config, bool(facts.get("finished")))
     config = resumed_config(saved, config, str(folder))
-    check_options(config)
+    check_command(config)
+    check_private(config)
     if config.private:
         check_ledger(folder)
     if config.deterministic:
@@ -102,82 +126,147 @@ def resume(
     with contextlib.ExitStack() as stack:
         on_first(lambda: stack.enter_context(held(folder)))
         start = load_model(folder / START) if (folder / START).exists() else None
-        session = session_of(config, build(config, start), say, bar, stack, folder, facts)
-        return _run(session)
+        return _Run(config, build(config, start), say, bar, stack, folder, facts).train()
 
 
 def _meet(config: TrainConfig) -> None:
-    """Meets the other processes of a distributed run, which is not private."""
-    if not config.distributed:
-        return
-    for name in ("private", "histograms"):
-        if getattr(config, name):
-            raise InputError(f"--distributed goes without --{name}.")
-    join(Cluster(config.coordinator, config.processes, config.process_id))
+    """Join the other processes of a distributed run."""
+    if config.distributed:
+        join(Cluster(config.coordinator, config.processes, config.process_id))
 
 
-def _run(session: Session) -> Run:
-    """The training of a session."""
-    config, parts = session.config, session.parts
-    with session.naming_the_folder():
-        options: dict[str, Any] = {
-            "epochs": config.epochs,
-            "batch_size": config.batch_size,
-            "seed": config.seed,
-            "validation": parts.data.validation,
-            "class_weight": config.class_weight,
-            "scaling": input_scaling(parts.data.inputs),
-            "target_scaling": target_scaling(parts.data.target),
-            "metrics": parts.metrics,
-            "patience": config.patience,
-            "select": _selection(config),
-            "average": config.average,
-            "importance": config.importance,
-            "precision": config.precision,
-            "device": config.device,
-            "devices": config.devices,
-            "callbacks": [session.after_epoch],
-            "tick": session.tick,
-            "proved": session.proved,
-            "schedule_epochs": config.schedule_epochs,
-            "checkpoints": session.checkpoints,
-            "started": session.started,
-        }
+class _Run:
+    """A run in this process: the first of several prints and writes, the others train along."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        parts: RunComponents,
+        say: Callable[[str], None],
+        bar: bool,
+        stack: contextlib.ExitStack,
+        folder: Path | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._config, self._parts, self._stack = config, parts, stack
+        self._say = say if is_first() else lambda text: None
+        self._bar = bar and is_first()
+        found = metadata or _first_metadata(config)
+        self._folder = RunFolder(config, parts, self._say, stack, folder, found)
+        checksum = None if config.private else digest(parts.data)
+        if found.setdefault("digest", checksum) != checksum:
+            raise InputError(
+                f"The data of the run in {folder} have changed since it began, so it cannot be"
+                f" resumed; to start from its model: --init-from {folder}."
+            )
+        self._say(headline(config, parts))
+        for note in parts.data.notes:
+            self._say(f"  {note}")
+
+    @property
+    def _diagnostics(self) -> bool:
+        """Whether layer health and gradient noise are measured between epochs."""
+        config = self._config
+        return (
+            config.diagnostics
+            and not (config.private or config.stream)
+            and jax.process_count() == 1
+        )
+
+    def _callbacks(self) -> list[Callback]:
+        config, folder, say, stack = self._config, self._folder, self._say, self._stack
+        saving = Saving.parse(config.checkpoint_every, config.keep)
+        checkpoints = RunCheckpoints(lambda: folder.path, saving, say, stack)
+        if not is_first():
+            return [checkpoints]
+        bar = stack.enter_context(EpochProgress(config.epochs, enabled=self._bar))
+        logs = LogFiles(
+            folder, self._parts, say, stack,
+            diagnostics=self._diagnostics, histograms=config.histograms,
+        )  # fmt: skip
+        progress = ProgressBar(bar, self._parts.metrics[0], private=config.private)
+        ledger = [LedgerCallback(folder.made)] if config.private else []
+        return [folder, *ledger, logs, progress, checkpoints]
+
+    def train(self) -> Run:
+        """Train, evaluate on the test rows, and finish the folder."""
+        config, parts = self._config, self._parts
         what = (parts.network, parts.loss, parts.optimizer, parts.data.train)
-        if config.ensemble == 1:
-            fitted = fit(
-                *what,
-                start=_start(parts),
-                diagnostics=session.looks,
-                privacy=privacy_of(config),
-                mesh=config.mesh,
-                shard_optimizer=config.shard_optimizer,
-                accumulate=config.accumulate,
-                recompute=config.recompute,
-                ledger=session.ledger,
-                **options,
+        options = fit_options_of(config, parts, diagnostics=self._diagnostics)
+        with self._naming_the_folder():
+            if config.ensemble == 1:
+                result = fit(*what, options, callbacks=self._callbacks())
+            else:
+                result = fit_ensemble(
+                    *what,
+                    options,
+                    size=config.ensemble,
+                    callbacks=self._callbacks(),
+                    multiple=int(self._folder.metadata.get("multiple", 1)),
+                    say=self._say,
+                )
+        return self._finished(result)
+
+    @contextlib.contextmanager
+    def _naming_the_folder(self) -> Iterator[None]:
+        """Note that a run diverged, and name its folder in the message."""
+        try:
+            yield
+        except DivergedError as error:
+            if not is_first():
+                raise
+            if self._folder.path is not None:
+                self._folder.note(failed=str(error))
+            where = f"The records of the run are in {self._folder.path}."
+            raise DivergedError(f"{error} {where}") from None
+
+    def _finished(self, result: TrainResult) -> Run:
+        """Evaluate the test rows, save the model, and close the metadata."""
+        folder, parts = self._folder, self._parts
+        if not is_first():
+            return Run(None, result, {})
+        assert folder.path is not None
+        if parts.data.validation is not None and result.best_epoch < len(result.history):
+            self._say(
+                f"Using weights from epoch {result.best_epoch} (best validation {parts.metrics[0]})"
             )
-        else:
-            fitted = fit_ensemble(
-                *what,
-                members=config.ensemble,
-                say=session.say,
-                multiple=session.multiple,
-                **options,
+        if result.private is not None:
+            self._say(
+                f"Spent: epsilon {result.private['epsilon']:.4g} at delta"
+                f" {result.private['delta']:g}"
             )
-    return session.finished(fitted)
+        found = finish(folder.path, self._config, parts, result)
+        folder.note(**metadata_at_end(parts, result))
+        return Run(folder.path, result, found)
 
 
-def _selection(config: TrainConfig) -> Select:
-    if config.select is None:
-        return "last" if config.private else "best"
-    if config.select not in ("best", "last"):
-        raise UnknownNameError("selection of weights", config.select, ("best", "last"))
-    return "best" if config.select == "best" else "last"
+def fit_options_of(
+    config: TrainConfig, parts: RunComponents, *, diagnostics: bool = False
+) -> FitOptions:
+    """Return the options of `fit` for a run."""
+    shared = shared_values(config, without=("metrics",))
+    return FitOptions(
+        **shared,
+        metrics=parts.metrics,
+        validation=parts.data.validation,
+        scaling=input_scaling(parts.data.inputs),
+        target_scaling=target_scaling(parts.data.target),
+        start=_start(parts),
+        diagnostics=diagnostics and config.ensemble == 1,
+        privacy=privacy_of(config),
+    )
 
 
-def _start(parts: Parts) -> Any:
-    """The weights and figures to start from, None at a last layer that is new; None for none."""
+def _first_metadata(config: TrainConfig) -> dict[str, Any]:
+    """Return the metadata of a new run."""
+    found: dict[str, Any] = {"started": run_folder.now()}
+    if config.ensemble > 1 and jax.process_count() > 1:
+        found["multiple"] = multiple_of_members(config.devices, choose_device(config.device))
+    return found
+
+
+def _start(parts: RunComponents) -> Any:
+    """Return the weights to start from, with None at a last layer that is new; None for none."""
     if parts.start is None:
         return None
     model = parts.start

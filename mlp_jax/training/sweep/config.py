@@ -6,11 +6,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from mlp_jax.errors import InputError, RunFolderError
+from mlp_jax.training.fit_options import DeviceOptions, Shown, TrainingOptions
 from mlp_jax.training.run.config import TrainConfig, read_options, refuse_changes
-from mlp_jax.training.run.options import SharedOptions, Words
+from mlp_jax.training.run.options import (
+    DataOptions,
+    ProcessOptions,
+    RunOptions,
+    SharedModelOptions,
+    SharedOptimizerOptions,
+)
 from mlp_jax.training.sweep.ranges import Range, parse_shapes
 
 SWEEP_FILE = "sweep.toml"
@@ -22,36 +27,54 @@ RANGED = {  # what a number lies in: [low, high)
 }
 MAY_CHANGE = ("checkpoint_every", "keep", "device", "data_dir")
 
-Text = Annotated[str, tyro.conf.arg(metavar="RANGE")]
-OptionalText = Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="RANGE")]
+Text = Annotated[str, Shown("RANGE", default=True)]
+OptionalText = Annotated[str | None, Shown("RANGE")]
 
 
-@dataclass(frozen=True)
-class SweepConfig(SharedOptions):
-    """Everything that `mlp-jax sweep` can be told. The docstrings of the fields are its help."""
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Search."""
 
-    hidden: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WIDTHS ...")] = ("64", "64")
+    trials: int = 32
+    """random draws from the ranges per shape"""
+    seeds: int = 1
+    """networks per trial, for the spread"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangedModelOptions(SharedModelOptions):
+    """Network and loss."""
+
+    hidden: Annotated[tuple[str, ...], Shown("WIDTHS ...", default=True)] = ("64", "64")
     """64 64 is one shape; 64,64 128,128 are two"""
-    learning_rate: Text = "1e-4:1e-1:log"
+    dropout: Text = "0"
+    """dropout rate after each hidden layer: a number or a range"""
+    label_smoothing: Text = "0"
+    """label smoothing of the cross-entropies: a number or a range"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangedOptimizerOptions(SharedOptimizerOptions):
+    """Optimizer."""
+
+    learning_rate: Annotated[str, Shown("RANGE", ("--lr",), default=True)] = "1e-4:1e-1:log"
     """LOW:HIGH, LOW:HIGH:log, A,B,C or a number"""
     weight_decay: OptionalText = None
-    """a range; else the optimizer's"""
-    dropout: Text = "0"
-    """a range of rates after each hidden layer"""
-    label_smoothing: Text = "0"
-    """a range, for the cross-entropies"""
-    metrics: Words = ()
-    """each epoch, as f1 log_loss; the first one ranks"""
-    seed: int = 0
-    """of the draws, the split, the order, a trial's first network"""
-    out: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
-    """the sweep's folder; else a new one under runs/"""
-    resume: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="SWEEP")] = None
-    """go on with that sweep, by its own options"""
-    trials: int = 32
-    """random draws from the ranges, a shape"""
-    seeds: int = 1
-    """networks a trial, for the spread"""
+    """a number or a range (default: that of the optimizer)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig(
+    DataOptions,
+    SearchOptions,
+    RangedModelOptions,
+    RangedOptimizerOptions,
+    TrainingOptions,
+    DeviceOptions,
+    ProcessOptions,
+    RunOptions,
+):
+    """Options of `mlp-jax sweep`. Each base class is a group of its help."""
 
     def ranges(self) -> dict[str, Range]:
         """What is drawn from, by name; InputError for what is no range, or goes too far."""
@@ -73,7 +96,7 @@ class SweepConfig(SharedOptions):
     def of_a_run(self) -> TrainConfig:
         """What all trials share, as a run's configuration; shape and numbers at their defaults."""
         own = {"hidden", "trials", "seeds", *RANGED}
-        shared = {field.name for field in fields(SharedOptions)} - own
+        shared = {field.name for field in fields(self)} - own
         return TrainConfig(**{name: getattr(self, name) for name in shared})
 
 

@@ -1,12 +1,12 @@
 """How far a sweep is: the bar of a run, with how many networks still train and the best so far."""
 
-import contextlib
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from mlp_jax.model.metrics import higher_is_better
-from mlp_jax.training.checkpoint.snapshot import Position
-from mlp_jax.training.many.engine import ManyEpochEnd
+from mlp_jax.training.callbacks import Callback, CallEnd, TrainStart
+from mlp_jax.training.engine.snapshot import Position
 from mlp_jax.training.run.progress import EpochProgress
 from mlp_jax.training.sweep.search import Leg
 
@@ -27,54 +27,58 @@ class BestSoFar:
                 self.value = self._better(known, value)
 
 
-class LegProgress:
-    """Shows how a leg trains, one chunk after another; `with LegProgress(…) as progress`."""
+class LegProgress(Callback):
+    """Show how a chunk of a leg trains.
 
-    def __init__(self, leg: Leg, best: BestSoFar, say: Callable[[str], None], bar: bool) -> None:
-        self._leg, self._best, self._say, self._enabled = leg, best, say, bar
-        self._bar: EpochProgress | None = None
-        self._open = contextlib.ExitStack()
-        self._count, self._speed = leg.networks, math.nan
+    Args:
+        leg: what trains.
+        best: the best value of the sweep so far.
+        say: receives each line.
+        bar: shows the epochs.
+        first, size: number of the first network of the chunk, and how many train at once.
+    """
 
-    def chunk(self, first: int, size: int) -> None:
-        """The networks from `first` on, `size` at once, come next."""
-        self._open.close()
-        self._count = min(size, self._leg.networks - first)
-        if size < self._leg.networks:
+    def __init__(
+        self,
+        leg: Leg,
+        best: BestSoFar,
+        say: Callable[[str], None],
+        bar: EpochProgress,
+        *,
+        first: int,
+        size: int,
+    ) -> None:
+        self._leg, self._best, self._say, self._bar = leg, best, say, bar
+        self._first, self._size = first, size
+        self._count, self._speed = min(size, leg.networks - first), math.nan
+
+    def on_start(self, start: TrainStart) -> None:
+        """Print which networks train, and where they resume."""
+        position, first = start.position, self._first
+        if self._size < self._leg.networks:
             last = first + self._count
-            self._say(f"  networks {first + 1} to {last}: memory holds {size} at once")
-        bar = EpochProgress(self._leg.epochs, enabled=self._enabled)
-        self._bar = self._open.enter_context(bar)
-
-    def started(self, position: Position) -> None:
-        """Tells what is saved already."""
+            self._say(f"  networks {first + 1} to {last}: memory holds {self._size} at once")
         for record in position.history:
             self._best.note(record)
         if position.stopped or position.epoch > self._leg.epochs:
-            self._say("  trained already")
+            self._say("  already trained")
         elif position != Position():
-            self._say(f"  going on from epoch {position.epoch}")
+            self._say(f"  Resuming from epoch {position.epoch}")
 
-    def tick(self, epoch: int, done: float, loss: float, speed: float) -> None:
-        """Moves the bar inside an epoch."""
-        assert self._bar is not None
-        self._speed = speed
-        self._bar.update(epoch, min(done, 0.999), loss, None, None, speed)
+    def on_call_end(self, end: CallEnd) -> None:
+        """Move the bar inside an epoch."""
+        self._speed = end.samples_per_second
+        if end.fraction < 1:
+            done = min(end.fraction, 0.999)
+            self._bar.update(end.epoch, done, end.loss, None, None, self._speed)
 
-    def after_epoch(self, end: ManyEpochEnd) -> None:
-        """Moves the bar at the end of an epoch."""
-        assert self._bar is not None
+    def on_epoch_end(self, end: Any) -> None:
+        """Move the bar at the end of an epoch. end: a `ManyEpochEnd`."""
         self._best.note(end.metrics)
         training = int(end.training.sum())
         name = f"{training} of {self._count} training  best {self._best.metric.replace('_', ' ')}"
-        loss = end.metrics["train_loss"]
-        self._bar.update(end.epoch, 1.0, loss, name, self._best.value, self._speed)
-
-    def __enter__(self) -> "LegProgress":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
+        loss, speed = end.metrics["train_loss"], end.samples_per_second
+        self._bar.update(end.epoch, 1.0, loss, name, self._best.value, speed)
 
 
 def counted(count: int, noun: str) -> str:

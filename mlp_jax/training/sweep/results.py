@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 from mlp_jax.files import jsonl, write_text_atomic
-from mlp_jax.training.run.build import Parts
+from mlp_jax.training.run.build import RunComponents
 from mlp_jax.training.run.config import CONFIG_FILE, to_toml
 from mlp_jax.training.run.finish import finish
 from mlp_jax.training.run.folder import CHECK_FILE
@@ -62,7 +62,9 @@ def ranked_table(ranked: list[Scored], columns: Columns) -> str:
     return "\n".join([*lines, f"and {rest} more in {SWEEP_CSV}"] if rest > 0 else lines)
 
 
-def leave_behind(folder: Path, found: Found, parts: Parts, columns: Columns) -> dict[str, float]:
+def leave_behind(
+    folder: Path, found: Found, parts: RunComponents, columns: Columns
+) -> dict[str, float]:
     """Writes the ranking, and the best network as a run leaves it; its metrics on the test rows.
 
     parts: those of the best network.

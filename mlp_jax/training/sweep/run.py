@@ -13,15 +13,18 @@ from mlp_jax.files import as_run_folder_error, write_text_atomic
 from mlp_jax.model.metrics import undefined
 from mlp_jax.model.precision import ask_for_determinism, choose_device
 from mlp_jax.proof import Report
-from mlp_jax.training.checkpoint.manager import Checkpoints, Saving
+from mlp_jax.training.callbacks import Callback
+from mlp_jax.training.checkpoint.manager import Saving
 from mlp_jax.training.many.memory import room
 from mlp_jax.training.mesh.processes import Cluster, common, is_first, join, on_first
 from mlp_jax.training.mesh.shape import multiple_of_members, visible
 from mlp_jax.training.run import folder as run_folder
 from mlp_jax.training.run.build import build, build_optimizer
-from mlp_jax.training.run.callbacks import digest, facts_at_the_end, facts_of
+from mlp_jax.training.run.callbacks import RunCheckpoints
 from mlp_jax.training.run.config import to_toml
 from mlp_jax.training.run.folder import CHECK_FILE, check_folder, held, new_folder
+from mlp_jax.training.run.metadata import digest, metadata_at_end, metadata_at_start
+from mlp_jax.training.run.progress import EpochProgress
 from mlp_jax.training.run.signals import stop_requests
 from mlp_jax.training.sweep.config import (
     SWEEP_FILE,
@@ -33,7 +36,15 @@ from mlp_jax.training.sweep.config import (
 from mlp_jax.training.sweep.picture import Columns
 from mlp_jax.training.sweep.progress import BestSoFar, LegProgress, counted
 from mlp_jax.training.sweep.results import SWEEP_CSV, leave_behind, ranked_table
-from mlp_jax.training.sweep.search import Found, Leg, Search, draw_trials, sweep, trial_config
+from mlp_jax.training.sweep.search import (
+    Found,
+    Leg,
+    Search,
+    Watched,
+    draw_trials,
+    sweep,
+    trial_config,
+)
 
 LEGS = "legs"
 
@@ -50,7 +61,7 @@ def run_sweep(
     _meet(config)
     on_first(lambda: check_folder(config.out))
     with contextlib.ExitStack() as stack:
-        return _session_of(config, say, bar, stack).run()
+        return _Sweep(config, say, bar, stack).run()
 
 
 def resume_sweep(
@@ -69,7 +80,7 @@ def resume_sweep(
         raise InputError(f"The sweep in {folder} has finished: see {folder / SWEEP_CSV}.")
     with contextlib.ExitStack() as stack:
         on_first(lambda: stack.enter_context(held(folder)))
-        return _session_of(config, say, bar, stack, folder, facts).run()
+        return _Sweep(config, say, bar, stack, folder, facts).run()
 
 
 def _meet(config: SweepConfig) -> None:
@@ -78,21 +89,11 @@ def _meet(config: SweepConfig) -> None:
         join(Cluster(config.coordinator, config.processes, config.process_id))
 
 
-def _session_of(
-    config: SweepConfig,
-    say: Callable[[str], None],
-    bar: bool,
-    stack: contextlib.ExitStack,
-    *run: Any,
-) -> "_Session":
-    """The session of this process; run: the folder and the facts of one that goes on."""
-    if is_first():
-        return _Session(config, say, bar, stack, *run)
-    return _FollowingSession(config, lambda text: None, False, stack, *run)
+class _Sweep(Callback):
+    """A sweep in this process: the first of several prints and writes, the others train along.
 
-
-class _Session:
-    """What a sweep says and writes while it trains."""
+    As a callback it shows the gradient check, and makes the folder once the first one has passed.
+    """
 
     def __init__(
         self,
@@ -103,8 +104,9 @@ class _Session:
         folder: Path | None = None,
         facts: dict[str, Any] | None = None,
     ) -> None:
-        self.config, self.folder = config, folder
-        self.say, self._bar, self._stack = say, bar, stack
+        self.config, self.folder, self._stack = config, folder, stack
+        self.say: Callable[[str], None] = say if is_first() else lambda text: None
+        self._bar = bar and is_first()
         if config.deterministic:
             ask_for_determinism()
         self._saving = Saving.parse(config.checkpoint_every, config.keep)
@@ -120,9 +122,9 @@ class _Session:
         self._best = BestSoFar(self._columns.metric)
         self._stop: Callable[[], int | None] = lambda: None
         self._proofs = 0
-        self._facts = facts or _first_facts(config)
+        self._metadata = facts or _first_metadata(config)
         found = digest(self._parts.data)
-        if self._facts.setdefault("digest", found) != found:
+        if self._metadata.setdefault("digest", found) != found:
             raise InputError(
                 f"The data of the sweep in {folder} have changed since it began: start a new one."
             )
@@ -138,31 +140,35 @@ class _Session:
         return self._finished(found)
 
     @contextlib.contextmanager
-    def _leg(self, leg: Leg) -> Iterator[dict[str, Any]]:
-        """Tells what trains now, and gives what `fit_many` is to be told of it."""
+    def _leg(self, leg: Leg) -> Iterator[Watched]:
+        """Print what trains now, and give the callbacks of each of its chunks."""
         self.say(f"\n{headline(leg)}")
-        with (
-            contextlib.ExitStack() as keeping,
-            LegProgress(leg, self._best, self.say, self._bar) as progress,
-        ):
+        with contextlib.ExitStack() as stack:
 
-            def checkpoints(first: int, size: int) -> Checkpoints:
-                keeping.close()
-                progress.chunk(first, size)
-                return keeping.enter_context(self._checkpoints(leg, first))
+            def callbacks(first: int, size: int) -> list[Callback]:
+                stack.close()
+                saved = RunCheckpoints(
+                    lambda: self._leg_folder(leg, first), self._saving, self.say, stack,
+                    stop=lambda: self._stop(), again=self._again,
+                )  # fmt: skip
+                if not is_first():
+                    return [self, saved]
+                bar = stack.enter_context(EpochProgress(leg.epochs, enabled=self._bar))
+                shown = LegProgress(leg, self._best, self.say, bar, first=first, size=size)
+                return [self, shown, saved]
 
-            yield {
-                "memory": self._facts["memory"],
-                "multiple": self._facts.get("multiple", 1),
-                "proved": self._proved,
-                "checkpoints": checkpoints,
-                "started": progress.started,
-                "tick": progress.tick,
-                "callbacks": [progress.after_epoch],
-            }
+            yield Watched(
+                callbacks=callbacks,
+                memory=self._metadata["memory"],
+                multiple=self._metadata.get("multiple", 1),
+            )
 
-    def _checkpoints(self, leg: Leg, first: int) -> Checkpoints:
-        """Where the networks of a leg from `first` on are saved, and read back from."""
+    def _again(self) -> str:
+        """Return the command that resumes the sweep."""
+        return f"mlp-jax sweep --resume {shlex.quote(str(self.folder))}"
+
+    def _leg_folder(self, leg: Leg, first: int) -> Path:
+        """Return the folder of the networks of a leg from `first` on, made if it is missing."""
         self.folder = common(self.folder)
         folder = self.folder / LEGS / f"{leg.rung}-{leg.name.replace(' ', '-')}-{first}"
 
@@ -171,26 +177,27 @@ class _Session:
                 folder.mkdir(parents=True, exist_ok=True)
 
         on_first(make)
-        again = f"mlp-jax sweep --resume {shlex.quote(str(self.folder))}"
-        return Checkpoints(folder, self._saving, self._stop, self.say, again)
+        return folder
 
-    def _proved(self, report: Report) -> None:
-        """Shows the first proof and any that fails; the first that holds makes the folder."""
-        if self._proofs == 0 or not report.ok:
-            self.say(f"\n{report}\n")
+    def on_proof(self, report: Report) -> None:
+        """Print the first report and any that fails; make the folder after the first that holds."""
         self._proofs += 1
+        if self._proofs == 1 or not report.ok:
+            self.say(f"\n{report}\n")
         if not report.ok or self._proofs > 1:
             return
         self._stop = self._stack.enter_context(stop_requests())
+        if not is_first():
+            return
         if self.folder is None:
             self.folder = new_folder(self.config.out, f"{Path(self.config.data).stem}-sweep")
             self._stack.enter_context(held(self.folder))
         write_text_atomic(self.folder / SWEEP_FILE, to_toml(self.config))
         write_text_atomic(self.folder / CHECK_FILE, report.to_json())
         sizes = {"trials": self.config.trials, "seeds": self.config.seeds}
-        self._facts |= {"sweep": sizes, "finished": None, "failed": None}
-        self._facts |= facts_of(self._first, self._parts)
-        run_folder.write_facts(self.folder, self._facts)
+        self._metadata |= {"sweep": sizes, "finished": None, "failed": None}
+        self._metadata |= metadata_at_start(self._first, self._parts)
+        run_folder.write_facts(self.folder, self._metadata)
 
     @contextlib.contextmanager
     def _naming_the_folder(self) -> Iterator[None]:
@@ -198,13 +205,17 @@ class _Session:
         try:
             yield
         except DivergedError as error:
+            if not is_first():
+                raise
             if self.folder is not None:
-                run_folder.write_facts(self.folder, self._facts | {"failed": str(error)})
-            where = f"What there is of the sweep is in {self.folder}."
+                run_folder.write_facts(self.folder, self._metadata | {"failed": str(error)})
+            where = f"The records of the sweep are in {self.folder}."
             raise DivergedError(f"{error} {where}") from None
 
     def _finished(self, found: Found) -> Path | None:
         """Writes the results, closes the facts, and forgets the checkpoints."""
+        if not is_first():
+            return None
         assert self.folder is not None
         network = found.best.network
         assert isinstance(network, Sequential), "a run's network is a chain of layers"
@@ -214,8 +225,10 @@ class _Session:
             optimizer=build_optimizer(found.config),
         )
         metrics = leave_behind(self.folder, found, parts, self._columns)
-        self._facts |= facts_of(found.config, parts) | facts_at_the_end(parts, found.best)
-        run_folder.write_facts(self.folder, self._facts)
+        self._metadata |= metadata_at_start(found.config, parts) | metadata_at_end(
+            parts, found.best
+        )
+        run_folder.write_facts(self.folder, self._metadata)
         shutil.rmtree(self.folder / LEGS, ignore_errors=True)
         self.say(f"\n{ranked_table(found.ranked, self._columns)}\n")
         for name, value in metrics.items():
@@ -226,28 +239,7 @@ class _Session:
         return self.folder
 
 
-class _FollowingSession(_Session):
-    """That of a process that trains with the first one, and leaves saying things to it.
-
-    It writes its part of the checkpoints.
-    """
-
-    def _proved(self, report: Report) -> None:
-        """Watches for signals once the first proof holds, as the first process does."""
-        self._proofs += 1
-        if report.ok and self._proofs == 1:
-            self._stop = self._stack.enter_context(stop_requests())
-
-    @contextlib.contextmanager
-    def _naming_the_folder(self) -> Iterator[None]:
-        """Writes nothing."""
-        yield
-
-    def _finished(self, found: Found) -> None:
-        """Leaves the results to the first process."""
-
-
-def _first_facts(config: SweepConfig) -> dict[str, Any]:
+def _first_metadata(config: SweepConfig) -> dict[str, Any]:
     """What is known of a new sweep: the memory it may take, which decides what trains together."""
     device = choose_device(config.device)
     return {

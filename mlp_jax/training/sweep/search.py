@@ -9,24 +9,23 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.metrics import higher_is_better
 from mlp_jax.training.input.validate import check_seed
-from mlp_jax.training.many.fit import fit_many
-from mlp_jax.training.many.result import FittedMany
-from mlp_jax.training.result import Fitted
+from mlp_jax.training.many.fit import ChunkCallbacks, MemberOptions, fit_many
+from mlp_jax.training.many.result import ManyResult
+from mlp_jax.training.result import TrainResult
 from mlp_jax.training.run.build import (
-    Parts,
+    RunComponents,
     build_loss,
     build_network,
-    input_scaling,
-    target_scaling,
 )
 from mlp_jax.training.run.config import TrainConfig
+from mlp_jax.training.run.run import fit_options_of
 from mlp_jax.training.sweep.config import named_numbers
 from mlp_jax.training.sweep.ranges import Range
 
@@ -77,7 +76,16 @@ class Leg(NamedTuple):
         return "-".join(map(str, self.shape)) or "no hidden layer"
 
 
-Watch = Callable[[Leg], AbstractContextManager[Mapping[str, Any]]]
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """How a leg is watched: `callbacks` of each chunk, as `fit_many` takes them; its memory."""
+
+    callbacks: ChunkCallbacks | tuple[()] = ()
+    memory: int | None = None
+    multiple: int | None = None
+
+
+Watch = Callable[[Leg], AbstractContextManager[Watched]]
 
 
 class Scored(NamedTuple):
@@ -98,7 +106,7 @@ class Found(NamedTuple):
     """All trials from best to worst, and the best trial's best network."""
 
     ranked: list[Scored]
-    best: Fitted
+    best: TrainResult
     config: TrainConfig
 
 
@@ -125,18 +133,18 @@ def rungs(epochs: int, shapes: int, trials: int) -> list[int]:
 def sweep(
     search: Search,
     config: TrainConfig,
-    parts: Parts,
-    watch: Watch = lambda _: nullcontext({}),
+    parts: RunComponents,
+    watch: Watch = lambda _: nullcontext(Watched()),
 ) -> Found:
     """Trains and ranks the trials by the first metric on the validation rows.
 
-    watch: surrounds each leg, and gives what `fit_many` is told besides: checkpoints, callbacks.
+    watch: surrounds each leg, and gives its callbacks.
     DivergedError where every trial diverges, InputError where there are no validation rows.
     """
     if parts.data.validation is None:
         raise InputError("A sweep chooses by validation rows: give --validation 0.1, say.")
     left, done = draw_trials(search, config.seed), dict[int, Scored]()
-    best: tuple[Scored, FittedMany, int] | None = None
+    best: tuple[Scored, ManyResult, int] | None = None
     lengths = rungs(config.epochs, len(search.shapes), len(left))
     for number, epochs in enumerate(lengths, start=1):
         best = None
@@ -146,8 +154,8 @@ def sweep(
             if not own:
                 continue
             leg = Leg(number, shape, own, search.seeds, epochs)
-            with watch(leg) as told:
-                many = _train(search, replace(config, epochs=epochs), parts, leg, told)
+            with watch(leg) as watched:
+                many = _train(search, replace(config, epochs=epochs), parts, leg, watched)
             for place, trial in enumerate(own):
                 scored, member = _scored(search, trial, epochs, many, place, parts.metrics[0])
                 rung.append(scored)
@@ -173,11 +181,11 @@ def trial_config(config: TrainConfig, trial: Trial) -> TrainConfig:
 def _train(
     search: Search,
     config: TrainConfig,
-    parts: Parts,
+    parts: RunComponents,
     leg: Leg,
-    told: Mapping[str, Any],
-) -> FittedMany:
-    """The trials of a leg, each seed of each a member, in the order of the trials."""
+    watched: Watched,
+) -> ManyResult:
+    """Train the trials of a leg, each seed of each as a member, in the order of the trials."""
     varied = named_numbers(search.ranges)
     start = trial_config(config, leg.trials[0])
     network = build_network(
@@ -191,38 +199,27 @@ def _train(
     optimizer = replace(
         parts.optimizer, learning_rate=start.learning_rate, weight_decay=start.weight_decay
     )
+    seeds = [(config.seed + k) % 2**32 for _ in leg.trials for k in range(search.seeds)]
+    vary = {
+        name: [trial.values[name] for trial in leg.trials for _ in range(search.seeds)]
+        for name in sorted(varied)
+    }
     return fit_many(
         network,
         loss,
         optimizer,
         parts.data.train,
-        seeds=[(config.seed + k) % 2**32 for _ in leg.trials for k in range(search.seeds)],
-        vary={
-            name: [trial.values[name] for trial in leg.trials for _ in range(search.seeds)]
-            for name in sorted(varied)
-        },
-        shared_order=True,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        validation=parts.data.validation,
-        class_weight=config.class_weight,
-        scaling=input_scaling(parts.data.inputs),
-        target_scaling=target_scaling(parts.data.target),
-        metrics=parts.metrics,
-        patience=config.patience,
-        select="best",
-        average=config.average,
-        importance=config.importance,
-        precision=config.precision,
-        device=config.device,
-        devices=config.devices,
-        **told,
-    )
+        fit_options_of(replace(config, select="best"), parts),
+        members=MemberOptions(
+            seeds=seeds, vary=vary, shared_order=True, memory=watched.memory,
+            multiple=watched.multiple,
+        ),
+        callbacks=watched.callbacks,
+    )  # fmt: skip
 
 
 def _scored(
-    search: Search, trial: Trial, epochs: int, many: FittedMany, place: int, metric: str
+    search: Search, trial: Trial, epochs: int, many: ManyResult, place: int, metric: str
 ) -> tuple[Scored, int]:
     """How a trial did, and its best member."""
     members = range(place * search.seeds, (place + 1) * search.seeds)

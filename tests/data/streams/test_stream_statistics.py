@@ -8,6 +8,7 @@ from mlp_jax.data.source import Rows
 from mlp_jax.data.streams import statistics
 from mlp_jax.data.streams.arrays import ArraySource, open_npy
 from mlp_jax.data.streams.moments import Moments
+from mlp_jax.data.streams.parts import ArrayPart
 from mlp_jax.data.streams.statistics import fit_arrays, streaming_scaling
 from mlp_jax.errors import InputError
 
@@ -126,5 +127,19 @@ def test_what_is_not_finite_is_named_with_its_row(tmp_path, bad):
 def test_a_column_beyond_float64_is_refused(tmp_path):
     x = np.zeros((900, 2))
     x[::2, 1] = 1e300
-    with pytest.raises(InputError, match=r"Column 1 of x, from 0\.0 to 1e\+300"):
+    with pytest.raises(InputError, match=r"Row 0, column 1 of x is 1e\+300, too widely spread"):
         streaming_scaling(saved(tmp_path, x))
+
+
+@pytest.mark.parametrize("letter", ["x", "y"])
+def test_a_number_too_far_out_to_be_standardized_is_named_by_its_row(tmp_path, letter):
+    x, y = np.random.default_rng(0).normal(size=(2, 500, 2))
+    (x if letter == "x" else y)[433, 1] = 1e200
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    source = open_npy(tmp_path / "x.npy", tmp_path / "y.npy")
+    said = rf"Row 433, column 1 of {letter} is 1e\+200, too widely spread from the others"
+    with pytest.raises(InputError, match=said):
+        fit_arrays(source)
+    with pytest.raises(InputError, match=said):
+        fit_arrays(ArrayPart(source, np.array([3, 7, 400])))

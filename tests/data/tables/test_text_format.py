@@ -6,13 +6,17 @@ import pytest
 
 from mlp_jax.data.load import load
 from mlp_jax.data.prepare import prepare
+from mlp_jax.data.streams import frames
+from mlp_jax.data.streams.fitting import fit_table
 from mlp_jax.data.streams.frames import open_frames
+from mlp_jax.data.streams.opening import Asked, prepare_stream
 from mlp_jax.data.tables import delimited
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.options import ColumnOptions, TextOptions
 from mlp_jax.data.tables.read import read_table
 from mlp_jax.data.tables.targets import fit_target
 from mlp_jax.errors import DataFileError, InputError
+from mlp_jax.model.rows import load_for
 from mlp_jax.model.sources import batches
 
 ROWS = "".join(f"{k / 8:.3f},{k % 7},{'pq'[k % 2]}\n" for k in range(60))
@@ -138,8 +142,6 @@ def test_a_file_with_decimal_commas_reads_its_other_columns_that_way(tmp_path):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_numbers_to_predict_are_read_in_their_form(tmp_path, stream):
-    from mlp_jax.data.streams.fitting import fit_table
-
     values = np.arange(60) * 41.5 + 900
     text = "a;y\n" + "".join(
         f"{k};{v:,.2f}\n".replace(",", "_").replace(".", ",").replace("_", ".")
@@ -162,6 +164,11 @@ def test_numbers_to_predict_are_read_in_their_form(tmp_path, stream):
         (["0.5", "1.5"], "number", [0.5, 1.5]),
         (["a", "b"], "text", ["a", "b"]),
         (["01", "02"], "text", ["01", "02"]),
+        (["1.0", "2.0"], "number", [1.0, 2.0]),
+        (["9223372036854775806", "9223372036854775807"], "integer", [2**63 - 2, 2**63 - 1]),
+        (["9223372036854775807", "9223372036854775808"], "text", [str(2**63 - 1), str(2**63)]),
+        (["1" * 44 + "1", "1" * 44 + "2"], "text", ["1" * 44 + "1", "1" * 44 + "2"]),
+        (["0.5", "1" * 20], "text", ["0.5", "1" * 20]),
     ],
 )
 def test_labels_of_a_text_file_have_the_type_of_their_words(words, kind, values):
@@ -170,6 +177,39 @@ def test_labels_of_a_text_file_have_the_type_of_their_words(words, kind, values)
     assert encoding.label_type == kind
     assert encoding.label_values().tolist() == values
     assert fit_target(frame, ["y"], task="classification")[0].label_type == "text"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("late", [0, 400])
+@pytest.mark.parametrize(
+    ("labels", "kind", "classes"),
+    [
+        (["1.0", "2.0"], "number", ("1", "2")),  # a number has no spelling
+        (["1" * 45, "1" * 44 + "2"], "text", ("1" * 45, "1" * 44 + "2")),
+        (["1" * 20, "1" * 19 + "2"], "text", ("1" * 20, "1" * 19 + "2")),
+        (["9007199254740993", "9007199254740992"], "integer", (str(2**53), str(2**53 + 1))),
+    ],
+)
+def test_labels_of_many_digits_are_told_apart_as_they_are_written(
+    tmp_path, monkeypatch, labels, kind, classes, late, stream
+):
+    monkeypatch.setattr(delimited, "PIECE", 500)
+    monkeypatch.setattr(frames, "_TEXT_BYTES", 500)
+    rows = [labels[0]] * late + labels * 20
+    text = "a,y\n" + "".join(f"{k / 8},{label}\n" for k, label in enumerate(rows))
+    path = written(tmp_path, text)
+    if stream:
+        target = fit_table(open_frames(path), ["y"], task="classification")[1]
+    else:
+        table = read_table(path)
+        target, _ = fit_target(table.frame, ["y"], task="classification", written=True)
+    assert (target.classes, target.label_type) == (classes, kind)
+
+
+def test_whole_numbers_of_many_digits_among_floats_stay_what_they_are(tmp_path):
+    rows = ["1e5"] * 30 + ["12345678901234567890123", "12345678901234567890124"] * 30
+    path = written(tmp_path, "y,a\n" + "".join(f"{word},{k}\n" for k, word in enumerate(rows)))
+    assert set(read_table(path).frame["y"]) == set(rows)
 
 
 def test_spaces_around_labels_are_left_out_and_case_is_announced():
@@ -181,7 +221,7 @@ def test_spaces_around_labels_are_left_out_and_case_is_announced():
 
 def test_a_column_is_found_by_its_name_without_spaces_and_listed_in_quotes(tmp_path):
     path = written(tmp_path, "a, b, y\n1,2,p\n3,4,q\n")
-    assert read_table(path, targets=["y"]).targets == (" y",)
+    assert read_table(path, targets=["y"]).targets == ("y",)
     with pytest.raises(InputError, match=r"its columns: 'a', 'b', 'y'\."):
         read_table(path, targets=["z"])
 
@@ -206,3 +246,31 @@ def test_whole_numbers_of_a_file_with_decimal_commas_may_have_them_later(tmp_pat
         inputs = prepare(read_table(path), test=0.2, validation=0.1, seed=0).inputs
     found = encode(inputs, pl.DataFrame({"n": ["4,5", "4"], "rate": ["1,5", "2,5"]}))
     assert found[0, 0] > found[1, 0]
+
+
+COLONS = "a:b:y\n" + "".join(f"{k / 8}:{k % 7}:{'pq'[k % 2]}\n" for k in range(60))
+
+
+@pytest.mark.parametrize("learn", [load, prepare_stream])
+def test_the_separator_of_the_training_rows_is_tried_where_the_one_found_does_not_fit(
+    tmp_path, learn
+):
+    path = str(written(tmp_path, COLONS))
+    text = TextOptions(separator=":")
+    if learn is load:
+        parts = prepare(load(path, text=text), test=0.2, validation=0.1, seed=0)
+    else:
+        parts = prepare_stream(path, Asked(0.2, 0.1, 0, options=ColumnOptions(text=text)))
+    assert parts.inputs.separator == ":"
+    (batch,) = batches(path, parts.inputs)
+    assert batch.rows["b"].to_list() == [k % 7 for k in range(60)]
+    table = load_for(parts.inputs, parts.target, path)
+    assert table.frame.columns == ["a", "b", "y"]
+    commas = written(tmp_path, COLONS.replace(":", ","), "c.csv")
+    assert next(batches(commas, parts.inputs)).rows["b"][8] == 1
+    other = written(tmp_path, COLONS.replace(":", "^"), "o.csv")
+    with pytest.raises(InputError, match=r"none of the columns .* --separator says"):
+        next(batches(other, parts.inputs))
+    with pytest.raises(InputError, match=r"none of the columns .* --separator says"):
+        load_for(parts.inputs, parts.target, str(other))
+    assert next(batches(other, parts.inputs, separator="^")).rows["b"][8] == 1

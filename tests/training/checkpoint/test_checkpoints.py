@@ -5,7 +5,7 @@ import warnings
 import jax
 import numpy as np
 import pytest
-from training_cases import labelled, leaves_equal
+from training_cases import OnCall, labelled, leaves_equal
 
 from mlp_jax.backprop import mlp
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
@@ -39,7 +39,14 @@ class Killed(BaseException):
 
 
 def train(
-    folder=None, *, kill_after=None, every="1 steps", stop=lambda: None, tell=None, **changed
+    folder=None,
+    *,
+    kill_after=None,
+    every="1 steps",
+    stop=lambda: None,
+    tell=None,
+    listeners=(),
+    **changed,
 ):
     """A run with all that must be kept: dropout, batch norm, momentum, a schedule, an average."""
     ticks = []
@@ -51,10 +58,8 @@ def train(
 
     opened = []
 
-    def keep():
+    if folder is not None:
         opened.append(Checkpoints(folder, Saving.parse(every), stop, tell or warnings.warn))
-        return opened[0]
-
     options = {"epochs": 4, "patience": 3, "average": 0.8, "schedule_epochs": 4} | changed
     try:
         return fit(
@@ -64,8 +69,7 @@ def train(
             (X, Y),
             batch_size=8,
             validation=(X[:20], Y[:20]),
-            checkpoints=None if folder is None else keep,
-            tick=tick,
+            callbacks=[OnCall(tick), *listeners, *opened],
             **options,
         )
     finally:
@@ -253,7 +257,7 @@ def test_a_run_that_goes_on_takes_the_schedule_of_now(tmp_path):
         train(tmp_path, kill_after=5)
     train(
         tmp_path, schedule_epochs=9, patience=None,
-        callbacks=[lambda end: seen.append(float(end.state.opt_state.numbers.falling))],
+        listeners=[lambda end: seen.append(float(end.state.opt_state.numbers.falling))],
     )  # fmt: skip
     assert set(seen) == {9.0 * STEPS}
 

@@ -23,8 +23,8 @@ from mlp_jax.training.engine.private_step import (
     poisson_batch,
     private_gradient,
 )
-from mlp_jax.training.engine.program import Program, initial_state
-from mlp_jax.training.private.asked import Rule, last_draw
+from mlp_jax.training.engine.program import DPStepSpec, Program, initial_state
+from mlp_jax.training.private.config import last_draw
 
 NETWORK, LOSS = mlp([6, 5], 3, "tanh"), get_loss("softmax_cross_entropy")
 SGD = optax.with_extra_args_support(optax.sgd(0.5))
@@ -33,7 +33,7 @@ N, B = 60, 20
 
 
 def rule(**changed):
-    return replace(Rule(clip=0.7, noise=0.0, last=last_draw(B, N), capacity=40), **changed)
+    return replace(DPStepSpec(clip=0.7, noise=0.0, last=last_draw(B, N), capacity=40), **changed)
 
 
 def program(private, dtype=jnp.float64, network=NETWORK, **more):

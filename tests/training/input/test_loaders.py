@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
-from training_cases import leaves_equal
+from training_cases import OnCall, leaves_equal
 
 from mlp_jax.backprop import mlp
 from mlp_jax.data.source import Rows, Streamed
@@ -79,6 +79,15 @@ def test_a_stream_of_rows_gives_the_weights_of_the_rows_in_memory(tmp_path, x, y
         np.testing.assert_allclose(a["train_loss"], b["train_loss"], rtol=1e-12)
 
 
+def test_targets_that_float32_does_not_hold_stream_standardized(tmp_path):
+    runs = []
+    for scale in (1.0, 1e40):
+        source = npy(tmp_path, X, NUMBERS.astype(np.float64) * scale)
+        runs.append(train(Streamed(source), scalings_of(source), False, precision="float32"))
+    for a, b in zip(*(jax.tree.leaves(run.params) for run in runs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("options", [{"mesh": "data=4,model=2"}, {"accumulate": 2}], ids=str)
 def test_a_stream_goes_where_rows_in_memory_go(tmp_path, options):
     source = npy(tmp_path, X, LABELS)
@@ -119,18 +128,18 @@ def test_a_streaming_run_killed_inside_an_epoch_goes_on_bit_for_bit(tmp_path, so
         if len(ticks) == kill_after:
             raise Killed
 
-    def keep():
+    def callbacks():
         every = Saving.parse("1 steps")
         opened.append(Checkpoints(tmp_path, every, lambda: None, warnings.warn))
-        return opened[-1]
+        return [OnCall(tick), opened[-1]]
 
     data = Streamed(source)
     whole = train(data, (None, None))
     with pytest.raises(Killed):
-        train(data, (None, None), checkpoints=keep, tick=tick)
+        train(data, (None, None), callbacks=callbacks())
     opened[0].close()
     ticks.extend([None] * kill_after)
-    resumed = train(data, (None, None), checkpoints=keep, tick=tick)
+    resumed = train(data, (None, None), callbacks=callbacks())
     opened[1].close()
     assert leaves_equal((resumed.params, resumed.layer_state), (whole.params, whole.layer_state))
     assert resumed.history == whole.history
@@ -143,7 +152,7 @@ def test_every_epoch_of_a_stream_has_every_row_once(source):
         else X
     )
     program = train(Streamed(source), (None, None)).program
-    reading = feed.Reading(Streamed(source), program, None, None, 3, 3)
+    reading = feed.StreamingLoader(Streamed(source), program, None, None, n_outputs=3, n_classes=3)
     seen = []
     for epoch in (1, 2):
         found, index = [], 0
@@ -164,7 +173,7 @@ def test_the_calls_of_a_stream_compile_once(tmp_path, source):
     lengths = []
     data = Streamed(source)
     program = train(data, (None, None)).program
-    reading = feed.Reading(data, program, None, None, 3, 3)
+    reading = feed.StreamingLoader(data, program, None, None, n_outputs=3, n_classes=3)
     for epoch in (1, 2):
         lengths += [count for count, _ in reading.calls(np.uint32(0), epoch, 0, 3)]
     assert lengths == 2 * [3, 3, 3, 3, 1]
@@ -192,20 +201,20 @@ def test_labels_beyond_the_outputs_are_refused_as_they_come(tmp_path):
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"validation": 0.1}, "a share to hold out"),
-        ({"sample_weight": np.ones(N)}, "sample weights"),
-        ({"class_weight": "balanced"}, "class weights"),
-        ({"importance": 3}, "importance sampling"),
+        ({"validation": 0.1}, "A share of the rows as validation"),
+        ({"sample_weight": np.ones(N)}, "The option sample_weight"),
+        ({"class_weight": "balanced"}, "The option class_weight"),
+        ({"importance": 3}, "The option importance"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_needs_all_rows_at_hand_is_refused(tmp_path, options, what):
-    with pytest.raises(InputError, match=f"Rows that stream go without {what}"):
+    with pytest.raises(InputError, match=f"^{what} cannot be combined with streamed rows: "):
         train(Streamed(npy(tmp_path, X, LABELS)), (None, None), **options)
 
 
 def test_an_optimizer_that_takes_all_rows_in_a_step_is_refused(tmp_path):
-    with pytest.raises(InputError, match="go without lbfgs"):
+    with pytest.raises(InputError, match="The optimizer lbfgs cannot be combined"):
         fit(
             mlp([4], 3),
             "softmax_cross_entropy",
@@ -261,7 +270,7 @@ def test_a_process_reads_the_part_of_a_batch_that_its_devices_take(monkeypatch, 
     class OnMesh:
         by_rows = Places()
 
-    reading = object.__new__(feed.Reading)
+    reading = object.__new__(feed.StreamingLoader)
     reading._layout, reading._batch_size = OnMesh(), 24
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     assert reading._share() == share

@@ -264,12 +264,12 @@ def test_what_cannot_vary_is_refused_in_a_sentence(how, said):
 
 
 def test_lbfgs_members_differ_by_seed_alone():
+    how = {**HOW, "epochs": 2, "batch_size": None}
     with pytest.raises(InputError, match="not for lbfgs"):
         fit_many(
             mlp([4], CLASSES), CE, "lbfgs", ROWS, seeds=SEEDS,
-            vary={"learning_rate": [1, 1, 1]}, **HOW,
+            vary={"learning_rate": [1, 1, 1]}, **how,
         )  # fmt: skip
-    how = {**HOW, "epochs": 2}
     many = fit_many(mlp([4], CLASSES), CE, "lbfgs", ROWS, seeds=SEEDS[:2], **how)
     solos = [fit(mlp([4], CLASSES), CE, "lbfgs", ROWS, seed=seed, **how) for seed in SEEDS[:2]]
     assert_equal_solo(many, solos, 1e-10)

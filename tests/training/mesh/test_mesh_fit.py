@@ -10,7 +10,7 @@ from mlp_jax import fit, mlp
 from mlp_jax.errors import DeviceError, InputError
 from mlp_jax.proof import Report
 from mlp_jax.training.mesh import shape
-from mlp_jax.training.private.asked import Privacy
+from mlp_jax.training.private.config import Privacy
 
 pytestmark = pytest.mark.usefixtures("optax_promotes", "unproved")
 

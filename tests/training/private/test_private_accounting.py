@@ -16,7 +16,7 @@ from mlp_jax.training.private.accounting import (
     open_account,
     spent,
 )
-from mlp_jax.training.private.asked import Privacy, last_draw
+from mlp_jax.training.private.config import Privacy, last_draw
 
 
 def divergence(epsilon, sigma, q):

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from mlp_jax import Activation, BatchNorm, Dense, Dropout
+from mlp_jax.backprop import get_loss
 from mlp_jax.data import from_arrays
+from mlp_jax.data.encoding import TargetEncoding
 from mlp_jax.data.prepare import prepare
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.training.run.build import (
@@ -103,3 +105,11 @@ def test_a_network_that_cannot_be_is_refused(options, words):
     with pytest.raises((InputError, UnknownNameError)) as caught:
         build_network(config, build_loss(config, THREE), THREE)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("offset", [1e40, -2e15])
+def test_numbers_too_large_for_a_loss_that_takes_them_as_they_are_are_refused(offset):
+    target = TargetEncoding("regression", ("y",), (), (1.0,), (offset,))
+    with pytest.raises(InputError, match=r"Target 'y' holds numbers like .* too far from 0"):
+        fitting_target(get_loss("poisson"), target)
+    assert fitting_target(get_loss("huber"), target) == target

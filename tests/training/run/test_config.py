@@ -139,8 +139,8 @@ def test_other_options_than_the_runs_own_are_refused_each_one_named():
     with pytest.raises(InputError) as caught:
         resumed_config(saved, asked, "runs/a")
     assert str(caught.value) == (
-        "The run in runs/a cannot go on with other options: hidden is 8 8 there and 8 here,"
-        " learning-rate is not given there and 0.5 here."
+        "The run in runs/a cannot go on with other options: learning-rate is not given there and"
+        " 0.5 here, hidden is 8 8 there and 8 here."
     )
 
 

@@ -9,7 +9,7 @@ from tensorboardX.proto.event_pb2 import Event
 from mlp_jax import mlp
 from mlp_jax.errors import RunFolderError
 from mlp_jax.files import cut_back, read_jsonl, write_json_atomic, write_text_atomic
-from mlp_jax.training.checkpoint.snapshot import Position
+from mlp_jax.training.engine.snapshot import Position
 from mlp_jax.training.run.log_callbacks import RunLogs
 from mlp_jax.training.run.logs import MetricsLog, TensorBoardLog
 

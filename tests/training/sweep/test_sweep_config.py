@@ -4,7 +4,6 @@ import pytest
 
 from mlp_jax.errors import InputError
 from mlp_jax.training.run.config import TrainConfig, to_toml
-from mlp_jax.training.run.options import SharedOptions
 from mlp_jax.training.sweep.config import RANGED, SweepConfig, read_sweep
 
 ELSEWISE = SweepConfig(
@@ -25,7 +24,7 @@ ELSEWISE = SweepConfig(
 
 def test_every_option_that_a_sweep_shares_with_a_run_reaches_its_runs():
     run = ELSEWISE.of_a_run()
-    shared = {field.name for field in fields(SharedOptions)} - {"hidden", *RANGED}
+    shared = {f.name for f in fields(SweepConfig)} - {"hidden", "trials", "seeds", *RANGED}
     for name in shared:
         assert getattr(run, name) == getattr(ELSEWISE, name) != getattr(TrainConfig(), name), name
 

@@ -1,12 +1,12 @@
-"""What a private training is asked for, and the rule that its steps follow."""
+"""Options of a private training: the budget (ε, δ) and the clip of each example's gradient."""
 
 import math
 from dataclasses import dataclass, field, replace
 
 from mlp_jax.errors import InputError
+from mlp_jax.training.engine.program import DRAW_RANGE
 from mlp_jax.training.optim.optimizers import Optimizer
 
-DRAWS = 1 << 32
 LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 1.0, "momentum": 0.1}  # docs/private.md
 
 
@@ -33,26 +33,6 @@ class Privacy:
             raise InputError(f"A delta lies between 0 and 1, not {self.delta}.")
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What a private step does, as the static half of its program.
-
-    clip: the bound on each example's gradient. noise: the standard deviation of the noise, as a
-    multiple of it. last: a row is in the batch where its draw of 32 bits is at most this.
-    capacity: rows that a batch has room for.
-    """
-
-    clip: float
-    noise: float
-    last: int
-    capacity: int
-
-    @property
-    def sampling(self) -> float:
-        """q, the probability that a row is in a batch, exactly."""
-        return (self.last + 1) / DRAWS
-
-
 def with_usual_rate(optimizer: Optimizer) -> Optimizer:
     """The optimizer, at a rate that suits clipped and noised gradients where none was said."""
     rate = LEARNING_RATES.get(optimizer.name)
@@ -61,4 +41,4 @@ def with_usual_rate(optimizer: Optimizer) -> Optimizer:
 
 def last_draw(batch_size: int, n: int) -> int:
     """The largest draw that takes a row, so that q = (last + 1)/2³² is at most batch_size/n."""
-    return max(batch_size * DRAWS // n, 1) - 1
+    return max(batch_size * DRAW_RANGE // n, 1) - 1
