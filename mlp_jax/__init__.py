@@ -1,4 +1,4 @@
-"""mlp-jax: multi-layer perceptrons whose backward pass is written by hand, and proved.
+"""mlp-jax: multi-layer perceptrons whose backward pass is written by hand and verified.
 
 network = mlp([512, 512], 10, activation="relu")
 loss = get_loss("softmax_cross_entropy")
@@ -146,7 +146,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The estimators, imported when they are asked for: scikit-learn takes seconds to import."""
+    """Import the estimators on first use: scikit-learn takes seconds to import."""
     if name in _ESTIMATORS:
         from mlp_jax import estimators
 

@@ -15,6 +15,7 @@ import mlp_jax
 
 ROOT = Path(mlp_jax.__file__).parent
 PACKAGES = ("backprop", "bench", "estimators", "proof", "reports")  # add a package once it is done
+FOLDERS = (*PACKAGES, "data/sources", "data/streams")  # without the sections of public names
 FIRST_WORDS = re.compile(r"(What|How|Whether|That of|Those)\b")
 AVOIDED = re.compile(
     r"\b(is|are) (told|said)\b|\bgo(ing|ne)? on\b|\bhad from\b|\bhangs? on\b|\bsettle[ds]?\b"
@@ -61,11 +62,11 @@ def public_names() -> Iterator[Any]:
                 yield thing
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_docstrings_and_messages_are_plain(package):
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_docstrings_and_messages_are_plain(folder):
     found = [
         f"{path.relative_to(ROOT)}, {fault}"
-        for path in sorted((ROOT / package).rglob("*.py"))
+        for path in sorted((ROOT / folder).rglob("*.py"))
         for fault in faults(path.read_text(encoding="utf-8"))
     ]
     assert found == []
@@ -76,6 +77,7 @@ def test_pages_are_plain():
     found = [
         f"{page.name}: '{fault.group()}'"
         for page in pages
+        if page.name != "options.md"  # written from `training`, which is not done
         for fault in AVOIDED.finditer(page.read_text(encoding="utf-8"))
     ]
     assert found == []

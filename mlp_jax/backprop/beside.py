@@ -1,13 +1,12 @@
 """`Beside`: a layer on the first columns of a row, concatenated with the remaining columns."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.network import child_key
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, Saved, State
 from mlp_jax.errors import InputError
 
 
@@ -55,7 +54,7 @@ class Beside(Layer):
         """Index of the first column that is passed on unchanged."""
         return 0 if self.keep else self.n_first
 
-    def init(self, key: Array, n_in: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def init(self, key: Array, n_in: int) -> tuple[tuple[Params, ...], tuple[State, ...]]:
         """Parameters and state of the body, in tuples of one."""
         self.width_out(n_in)
         params, state = self.body.init(key, self.n_first)
@@ -63,14 +62,14 @@ class Beside(Layer):
 
     def forward(
         self,
-        params: tuple[Any, ...],
-        state: tuple[Any, ...],
+        params: tuple[Params, ...],
+        state: tuple[State, ...],
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, tuple[Any, ...], Any]:
+    ) -> tuple[Array, tuple[State, ...], Saved]:
         """F of the first columns, followed by the columns passed on."""
         first = a[:, : self.n_first]
         output, new_state, residual = self.body.forward(
@@ -81,12 +80,12 @@ class Beside(Layer):
 
     def backward(
         self,
-        params: tuple[Any, ...],
-        residual: Any,
+        params: tuple[Params, ...],
+        residual: Saved,
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array | None, tuple[Any, ...]]:
+    ) -> tuple[Array | None, tuple[Records, ...]]:
         """∇a₁ through F (plus its own columns with `keep`), ∇a₂ unchanged."""
         width = self.body.width_out(self.n_first)
         grad_first, records = self.body.backward(

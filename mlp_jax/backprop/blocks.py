@@ -4,7 +4,6 @@ Letters: N examples, G groups, I inputs and J outputs of each group.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from mlp_jax.backprop.dense import activate, slope_times
 from mlp_jax.backprop.initializers import initial_weight
 from mlp_jax.backprop.records import PerExample
 from mlp_jax.backprop.row_products import wide
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, State
 from mlp_jax.errors import InputError
 
 
@@ -74,13 +73,13 @@ class BlockDense(Layer):
     def forward(
         self,
         params: dict[str, Array],
-        state: Any,
+        state: State,
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, tuple[Array, Array | None]]:
+    ) -> tuple[Array, State, tuple[Array, Array | None]]:
         """Zg = Ag Wg + 1bgᵀ, A' = f(Z)."""
         W = params["W"]
         a = a.astype(W.dtype).reshape(a.shape[0], self.n_blocks, W.shape[1])

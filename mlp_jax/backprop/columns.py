@@ -16,14 +16,14 @@ discrete: its ∇a is 0.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from mlp_jax.backprop.records import LookUp
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, State
 from mlp_jax.errors import InputError
 
 
@@ -34,7 +34,7 @@ def look_up(E: Float[Array, "K D"], code: Int[Array, " N"]) -> Float[Array, "N D
     return jnp.where(known[:, None], rows, jnp.zeros_like(rows))
 
 
-def one_hot(code: Int[Array, " N"], n_codes: int, dtype: Any) -> Float[Array, "N K"]:
+def one_hot(code: Int[Array, " N"], n_codes: int, dtype: DTypeLike) -> Float[Array, "N K"]:
     """1ₖ for code k, zeros for code 0."""
     return (code[:, None] == jnp.arange(1, n_codes + 1, dtype=code.dtype)[None, :]).astype(dtype)
 
@@ -103,13 +103,13 @@ class Categories(Layer):
     def forward(
         self,
         params: dict[str, Array],
-        state: Any,
+        state: State,
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, Int[Array, "N C"]]:
+    ) -> tuple[Array, State, Int[Array, "N C"]]:
         """The numbers, then e = Eᵀ1ₖ or 1ₖ of each category; the codes are the residual."""
         codes = a[:, self.n_numeric :].astype(jnp.int32)
         blocks = [a[:, : self.n_numeric]]

@@ -29,7 +29,7 @@ from mlp_jax.backprop.member_loss import loss_in
 from mlp_jax.backprop.records import PerExample, Record, contract, is_record
 from mlp_jax.backprop.row_products import wide
 from mlp_jax.backprop.sampling import check_distribution, drawn_gradient
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, Saved, State
 from mlp_jax.backprop.statistics import by_parameter
 from mlp_jax.errors import InputError
 
@@ -80,12 +80,12 @@ def _product(
     network: Layer, loss: Loss, train: bool, product: Callable[..., Any]
 ) -> Callable[..., Any]:
     def f(
-        params: Any,
-        vector: Any,
+        params: Params,
+        vector: Params,
         x: Float[Given, "N I"],
         y: Given,
         *,
-        state: Any = None,
+        state: State = None,
         weights: Float[Given, " N"] | None = None,
         mask: Bool[Given, " N"] | None = None,
         key: Array | None = None,
@@ -97,7 +97,7 @@ def _product(
     return f
 
 
-def _check_vector(params: Any, vector: Any) -> None:
+def _check_vector(params: Params, vector: Params) -> None:
     shapes: list[Any] = [jax.tree.map(jnp.shape, tree) for tree in (params, vector)]
     if shapes[0] != shapes[1]:
         raise InputError("The vector must have the shape of the parameter tree, leaf by leaf.")
@@ -105,9 +105,9 @@ def _check_vector(params: Any, vector: Any) -> None:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _hessian_product(
-    network: Layer, loss: Loss, train: bool, vector: Any, params: Any, *rest: Any
+    network: Layer, loss: Loss, train: bool, vector: Params, params: Params, *rest: Any
 ) -> Any:
-    def gradient(at: Any) -> Any:
+    def gradient(at: Params) -> Params:
         return forward_backward(network, loss, train, at, *rest, per_example=False)[2]
 
     return jax.jvp(gradient, (params,), (vector,))[1]
@@ -118,16 +118,16 @@ def _gauss_newton_product(
     network: Layer,
     loss: Loss,
     train: bool,
-    vector: Any,
-    params: Any,
-    state: Any,
+    vector: Params,
+    params: Params,
+    state: State,
     x: Float[Array, "N I"],
     y: Array,
     c: Float[Array, " N"],
     mask: Bool[Array, " N"] | None,
     key: Array | None,
 ) -> Any:
-    def forward(at: Any) -> tuple[Array, Any]:
+    def forward(at: Params) -> tuple[Array, Saved]:
         output, _, residual = network.forward(at, state, x, train=train, key=key, mask=mask)
         return output.astype(c.dtype), residual
 
@@ -163,11 +163,11 @@ def gauss_newton_diagonal(network: Layer, loss: Loss, *, train: bool = True) -> 
     _check_apart(network, train)
 
     def f(
-        params: Any,
+        params: Params,
         x: Float[Given, "N I"],
         y: Given,
         *,
-        state: Any = None,
+        state: State = None,
         weights: Float[Given, " N"] | None = None,
         key: Array | None = None,
     ) -> Any:
@@ -206,12 +206,12 @@ def sampled_gauss_newton_diagonal(
         raise InputError(f"The diagonal is estimated from at least 1 sample, not {samples}.")
 
     def f(
-        params: Any,
+        params: Params,
         x: Float[Given, "N I"],
         y: Given,
         draw: Array,
         *,
-        state: Any = None,
+        state: State = None,
         weights: Float[Given, " N"] | None = None,
         key: Array | None = None,
     ) -> Any:
@@ -236,8 +236,8 @@ def _diagonal(
     network: Layer,
     loss: Loss,
     train: bool,
-    params: Any,
-    state: Any,
+    params: Params,
+    state: State,
     x: Float[Array, "N I"],
     y: Array,
     c: Float[Array, " N"],
@@ -255,7 +255,11 @@ def _diagonal(
 
 
 def summed_second_moment(
-    network: Layer, params: Any, residual: Any, seeds: Float[Array, "K N C"], c: Float[Array, " N"]
+    network: Layer,
+    params: Params,
+    residual: Saved,
+    seeds: Float[Array, "K N C"],
+    c: Float[Array, " N"],
 ) -> Any:
     """Σₙ cₙ Σ_k gₙₖ² in the shape of the parameter tree, gₙₖ the gradient that seed k gives.
 
@@ -263,10 +267,10 @@ def summed_second_moment(
     at a time: memory does not grow with K.
     """
 
-    def records_of(seed: Float[Array, "N C"]) -> Any:
+    def records_of(seed: Float[Array, "N C"]) -> Records:
         return network.backward(params, residual, seed, need_grad_a=False)[1]
 
-    def squares_of(records: Any) -> Any:
+    def squares_of(records: Records) -> Records:
         return by_parameter(records, lambda record: _squares(record, c))
 
     def add(squares: Any, seed: Float[Array, "N C"]) -> tuple[Any, None]:

@@ -28,7 +28,7 @@ from mlp_jax.backprop.layer import accumulator
 from mlp_jax.backprop.losses import Loss
 from mlp_jax.backprop.records import Tape
 from mlp_jax.backprop.sampling import check_distribution, drawn_gradient
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, State
 from mlp_jax.errors import InputError
 
 
@@ -52,14 +52,14 @@ def check_one_prediction(network: Layer, train: bool) -> None:
         )
 
 
-def tape_of_drawn(network: Layer, loss: Loss, params: Any, passed: Passed, draw: Array) -> Tape:
+def tape_of_drawn(network: Layer, loss: Loss, params: Params, passed: Passed, draw: Array) -> Tape:
     """Return the tape of a forward pass at targets drawn with the key `draw`: N rows."""
     output = passed.output.astype(accumulator(passed.output))
     seeds = drawn_gradient(loss, output, draw)
     return Tape(network.backward(params, passed.residual, seeds, need_grad_a=False)[1])
 
 
-def tape_of_expected(network: Layer, loss: Loss, params: Any, passed: Passed) -> Tape:
+def tape_of_expected(network: Layer, loss: Loss, params: Params, passed: Passed) -> Tape:
     """Return the tape of a forward pass in expectation over targets: N·K rows, nK + k of example n.
 
     The mean over example n's K rows is the limit of the mean over its draws. The backward pass
@@ -69,7 +69,7 @@ def tape_of_expected(network: Layer, loss: Loss, params: Any, passed: Passed) ->
     roots = hessian_root(loss, output)
     rows = len(roots) * len(output)
 
-    def records_of(seed: Float[Array, "N C"]) -> Any:
+    def records_of(seed: Float[Array, "N C"]) -> Records:
         return network.backward(params, passed.residual, seed, need_grad_a=False)[1]
 
     records = jax.vmap(records_of, out_axes=1)(math.sqrt(len(roots)) * roots)
@@ -77,7 +77,7 @@ def tape_of_expected(network: Layer, loss: Loss, params: Any, passed: Passed) ->
 
 
 def expected_tape(
-    network: Layer, loss: Loss, params: Any, x: Float[Array, "N I"], *, state: Any = None
+    network: Layer, loss: Loss, params: Params, x: Float[Array, "N I"], *, state: State = None
 ) -> Tape:
     """Return the tape of the exact Gauss-Newton matrix in inference mode.
 
@@ -103,7 +103,7 @@ def expected_tape(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _expected(network: Layer, loss: Loss, params: Any, state: Any, x: Array) -> Tape:
+def _expected(network: Layer, loss: Loss, params: Params, state: State, x: Array) -> Tape:
     passed = Passed(*network.forward(params, state, x, train=False, key=None, mask=None))
     return tape_of_expected(network, loss, params, passed)
 
@@ -113,15 +113,15 @@ def _with_drawn(
     network: Layer,
     loss: Loss,
     train: bool,
-    params: Any,
-    state: Any,
+    params: Params,
+    state: State,
     x: Array,
     y: Array,
     c: Array,
     mask: Array | None,
     key: Array | None,
     draw: Array,
-) -> tuple[Array, Any, Any, Tape]:
+) -> tuple[Array, State, Params, Tape]:
     passed = Passed(*network.forward(params, state, x, train=train, key=key, mask=mask))
     value, grads, _ = backward_from(network, loss, params, passed, y, c, c_comes_first=True)
     return value, passed.state, grads, tape_of_drawn(network, loss, params, passed, draw)
@@ -148,12 +148,12 @@ def loss_and_sampled_tape(network: Layer, loss: Loss, *, train: bool = True) -> 
     check_curvature(network, loss, train)
 
     def f(
-        params: Any,
+        params: Params,
         x: Float[Given, "N I"],
         y: Given,
         draw: Array,
         *,
-        state: Any = None,
+        state: State = None,
         weights: Float[Given, " N"] | None = None,
         mask: Bool[Given, " N"] | None = None,
         key: Array | None = None,

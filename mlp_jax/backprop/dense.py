@@ -1,21 +1,21 @@
 """`Dense` and `Activation`: the specifications that call the equations of `layer.py`."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.activations import get_activation
 from mlp_jax.backprop.initializers import check_initializer, initial_weight
 from mlp_jax.backprop.layer import grad_input, grad_pre_activation, pre_activation
 from mlp_jax.backprop.records import OuterProduct, PerExample
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, State
 from mlp_jax.errors import InputError
 
 
-def activate(name: str, z: Float[Array, "N J"], dtype: Any) -> tuple[Array, Array | None]:
+def activate(name: str, z: Float[Array, "N J"], dtype: DTypeLike) -> tuple[Array, Array | None]:
     """Return a' = f(z) in `dtype` and the argument of its slope: a', z, or None."""
     f = get_activation(name)
     a_next = f.function(z).astype(dtype)
@@ -78,13 +78,13 @@ class Dense(Layer):
     def forward(
         self,
         params: dict[str, Array],
-        state: Any,
+        state: State,
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, tuple[Array, Array | None]]:
+    ) -> tuple[Array, State, tuple[Array, Array | None]]:
         """Z = A W + 1bᵀ, A' = f(Z)."""
         W = params["W"]
         a = a.astype(W.dtype)
@@ -129,25 +129,25 @@ class Activation(Layer):
 
     def forward(
         self,
-        params: Any,
-        state: Any,
+        params: Params,
+        state: State,
         a: Float[Array, "N J"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, Array | None]:
+    ) -> tuple[Array, State, Array | None]:
         """A' = f(A)."""
         a_next, kept = activate(self.name, a, a.dtype)
         return a_next, state, kept
 
     def backward(
         self,
-        params: Any,
+        params: Params,
         residual: Array | None,
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array, dict[str, Any]]:
+    ) -> tuple[Array, dict[str, Records]]:
         """Equation 1."""
         return slope_times(self.name, residual, grad_a_next), {}

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.network import child_key
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, Saved, State
 from mlp_jax.errors import InputError, UnknownNameError
 
 LINKS = ("identity", "exp", "softmax", "sigmoid")
@@ -100,7 +100,7 @@ class Ensemble(Layer):
             raise InputError(f"Members of an ensemble have one width, not {sorted(widths)}.")
         return widths.pop()
 
-    def init(self, key: Array, n_in: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def init(self, key: Array, n_in: int) -> tuple[tuple[Params, ...], tuple[State, ...]]:
         """Parameters and state of each member, as tuples."""
         pairs = [
             member.init(jax.random.fold_in(key, index), n_in)
@@ -109,7 +109,7 @@ class Ensemble(Layer):
         return tuple(p for p, _ in pairs), tuple(s for _, s in pairs)
 
     def outputs(
-        self, params: Sequence[Any], state: Sequence[Any], a: Float[Array, "N I"]
+        self, params: Sequence[Params], state: Sequence[State], a: Float[Array, "N I"]
     ) -> Float[Array, "K N C"]:
         """Return the output of every member in inference."""
         found = [
@@ -120,14 +120,14 @@ class Ensemble(Layer):
 
     def forward(
         self,
-        params: tuple[Any, ...],
-        state: tuple[Any, ...],
+        params: tuple[Params, ...],
+        state: tuple[State, ...],
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, tuple[Any, ...], tuple[Any, ...]]:
+    ) -> tuple[Array, tuple[State, ...], tuple[Saved, ...]]:
         """Output whose prediction is the mean of the members' predictions."""
         outputs, states, residuals = [], [], []
         for index, member in enumerate(self.members):
@@ -147,12 +147,12 @@ class Ensemble(Layer):
 
     def backward(
         self,
-        params: tuple[Any, ...],
-        residual: tuple[Any, ...],
+        params: tuple[Params, ...],
+        residual: tuple[Saved, ...],
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array | None, tuple[Any, ...]]:
+    ) -> tuple[Array | None, tuple[Records, ...]]:
         """Each member's share of ∇s̄, then its own backward pass; the ∇a are summed."""
         stacked, residuals = residual
         each = mean_output_gradient(self.link, stacked.astype(grad_a_next.dtype), grad_a_next)

@@ -14,19 +14,22 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.layer import accumulator, weighted_sum
 from mlp_jax.backprop.losses import Loss, check_targets
 from mlp_jax.backprop.member_loss import MemberLoss, loss_in
 from mlp_jax.backprop.records import Tape, contract
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Saved, State
 from mlp_jax.errors import InputError
 
 Given = Array | np.ndarray
 
 
-def mean_weights(n: int, weights: Float[Array, " N"] | None, dtype: Any) -> Float[Array, " N"]:
+def mean_weights(
+    n: int, weights: Float[Array, " N"] | None, dtype: DTypeLike
+) -> Float[Array, " N"]:
     """c (N,): wₙ/Σw, 1/N without weights, all 0 if the weights are."""
     if weights is None:
         return jnp.full((n,), 1 / n, dtype)
@@ -34,7 +37,7 @@ def mean_weights(n: int, weights: Float[Array, " N"] | None, dtype: Any) -> Floa
     return weights.astype(dtype) / jnp.where(total == 0, jnp.ones_like(total), total)
 
 
-def cast_weights(params: Any, dtype: Any) -> Any:
+def cast_weights(params: Params, dtype: DTypeLike) -> Params:
     """Return the parameters with the matrices in `dtype`, the type of the products."""
     return jax.tree.map(lambda p: p.astype(dtype) if p.ndim > 1 else p, params)
 
@@ -43,16 +46,16 @@ class Passed(NamedTuple):
     """Result of a forward pass: the output (N, C), the new state, and the residual for backward."""
 
     output: Float[Array, "N C"]
-    state: Any
-    residual: Any
+    state: State
+    residual: Saved
 
 
 def forward_backward(
     network: Layer,
     loss: Loss,
     train: bool,
-    params: Any,
-    state: Any,
+    params: Params,
+    state: State,
     x: Float[Array, "N I"],
     y: Array,
     c: Float[Array, " N"],
@@ -60,7 +63,7 @@ def forward_backward(
     key: Array | None,
     *,
     per_example: bool = True,
-) -> tuple[Array, Any, Any, Tape]:
+) -> tuple[Array, State, Params, Tape]:
     """(E, new state, ∇E, tape) of E = Σₙ cₙ Eₙ: the whole backward pass on one page.
 
     per_example: the tape stores each example's own gradient, as far as the network has one. Without
@@ -78,13 +81,13 @@ def forward_backward(
 def backward_from(
     network: Layer,
     loss: Loss | MemberLoss,
-    params: Any,
+    params: Params,
     passed: Passed,
     y: Array,
     c: Float[Array, " N"],
     *,
     c_comes_first: bool,
-) -> tuple[Array, Any, Tape]:
+) -> tuple[Array, Params, Tape]:
     """(E, ∇E, tape) from a forward pass: the loss, the backward pass, and equation 3."""
     output = passed.output.astype(c.dtype)
     value = weighted_sum(c, loss.value(output, y))
@@ -101,7 +104,7 @@ _with_tape = partial(jax.jit, static_argnums=(0, 1, 2))(forward_backward)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _without_tape(*arguments: Any) -> tuple[Array, Any, Any]:
+def _without_tape(*arguments: Any) -> tuple[Array, State, Params]:
     """Compute the gradient alone, without a tape of per-example gradients."""
     return forward_backward(*arguments, per_example=False)[:3]
 
@@ -115,10 +118,10 @@ def checked_arguments(
     network: Layer,
     loss: Loss,
     train: bool,
-    params: Any,
+    params: Params,
     x: Given,
     y: Given,
-    state: Any,
+    state: State,
     weights: Given | None,
     mask: Given | None,
     key: Array | None,
@@ -164,11 +167,11 @@ def loss_and_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable
     """
 
     def f(
-        params: Any,
+        params: Params,
         x: Float[Given, "N I"],
         y: Given,
         *,
-        state: Any = None,
+        state: State = None,
         weights: Float[Given, " N"] | None = None,
         mask: Bool[Given, " N"] | None = None,
         key: Array | None = None,
@@ -203,11 +206,11 @@ def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callabl
     """
 
     def f(
-        params: Any,
+        params: Params,
         x: Float[Given, "N I"],
         y: Given,
         *,
-        state: Any = None,
+        state: State = None,
         weights: Float[Given, " N"] | None = None,
         mask: Bool[Given, " N"] | None = None,
         key: Array | None = None,
@@ -219,7 +222,7 @@ def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callabl
     return f
 
 
-def known_state(network: Layer, state: Any) -> Any:
+def known_state(network: Layer, state: State) -> State:
     """Return the state, or the empty one of a network without state; InputError if missing."""
     if state is not None:
         return state
@@ -230,10 +233,10 @@ def known_state(network: Layer, state: Any) -> Any:
 
 def apply(
     network: Layer,
-    params: Any,
+    params: Params,
     x: Float[Array, "N I"],
     *,
-    state: Any = None,
+    state: State = None,
     train: bool = False,
     key: Array | None = None,
     mask: Bool[Array, " N"] | None = None,
@@ -258,8 +261,8 @@ def apply(
 
 
 def loss_with_manual_gradient(
-    objective: Callable[[Any], tuple[Array, Any]],
-) -> Callable[[Any], Array]:
+    objective: Callable[[Params], tuple[Array, Params]],
+) -> Callable[[Params], Array]:
     """Wrap a loss so that JAX differentiates it by the hand-written gradient.
 
     For code that calls `jax.value_and_grad` itself, such as Optax's line searches. Reverse mode
@@ -273,13 +276,13 @@ def loss_with_manual_gradient(
     """
 
     @jax.custom_vjp
-    def value(params: Any) -> Array:
+    def value(params: Params) -> Array:
         return objective(params)[0]
 
-    def forward(params: Any) -> tuple[Array, Any]:
+    def forward(params: Params) -> tuple[Array, Params]:
         return objective(params)
 
-    def backward(grads: Any, cotangent: Array) -> tuple[Any]:
+    def backward(grads: Params, cotangent: Array) -> tuple[Any]:
         return (jax.tree.map(lambda g: cotangent.astype(g.dtype) * g, grads),)
 
     value.defvjp(forward, backward)

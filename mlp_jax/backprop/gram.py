@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from mlp_jax.backprop.gradient import known_state
 from mlp_jax.backprop.records import Tape, contract, is_record
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, State
 from mlp_jax.backprop.statistics import count, own_records, summed
 from mlp_jax.errors import InputError
 
@@ -48,7 +48,7 @@ def gram_matrix(tape: Tape, other: Tape | None = None) -> Float[Array, "N M"]:
     return _between_tapes(tape, other)
 
 
-def inner_products(tape: Tape, direction: Any) -> Float[Array, " N"]:
+def inner_products(tape: Tape, direction: Params) -> Float[Array, " N"]:
     """Return ⟨gₙ, v⟩ of every example's gradient with one direction v.
 
     Σ_layers aₙᵀ V δₙ, at the cost of one more forward pass. If v is the gradient of other rows'
@@ -72,7 +72,7 @@ def inner_products(tape: Tape, direction: Any) -> Float[Array, " N"]:
 
 
 @jax.jit
-def _along(records: Any, direction: Any) -> Float[Array, " N"]:
+def _along(records: Records, direction: Params) -> Float[Array, " N"]:
     return summed(jax.tree.map(lambda r, v: r.along(v), records, direction, is_leaf=is_record))
 
 
@@ -81,7 +81,7 @@ def _shapes(tape: Tape) -> tuple[Any, list[Any]]:
     return structure, [leaf.shape[1:] for leaf in leaves]
 
 
-def _between(records: Any, others: Any) -> Float[Array, "N M"]:
+def _between(records: Records, others: Records) -> Float[Array, "N M"]:
     return summed(jax.tree.map(lambda r, o: r.gram(o), records, others, is_leaf=is_record))
 
 
@@ -106,7 +106,7 @@ def _within(tape: Tape) -> Float[Array, "N N"]:
 
 
 def tape_of_outputs(
-    network: Layer, params: Any, x: Float[Array, "N I"], *, state: Any = None
+    network: Layer, params: Params, x: Float[Array, "N I"], *, state: State = None
 ) -> Tape:
     """Return the tape of the outputs themselves, in inference mode.
 
@@ -126,11 +126,11 @@ def tape_of_outputs(
 
 
 @partial(jax.jit, static_argnums=0)
-def _tape_of_outputs(network: Layer, params: Any, state: Any, x: Float[Array, "N I"]) -> Tape:
+def _tape_of_outputs(network: Layer, params: Params, state: State, x: Float[Array, "N I"]) -> Tape:
     output, _, residual = network.forward(params, state, x, train=False, key=None, mask=None)
     n, n_outputs = output.shape
 
-    def records_of(seed: Float[Array, " C"]) -> Any:
+    def records_of(seed: Float[Array, " C"]) -> Records:
         seeds = jnp.broadcast_to(seed[None, :], output.shape)
         return network.backward(params, residual, seeds, need_grad_a=False)[1]
 
@@ -141,11 +141,11 @@ def _tape_of_outputs(network: Layer, params: Any, state: Any, x: Float[Array, "N
 
 def tangent_kernel(
     network: Layer,
-    params: Any,
+    params: Params,
     x: Float[Array, "N I"],
     other: Float[Array, "M I"] | None = None,
     *,
-    state: Any = None,
+    state: State = None,
 ) -> Float[Array, "N M C C"]:
     """Return the empirical neural tangent kernel in inference mode (Jacot 2018).
 

@@ -24,7 +24,7 @@ from mlp_jax.backprop.layer import accumulator, grad_weight
 from mlp_jax.backprop.losses import Loss
 from mlp_jax.backprop.moments import shares
 from mlp_jax.backprop.records import Tape
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, State
 from mlp_jax.backprop.statistics import by_parameter, weighted_records
 
 _BANDS, _WIDE = 4, 512
@@ -108,8 +108,8 @@ def kronecker_factors(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
 def drawn_factors(
     network: Layer,
     loss: Loss,
-    params: Any,
-    state: Any,
+    params: Params,
+    state: State,
     x: Float[Array, "N I"],
     c: Float[Array, " N"],
     key: Array | None,

@@ -19,7 +19,6 @@ network. In one example the shared W meets k rows, so that its gradient is a sum
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +32,7 @@ from mlp_jax.backprop.ensemble import LINKS, mean_output, mean_output_gradient
 from mlp_jax.backprop.initializers import initial_weight
 from mlp_jax.backprop.layer import grad_input, pre_activation
 from mlp_jax.backprop.records import PerExample
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, State
 from mlp_jax.errors import InputError, UnknownNameError
 
 FACTORS = ("ones", "normal", "signs")
@@ -62,25 +61,25 @@ class Members(Layer):
 
     def forward(
         self,
-        params: Any,
-        state: Any,
+        params: Params,
+        state: State,
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, None]:
+    ) -> tuple[Array, State, None]:
         """(a, a, …, a)."""
         return jnp.tile(a, (1, self.members)), state, None
 
     def backward(
         self,
-        params: Any,
+        params: Params,
         residual: None,
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array, dict[str, Any]]:
+    ) -> tuple[Array, dict[str, Records]]:
         """∇a = Σ_m ∇a'_m: the adjoint of a copy is a sum."""
         each = grad_a_next.reshape(grad_a_next.shape[0], self.members, -1)
         return jnp.sum(each, axis=1), {}
@@ -145,13 +144,13 @@ class SharedDense(Layer):
     def forward(
         self,
         params: dict[str, Array],
-        state: Any,
+        state: State,
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, tuple[Array, Array, Array | None]]:
+    ) -> tuple[Array, State, tuple[Array, Array, Array | None]]:
         """U = (r ⊙ A) W of all rows, Z = s ⊙ U + b, A' = f(Z)."""
         W = params["W"]
         a = a.astype(W.dtype)
@@ -226,14 +225,14 @@ class MeanOfMembers(Layer):
 
     def forward(
         self,
-        params: Any,
-        state: Any,
+        params: Params,
+        state: State,
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, Array | None]:
+    ) -> tuple[Array, State, Array | None]:
         """Every member's output in training; the output of their mean prediction in inference."""
         if train:
             return a, state, None
@@ -241,12 +240,12 @@ class MeanOfMembers(Layer):
 
     def backward(
         self,
-        params: Any,
+        params: Params,
         residual: Array | None,
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array, dict[str, Any]]:
+    ) -> tuple[Array, dict[str, Records]]:
         """∇a' itself in training; each member's share of it in inference."""
         if residual is None:
             return grad_a_next, {}

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from mlp_jax.backprop.gradient import mean_weights
 from mlp_jax.backprop.layer import accumulator
 from mlp_jax.backprop.records import Tape, contract
+from mlp_jax.backprop.specification import Params
 from mlp_jax.backprop.statistics import (
     by_layer,
     by_parameter,
@@ -32,7 +34,7 @@ def shares(tape: Tape, c: Float[Array, " M"] | None) -> Float[Array, " N"]:
 
 
 @jax.jit
-def second_moment(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
+def second_moment(tape: Tape, c: Float[Array, " M"] | None = None) -> Params:
     """Return Σₙ cₙ gₙ², the square element by element.
 
     (A∘A)ᵀ(c ⊙ Δ∘Δ) for a weight matrix, one product as large as equation 3 (Dangel 2020, "BackPACK:
@@ -49,7 +51,7 @@ def second_moment(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
 
 
 @jax.jit
-def variance(tape: Tape, c: Float[Array, " M"] | None = None) -> Any:
+def variance(tape: Tape, c: Float[Array, " M"] | None = None) -> Params:
     """Return the variance of the gradient over the examples, Σₙ pₙ gₙ² − ḡ².
 
     Without Bessel's correction, so that a batch of one has none (Dangel 2020). Where it is small
@@ -113,7 +115,7 @@ class GradientNoise(NamedTuple):
 
 @jax.jit
 def gradient_noise_by_layer(
-    tape: Tape, c: Float[Array, " M"] | None = None, mean: Any = None
+    tape: Tape, c: Float[Array, " M"] | None = None, mean: Params = None
 ) -> Any:
     """Return `gradient_noise` of each layer.
 
@@ -191,7 +193,7 @@ class NoiseAverage(NamedTuple):
     share: Float[Array, ""]
 
     @classmethod
-    def start(cls, dtype: Any = jnp.float32) -> "NoiseAverage":
+    def start(cls, dtype: DTypeLike = jnp.float32) -> "NoiseAverage":
         """Return the average before the first step."""
         return cls(*(jnp.zeros((), dtype) for _ in cls._fields))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 from jaxtyping import Array, Bool, Float
@@ -11,7 +10,7 @@ from mlp_jax.backprop.activations import get_activation
 from mlp_jax.backprop.dense import Activation, Dense
 from mlp_jax.backprop.normalization import BatchNorm, LayerNorm, RMSNorm
 from mlp_jax.backprop.regularizers import Dropout
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, Saved, State
 from mlp_jax.errors import InputError, UnknownNameError
 
 NORMS: dict[str, type[Layer]] = {"layer": LayerNorm, "rms": RMSNorm, "batch": BatchNorm}
@@ -53,7 +52,7 @@ class Sequential(Layer):
             n_in = layer.width_out(n_in)
         return n_in
 
-    def init(self, key: Array, n_in: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def init(self, key: Array, n_in: int) -> tuple[tuple[Params, ...], tuple[State, ...]]:
         """Parameters and state of each layer, as tuples."""
         params, state = [], []
         for index, layer in enumerate(self.layers):
@@ -65,14 +64,14 @@ class Sequential(Layer):
 
     def forward(
         self,
-        params: tuple[Any, ...],
-        state: tuple[Any, ...],
+        params: tuple[Params, ...],
+        state: tuple[State, ...],
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, tuple[Any, ...], tuple[Any, ...]]:
+    ) -> tuple[Array, tuple[State, ...], tuple[Saved, ...]]:
         """Layers from left to right, each output the input of the next."""
         states, residuals = [], []
         for index, layer in enumerate(self.layers):
@@ -90,14 +89,14 @@ class Sequential(Layer):
 
     def backward(
         self,
-        params: tuple[Any, ...],
-        residual: tuple[Any, ...],
+        params: tuple[Params, ...],
+        residual: tuple[Saved, ...],
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array | None, tuple[Any, ...]]:
+    ) -> tuple[Array | None, tuple[Records, ...]]:
         """The chain rule: the layers from right to left, ∇a of one the ∇a' of the one before."""
-        records: list[Any] = []
+        records: list[Records] = []
         grad_a: Array | None = grad_a_next
         for index in reversed(range(len(self.layers))):
             assert grad_a is not None
@@ -144,7 +143,7 @@ class Residual(Layer):
             )
         return width
 
-    def init(self, key: Array, n_in: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def init(self, key: Array, n_in: int) -> tuple[tuple[Params, ...], tuple[State, ...]]:
         """Parameters and state of the children, as tuples."""
         self.width_out(n_in)
         pairs = [
@@ -155,14 +154,14 @@ class Residual(Layer):
 
     def forward(
         self,
-        params: tuple[Any, ...],
-        state: tuple[Any, ...],
+        params: tuple[Params, ...],
+        state: tuple[State, ...],
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, tuple[Any, ...], tuple[Any, ...]]:
+    ) -> tuple[Array, tuple[State, ...], tuple[Saved, ...]]:
         """a' = s(a) + F(a)."""
         outputs, states, residuals = [], [], []
         for index, child in enumerate(self.children):
@@ -182,12 +181,12 @@ class Residual(Layer):
 
     def backward(
         self,
-        params: tuple[Any, ...],
-        residual: tuple[Any, ...],
+        params: tuple[Params, ...],
+        residual: tuple[Saved, ...],
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array | None, tuple[Any, ...]]:
+    ) -> tuple[Array | None, tuple[Records, ...]]:
         """∇a = ∇a through the shortcut + ∇a through the body: da' = ds + dF, so both add up."""
         grads, records = [], []
         for index, child in enumerate(self.children):

@@ -14,11 +14,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.layer import accumulator, weighted_sum
 from mlp_jax.backprop.records import PerExample
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, State
 
 
 class Normalized(NamedTuple):
@@ -78,14 +79,14 @@ class Norm(Layer):
     def __str__(self) -> str:
         return f"{self.title}()"
 
-    def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], Any]:
+    def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], State]:
         """γ = 1, β = 0."""
         return {
             "scale": jnp.ones((n_in,), jnp.float32),
             "shift": jnp.zeros((n_in,), jnp.float32),
         }, ()
 
-    def _affine(self, params: dict[str, Array], saved: Normalized, dtype: Any) -> Array:
+    def _affine(self, params: dict[str, Array], saved: Normalized, dtype: DTypeLike) -> Array:
         y = params["scale"][None, :] * saved.x_hat
         return (y + params["shift"][None, :] if "shift" in params else y).astype(dtype)
 
@@ -124,13 +125,13 @@ class LayerNorm(Norm):
     def forward(
         self,
         params: dict[str, Array],
-        state: Any,
+        state: State,
         a: Float[Array, "N J"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, Normalized]:
+    ) -> tuple[Array, State, Normalized]:
         """y = γ ⊙ x̂ + β."""
         wide = _wide(a)
         centred = wide - jnp.mean(wide, axis=1, keepdims=True)
@@ -154,20 +155,20 @@ class RMSNorm(Norm):
 
     title: ClassVar[str] = "RMSNorm"
 
-    def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], Any]:
+    def init(self, key: Array, n_in: int) -> tuple[dict[str, Array], State]:
         """γ = 1."""
         return {"scale": jnp.ones((n_in,), jnp.float32)}, ()
 
     def forward(
         self,
         params: dict[str, Array],
-        state: Any,
+        state: State,
         a: Float[Array, "N J"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, Normalized]:
+    ) -> tuple[Array, State, Normalized]:
         """y = γ ⊙ x̂."""
         wide = _wide(a)
         inverse_sigma = jax.lax.rsqrt(jnp.mean(wide**2, axis=1, keepdims=True) + self.epsilon)

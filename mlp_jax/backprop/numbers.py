@@ -14,15 +14,15 @@ Letters: N examples, G features, K frequencies of each; a feature's outputs stan
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.records import PerExample
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, State
 from mlp_jax.errors import InputError
 
 _TURN = 2 * math.pi
@@ -99,13 +99,13 @@ class Periodic(_Waves):
     def forward(
         self,
         params: dict[str, Array],
-        state: Any,
+        state: State,
         a: Float[Array, "N G"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, tuple[Array, Array]]:
+    ) -> tuple[Array, State, tuple[Array, Array]]:
         """φ = 2π c x, its cosines and sines, feature by feature; they are the residual."""
         phase = _TURN * _spread_out(a, self.frequencies) * params["c"][None].astype(a.dtype)
         phase = phase.reshape(*a.shape, self.frequencies)
@@ -158,13 +158,13 @@ class Cosines(_Waves):
     def forward(
         self,
         params: dict[str, Array],
-        state: Any,
+        state: State,
         a: Float[Array, "N G"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, tuple[Array, Array]]:
+    ) -> tuple[Array, State, tuple[Array, Array]]:
         """φ = 2π w x + β, and its cosines."""
         w, start = (params[name][None].astype(a.dtype) for name in ("w", "phase"))
         phase = _TURN * _spread_out(a, self.frequencies) * w + start
@@ -202,13 +202,13 @@ class FeatureScale(Layer):
     def forward(
         self,
         params: dict[str, Array],
-        state: Any,
+        state: State,
         a: Float[Array, "N J"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, Array]:
+    ) -> tuple[Array, State, Array]:
         """a' = s ⊙ a."""
         return a * params["s"][None].astype(a.dtype), state, a
 
@@ -240,25 +240,25 @@ class NTKScale(Layer):
 
     def forward(
         self,
-        params: Any,
-        state: Any,
+        params: Params,
+        state: State,
         a: Float[Array, "N J"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, None]:
+    ) -> tuple[Array, State, None]:
         """a' = a/√I."""
         return a / math.sqrt(a.shape[1]), state, None
 
     def backward(
         self,
-        params: Any,
+        params: Params,
         residual: None,
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array, dict[str, Any]]:
+    ) -> tuple[Array, dict[str, Records]]:
         """∇a = ∇a'/√I, for a' is a multiple of a."""
         return grad_a_next / math.sqrt(grad_a_next.shape[1]), {}
 
@@ -296,7 +296,7 @@ class PiecewiseLinear(Layer):
             raise InputError(f"Bins of {len(self.edges)} features cannot take {n_in} inputs.")
         return n_in * self.n_bins
 
-    def table(self, dtype: Any) -> tuple[Array, ...]:
+    def table(self, dtype: DTypeLike) -> tuple[Array, ...]:
         """(start, 1/width, lowest, highest) of each bin, (1, G, T) each; 1/width 0 for none."""
         G, T = len(self.edges), self.n_bins
         start, rate = np.zeros((G, T)), np.zeros((G, T))
@@ -309,14 +309,14 @@ class PiecewiseLinear(Layer):
 
     def forward(
         self,
-        params: Any,
-        state: Any,
+        params: Params,
+        state: State,
         a: Float[Array, "N G"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, Bool[Array, "N G T"]]:
+    ) -> tuple[Array, State, Bool[Array, "N G T"]]:
         """e = clip((x − start)/width); the residual marks the values within their bin."""
         start, rate, low, high = self.table(a.dtype)
         progress = (a[:, :, None] - start) * rate
@@ -325,12 +325,12 @@ class PiecewiseLinear(Layer):
 
     def backward(
         self,
-        params: Any,
+        params: Params,
         residual: Bool[Array, "N G T"],
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array, dict[str, Any]]:
+    ) -> tuple[Array, dict[str, Records]]:
         """∇x = Σ_t ∇e_t/width_t over the bins that x lies within."""
         _, rate, _, _ = self.table(grad_a_next.dtype)
         grad_e = grad_a_next.reshape(residual.shape)

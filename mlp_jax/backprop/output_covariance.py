@@ -4,8 +4,6 @@ Letters: N examples, I inputs and J outputs of a layer, C outputs of the network
 Jacobian of the output of example n, v the variance of each of the P parameters.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -15,13 +13,13 @@ from mlp_jax.backprop.block_records import BlockProduct, SharedProduct
 from mlp_jax.backprop.columns import look_up
 from mlp_jax.backprop.records import LookUp, OuterProduct, PerExample, Record, is_record
 from mlp_jax.backprop.row_products import wide
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, State
 from mlp_jax.backprop.statistics import by_parameter, summed
 from mlp_jax.errors import InputError
 
 
 def output_covariance(
-    network: Layer, params: Any, state: Any, x: Float[Array, "N I"], variances: Any
+    network: Layer, params: Params, state: State, x: Float[Array, "N I"], variances: Params
 ) -> tuple[Float[Array, "N C"], Float[Array, "N C C"]]:
     """(s, Jₙ diag(v) Jₙᵀ): the output in inference, and its covariance to first order.
 
@@ -34,7 +32,7 @@ def output_covariance(
     """
     output, _, residual = network.forward(params, state, x, train=False, key=None, mask=None)
 
-    def records_of(seed: Float[Array, " C"]) -> Any:
+    def records_of(seed: Float[Array, " C"]) -> Records:
         seeds = jnp.broadcast_to(seed[None], output.shape)
         return network.backward(params, residual, seeds, need_grad_a=False)[1]
 

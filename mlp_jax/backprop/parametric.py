@@ -1,14 +1,13 @@
 """A learned activation: an interpolation between the identity and f for each unit."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.activations import get_activation
 from mlp_jax.backprop.records import PerExample
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, State
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,13 @@ class ParametricActivation(Layer):
     def forward(
         self,
         params: dict[str, Array],
-        state: Any,
+        state: State,
         a: Float[Array, "N J"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, Array]:
+    ) -> tuple[Array, State, Array]:
         """a' = (1 − α) ⊙ z + α ⊙ f(z); z is the residual."""
         alpha = params["alpha"][None].astype(a.dtype)
         return (1 - alpha) * a + alpha * get_activation(self.name).function(a), state, a

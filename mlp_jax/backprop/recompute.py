@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.network import Sequential, child_key
 from mlp_jax.backprop.records import Summed, is_record
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, Saved, State
 
 
 @jax.tree_util.register_static
@@ -36,7 +36,7 @@ class Kept(NamedTuple):
     """
 
     inputs: tuple[Array, ...]
-    states: tuple[Any, ...]
+    states: tuple[State, ...]
     key: Array | None
     mask: Bool[Array, " N"] | None
     mode: _Mode
@@ -63,14 +63,14 @@ class Recomputing(Sequential):
 
     def forward(
         self,
-        params: tuple[Any, ...],
-        state: tuple[Any, ...],
+        params: tuple[Params, ...],
+        state: tuple[State, ...],
         a: Float[Array, "N I"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, tuple[Any, ...], Any]:
+    ) -> tuple[Array, tuple[State, ...], Saved]:
         """As `Sequential`, with the input of each segment as the only residual."""
         inputs, states = [], []
         for segment in self.segments():
@@ -81,18 +81,18 @@ class Recomputing(Sequential):
 
     def backward(
         self,
-        params: tuple[Any, ...],
-        residual: Any,
+        params: tuple[Params, ...],
+        residual: Saved,
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array | None, tuple[Any, ...]]:
+    ) -> tuple[Array | None, tuple[Records, ...]]:
         """The chain rule, each segment run forward again before it is walked back.
 
         The barrier keeps a segment from being computed before its ∇a' and the gradients after it
         exist: without it the compiler reuses, and therefore stores, the first computation.
         """
-        records: list[Any] = []
+        records: list[Records] = []
         grad_a: Array | None = grad_a_next
         for segment, a in zip(reversed(self.segments()), reversed(residual.inputs), strict=True):
             a, grad_a, records = jax.lax.optimization_barrier((a, grad_a, records))
@@ -104,8 +104,8 @@ class Recomputing(Sequential):
         return grad_a, tuple(reversed(records))
 
     def _walk_back(
-        self, segment: range, kept: Kept, need_grad_a: bool, params: Any, a: Array, grad_a: Array
-    ) -> tuple[Array | None, list[Any]]:
+        self, segment: range, kept: Kept, need_grad_a: bool, params: Params, a: Array, grad_a: Array
+    ) -> tuple[Array | None, list[Records]]:
         """(∇a, records from right to left) of the layers of a segment, forward and back."""
         train, key, mask = kept.mode.train, kept.key, kept.mask
         _, _, residuals = self._through(
@@ -127,14 +127,14 @@ class Recomputing(Sequential):
     def _through(
         self,
         segment: range,
-        params: tuple[Any, ...],
-        state: tuple[Any, ...],
+        params: tuple[Params, ...],
+        state: tuple[State, ...],
         a: Array,
         *,
         train: bool,
         key: Array | None,
         mask: Array | None,
-    ) -> tuple[Array, list[Any], list[Any]]:
+    ) -> tuple[Array, list[State], list[Saved]]:
         """(output, new states, residuals) of the layers of a segment."""
         states, residuals = [], []
         for index in segment:
@@ -162,12 +162,12 @@ def _apart(walk: Callable[..., Any]) -> Callable[..., Any]:
     not look into branches.
     """
 
-    def guarded(params: Any, a: Array, grad_a: Array) -> Any:
+    def guarded(params: Params, a: Array, grad_a: Array) -> Any:
         entry = grad_a[0, 0]
         holds = (entry < 0) | (entry >= 0) | jnp.isnan(entry)
         shapes = jax.eval_shape(walk, params, a, grad_a)
 
-        def never(params: Any, a: Array, grad_a: Array) -> Any:
+        def never(params: Params, a: Array, grad_a: Array) -> Any:
             return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
         return jax.lax.cond(holds, walk, never, params, a, grad_a)

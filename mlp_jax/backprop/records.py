@@ -29,6 +29,7 @@ from jaxtyping import Array, Bool, Float
 from mlp_jax.backprop.block_records import BlockProduct, SharedProduct
 from mlp_jax.backprop.layer import accumulator, grad_bias, grad_weight, grad_weight_transposed
 from mlp_jax.backprop.row_products import products, row_sums, squared_lengths, wide
+from mlp_jax.backprop.specification import Params, Records
 
 
 class OuterProduct(NamedTuple):
@@ -193,11 +194,11 @@ class Tape:
             requested.
     """
 
-    records: Any
+    records: Records
     weighted: bool = False
 
 
-def contract(records: Any, c: Float[Array, " N"] | None) -> Any:
+def contract(records: Records, c: Float[Array, " N"] | None) -> Params:
     """Return the gradient Σₙ cₙ ∇Eₙ.
 
     Args:
@@ -210,7 +211,7 @@ def contract(records: Any, c: Float[Array, " N"] | None) -> Any:
     return jax.tree.map(lambda record: record.contract(c), records, is_leaf=is_record)
 
 
-def contract_transposed(records: Any, c: Float[Array, " N"] | None) -> Any:
+def contract_transposed(records: Records, c: Float[Array, " N"] | None) -> Params:
     """Return the gradient like `contract`, with every matrix transposed, (J, I)."""
 
     def one(record: Record | Summed) -> Array:

@@ -1,13 +1,12 @@
 """Dropout, with its backward by hand."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from mlp_jax.backprop.specification import Layer
+from mlp_jax.backprop.specification import Layer, Params, Records, State
 from mlp_jax.errors import InputError
 
 
@@ -43,14 +42,14 @@ class Dropout(Layer):
 
     def forward(
         self,
-        params: Any,
-        state: Any,
+        params: Params,
+        state: State,
         a: Float[Array, "N J"],
         *,
         train: bool,
         key: Array | None,
         mask: Bool[Array, " N"] | None,
-    ) -> tuple[Array, Any, Array | None]:
+    ) -> tuple[Array, State, Array | None]:
         """a' = m ⊙ a / (1 − rate), m drawn from `key`; the mask m is the residual."""
         if not train:
             return a, state, None
@@ -60,12 +59,12 @@ class Dropout(Layer):
 
     def backward(
         self,
-        params: Any,
+        params: Params,
         residual: Array | None,
         grad_a_next: Float[Array, "N J"],
         *,
         need_grad_a: bool,
-    ) -> tuple[Array, dict[str, Any]]:
+    ) -> tuple[Array, dict[str, Records]]:
         """∇a = m ⊙ ∇a' / (1 − rate): the same mask, because a' is linear in each element of a."""
         if residual is None:
             return grad_a_next, {}

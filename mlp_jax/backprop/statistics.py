@@ -18,12 +18,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mlp_jax.backprop.records import Record, Tape, contract, is_record
+from mlp_jax.backprop.specification import Params, Records
 from mlp_jax.errors import InputError
 
 ParameterPath = tuple[Any, ...]
 
 
-def own_records(tape: Tape) -> Any:
+def own_records(tape: Tape) -> Records:
     """Return the records of a tape with per-example gradients.
 
     InputError if the records are weighted already, or there are none.
@@ -39,7 +40,7 @@ def own_records(tape: Tape) -> Any:
     return tape.records
 
 
-def weighted_records(tape: Tape, c: Float[Array, " M"] | None) -> Any:
+def weighted_records(tape: Tape, c: Float[Array, " M"] | None) -> Records:
     """Return `own_records` after checking that c has an entry for each example; else InputError."""
     records = own_records(tape)
     n = count(records)
@@ -48,12 +49,12 @@ def weighted_records(tape: Tape, c: Float[Array, " M"] | None) -> Any:
     return records
 
 
-def count(records: Any) -> int:
+def count(records: Records) -> int:
     """N, the number of examples of the records."""
     return jax.tree.leaves(records)[0].shape[0]
 
 
-def by_parameter(records: Any, statistic: Any) -> Any:
+def by_parameter(records: Records, statistic: Any) -> Any:
     """Apply statistic(record) to every record, in the shape of the parameter tree."""
     return jax.tree.map(statistic, records, is_leaf=is_record)
 
@@ -151,7 +152,7 @@ def per_example_gradient(tape: Tape, path: ParameterPath) -> Float[Array, "N ...
     return _gradients(found[path])
 
 
-def _with_paths(records: Any) -> list[tuple[ParameterPath, Record]]:
+def _with_paths(records: Records) -> list[tuple[ParameterPath, Record]]:
     """Iterate over the records with their places in the tree."""
     return [
         (tuple(getattr(key, "key", getattr(key, "idx", None)) for key in keys), record)
@@ -173,7 +174,7 @@ class Clipped(NamedTuple):
         factors: fₙ (N,).
     """
 
-    grads: Any
+    grads: Params
     norms: Float[Array, " N"]
     factors: Float[Array, " N"]
 

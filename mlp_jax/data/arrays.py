@@ -112,7 +112,7 @@ def _targets(y: np.ndarray, where: str) -> np.ndarray:
 
 
 def kept_dtype(dtype: np.dtype) -> type[np.uint8 | np.float32 | np.float64]:
-    """What x of that type is kept as: uint8 and float64 as they are, other numbers float32."""
+    """Return the type in which x is stored: uint8 and float64 unchanged, other numbers float32."""
     if dtype == np.uint8:
         return np.uint8
     return np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32
@@ -135,7 +135,7 @@ def decide_array(y: np.ndarray, task: str) -> Decision:
 
 
 def task_notes(decision: Decision, n_classes: int) -> tuple[str, ...]:
-    """What to tell the user of how the task was decided."""
+    """Return notes for the user on how the task was decided."""
     if not decision.reason:
         return ()
     if decision.is_class:

@@ -1,4 +1,4 @@
-"""How far a compressed file may inflate: a small one that fills the memory is an attack."""
+"""Bounds on the inflation of compressed files, against small files that fill the memory."""
 
 MOST_FOR_FREE = 1 << 30
 MOST_TIMES = 100

@@ -56,7 +56,7 @@ class Dataset:
 
     @property
     def is_classification(self) -> bool:
-        """Whether y holds labels of `classes`."""
+        """True if y holds labels of `classes`."""
         return bool(self.classes)
 
     @property
@@ -73,9 +73,9 @@ class Dataset:
 
 
 def place(name: str, part: str) -> str:
-    """What messages call the rows of a part of a set; part: "" where there is but one.
+    """Return the name of a part of a set in messages; part: "" if it has only one.
 
-    A set without a name of its own is called by what it is: "the data", "the validation data".
+    A set without a name is called by its kind: "the data", "the validation data".
     """
     rows = f"{part} rows" if part else "rows"
     return name if name.startswith("the ") else f"the {rows} of '{name}'"

@@ -13,7 +13,7 @@ from mlp_jax.data.dataset import Dataset
 
 
 def load_digits() -> Dataset:
-    """The digits: x uint8 (1797, 64) from 0 to 16, ten classes, no test rows of its own."""
+    """The digits: x uint8 (1797, 64) from 0 to 16, ten classes, no test rows."""
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as archive:
         images, labels = archive["x"].reshape(-1, 8, 8), archive["y"]
     return from_arrays("digits", images, labels, task="classification")

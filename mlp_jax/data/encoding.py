@@ -1,4 +1,4 @@
-"""What was learned from the training rows, as data: how raw rows become what a network takes.
+"""Encodings learned from the training rows, as data: from raw rows to a network's inputs.
 
 Frozen records without arrays of rows in them, so that they are saved with the model as JSON, read
 back without running code, and applied again at prediction. Fitting them is `data/tables/`.
@@ -47,7 +47,7 @@ def missing_numbers(na_values: Sequence[str]) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class TextForm:
-    """How the numbers or dates of a column are written where they come as text.
+    """Format of the numbers or dates of a column that come as text.
 
     decimal: the decimal mark. thousands: the mark between groups of three digits, "" for none; " "
     stands for any space and "'" for any apostrophe. symbol: a currency or %, left out. date: the
@@ -173,7 +173,7 @@ class ArrayEncoding:
 
 @dataclass(frozen=True)
 class TargetEncoding:
-    """What is predicted. Labels are the index into `classes` (text as it stands in the table).
+    """Encoding of the target. Labels are the index into `classes` (text as in the table).
 
     names: the target's columns in the table; () for arrays. A regression network predicts
     (y − offset)/scale of each of its C outputs; scale and offset are empty where y is as it is.

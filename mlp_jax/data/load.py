@@ -45,7 +45,7 @@ def load(
 
     Sets with columns come as Table, arrays as Dataset. `task` is "auto", "classification" or
     "regression". `targets` (columns by name or index), `kinds` and `drop` are for tables only; a
-    named table has a target of its own, which `targets` overrides. `header`: whether the first
+    named table has its own target, which `targets` overrides. `header`: whether the first
     line of a CSV names its columns. text: how a CSV is written. Named sets lie in, and downloads
     go to, `data_dir`, else what MLP_JAX_DATA names, else the user's data directory.
     Raises UnknownNameError, DataFileError, InputError.

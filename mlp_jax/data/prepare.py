@@ -49,7 +49,7 @@ class Prepared:
     def test_rows(self) -> np.ndarray | None:
         """Which of the source's own training rows are the test rows.
 
-        None where the source has test rows of its own, there are none, or the rows stream.
+        None if the source has separate test rows, there are none, or the rows stream.
         """
         if self.part is None:
             return None
@@ -157,9 +157,9 @@ def _array_encoding(source: Dataset, train: Split, rows: np.ndarray) -> ArrayEnc
 
 
 def array_target(source: Dataset, y: np.ndarray, rows: np.ndarray | None = None) -> TargetEncoding:
-    """What a data set predicts: classes; several columns of 0 and 1; or numbers, standardized.
+    """Return the target of a data set: classes; several columns of 0 and 1; or scaled numbers.
 
-    rows: what messages call the rows of y (N,), by their place without it.
+    rows: the numbers of y's rows (N,) in messages, their indices if None.
     """
     if source.is_classification:
         return TargetEncoding("classification", (), source.classes, label_type=source.label_type)

@@ -31,7 +31,7 @@ class RowSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name in messages."""
 
     @property
     def n_features(self) -> int:
@@ -50,7 +50,7 @@ class BlockSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name in messages."""
 
     @property
     def n_features(self) -> int:
@@ -76,8 +76,8 @@ class Streamed:
 
     fingerprint: tells these files from others, "" where none was taken. lanes: of a source of
     blocks, how many are read side by side, as far as they divide a batch evenly; processes that
-    train together each read lanes of their own, where these are a multiple of those. The order
-    hangs on it.
+    train together each read separate lanes, if these are a multiple of those. The order
+    depends on it.
     """
 
     source: Source

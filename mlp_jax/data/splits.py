@@ -169,7 +169,7 @@ def _assign(y: np.ndarray, shares: tuple[Fraction, Fraction], seed: int) -> np.n
 
 
 def _allot(sizes: list[int], shares: tuple[Fraction, Fraction]) -> list[tuple[int, int]]:
-    """How many (validation, test) rows each class gives up.
+    """Return the number of (validation, test) rows of each class.
 
     Every count, that of the training rows too, is its exact share rounded down or up; which of the
     two, the error that the classes before have left decides, so that the totals come out right.

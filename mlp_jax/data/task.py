@@ -20,7 +20,7 @@ _NAMES = re.compile(r"^(?i:(?:.*[ _-])?(?:class|classes|label|labels)|\w*[a-z](?
 
 
 class Decision(NamedTuple):
-    """Whether whole numbers are classes, and why, as the end of a sentence with "since"."""
+    """Decision on whether whole numbers are classes; reason: the end of a sentence with "since"."""
 
     is_class: bool
     reason: str

@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from mlp_jax.backprop import ACTIVATIONS
+from mlp_jax.backprop.specification import Params
 from mlp_jax.data import Scaling
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
@@ -194,7 +196,7 @@ class BaseMLP(BaseEstimator):
             first=first_layer(self._encoding),
         )
 
-    def _initialize(self, specification: Specification, dtype: Any) -> None:
+    def _initialize(self, specification: Specification, dtype: DTypeLike) -> None:
         """Set the attributes of a first fit: drawn weights, empty curves."""
         self.n_iter_ = 0
         self.t_ = 0
@@ -235,7 +237,7 @@ class BaseMLP(BaseEstimator):
         """Return the weights as the network's tree."""
         return put_together(self._specification, self.coefs_, self.intercepts_, self._others)
 
-    def _keep_params(self, params: Any, dtype: Any) -> None:
+    def _keep_params(self, params: Params, dtype: DTypeLike) -> None:
         self.coefs_, self.intercepts_, self._others = taken_apart(as_type(params, dtype))
 
     def _check_finite(self) -> None:
@@ -246,7 +248,7 @@ class BaseMLP(BaseEstimator):
             )
 
     @contextmanager
-    def _computing(self, dtype: Any) -> Iterator[Precision]:
+    def _computing(self, dtype: DTypeLike) -> Iterator[Precision]:
         """Activate the device and the precision for data of that type inside the block."""
         device = choose_device(self.device)
         if self.precision is None and dtype == np.float64:
@@ -256,7 +258,7 @@ class BaseMLP(BaseEstimator):
         with jax.default_device(device), policy.active():
             yield policy
 
-    def _known_policy(self, dtype: Any) -> Precision:
+    def _known_policy(self, dtype: DTypeLike) -> Precision:
         """Return the precision for data of that type without querying a device."""
         wide = self.precision is None and dtype == np.float64
         return known_precision(self.precision or ("float64" if wide else "float32"))

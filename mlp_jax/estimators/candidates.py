@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
+from mlp_jax.backprop.specification import Params
 from mlp_jax.estimators.epoch import batches_of
 from mlp_jax.estimators.gradient_check import check_once
 from mlp_jax.estimators.loader import TrainingRows
@@ -187,7 +189,7 @@ def train_group(search: Search, group: FoldGroup) -> list[Trained]:
     return kept
 
 
-def _start(one: Any, params: Any, dtype: Any) -> tuple[Any, Any, Numbers]:
+def _start(one: Any, params: Params, dtype: DTypeLike) -> tuple[Any, Any, Numbers]:
     """Return a member's weights, its optimizer's state, and its numbers, as NumPy arrays."""
     params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), params)
     opt_state, _ = new_optimizer(one, params)
@@ -200,7 +202,7 @@ def _start(one: Any, params: Any, dtype: Any) -> tuple[Any, Any, Numbers]:
     return params, jax.tree.map(np.asarray, opt_state), own
 
 
-def _ordered(first: Any, rows: TrainingRows, dtype: Any) -> OrderedRows:
+def _ordered(first: Any, rows: TrainingRows, dtype: DTypeLike) -> OrderedRows:
     """Place the rows of a fold on the device, in scikit-learn's order for each epoch."""
     size = batch_size_of(first.batch_size, rows.n)
     order, epochs = np.arange(rows.n), []

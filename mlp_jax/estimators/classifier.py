@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from mlp_jax.backprop.specification import Saved
 from mlp_jax.errors import DataWarning, InputError
 from mlp_jax.estimators.base import BaseMLP
 from mlp_jax.estimators.extras import CLASS_LOSSES, keep_parameters
@@ -75,7 +76,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         precision: Any = None,
         dropout: Any = 0.0,
         norm: Any = None,
-        residual: Any = False,
+        residual: Saved = False,
         validation_data: Any = None,
         optimizer: Any = None,
         schedule: Any = None,

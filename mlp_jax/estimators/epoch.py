@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mlp_jax.backprop import loss_with_manual_gradient
+from mlp_jax.backprop.specification import Params
 from mlp_jax.training.engine.batches import DeviceData, take_batch
 from mlp_jax.training.engine.bounded import BoundedJit
 from mlp_jax.training.engine.epoch import scanned
@@ -19,7 +20,7 @@ from mlp_jax.training.engine.step import updated, value_and_gradient
 
 
 def with_penalty(
-    value: Array, grads: Any, params: Any, strength: Float[Array, ""]
+    value: Array, grads: Params, params: Params, strength: Float[Array, ""]
 ) -> tuple[Array, Any]:
     """E + ½ s Σ‖W‖² and its gradient, over the weight matrices.
 
@@ -35,7 +36,7 @@ def epoch_steps(
     state: TrainState,
     data: DeviceData,
     rows: Int[Array, "S B"],
-    first: Any,
+    first: Params,
     alpha: Float[Array, ""],
     seed: Seed,
 ) -> tuple[TrainState, Totals]:
@@ -52,7 +53,7 @@ def epoch_steps(
         total = batch.total
         strength = alpha / jnp.where(total == 0, jnp.ones_like(total), total)
 
-        def objective(params: Any) -> tuple[Array, Any, Any]:
+        def objective(params: Params) -> tuple[Array, Any, Any]:
             value, kept, grads = value_and_gradient(program, params, state.layer_state, batch, draw)
             value, grads = with_penalty(value, grads, params, strength)
             return value, kept, grads

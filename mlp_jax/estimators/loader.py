@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import scipy.sparse
+from jax.typing import DTypeLike
 from jaxtyping import Float, Int
 
 from mlp_jax.estimators.epoch import batches_of
@@ -37,11 +38,11 @@ class TrainingRows(NamedTuple):
         """N."""
         return int(self.x.shape[0])
 
-    def placed(self, dtype: Any) -> DeviceData:
+    def placed(self, dtype: DTypeLike) -> DeviceData:
         """Place all rows on the device."""
         return self._dense(slice(None), dtype)
 
-    def _dense(self, chosen: Any, dtype: Any) -> DeviceData:
+    def _dense(self, chosen: Any, dtype: DTypeLike) -> DeviceData:
         x = self.x[chosen]
         x = x.toarray() if scipy.sparse.issparse(x) else x
         y = self.y[chosen]
@@ -57,7 +58,9 @@ class EpochLoader:
     part by part, in the order of the epoch.
     """
 
-    def __init__(self, rows: TrainingRows, dtype: Any, batch_size: int, most_steps: int) -> None:
+    def __init__(
+        self, rows: TrainingRows, dtype: DTypeLike, batch_size: int, most_steps: int
+    ) -> None:
         self.rows, self.dtype, self.batch_size = rows, np.dtype(dtype), batch_size
         self.data: DeviceData | None = None
         if scipy.sparse.issparse(rows.x):

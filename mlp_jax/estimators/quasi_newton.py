@@ -14,13 +14,14 @@ from jaxtyping import Array, Float
 from sklearn.utils.optimize import _check_optimize_result
 
 from mlp_jax.backprop.gradient import forward_backward, mean_weights
+from mlp_jax.backprop.specification import Params
 from mlp_jax.estimators.epoch import with_penalty
 from mlp_jax.estimators.loader import TrainingRows
 from mlp_jax.estimators.specify import Specification, put_together, taken_apart
 from mlp_jax.training.engine.batches import DeviceData
 
 
-def _flat(params: Any) -> Float[Array, " P"]:
+def _flat(params: Params) -> Float[Array, " P"]:
     """Concatenate matrices, then biases, then the remaining leaves, to one vector."""
     return jnp.concatenate([jnp.ravel(leaf) for part in taken_apart(params) for leaf in part])
 
@@ -57,7 +58,7 @@ def _value_and_gradient(
 
 def minimize(
     specification: Specification,
-    params: Any,
+    params: Params,
     rows: TrainingRows,
     alpha: float,
     *,

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from mlp_jax.backprop.specification import Saved
 from mlp_jax.data import Scaling, unscaled
 from mlp_jax.estimators.base import BaseMLP
 from mlp_jax.estimators.extras import NUMBER_LOSSES, keep_parameters
@@ -61,7 +62,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         precision: Any = None,
         dropout: Any = 0.0,
         norm: Any = None,
-        residual: Any = False,
+        residual: Saved = False,
         validation_data: Any = None,
         optimizer: Any = None,
         schedule: Any = None,

@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import check_random_state, indexable
 
+from mlp_jax.backprop.specification import Params
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.base import BaseMLP
 from mlp_jax.estimators.candidates import (
@@ -105,7 +106,7 @@ class MLPSearchCV(GridSearchCV):
         self.n_iter = n_iter
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> "MLPSearchCV":
+    def fit(self, X: Any, y: Any = None, **params: Params) -> "MLPSearchCV":
         """Train and evaluate all candidates, and refit the best one on all rows.
 
         As in `GridSearchCV`, sample_weight is passed to the scorer too if it accepts one, and with

@@ -8,9 +8,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
 
+from mlp_jax.backprop.specification import Params
 from mlp_jax.estimators.committee import train_committee
 from mlp_jax.estimators.extras import callbacks_of, is_elementwise, transformation
 from mlp_jax.estimators.gradient_check import check_in_background
@@ -228,7 +230,7 @@ def _start(estimator: Any, program: Program, incremental: bool) -> FitState:
     return FitState(state, estimator._best, progress, rate, estimator.t_, 0, (), ())
 
 
-def new_optimizer(estimator: Any, params: Any) -> tuple[Any, Rate | None]:
+def new_optimizer(estimator: Any, params: Params) -> tuple[Any, Rate | None]:
     """Return the solver's state before its first step, and its learning rate rule."""
     first = estimator.learning_rate_init
     if estimator.solver == "adam":
@@ -238,7 +240,7 @@ def new_optimizer(estimator: Any, params: Any) -> tuple[Any, Rate | None]:
     return sgd_state(params, first, estimator.momentum), rate
 
 
-def _keep(estimator: Any, fit_state: FitState, dtype: Any) -> None:
+def _keep(estimator: Any, fit_state: FitState, dtype: DTypeLike) -> None:
     """Store the final state in the estimator's attributes, as NumPy arrays."""
     state = jax.device_get(fit_state.state)
     estimator._optimizer = (state.opt_state, fit_state.rate, state.step)
@@ -265,7 +267,7 @@ def _keep(estimator: Any, fit_state: FitState, dtype: Any) -> None:
 def _keep_committee(
     estimator: Any,
     specification: Specification,
-    params: Any,
+    params: Params,
     layer_state: Any,
     history: tuple[dict[str, float], ...],
     rows: TrainingRows,

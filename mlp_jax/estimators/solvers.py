@@ -12,6 +12,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
+from mlp_jax.backprop.specification import Params
+
 
 class AdamState(NamedTuple):
     """Step count t, first and second moments, and Adam's numbers.
@@ -20,8 +22,8 @@ class AdamState(NamedTuple):
     """
 
     step: Int[Array, ""]
-    first: Any
-    second: Any
+    first: Params
+    second: Params
     rate: Float[Array, ""]
     rest_1: Float[Array, ""]
     rest_2: Float[Array, ""]
@@ -31,23 +33,23 @@ class AdamState(NamedTuple):
 class SgdState(NamedTuple):
     """Velocities, and the numbers of gradient descent with momentum."""
 
-    velocity: Any
+    velocity: Params
     rate: Float[Array, ""]
     momentum: Float[Array, ""]
 
 
-def _numbers(params: Any, *values: float) -> tuple[Any, ...]:
+def _numbers(params: Params, *values: float) -> tuple[Any, ...]:
     """Convert the values to the type of the parameters."""
     dtype = jax.tree.leaves(params)[0].dtype
     return tuple(np.asarray(value, dtype) for value in values)
 
 
-def _zeros(params: Any) -> Any:
+def _zeros(params: Params) -> Params:
     return jax.tree.map(lambda p: np.zeros(p.shape, p.dtype), params)
 
 
 def adam_state(
-    params: Any,
+    params: Params,
     rate: float = 1e-3,
     beta_1: float = 0.9,
     beta_2: float = 0.999,
@@ -59,7 +61,7 @@ def adam_state(
     return AdamState(step, _zeros(params), _zeros(params), *numbers)
 
 
-def sgd_state(params: Any, rate: float = 1e-3, momentum: float = 0.9) -> SgdState:
+def sgd_state(params: Params, rate: float = 1e-3, momentum: float = 0.9) -> SgdState:
     """Return the state of gradient descent before its first step."""
     return SgdState(_zeros(params), *_numbers(params, rate, momentum))
 
@@ -70,8 +72,8 @@ def _decay_so_far(rest: Array, step: Array) -> Array:
 
 
 def _adam_update(
-    grads: Any, state: AdamState, params: Any = None, **extra: Any
-) -> tuple[Any, AdamState]:
+    grads: Params, state: AdamState, params: Params = None, **extra: Any
+) -> tuple[Params, AdamState]:
     """−η √(1 − β₂ᵗ)/(1 − β₁ᵗ) · m/(√v + ε) (Kingma & Ba 2015, before its section 2.1's reordering).
 
     ε is added to √v, as in scikit-learn; in `optax.adam` to √(v/(1 − β₂ᵗ)).
@@ -85,22 +87,22 @@ def _adam_update(
     return updates, state._replace(step=step, first=first, second=second)
 
 
-def _velocity(grads: Any, state: SgdState) -> Any:
+def _velocity(grads: Params, state: SgdState) -> Params:
     """μ u − η g, where u is the velocity."""
     return jax.tree.map(lambda u, g: state.momentum * u - state.rate * g, state.velocity, grads)
 
 
 def _sgd_update(
-    grads: Any, state: SgdState, params: Any = None, **extra: Any
-) -> tuple[Any, SgdState]:
+    grads: Params, state: SgdState, params: Params = None, **extra: Any
+) -> tuple[Params, SgdState]:
     """u ← μ u − η g, and the parameters move by u."""
     velocity = _velocity(grads, state)
     return velocity, state._replace(velocity=velocity)
 
 
 def _nesterov_update(
-    grads: Any, state: SgdState, params: Any = None, **extra: Any
-) -> tuple[Any, SgdState]:
+    grads: Params, state: SgdState, params: Params = None, **extra: Any
+) -> tuple[Params, SgdState]:
     """u ← μ u − η g, and the parameters move by μ u − η g once more (Nesterov 1983)."""
     state = state._replace(velocity=_velocity(grads, state))
     return _velocity(grads, state), state

@@ -10,8 +10,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 
 from mlp_jax.backprop import Layer, mlp
+from mlp_jax.backprop.specification import Params
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.losses import ScikitLoss
 
@@ -85,14 +87,14 @@ def _shapes(network: Layer, n_in: int) -> Any:
     return jax.eval_shape(lambda key: network.init(key, n_in), key)
 
 
-def named_leaves(tree: Any) -> list[tuple[str, Any]]:
+def named_leaves(tree: Params) -> list[tuple[str, Any]]:
     """List the leaves of a tree in its order, each with its name in its layer."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [(str(getattr(path[-1], "key", path[-1])), leaf) for path, leaf in leaves]
 
 
 def initial_weights(
-    specification: Specification, random: np.random.RandomState, activation: str, dtype: Any
+    specification: Specification, random: np.random.RandomState, activation: str, dtype: DTypeLike
 ) -> tuple[Any, Any]:
     """Return (params, layer_state) as NumPy arrays; dense layers drawn as scikit-learn draws them.
 
@@ -119,12 +121,12 @@ def initial_weights(
     return as_type(params, dtype), as_type(state, dtype)
 
 
-def as_type(tree: Any, dtype: Any) -> Any:
+def as_type(tree: Params, dtype: DTypeLike) -> Params:
     """Convert the arrays of a tree to NumPy arrays of that type."""
     return jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype, copy=False), tree)
 
 
-def taken_apart(params: Any) -> tuple[list[Any], list[Any], list[Any]]:
+def taken_apart(params: Params) -> tuple[list[Any], list[Any], list[Any]]:
     """Split the parameters into matrices (coefs_), biases (intercepts_) and other leaves."""
     parts: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
     for name, leaf in named_leaves(params):

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mlp_jax.backprop import Layer
 from mlp_jax.backprop.gradient import forward_backward
 from mlp_jax.backprop.records import contract_transposed, transposed
+from mlp_jax.backprop.specification import Params
 from mlp_jax.estimators.epoch import with_penalty
 from mlp_jax.estimators.losses import ScikitLoss
 from mlp_jax.estimators.progress import SMALLEST_RATE
@@ -56,7 +57,7 @@ class Member(NamedTuple):
     improvement by `tol`.  done: training has ended.
     """
 
-    params: Any
+    params: Params
     opt_state: Any
     epochs: Int[Array, ""]
     curve: Float[Array, " T"]
@@ -79,7 +80,7 @@ class OrderedRows(NamedTuple):
     row_weights: Float[Array, " N"] | None
 
 
-def first_member(spec: MemberSpec, params: Any, opt_state: Any, own: Numbers) -> Member:
+def first_member(spec: MemberSpec, params: Params, opt_state: Any, own: Numbers) -> Member:
     """Return a member before its first step."""
     dtype = own.alpha.dtype
     none = jnp.zeros((), jnp.int32)
@@ -98,7 +99,7 @@ def _turned(member: Member) -> Member:
 
 
 def gradient(
-    spec: MemberSpec, params: Any, alpha: Array, x: Array, y: Array, weights: Float[Array, " B"]
+    spec: MemberSpec, params: Params, alpha: Array, x: Array, y: Array, weights: Float[Array, " B"]
 ) -> tuple[Array, Any]:
     """(loss, gradient) of a batch, with scikit-learn's penalty; their matrices are (J, I)."""
     total = jnp.sum(weights)
@@ -134,7 +135,7 @@ def end_epoch(spec: MemberSpec, member: Member, own: Numbers, loss: Array, n: Ar
 
 @partial(jax.jit, static_argnums=0)
 def train(
-    spec: MemberSpec, params: Any, opt_states: Any, own: Numbers, rows: OrderedRows
+    spec: MemberSpec, params: Params, opt_states: Any, own: Numbers, rows: OrderedRows
 ) -> Member:
     """Train K members, whose arguments (except the rows) have a leading axis K, to the end."""
     counts = jnp.sum(rows.weights, axis=1)

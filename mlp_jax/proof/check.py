@@ -28,6 +28,7 @@ from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.backprop.losses import check_targets
 from mlp_jax.backprop.member_loss import loss_in
 from mlp_jax.backprop.records import contract_transposed, transposed
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError
 from mlp_jax.proof import compare, oracles
 from mlp_jax.proof.compare import Comparison
@@ -69,8 +70,8 @@ def _witnesses(
     minimized = loss_in(network, loss, train)
 
     def run(
-        params: Any,
-        state: Any,
+        params: Params,
+        state: State,
         x: Array,
         y: Array,
         c: Array,
@@ -84,11 +85,11 @@ def _witnesses(
         arguments = (loss, train, weights, state, x, y, c, mask, key)
         value, _, grads, tape = differentiate(observe(network, log), *arguments)
 
-        def each(candidate: Any) -> Array:
+        def each(candidate: Params) -> Array:
             output = network.forward(candidate, state, x, train=train, key=key, mask=mask)[0]
             return minimized.value(output.astype(c.dtype), y)
 
-        def objective(candidate: Any) -> Array:
+        def objective(candidate: Params) -> Array:
             return c @ each(candidate)
 
         _, pull_back = jax.vjp(each, weights)
@@ -210,10 +211,10 @@ def _has_two_modes(network: Layer) -> bool:
 def check_gradients(
     network: Layer,
     loss: Loss,
-    params: Any,
+    params: Params,
     batch: tuple[Any, Any],
     *,
-    state: Any = None,
+    state: State = None,
     dtypes: Sequence[str] = ("float64",),
     samples: int | None = SAMPLES,
     seed: int = 0,

@@ -17,6 +17,7 @@ from mlp_jax.backprop.block_records import BlockProduct, SharedProduct
 from mlp_jax.backprop.network import Residual
 from mlp_jax.backprop.normalization import Norm
 from mlp_jax.backprop.records import is_record
+from mlp_jax.backprop.specification import Params, Records
 from mlp_jax.proof import oracles
 from mlp_jax.proof.observe import Path, Seen, at
 
@@ -93,7 +94,7 @@ def _sizes(layer: Layer, seen: Seen, c: np.ndarray | None) -> dict[str, float]:
     return sizes
 
 
-def _ours(layer: Layer, seen: Seen, grads: Any, equation: str) -> np.ndarray:
+def _ours(layer: Layer, seen: Seen, grads: Params, equation: str) -> np.ndarray:
     """Our value of an equation of a simple layer."""
     for name in grads:
         if equation == oracles.parameter_equation(name):
@@ -108,7 +109,7 @@ def local_comparisons(
     layers: list[tuple[Path, Layer]],
     log: dict[Path, Seen],
     expected: dict[Path, dict[str, np.ndarray]],
-    grads: Any,
+    grads: Params,
     c: np.ndarray | None,
 ) -> Iterator[Comparison]:
     """Compare witness 1 for every layer, from the loss down, and the links between layers."""
@@ -169,7 +170,7 @@ def _beside(path: Path, layer: Beside, log: dict[Path, Seen]) -> Iterator[Compar
 
 
 def whole_comparisons(
-    expected: Any, grads: Any, records: Any, c: np.ndarray | None
+    expected: Params, grads: Params, records: Records, c: np.ndarray | None
 ) -> Iterator[Comparison]:
     """Compare witness 2 per parameter, under the name of its equation."""
     sizes = jax.tree.leaves(
@@ -194,11 +195,13 @@ def statistic_comparisons(
                 yield Comparison(path, equation, _flat(at(mine, path)), _flat(at(theirs, path)))
 
 
-def _flat(tree: Any) -> np.ndarray:
+def _flat(tree: Params) -> np.ndarray:
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
-def difference_comparisons(slopes: np.ndarray, grads: Any, directions: Any) -> Iterator[Comparison]:
+def difference_comparisons(
+    slopes: np.ndarray, grads: Params, directions: Any
+) -> Iterator[Comparison]:
     """Compare witness 3: slopes (D, H) against ⟨∇E, v⟩ over ‖∇E‖‖v‖, ‖v‖ = 1.
 
     For each v the better of the steps is used: where one of them crosses a kink, another does not.

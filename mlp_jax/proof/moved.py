@@ -5,11 +5,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from mlp_jax.backprop.specification import Params, State
+
 EXAMPLES = 8
 DIRECTIONS = 2
 
 
-def perturbed(tree: Any, rng: np.random.Generator, scale: float = 0.3) -> Any:
+def perturbed(tree: Params, rng: np.random.Generator, scale: float = 0.3) -> Any:
     """Add normal noise to the tree: `scale` to vectors, a tenth of their spread to matrices."""
 
     def moved(leaf: np.ndarray) -> np.ndarray:
@@ -19,7 +21,7 @@ def perturbed(tree: Any, rng: np.random.Generator, scale: float = 0.3) -> Any:
     return jax.tree.map(moved, tree)
 
 
-def perturbed_state(state: Any, rng: np.random.Generator) -> Any:
+def perturbed_state(state: State, rng: np.random.Generator) -> Any:
     """Perturb the running statistics; variances stay positive."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: np.abs(leaf) + 0.1 if "variance" in str(path[-1]) else leaf,
@@ -27,12 +29,12 @@ def perturbed_state(state: Any, rng: np.random.Generator) -> Any:
     )
 
 
-def in_float64(tree: Any) -> Any:
+def in_float64(tree: Params) -> Any:
     """Convert the tree to NumPy arrays of float64."""
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
 
 
-def unit_directions(params: Any, rng: np.random.Generator) -> Any:
+def unit_directions(params: Params, rng: np.random.Generator) -> Any:
     """Draw random unit vectors in parameter space, one per row of the leading axis."""
     raw = jax.tree.map(lambda p: rng.standard_normal((DIRECTIONS, *p.shape)), params)
     squares = [np.sum(v**2, axis=tuple(range(1, v.ndim))) for v in jax.tree.leaves(raw)]

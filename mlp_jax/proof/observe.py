@@ -12,6 +12,7 @@ from typing import Any
 from jaxtyping import Array
 
 from mlp_jax.backprop import Layer
+from mlp_jax.backprop.specification import Params, Records, Saved, State
 
 Path = tuple[int, ...]
 
@@ -23,8 +24,8 @@ class Seen:
     The backward fields stay None if backward did not reach the layer.
     """
 
-    params: Any
-    state: Any
+    params: Params
+    state: State
     a: Any
     key: Any
     mask: Any
@@ -32,7 +33,7 @@ class Seen:
     a_next: Any
     grad_a_next: Any = None
     grad_a: Any = None
-    records: Any = None
+    records: Records = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Observed(Layer):
 
     def forward(
         self,
-        params: Any,
-        state: Any,
+        params: Params,
+        state: State,
         a: Array,
         *,
         train: bool,
@@ -88,7 +89,7 @@ class Observed(Layer):
         return out
 
     def backward(
-        self, params: Any, residual: Any, grad_a_next: Array, *, need_grad_a: bool
+        self, params: Params, residual: Saved, grad_a_next: Array, *, need_grad_a: bool
     ) -> tuple[Array | None, Any]:
         """The inner layer's backward, recorded."""
         grad_a, records = self.inner.backward(params, residual, grad_a_next, need_grad_a=True)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from mlp_jax.backprop import ACTIVATIONS, Activation, Dense, Layer, Loss
 from mlp_jax.backprop.layer import pre_activation
 from mlp_jax.backprop.member_loss import MemberLoss
+from mlp_jax.backprop.specification import Params
 from mlp_jax.proof.observe import Path, Seen
 
 FORWARD = "z = Wᵀa + b, a' = f(z)"
@@ -72,7 +73,7 @@ def dense_equations(layer: Dense, seen: Seen, c: Array | None) -> dict[str, Arra
 def simple_layer_equations(layer: Layer, seen: Seen, c: Array | None) -> dict[str, Array]:
     """∇a and the gradient of each parameter of a simple layer, by its own forward's `jax.vjp`."""
 
-    def forward(params: Any, a: Array) -> Array:
+    def forward(params: Params, a: Array) -> Array:
         return layer.forward(params, seen.state, a, train=seen.train, key=seen.key, mask=seen.mask)[
             0
         ]
@@ -112,7 +113,7 @@ def loss_gradient(
 
 
 def example_statistics(
-    pull_back: Callable[[Array], Any], params: Any, c: Float[Array, " N"]
+    pull_back: Callable[[Array], Any], params: Params, c: Float[Array, " N"]
 ) -> tuple[Any, Any]:
     """(‖gₙ‖² (N,), Σ cₙgₙ²) of each parameter, from every gₙ formed, one after the other.
 
@@ -133,7 +134,7 @@ def example_statistics(
 
 
 def central_differences(
-    objective: Callable[[Any], Array], params: Any, directions: Any, steps: Float[Array, " H"]
+    objective: Callable[[Any], Array], params: Params, directions: Any, steps: Float[Array, " H"]
 ) -> Float[Array, "D H"]:
     """Witness 3: (E(θ + hv) − E(θ − hv))/2h for each direction v (leading axis D) and step h."""
 

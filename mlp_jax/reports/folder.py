@@ -17,11 +17,6 @@ from mlp_jax.errors import RunFolderError, UnknownNameError
 from mlp_jax.files import as_path_text, read_jsonl
 from mlp_jax.model.metrics import higher_is_better
 
-try:
-    import fcntl
-except ImportError:  # no such locks on this system, so none can be held
-    fcntl = None  # type: ignore[assignment]
-
 Status = Literal["finished", "running", "interrupted", "failed"]
 MARKS = ("config.toml", "run.json", "metrics.jsonl")
 LOCK = ".lock"
@@ -211,14 +206,14 @@ def is_run(folder: Path) -> bool:
 
 def is_running(folder: Path) -> bool:
     """Return True if a process holds the run's lock."""
-    if fcntl is None:
-        return False
     try:
+        import fcntl
+
         with (folder / LOCK).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
+    except (ImportError, OSError):  # Windows has no such locks, so none can be held
         return False
     return False
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from mlp_jax.backprop import (
@@ -24,13 +25,14 @@ from mlp_jax.backprop import (
 )
 from mlp_jax.backprop.activations import get_activation
 from mlp_jax.backprop.gradient import cast_weights
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError
 from mlp_jax.model.precision import PRECISIONS, Precision, known_precision
 
 CLASSES = 10
 BY_HAND, BY_JAX, CUSTOM_VJP = "by hand", "jax.grad", "custom_vjp"
 LOSS = get_loss("softmax_cross_entropy")
-Gradient = Callable[[Any, Array, Array], Any]
+Gradient = Callable[[Params, Array, Array], tuple[Array, Params]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Point:
         )
 
 
-def examples(point: Point, dtype: Any) -> tuple[Any, Array, Array]:
+def examples(point: Point, dtype: DTypeLike) -> tuple[Any, Array, Array]:
     """Draw (params, x, y) of a point: He's or Glorot's weights, normal inputs, random labels."""
     params, _ = jax.jit(point.network.init, static_argnums=1)(jax.random.key(0), point.n_in)
     rng = np.random.default_rng(0)
@@ -85,7 +87,7 @@ def by_hand(point: Point) -> Gradient:
     """Return the hand-written backward pass, `value_and_grad` of this package."""
     gradient, products = value_and_grad(point.network, LOSS), point.policy.products
 
-    def run(params: Any, x: Array, y: Array) -> Any:
+    def run(params: Params, x: Array, y: Array) -> Any:
         return gradient(cast_weights(params, products), x, y)
 
     return run
@@ -95,7 +97,7 @@ def by_jax(point: Point) -> Gradient:
     """Return `jax.value_and_grad` of the same forward pass."""
     network, products = point.network, point.policy.products
 
-    def objective(params: Any, x: Array, y: Array) -> Array:
+    def objective(params: Params, x: Array, y: Array) -> Array:
         output = apply(network, cast_weights(params, products), x, train=True)
         return jnp.mean(LOSS.value(output.astype(x.dtype), y))
 
@@ -106,7 +108,7 @@ def by_custom_vjp(point: Point) -> Gradient:
     """Return `jax.value_and_grad` of a loss whose `custom_vjp` is the hand-written pass."""
     gradient = by_hand(point)
 
-    def run(params: Any, x: Array, y: Array) -> Any:
+    def run(params: Params, x: Array, y: Array) -> Any:
         return jax.value_and_grad(loss_with_manual_gradient(lambda p: gradient(p, x, y)))(params)
 
     return run
@@ -123,7 +125,7 @@ def adam_step(gradient: Gradient) -> Callable[..., Any]:
     """Return a function (params, optimizer state, x, y) -> both after one step of Adam."""
     adam = optax.adam(1e-3)
 
-    def step(params: Any, state: Any, x: Array, y: Array) -> Any:
+    def step(params: Params, state: State, x: Array, y: Array) -> Any:
         value, grads = gradient(params, x, y)
         updates, state = adam.update(grads, state, params)
         return value, optax.apply_updates(params, updates), state
@@ -131,6 +133,6 @@ def adam_step(gradient: Gradient) -> Callable[..., Any]:
     return step
 
 
-def adam_state(params: Any) -> Any:
+def adam_state(params: Params) -> Any:
     """Return Adam's initial state."""
     return optax.adam(1e-3).init(params)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlp_jax.backprop.specification import Params
 from mlp_jax.bench.gradients.contenders import (
     BY_HAND,
     BY_JAX,
@@ -47,7 +48,7 @@ class Effort:
             raise InputError(f"A measurement needs at least 1 repeat, not {self.repeats}.")
 
 
-def distance(grads: Any, expected: Any) -> tuple[float, str]:
+def distance(grads: Params, expected: Params) -> tuple[float, str]:
     """Return the largest relative difference of one parameter, and that parameter's name."""
     pairs = list(
         zip(jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(expected), strict=True)
@@ -63,7 +64,7 @@ def distance(grads: Any, expected: Any) -> tuple[float, str]:
     return errors[worst], jax.tree_util.keystr(pairs[worst][0][0])
 
 
-def float64_gradient(point: Point) -> Any:
+def float64_gradient(point: Point) -> Params:
     """Return the gradient of a point by `jax.grad` in float64, on the host."""
     wide = Point(**{**asdict(point), "precision": "float64"})
     with wide.policy.active():
@@ -140,7 +141,7 @@ def _first_calls(
 
 
 def _steps(
-    gradients: Mapping[str, Gradient], params: Any, x: Any, y: Any
+    gradients: Mapping[str, Gradient], params: Params, x: Any, y: Any
 ) -> dict[str, Callable[[], Any]]:
     """Compile a whole step of Adam for each contender, always from the same state."""
     arguments = (params, adam_state(params), x, y)

@@ -23,7 +23,7 @@ def load_address(
     suffixes: tuple[str, ...],
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Read:
-    """What `read` makes of the file at an address, whose name must end in one of `suffixes`.
+    """Read the file at an address, whose name must end in one of `suffixes`, with `read`.
 
     The copy in the data folder is used as long as it is there and unchanged; one that `read`
     refuses is not kept. Raises DataFileError, InputError.

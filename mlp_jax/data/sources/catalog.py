@@ -37,7 +37,7 @@ class Entry:
 
     @property
     def task(self) -> str:
-        """What it is for: "classification" or "regression"."""
+        """Task of the set: "classification" or "regression"."""
         return "classification" if self.n_classes else "regression"
 
 

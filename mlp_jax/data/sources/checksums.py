@@ -20,7 +20,7 @@ def algorithm_of(checksum: str) -> str:
 
 
 def is_published(path: Path, file: PublishedFile) -> bool:
-    """Whether a file on disk is the published one, as served or by its decompressed bytes."""
+    """Return True if a file is the published one, as served or by its decompressed bytes."""
     if file.checksum and checksum_of(path, algorithm_of(file.checksum)) == file.checksum:
         return True
     return bool(file.content) and content_of(path, algorithm_of(file.content)) == file.content

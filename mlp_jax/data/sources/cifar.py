@@ -51,7 +51,7 @@ def load_cifar(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dat
 
 
 def find_cifar(spec: CifarSet, root: Path) -> bool:
-    """Whether the files, or their archive, lie in the data folder; unchecked."""
+    """Return True if the files, or their archive, are in the data folder; unchecked."""
     files = [root / spec.folder / file for file in (*spec.train, spec.test, spec.names)]
     return all(file.is_file() for file in files) or (root / spec.archive.name).is_file()
 

@@ -129,7 +129,7 @@ def _transfer(url: str, part: Path, name: str) -> None:
 def _checked_start(
     file: IO[bytes], start: int, expect: Callable[[int, int], None]
 ) -> Callable[..., None]:
-    """What looks at a response before its body is read: where does the body start?"""
+    """Return a hook that checks where the body of a response starts, before it is read."""
 
     def look(response: "requests.Response", *_: object, **__: object) -> None:
         length = int(response.headers.get("Content-Length", 0))

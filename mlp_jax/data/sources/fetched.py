@@ -37,7 +37,7 @@ _COVTYPE_SHA256 = "sha256:614360d0257557dd1792834a85a1cdebfadc3c4f30b011d56afee7
 
 
 class FetchedTable(NamedTuple):
-    """How a table is brought: fetch(folder to work in, archive put there by hand or None).
+    """Source of a table: fetch(folder to work in, archive put there by hand or None).
 
     archive: the published file, which may be put into the set's folder by hand.
     """
@@ -74,7 +74,7 @@ def load_fetched(name: str, data_dir: str | os.PathLike[str] | None = None) -> T
 
 
 def find_fetched(name: str, root: Path) -> bool:
-    """Whether the table or its archive lies in the data folder; unchecked."""
+    """Return True if the table or its archive is in the data folder; unchecked."""
     files = (f"{name}.parquet", FETCHED_TABLES[name].archive)
     return any((root / name / file).is_file() for file in files)
 
@@ -115,7 +115,7 @@ def quiet_and_timed() -> Iterator[None]:
 
 
 def phrase(error: Exception) -> str:
-    """What went wrong, as it stands in brackets."""
+    """Return the reason of an error, for use in brackets."""
     if isinstance(error, HTTPError):
         error.close()
         return f"{error.code} {error.reason}"

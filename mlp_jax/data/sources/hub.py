@@ -49,8 +49,8 @@ def load_hub(
     except Exception as error:  # the client lets through what the libraries below it raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DataFileError(
-            f"'{spec}' could not be had from the Hugging Face hub ({reason}): without a network,"
-            " give the table as a file."
+            f"'{spec}' could not be downloaded from the Hugging Face hub ({reason}): without a"
+            " network, give the table as a file."
         ) from None
     table = _together([read(path) for path in train_paths])
     if test_paths:

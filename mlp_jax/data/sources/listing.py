@@ -21,9 +21,9 @@ _FORMS = (
 
 
 def list_datasets(data_dir: str | os.PathLike[str] | None, width: int, color: bool) -> str:
-    """What can be trained on, in lines of at most `width` characters.
+    """List the data sets, in lines of at most `width` characters.
 
-    Whether a set is on this machine is told by its files' being there; they are checked when used.
+    A set counts as present if its files exist; they are checked when used.
     """
     from rich.console import Console
 

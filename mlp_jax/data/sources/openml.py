@@ -32,7 +32,7 @@ def load_openml(spec: str, data_dir: str | os.PathLike[str] | None = None) -> Ta
             bunch = fetch_openml(**which, data_home=folder, as_frame=True, n_retries=1, delay=0.5)
     except (OSError, ValueError, KeyError) as error:
         raise DataFileError(
-            f"'{spec}' could not be had from openml.org ({phrase(error)}), and is not in"
+            f"'{spec}' could not be downloaded from openml.org ({phrase(error)}), and is not in"
             f" '{folder / 'openml'}': copy that folder from a machine where it is,"
             " or give the table as a file."
         ) from None

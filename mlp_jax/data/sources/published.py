@@ -1,4 +1,4 @@
-"""What is known about the image sets and HIGGS: mirrors, sizes, checksums, rows, classes.
+"""Published image sets and HIGGS: mirrors, sizes, checksums, rows, classes.
 
 Checksums of MNIST's, Fashion-MNIST's, KMNIST's and EMNIST's files as served are those of
 torchvision and of the sets' own pages; those of CIFAR stand on its page; that of HIGGS is the one

@@ -1,6 +1,6 @@
 """Rows of arrays in files, read in any order without keeping the files in memory.
 
-Each row is read by a call of its own. A mapped file would need none, but the pages that it brings
+Each row is read by a separate call. A mapped file would need none, but the pages that it brings
 in count as the process's own, up to two megabytes for a row where the system keeps files in large
 pieces: a few thousand rows bring in the whole file.
 
@@ -106,7 +106,7 @@ class _ArrayFile:
         weakref.finalize(self, os.close, self._file)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of this file: each by a read of its own, or all by one where they are one piece."""
+        """Read rows of this file: each separately, or all at once if they are contiguous."""
         if not len(rows):
             return np.empty((0, *self._layout.shape[1:]), self._layout.dtype)
         file, size, offset = self._file, self.row_bytes, self._layout.offset

@@ -88,7 +88,7 @@ class ArraySource:
         return (y if self._counted else np.searchsorted(self._values, y)).astype(np.int32)
 
     def _decision(self, task: str) -> Decision:
-        """Whether y is labels, as `decide_array` has it, in one pass that ends where that is clear.
+        """Decide whether y is labels, as `decide_array` does, in a pass that ends when it is clear.
 
         More than _MOST_CLASSES different numbers are none, and neither are fractions.
         """

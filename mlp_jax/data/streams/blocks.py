@@ -31,7 +31,7 @@ class WindowReader:
         self._pool = pool
 
     def read(self, places: Int64[np.ndarray, " M"]) -> Rows:
-        """What stands at these places. Called by several threads at once."""
+        """Return the rows at these places. Called by several threads at once."""
         rows = rows_of_windows(self._order, places)
         blocks = np.searchsorted(self._starts, rows, side="right") - 1
         needed = np.unique(blocks).tolist()

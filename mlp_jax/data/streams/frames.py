@@ -44,7 +44,7 @@ class Frames(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name in messages."""
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -52,11 +52,11 @@ class Frames(Protocol):
 
     @property
     def header(self) -> bool:
-        """Whether the file names its columns; else they are "0", "1", …."""
+        """True if the file names its columns; else they are "0", "1", …."""
 
     @property
     def written(self) -> bool:
-        """Whether the file is text, whose types are those of its words."""
+        """True if the file is text, whose types are inferred."""
 
     @property
     def separator(self) -> str:
@@ -70,7 +70,7 @@ class Frames(Protocol):
         """These columns of the rows of a block."""
 
     def numbers(self, number: int) -> RowNumbers:
-        """What messages call the rows of a block."""
+        """Return the numbers of a block's rows in messages."""
 
 
 def open_frames(
@@ -119,7 +119,7 @@ class _Numbered:
     starts: Int64[np.ndarray, " K1"]
 
     def numbers(self, number: int) -> RowNumbers:
-        """What messages call the first row of a block."""
+        """Return the number of a block's first row in messages."""
         return int(self.starts[number])
 
 

@@ -46,7 +46,7 @@ _ENDS = 1 << 20  # bytes at either end of a file that its fingerprint is made of
 
 
 class Asked(NamedTuple):
-    """How the rows of a stream are read and parted; each as `load` and `prepare` take it."""
+    """Options for reading and splitting a stream, as in `load` and `prepare`."""
 
     test: float
     validation: float | None

@@ -74,7 +74,7 @@ class FramesPart:
         return self._parted(int(self._blocks[number]), columns)[0]
 
     def numbers(self, number: int) -> RowNumbers:
-        """What messages call the rows of a block: their numbers in the table."""
+        """Return the numbers of a block's rows in the table, for messages."""
         block = int(self._blocks[number])
         start, stop = self._frames.starts[block : block + 2]
         first, last = self._ends[block : block + 2]

@@ -1,4 +1,4 @@
-"""What one pass over a table gathers of a column: enough to fit it as `tables/fit.py` would.
+"""Statistics of a column from one pass over a table: enough to fit it as `tables/fit.py` does.
 
 Numbers leave their moments, words how often each occurs. Letters: N rows.
 """
@@ -119,7 +119,7 @@ class _NumberPass:
 
 
 class _Counter:
-    """Whether numbers count up by 1 with the rows, or by more where they are called an identifier.
+    """Test for numbers that increase by 1 per row, or by more in a column named as an identifier.
 
     One pass can tell no other identifiers from numbers.
     """
@@ -133,7 +133,7 @@ class _Counter:
 
     @property
     def counts_rows(self) -> bool:
-        """Whether they do, as far as they have come."""
+        """True if they do so far."""
         return self._holds and self._n >= LEAST_ROWS
 
     def add(self, v: np.ndarray, first_row: RowNumbers) -> None:
@@ -237,7 +237,7 @@ class _WordsPass:
         return fitted._replace(notes=reading.notes + fitted.notes)
 
     def _read(self) -> tuple[Reading, ColumnPass] | None:
-        """What the words so far are, and the pass that has taken them in; None for categories."""
+        """Return the form of the text so far, and its pass; None for categories."""
         assert self._counts is not None
         self._counts = self._counts.sort(["rows", "text"], descending=[True, False])
         if self._kind == "categorical" or not self._counts.height:

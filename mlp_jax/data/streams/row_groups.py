@@ -1,4 +1,4 @@
-"""How many rows each row group of a Parquet file has, which polars does not tell.
+"""Number of rows of each row group of a Parquet file, which polars does not report.
 
 The end of the file holds its metadata in Thrift's compact protocol (Apache Parquet,
 `parquet.thrift`: field 4 of FileMetaData is the list of row groups, field 3 of a RowGroup its

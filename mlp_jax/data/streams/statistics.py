@@ -1,4 +1,4 @@
-"""What is learned from rows in one pass over a stream: the scaling of features, the target.
+"""Statistics learned in one pass over a stream: the scaling of features, the target.
 
 Letters: N rows, I features.
 """
@@ -30,7 +30,7 @@ def streaming_scaling(source: Source, *, pixels: bool = False) -> Scaling:
 
 
 def fit_arrays(source: ArraySource | ArrayPart) -> tuple[ArrayEncoding, TargetEncoding]:
-    """What `prepare` learns of arrays that are all training rows, in one pass over the source.
+    """Learn the encodings of arrays that are all training rows, in one pass, as `prepare` does.
 
     Numbers to predict are standardized, one pair of figures an output. Raises InputError as
     `streaming_scaling` does.

@@ -44,14 +44,14 @@ class Stream:
     """A source as batches. Raises InputError for sizes that cannot be.
 
     A source of blocks is read in lanes side by side, and every batch takes B/L rows of each, so
-    that a process reads the blocks of its own lanes alone: as many lanes as processes, or a
-    multiple. Which rows stand in a batch hangs on the lanes, not on the processes.
+    that a process reads only the blocks of its lanes: as many lanes as processes, or a
+    multiple. The rows of a batch depend on the lanes, not on the processes.
 
     batch_size: rows of all processes together. process, n_processes: this one takes the rows
     [process·B/P, (process+1)·B/P) of every batch. steps: batches in a stack. ahead: stacks that are
     read before they are asked for; threads: that read them, a stack each. window: blocks of a lane
     that are shuffled together, None for what 192 MiB hold in all lanes; two windows are in memory,
-    and the order hangs on it.
+    and the order depends on it.
     """
 
     source: Source
@@ -104,7 +104,7 @@ class Stream:
         `training/engine/shuffle.py` makes of `key`; or `keys_of(seed, epoch)`.
         """
         if not 0 <= first <= self.n_batches:
-            raise InputError(f"An epoch of {self.n_batches} batches does not go on at {first}.")
+            raise InputError(f"An epoch of {self.n_batches} batches cannot start at batch {first}.")
         return Epoch(_Stacks(self, keys, first), self.ahead, self.threads)
 
 
@@ -154,7 +154,7 @@ class Epoch(Iterator[Stack]):
 
 
 class _Stacks:
-    """The stacks from a batch on, by number: what Grain takes for a source of its own."""
+    """The stacks from a batch on, by number: a data source for Grain."""
 
     def __init__(self, stream: Stream, keys: np.ndarray, first: int) -> None:
         self._stream, self._keys, self._first = stream, keys, first
@@ -185,11 +185,11 @@ class _Stacks:
 
     @property
     def _in_a_lane(self) -> int:
-        """How many rows of a batch come from each lane."""
+        """Number of rows of a batch from each lane."""
         return self._stream.batch_size // self._stream.n_lanes
 
     def _read(self, places: Int64[np.ndarray, "S B"]) -> Rows:
-        """What stands at these places, (S, B, …); behind a lane's last row come rows again."""
+        """Return the rows at these places, (S, B, …); after a lane's last row they repeat."""
         source, n = self._stream.source, len(self._stream.source)
         if not isinstance(source, BlockSource):
             return _stacked(source.read(permuted(self._keys, places.reshape(-1) % n, n)), places)

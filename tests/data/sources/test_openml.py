@@ -98,5 +98,6 @@ def test_without_a_network_the_message_says_what_to_do(monkeypatch, nobody, tmp_
     monkeypatch.setattr(_openml, "_SEARCH_NAME", nobody + "/{}")
     with pytest.raises(DataFileError) as caught:
         load("openml:people", data_dir=tmp_path)
-    assert "'openml:people' could not be had from openml.org (no connection)" in str(caught.value)
+    said = "'openml:people' could not be downloaded from openml.org (no connection)"
+    assert said in str(caught.value)
     assert f"is not in '{tmp_path}/openml'" in str(caught.value)

@@ -220,5 +220,5 @@ def test_sizes_that_cannot_be_are_refused(options, message):
 
 
 def test_an_epoch_does_not_go_on_behind_its_end():
-    with pytest.raises(InputError, match="16 batches does not go on at 17"):
+    with pytest.raises(InputError, match="16 batches cannot start at batch 17"):
         Stream(Blocks(), 64).epoch(KEYS, 17)
