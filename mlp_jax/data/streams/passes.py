@@ -28,6 +28,7 @@ from mlp_jax.data.tables.identifiers import LEAST_ROWS, is_identifier_name
 from mlp_jax.data.tables.number_scaling import boolean, standard
 from mlp_jax.data.tables.options import ColumnOptions, TextOptions
 from mlp_jax.data.tables.reading import Reading, read_words, typed_reading, word_counts
+from mlp_jax.data.tables.sentinels import Ends
 from mlp_jax.errors import InputError
 
 MOST_WORDS = 1_000_000
@@ -102,6 +103,7 @@ class _NumberPass:
     def __init__(self, column: NumericColumn, watched: bool = False) -> None:
         self._column = column
         self._numbers = Numbers()
+        self._ends = Ends()
         self._counter = _Counter(column.name) if watched and not column.boolean else None
 
     def add(
@@ -111,11 +113,16 @@ class _NumberPass:
         if self._counter is not None:
             self._counter.add(v, first_row)
         self._numbers.add(v, times)
+        if not self._column.boolean:
+            finite = np.isfinite(v)
+            self._ends.add(v[finite], None if times is None else times[finite])
 
     def found(self, options: ColumnOptions) -> Found:
         if self._counter is not None and self._counter.counts_rows:
             return ignored_identifier(self._column.name)
-        return self._numbers.found(self._column)
+        found = self._numbers.found(self._column)
+        notes = self._ends.notes(self._column.name) if found.numeric else ()
+        return found._replace(notes=found.notes + notes)
 
 
 class _Counter:

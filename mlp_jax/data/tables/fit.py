@@ -20,6 +20,7 @@ from mlp_jax.data.tables.notes import MissingWords, alike
 from mlp_jax.data.tables.number_scaling import TooSpreadError, fit_boolean, fit_numeric
 from mlp_jax.data.tables.options import KINDS, ColumnOptions, embedding_width
 from mlp_jax.data.tables.reading import Reading, read_column, word_counts
+from mlp_jax.data.tables.sentinels import Ends
 from mlp_jax.errors import InputError, UnknownNameError
 
 DATE_WAVES: tuple[DatePart, ...] = (
@@ -137,7 +138,13 @@ def fit_column(
         return _fit_date(values, options, reading, rows)
     column = NumericColumn(values.name, boolean=reading.kind == "boolean", form=reading.form)
     v = raw_numbers(column, values, rows)
-    return _usable(column, v, fit_boolean if column.boolean else fit_numeric, options)
+    if column.boolean:
+        return _usable(column, v, fit_boolean, options)
+    found = _usable(column, v, fit_numeric, options)
+    ends = Ends()
+    if found.numeric:
+        ends.add(v[np.isfinite(v)])
+    return found._replace(notes=found.notes + ends.notes(values.name))
 
 
 def words_among_numbers(name: str, counts: pl.DataFrame) -> tuple[str, ...]:
