@@ -26,6 +26,29 @@ FLOORS = {
     "cli": 5,
     "__main__": 6,
 }
+TRAINING = {  # a place of mlp_jax/training imports from lower floors only
+    "mesh": 0,
+    "optim": 0,
+    "compatibility": 0,
+    "engine": 1,
+    "presets": 1,
+    "private": 2,
+    "input": 2,
+    "callbacks": 3,
+    "compile": 3,
+    "diagnostics": 3,
+    "fit_options": 3,
+    "checkpoint": 4,
+    "loop": 4,
+    "plan": 4,
+    "network_engine": 5,
+    "result": 5,
+    "fit": 6,
+    "many": 7,
+    "run": 8,
+    "__init__": 8,
+    "sweep": 9,
+}
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = [
     "sklearn", "matplotlib", "tensorboardX", "polars", "tyro", "rich", "orbax", "onnx", "pandas",
@@ -88,6 +111,40 @@ def test_no_two_rooms_import_each_other():
         if target != room_of(path)
     }
     assert {pair for pair in pairs if pair[::-1] in pairs} == set()
+
+
+def training_imports():
+    """(place, place that it imports, file) of every import inside mlp_jax/training."""
+    folder = ROOT / "training"
+    for path in sorted(folder.rglob("*.py")):
+        own = path.relative_to(folder).with_suffix("").parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            above, _, rest = node.module.partition("mlp_jax.training")
+            if above or (rest and not rest.startswith(".")):
+                continue
+            places = [rest.split(".")[1]] if rest else [alias.name for alias in node.names]
+            for place in places:
+                place = place if place in TRAINING else "__init__"
+                if place != own:
+                    yield own, place, path.relative_to(ROOT)
+
+
+def test_every_place_of_training_has_a_floor():
+    folder = ROOT / "training"
+    assert {p.relative_to(folder).with_suffix("").parts[0] for p in folder.rglob("*.py")} == set(
+        TRAINING
+    )
+    assert len(TRAINING) <= 22
+    assert len(set(TRAINING.values())) <= 10
+
+
+def test_imports_inside_training_run_to_lower_floors_only():
+    found = list(training_imports())
+    assert len({(own, place) for own, place, _ in found}) <= 90
+    assert [f"{path} imports {place}" for own, place, path in found
+            if TRAINING[place] >= TRAINING[own]] == []  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ need. A plain function is taken as `on_epoch_end`. Callbacks are called in the o
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlp_jax.proof import Report
 from mlp_jax.training.engine.program import TrainState
 from mlp_jax.training.engine.snapshot import Position, Snapshot
+from mlp_jax.training.private.ledger import Ledger
 
 
 class TrainStart(NamedTuple):
@@ -163,6 +165,41 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, end: EpochEnd) -> bool:
         """Return whether the best epoch lies `patience` epochs back."""
         return end.epoch - end.best_epoch >= self._patience
+
+
+class LedgerCallback(Callback):
+    """Pay for the steps of a private training before they run, and end it before the budget does.
+
+    Args:
+        folder: returns the folder of the run, where the ledger is kept; without it the ledger is
+            in memory.
+    """
+
+    def __init__(self, folder: Callable[[], Path] | None = None) -> None:
+        self._folder = folder
+        self._ledger: Ledger | None = None
+
+    def on_start(self, start: TrainStart) -> None:
+        """Open the ledger."""
+        folder = None if self._folder is None else self._folder()
+        self._ledger = Ledger(start.account, folder)
+
+    def on_epoch_start(self, position: Position, steps: int) -> bool:
+        """Return whether the budget does not cover the rest of the epoch."""
+        return not self._open.allows(steps)
+
+    def on_call_start(self, steps: int) -> None:
+        """Pay for the steps."""
+        self._open.pay(steps)
+
+    def on_epoch_end(self, end: EpochEnd) -> None:
+        """Record ε of all steps so far."""
+        end.metrics["epsilon"] = self._open.epsilon
+
+    @property
+    def _open(self) -> Ledger:
+        assert self._ledger is not None, "on_start opens it"
+        return self._ledger
 
 
 def first_restored(callbacks: Sequence[Callback], state: Any) -> Snapshot | None:

@@ -7,12 +7,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import optax
-
-from mlp_jax.backprop import Ensemble, Layer
 from mlp_jax.errors import InputError
-from mlp_jax.training.fit_options import FitOptions
-from mlp_jax.training.optim.optimizers import Optimizer
 
 PRIVATE_OPTIMIZERS = (
     "sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad", "lion", "lamb", "muon",
@@ -153,50 +148,6 @@ def check_compatible(active: Mapping[str, bool]) -> None:
     for exclusion in EXCLUSIONS:
         if active.get(exclusion.option) and active.get(exclusion.excluded_by):
             raise InputError(str(exclusion))
-
-
-def active_settings(
-    options: FitOptions,
-    network: Layer,
-    optimizer: Optimizer | optax.GradientTransformation,
-    *,
-    streamed: bool,
-    many: bool,
-    precision: str,
-) -> dict[str, bool]:
-    """Return which settings are active in a call of `fit` or `fit_many`.
-
-    Args:
-        streamed: whether the training rows stay in their files.
-        many: whether several networks train together.
-        precision: name of the chosen precision.
-    """
-    name = optimizer.name if isinstance(optimizer, Optimizer) else ""
-    usual = FitOptions()
-    changed = {
-        option: getattr(options, option) != getattr(usual, option)
-        for option in ("accumulate", "batch_size", "diagnostics", "importance", "mesh",
-                       "recompute", "shard_optimizer")
-    }  # fmt: skip
-    return changed | {
-        "batch_norm": network.couples_examples,
-        "class_weight": options.class_weight is not None,
-        "devices": options.devices not in (None, 1),
-        "patience": options.patience is not None,
-        "ensemble_network": isinstance(network, Ensemble),
-        "kfac": name == "kfac",
-        "lbfgs": isinstance(optimizer, Optimizer) and optimizer.full_batch,
-        "many": many,
-        "other_optimizer": bool(name) and name not in PRIVATE_OPTIMIZERS,
-        "other_precision": precision not in PRIVATE_PRECISIONS,
-        "private": options.privacy is not None,
-        "sample_weight": options.sample_weight is not None,
-        "select_best": options.select == "best",
-        "start": options.start is not None,
-        "stateful_layer": network.has_state and not network.couples_examples,
-        "stream": streamed,
-        "validation_share": isinstance(options.validation, (int, float)),
-    }
 
 
 def command_settings(config: Any) -> dict[str, bool]:

@@ -15,6 +15,7 @@ from mlp_jax.training.callbacks import (
     Callback,
     EarlyStopping,
     Given,
+    LedgerCallback,
     TrainStart,
     as_callbacks,
     first_restored,
@@ -29,7 +30,6 @@ from mlp_jax.training.network_engine import NetworkEngine
 from mlp_jax.training.optim.open_optimizer import with_numbers_of
 from mlp_jax.training.optim.optimizers import Optimizer
 from mlp_jax.training.plan import TrainPlan, make_plan, verify
-from mlp_jax.training.private.ledger import LedgerCallback
 from mlp_jax.training.result import Outcome, TrainResult, train_result
 
 

@@ -12,10 +12,18 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
+import optax
 
+from mlp_jax.backprop import Ensemble, Layer
 from mlp_jax.data import Scaling
 from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.training.compatibility import (
+    PRIVATE_OPTIMIZERS,
+    PRIVATE_PRECISIONS,
+    check_compatible,
+)
 from mlp_jax.training.input.validate import Rows, check_seed
+from mlp_jax.training.optim.optimizers import Optimizer
 from mlp_jax.training.private.config import Privacy
 
 
@@ -231,3 +239,48 @@ def _check_ranges(options: FitOptions) -> None:
         raise InputError(f"The option average must lie between 0 and 1, not {average}.")
     if options.select not in (None, *SELECT):
         raise UnknownNameError("selection of weights", options.select, SELECT)
+
+
+def check_options(
+    options: FitOptions,
+    network: Layer,
+    optimizer: Optimizer | optax.GradientTransformation,
+    *,
+    streamed: bool,
+    many: bool,
+    precision: str,
+) -> None:
+    """Raise InputError for options of `fit` or `fit_many` that exclude each other.
+
+    Args:
+        streamed: whether the training rows stay in their files.
+        many: whether several networks train together.
+        precision: name of the chosen precision.
+    """
+    name = optimizer.name if isinstance(optimizer, Optimizer) else ""
+    usual = FitOptions()
+    changed = {
+        option: getattr(options, option) != getattr(usual, option)
+        for option in ("accumulate", "batch_size", "diagnostics", "importance", "mesh",
+                       "recompute", "shard_optimizer")
+    }  # fmt: skip
+    active = changed | {
+        "batch_norm": network.couples_examples,
+        "class_weight": options.class_weight is not None,
+        "devices": options.devices not in (None, 1),
+        "patience": options.patience is not None,
+        "ensemble_network": isinstance(network, Ensemble),
+        "kfac": name == "kfac",
+        "lbfgs": isinstance(optimizer, Optimizer) and optimizer.full_batch,
+        "many": many,
+        "other_optimizer": bool(name) and name not in PRIVATE_OPTIMIZERS,
+        "other_precision": precision not in PRIVATE_PRECISIONS,
+        "private": options.privacy is not None,
+        "sample_weight": options.sample_weight is not None,
+        "select_best": options.select == "best",
+        "start": options.start is not None,
+        "stateful_layer": network.has_state and not network.couples_examples,
+        "stream": streamed,
+        "validation_share": isinstance(options.validation, (int, float)),
+    }
+    check_compatible(active)

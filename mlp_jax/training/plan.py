@@ -20,12 +20,11 @@ from mlp_jax.model.metrics import check_metrics, default_metrics
 from mlp_jax.model.precision import Precision, choose_device, choose_precision
 from mlp_jax.proof import Report, check_gradients
 from mlp_jax.proof.trial import rows_for
-from mlp_jax.training.compatibility import active_settings, check_compatible
 from mlp_jax.training.engine.batches import DeviceData
 from mlp_jax.training.engine.importance import check_importance
 from mlp_jax.training.engine.private_step import draw_secret
 from mlp_jax.training.engine.program import Program, TrainState, check_parts
-from mlp_jax.training.fit_options import FitOptions
+from mlp_jax.training.fit_options import FitOptions, check_options
 from mlp_jax.training.input.loaders import InMemoryLoader, Loader, StreamingLoader, ValidationRows
 from mlp_jax.training.input.place import place
 from mlp_jax.training.input.validate import Rows, check_batch, checked_rows, pair, row_weights
@@ -145,11 +144,9 @@ def make_plan(
     wanted = "float32" if options.precision is None and private else options.precision
     precision = choose_precision(wanted, device)
     streamed = data if isinstance(data, Streamed) else None
-    check_compatible(
-        active_settings(
-            options, network, optimizer,
-            streamed=streamed is not None, many=many, precision=precision.name,
-        )
+    check_options(
+        options, network, optimizer,
+        streamed=streamed is not None, many=many, precision=precision.name,
     )  # fmt: skip
     if isinstance(optimizer, Optimizer):
         optimizer.check_fits(network, loss)

@@ -1,13 +1,10 @@
 """The ledger of a private run: steps are paid for before they are taken, so that none is free."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from mlp_jax.errors import RunFolderError
 from mlp_jax.files import write_json_atomic
-from mlp_jax.training.callbacks import Callback, EpochEnd, TrainStart
-from mlp_jax.training.engine.snapshot import Position
 from mlp_jax.training.private.accounting import Account
 
 LEDGER_FILE = "privacy.json"
@@ -47,41 +44,6 @@ class Ledger:
     def _write(self) -> None:
         if self._path is not None:
             write_json_atomic(self._path, self._facts | {STARTED: self.started})
-
-
-class LedgerCallback(Callback):
-    """Pay for the steps of a private training before they run, and end it before the budget does.
-
-    Args:
-        folder: returns the folder of the run, where the ledger is kept; without it the ledger is
-            in memory.
-    """
-
-    def __init__(self, folder: Callable[[], Path] | None = None) -> None:
-        self._folder = folder
-        self._ledger: Ledger | None = None
-
-    def on_start(self, start: TrainStart) -> None:
-        """Open the ledger."""
-        folder = None if self._folder is None else self._folder()
-        self._ledger = Ledger(start.account, folder)
-
-    def on_epoch_start(self, position: Position, steps: int) -> bool:
-        """Return whether the budget does not cover the rest of the epoch."""
-        return not self._open.allows(steps)
-
-    def on_call_start(self, steps: int) -> None:
-        """Pay for the steps."""
-        self._open.pay(steps)
-
-    def on_epoch_end(self, end: EpochEnd) -> None:
-        """Record ε of all steps so far."""
-        end.metrics["epsilon"] = self._open.epsilon
-
-    @property
-    def _open(self) -> Ledger:
-        assert self._ledger is not None, "on_start opens it"
-        return self._ledger
 
 
 def check_ledger(folder: Path) -> None:

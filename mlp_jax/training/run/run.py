@@ -13,7 +13,7 @@ from mlp_jax.data.source import LANES
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.model.precision import ask_for_determinism, choose_device
 from mlp_jax.model.saved import load_model
-from mlp_jax.training.callbacks import Callback
+from mlp_jax.training.callbacks import Callback, LedgerCallback
 from mlp_jax.training.checkpoint.manager import Saving
 from mlp_jax.training.compatibility import check_command
 from mlp_jax.training.fit import fit
@@ -21,7 +21,7 @@ from mlp_jax.training.fit_options import FitOptions, shared_values
 from mlp_jax.training.many.ensemble import fit_ensemble
 from mlp_jax.training.mesh.processes import Cluster, is_first, join, on_first
 from mlp_jax.training.mesh.shape import multiple_of_members
-from mlp_jax.training.private.ledger import LedgerCallback, check_ledger
+from mlp_jax.training.private.ledger import check_ledger
 from mlp_jax.training.result import TrainResult
 from mlp_jax.training.run import folder as run_folder
 from mlp_jax.training.run.build import (
