@@ -40,6 +40,8 @@ from mlp_jax.backprop import (
     mlp,
     per_example_gradient,
     per_example_gradients,
+    register_activation,
+    register_loss,
     sampled_gauss_newton_diagonal,
     second_moment,
     signal_to_noise,
@@ -53,8 +55,10 @@ from mlp_jax.backprop import (
 )
 from mlp_jax.errors import DataWarning
 from mlp_jax.model.laplace_file import save_laplace
+from mlp_jax.model.metrics import register_metric
 from mlp_jax.model.saved import Model, save
 from mlp_jax.model.saved import load_model as load
+from mlp_jax.model.store import register_layer
 from mlp_jax.model.uncertain import LaplaceModel, fit_laplace, load_laplace
 from mlp_jax.proof import Report, check_gradients
 from mlp_jax.training import (
@@ -130,6 +134,10 @@ __all__ = [
     "mlp",
     "per_example_gradient",
     "per_example_gradients",
+    "register_activation",
+    "register_layer",
+    "register_loss",
+    "register_metric",
     "sampled_gauss_newton_diagonal",
     "save",
     "save_laplace",

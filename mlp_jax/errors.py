@@ -31,6 +31,14 @@ class UnknownNameError(InputError):
         super().__init__(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(names)}.")
 
 
+def check_new_name(kind: str, name: str, known: Iterable[str]) -> None:
+    """Raise InputError for a name that cannot be registered: it exists, or is no identifier."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise InputError(f"The name of the {kind} must be a Python identifier, not {name!r}.")
+    if name in known:
+        raise InputError(f"There is already a {kind} called '{name}': choose another name.")
+
+
 class DataFileError(MlpJaxError, OSError):
     """A data file that is missing, truncated or not what its header says."""
 

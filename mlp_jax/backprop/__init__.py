@@ -1,6 +1,6 @@
 """Layers, losses and gradients: pure functions, frozen specifications, and the tape of records."""
 
-from mlp_jax.backprop.activations import ACTIVATIONS
+from mlp_jax.backprop.activations import ACTIVATIONS, register_activation
 from mlp_jax.backprop.beside import Beside
 from mlp_jax.backprop.block_records import BlockProduct, SharedProduct
 from mlp_jax.backprop.blocks import BlockDense
@@ -24,7 +24,7 @@ from mlp_jax.backprop.gram import gram_matrix, inner_products, tangent_kernel, t
 from mlp_jax.backprop.hessians import hessian_root
 from mlp_jax.backprop.initializers import INITIALIZERS
 from mlp_jax.backprop.kronecker import KroneckerFactors, kronecker_factors
-from mlp_jax.backprop.losses import LOSSES, Loss, get_loss
+from mlp_jax.backprop.losses import LOSSES, Loss, get_loss, register_loss
 from mlp_jax.backprop.members import MeanOfMembers, Members, SharedDense
 from mlp_jax.backprop.moments import (
     GradientNoise,
@@ -118,6 +118,8 @@ __all__ = [
     "mlp",
     "per_example_gradient",
     "per_example_gradients",
+    "register_activation",
+    "register_loss",
     "sampled_gauss_newton_diagonal",
     "second_moment",
     "signal_to_noise",

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mlp_jax.errors import UnknownNameError
+from mlp_jax.backprop.initializers import check_initializer
+from mlp_jax.errors import InputError, UnknownNameError, check_new_name
 
 Elementwise = Callable[[Float[Array, "*shape"]], Float[Array, "*shape"]]
 
@@ -141,12 +142,65 @@ ACTIVATIONS: dict[str, ActivationFunction] = {
 }
 
 
+def register_activation(
+    name: str,
+    function: Elementwise,
+    slope: Elementwise,
+    *,
+    keeps: Literal["a", "z"] = "z",
+    initializer: str = "glorot_uniform",
+) -> None:
+    """Add an activation function, to be used by its name like the built-in ones.
+
+    The gradient check before each run compares the slope with `jax.grad` of the function. A model
+    with it can be loaded where the same name is registered.
+
+    Args:
+        name: the name, a Python identifier.
+        function: f, a function of an array of any shape, element by element, written with
+            `jax.numpy`.
+        slope: f', of an array of the same shape and type.
+        keeps: the argument of the slope: "z" for the input of f, "a" for its output, which costs
+            no memory.
+        initializer: initializer of the weight matrices before it.
+
+    Raises:
+        InputError: for a name that exists already, is no identifier, or for functions that do not
+            return an array of the shape and type of their argument.
+        UnknownNameError: for an unknown initializer.
+    """
+    check_new_name("activation", name, ACTIVATIONS)
+    if keeps not in ("a", "z"):
+        raise UnknownNameError("argument of a slope", str(keeps), ("a", "z"))
+    check_initializer(initializer)
+    like = jax.ShapeDtypeStruct((2, 3), jnp.float32)
+    for what, f in (("function", function), ("slope", slope)):
+        try:
+            found = jax.eval_shape(f, like)
+        except TypeError as error:
+            raise InputError(
+                f"The {what} of the activation {name} cannot take an array: {error}"
+            ) from None
+        if getattr(found, "shape", None) != like.shape or found.dtype != like.dtype:
+            raise InputError(
+                f"The {what} of the activation {name} must return an array of the shape and type of"
+                f" its argument, float32 (2, 3), not {found}."
+            )
+    ACTIVATIONS[name] = ActivationFunction(function, slope, keeps, initializer)
+
+
 def get_activation(name: str) -> ActivationFunction:
     """Return the activation of that name.
 
     Raises:
+        InputError: for a function instead of a name.
         UnknownNameError: for a name that is not in the table.
     """
+    if not isinstance(name, str):
+        raise InputError(
+            f"An activation is given by its name, not as {name!r}: register the function and its"
+            " slope with mlp_jax.register_activation, and give the name."
+        )
     if name not in ACTIVATIONS:
         raise UnknownNameError("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]

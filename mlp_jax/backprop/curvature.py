@@ -24,7 +24,7 @@ from mlp_jax.backprop.block_records import SharedProduct
 from mlp_jax.backprop.curvature_tape import check_one_prediction
 from mlp_jax.backprop.gradient import Given, checked_arguments, forward_backward
 from mlp_jax.backprop.hessians import check_convex, hessian_root
-from mlp_jax.backprop.losses import Loss
+from mlp_jax.backprop.losses import Loss, as_loss
 from mlp_jax.backprop.member_loss import loss_in
 from mlp_jax.backprop.records import PerExample, Record, contract, is_record
 from mlp_jax.backprop.row_products import wide
@@ -34,7 +34,7 @@ from mlp_jax.backprop.statistics import by_parameter
 from mlp_jax.errors import InputError
 
 
-def hessian_product(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+def hessian_product(network: Layer, loss: Loss | str, *, train: bool = True) -> Callable[..., Any]:
     """Make a function that multiplies the Hessian ∇²E of the loss by a vector.
 
     It is the derivative of ∇E along the vector, in forward mode through the hand-written backward
@@ -43,7 +43,7 @@ def hessian_product(network: Layer, loss: Loss, *, train: bool = True) -> Callab
 
     Args:
         network: the network.
-        loss: the loss.
+        loss: the loss, or its name.
         train: training mode (True) or inference.
 
     Returns:
@@ -51,10 +51,13 @@ def hessian_product(network: Layer, loss: Loss, *, train: bool = True) -> Callab
         and the result have the shape of the parameter tree; the other arguments are those of
         `value_and_grad`.
     """
+    loss = as_loss(loss)
     return _product(network, loss, train, _hessian_product)
 
 
-def gauss_newton_product(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+def gauss_newton_product(
+    network: Layer, loss: Loss | str, *, train: bool = True
+) -> Callable[..., Any]:
     """Make a function that multiplies the generalized Gauss-Newton matrix by a vector.
 
     Σₙ cₙ Jₙᵀ ∇²Eₙ (Jₙ vector): a forward-mode derivative along the vector and one backward pass
@@ -62,7 +65,7 @@ def gauss_newton_product(network: Layer, loss: Loss, *, train: bool = True) -> C
 
     Args:
         network: the network.
-        loss: the loss.
+        loss: the loss, or its name.
         train: training mode (True) or inference.
 
     Returns:
@@ -72,6 +75,7 @@ def gauss_newton_product(network: Layer, loss: Loss, *, train: bool = True) -> C
     Raises:
         InputError: for a loss that is not convex or has no curvature.
     """
+    loss = as_loss(loss)
     check_convex(loss)
     return _product(network, loss, train, _gauss_newton_product)
 
@@ -138,7 +142,9 @@ def _gauss_newton_product(
     return contract(records, None)
 
 
-def gauss_newton_diagonal(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+def gauss_newton_diagonal(
+    network: Layer, loss: Loss | str, *, train: bool = True
+) -> Callable[..., Any]:
     """Make a function that returns the diagonal of the generalized Gauss-Newton matrix.
 
     Exact (Dangel 2020, "BackPACK", DiagGGN): with SₙSₙᵀ = ∇²Eₙ, entry p is Σₙ cₙ Σ_k (Jₙᵀsₙₖ)²_p,
@@ -148,7 +154,7 @@ def gauss_newton_diagonal(network: Layer, loss: Loss, *, train: bool = True) -> 
 
     Args:
         network: the network.
-        loss: the loss.
+        loss: the loss, or its name.
         train: training mode (True) or inference.
 
     Returns:
@@ -159,6 +165,7 @@ def gauss_newton_diagonal(network: Layer, loss: Loss, *, train: bool = True) -> 
         InputError: for a loss without curvature, and for batch norm in training mode, which
             couples the examples.
     """
+    loss = as_loss(loss)
     check_convex(loss)
     _check_apart(network, train)
 
@@ -178,7 +185,7 @@ def gauss_newton_diagonal(network: Layer, loss: Loss, *, train: bool = True) -> 
 
 
 def sampled_gauss_newton_diagonal(
-    network: Layer, loss: Loss, *, samples: int = 1, train: bool = True
+    network: Layer, loss: Loss | str, *, samples: int = 1, train: bool = True
 ) -> Callable[..., Any]:
     """Make a function that estimates the Gauss-Newton diagonal without bias by sampling.
 
@@ -188,7 +195,7 @@ def sampled_gauss_newton_diagonal(
 
     Args:
         network: the network.
-        loss: the loss.
+        loss: the loss, or its name.
         samples: number of backward passes to average.
         train: training mode (True) or inference.
 
@@ -200,6 +207,7 @@ def sampled_gauss_newton_diagonal(
         InputError: for a loss that is not a negative log-likelihood, and for batch norm in training
             mode.
     """
+    loss = as_loss(loss)
     check_distribution(loss)
     _check_apart(network, train)
     if samples < 1:

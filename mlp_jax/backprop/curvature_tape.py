@@ -25,7 +25,7 @@ from mlp_jax.backprop.gradient import (
 )
 from mlp_jax.backprop.hessians import hessian_root
 from mlp_jax.backprop.layer import accumulator
-from mlp_jax.backprop.losses import Loss
+from mlp_jax.backprop.losses import Loss, as_loss
 from mlp_jax.backprop.records import Tape
 from mlp_jax.backprop.sampling import check_distribution, drawn_gradient
 from mlp_jax.backprop.specification import Layer, Params, Records, State
@@ -77,7 +77,7 @@ def tape_of_expected(network: Layer, loss: Loss, params: Params, passed: Passed)
 
 
 def expected_tape(
-    network: Layer, loss: Loss, params: Params, x: Float[Array, "N I"], *, state: State = None
+    network: Layer, loss: Loss | str, params: Params, x: Float[Array, "N I"], *, state: State = None
 ) -> Tape:
     """Return the tape of the exact Gauss-Newton matrix in inference mode.
 
@@ -86,7 +86,7 @@ def expected_tape(
 
     Args:
         network: the network.
-        loss: the loss.
+        loss: the loss, or its name.
         params: its parameters.
         x: inputs (N, I).
         state: state of a network that has one.
@@ -98,6 +98,7 @@ def expected_tape(
     Raises:
         InputError: for a loss without a distribution.
     """
+    loss = as_loss(loss)
     check_curvature(network, loss, False)
     return _expected(network, loss, params, known_state(network, state), x)
 
@@ -127,7 +128,9 @@ def _with_drawn(
     return value, passed.state, grads, tape_of_drawn(network, loss, params, passed, draw)
 
 
-def loss_and_sampled_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+def loss_and_sampled_tape(
+    network: Layer, loss: Loss | str, *, train: bool = True
+) -> Callable[..., Any]:
     """Make a function that returns the loss, its gradient, and a tape at sampled targets.
 
     One forward pass, one backward pass for the gradient at y, and one for the tape, at targets
@@ -135,7 +138,7 @@ def loss_and_sampled_tape(network: Layer, loss: Loss, *, train: bool = True) -> 
 
     Args:
         network: the network.
-        loss: the loss.
+        loss: the loss, or its name.
         train: training mode (True) or inference.
 
     Returns:
@@ -145,6 +148,7 @@ def loss_and_sampled_tape(network: Layer, loss: Loss, *, train: bool = True) -> 
     Raises:
         InputError: for batch norm in training mode, and for a loss without a distribution.
     """
+    loss = as_loss(loss)
     check_curvature(network, loss, train)
 
     def f(

@@ -18,7 +18,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from mlp_jax.backprop.layer import accumulator, weighted_sum
-from mlp_jax.backprop.losses import Loss, check_targets
+from mlp_jax.backprop.losses import Loss, as_loss, check_targets
 from mlp_jax.backprop.member_loss import MemberLoss, loss_in
 from mlp_jax.backprop.records import Tape, contract
 from mlp_jax.backprop.specification import Layer, Params, Saved, State
@@ -151,12 +151,12 @@ def checked_arguments(
     return network, loss, train, params, state, x, y, c, mask, key
 
 
-def loss_and_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+def loss_and_tape(network: Layer, loss: Loss | str, *, train: bool = True) -> Callable[..., Any]:
     """Make a function that returns the loss, its gradient, and the tape of per-example records.
 
     Args:
         network: the network.
-        loss: the loss.
+        loss: the loss, or its name.
         train: training mode (True) or inference.
 
     Returns:
@@ -165,6 +165,7 @@ def loss_and_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable
         `value_and_grad`; the tape stores, for every parameter, the terms that the gradient sums
         over the examples.
     """
+    loss = as_loss(loss)
 
     def f(
         params: Params,
@@ -183,14 +184,14 @@ def loss_and_tape(network: Layer, loss: Loss, *, train: bool = True) -> Callable
     return f
 
 
-def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callable[..., Any]:
+def value_and_grad(network: Layer, loss: Loss | str, *, train: bool = True) -> Callable[..., Any]:
     """Make a function that returns the loss and its gradient, like `jax.value_and_grad`.
 
     The function is jitted; equal networks and shapes compile once.
 
     Args:
         network: the network.
-        loss: the loss.
+        loss: the loss, or its name.
         train: training mode (True) or inference.
 
     Returns:
@@ -204,6 +205,7 @@ def value_and_grad(network: Layer, loss: Loss, *, train: bool = True) -> Callabl
             dropout key that is needed, or with an invalid target: a label that is no class, NaN.
             Under an outer `jit` target values are not checked.
     """
+    loss = as_loss(loss)
 
     def f(
         params: Params,

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 from mlp_jax.backprop import loss_functions as formulas
 from mlp_jax.backprop.loss_functions import softmax
-from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.errors import InputError, UnknownNameError, check_new_name
 
 
 class LossFunction(NamedTuple):
@@ -72,12 +72,20 @@ OPTION_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 }
 
 
+ALIASES = {
+    "mse": "squared_error",
+    "mae": "absolute_error",
+    "cross_entropy": "softmax_cross_entropy",
+    "bce": "sigmoid_cross_entropy",
+}
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss by name with its options, hashable; `get_loss("huber", delta=2.0)` makes one.
 
     Args:
-        name: a key of `LOSSES`.
+        name: a key of `LOSSES`, or one of `ALIASES`: mse, mae, cross_entropy, bce.
         options: pairs of name and value, such as (("delta", 2.0),).
     """
 
@@ -85,13 +93,14 @@ class Loss:
     options: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", ALIASES.get(self.name, self.name))
         if self.name not in LOSSES:
-            raise UnknownNameError("loss", self.name, LOSSES)
+            raise UnknownNameError("loss", self.name, (*LOSSES, *ALIASES))
         known = list(inspect.signature(self.function.value).parameters)[2:]
         for option, value in self.options:
             if option not in known:
                 raise UnknownNameError(f"option of the loss '{self.name}'", option, known)
-            where, fits = OPTION_RANGES[option]
+            where, fits = OPTION_RANGES.get(option, ("is finite", math.isfinite))
             if not fits(value):
                 raise InputError(f"The {option} of the loss {self.name} {where}, not {value}.")
 
@@ -146,6 +155,49 @@ def get_loss(name: str, **options: float) -> Loss:
         UnknownNameError: for a name or an option that does not exist.
     """
     return Loss(name, tuple(sorted(options.items())))
+
+
+def as_loss(loss: Loss | str) -> Loss:
+    """Return the loss; a name gives that loss with its default options."""
+    return get_loss(loss) if isinstance(loss, str) else loss
+
+
+def register_loss(
+    name: str,
+    value: Callable[..., Array],
+    gradient: Callable[..., Array],
+    *,
+    targets: str,
+    predict: str,
+) -> None:
+    """Add a loss, to be used by its name like the built-in ones.
+
+    The gradient check before each run compares the gradient with `jax.grad` of the value. A model
+    with it can be loaded where the same name is registered.
+
+    Args:
+        name: the name, a Python identifier.
+        value: f(output (N, C), y, **options) → Eₙ of each example, (N,), written with `jax.numpy`.
+            Its options are keyword arguments with defaults.
+        gradient: f(output, y, **options) → ∂Eₙ/∂s of each example's own loss, (N, C).
+        targets: "real" for numbers (N, C), "classes" for labels (N,), "binary" for 0 and 1 (N, C).
+        predict: link from the output to the prediction.
+
+    Raises:
+        InputError: for a name that exists already or is no identifier, and for an option without a
+            default.
+    """
+    check_new_name("loss", name, (*LOSSES, *ALIASES))
+    for option in list(inspect.signature(value).parameters.values())[2:]:
+        if option.default is inspect.Parameter.empty:
+            raise InputError(f"The option {option.name} of the loss {name} needs a default.")
+    for what, given, known in (
+        ("kind of targets", targets, ("real", "classes", "binary")),
+        ("link", predict, ("identity", "exp", "softmax", "sigmoid")),
+    ):
+        if given not in known:
+            raise UnknownNameError(what, given, known)
+    LOSSES[name] = LossFunction(value, gradient, targets, predict)  # type: ignore[arg-type]
 
 
 def check_targets(loss: Loss, y: Any, n_outputs: int, *, numbered: bool = True) -> None:

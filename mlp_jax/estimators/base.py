@@ -14,11 +14,15 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from mlp_jax.backprop import ACTIVATIONS
 from mlp_jax.backprop.specification import Params
 from mlp_jax.data import Scaling
 from mlp_jax.errors import InputError
-from mlp_jax.estimators.extras import CONSTRAINTS, check_extras, class_weights_of
+from mlp_jax.estimators.extras import (
+    ACTIVATION_NAMES,
+    CONSTRAINTS,
+    check_extras,
+    class_weights_of,
+)
 from mlp_jax.estimators.frames import first_layer
 from mlp_jax.estimators.gradient_check import check_once
 from mlp_jax.estimators.inputs import checked_arrays, checked_inputs, dense_parts
@@ -57,7 +61,7 @@ class BaseMLP(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({*ACTIVATIONS, "logistic"})],
+        "activation": [StrOptions(ACTIVATION_NAMES)],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

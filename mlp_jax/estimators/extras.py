@@ -1,5 +1,7 @@
 """Parameters of the estimators beyond scikit-learn's: their ranges and exclusions."""
 
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from numbers import Integral, Real
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 import optax
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from mlp_jax.backprop import LOSSES, NORMS
+from mlp_jax.backprop import ACTIVATIONS, LOSSES, NORMS
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.solvers import ADAM, NESTEROV, SGD
 from mlp_jax.estimators.specify import Specification
@@ -17,8 +19,28 @@ from mlp_jax.training.optim.open_optimizer import Hyperparameters, hyperparamete
 from mlp_jax.training.optim.optimizers import OPTIMIZERS, Optimizer
 from mlp_jax.training.optim.schedules import SCHEDULES
 
-CLASS_LOSSES = {"log_loss", *(name for name, f in LOSSES.items() if f.targets != "real")}
-NUMBER_LOSSES = {name for name, f in LOSSES.items() if f.targets == "real"}
+
+class KnownNames(AbstractSet[str]):
+    """The names that a table has now, with those that users register later."""
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self._names = names
+
+    def __contains__(self, name: object) -> bool:
+        return name in set(self._names())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(set(self._names()))
+
+    def __len__(self) -> int:
+        return len(set(self._names()))
+
+
+ACTIVATION_NAMES = KnownNames(lambda: [*ACTIVATIONS, "logistic"])
+CLASS_LOSSES = KnownNames(
+    lambda: ["log_loss", *(name for name, f in LOSSES.items() if f.targets != "real")]
+)
+NUMBER_LOSSES = KnownNames(lambda: [name for name, f in LOSSES.items() if f.targets == "real"])
 ELSEWHERE = ("lbfgs", "kfac")  # optimizers of ours that want more than an epoch here gives
 
 CONSTRAINTS: dict[str, list[Any]] = {

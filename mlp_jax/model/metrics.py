@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.errors import InputError, UnknownNameError, check_new_name
 
 Task = Literal["classification", "multilabel", "regression"]
 _Function = Callable[[np.ndarray, np.ndarray], float]
@@ -57,6 +57,44 @@ TEST_METRICS: dict[Task, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "r2"),
 }
 """What a finished network is judged by, once."""
+
+
+def register_metric(
+    name: str,
+    function: Callable[[np.ndarray, np.ndarray], float],
+    *,
+    tasks: Sequence[str],
+    higher_is_better: bool,
+) -> None:
+    """Add a metric, to be used by its name like the built-in ones.
+
+    Args:
+        name: the name, a Python identifier.
+        function: f(predictions (N, C), targets) → a number; predictions are float64. For
+            "classification" they are probabilities of the classes and targets are labels (N,) from
+            0 to C − 1; for "multilabel" probabilities and booleans (N, C); for "regression" values
+            and values (N, C).
+        tasks: the tasks that have it.
+        higher_is_better: whether a larger value is better.
+
+    Raises:
+        InputError: for a name that exists already or is no identifier.
+        UnknownNameError: for an unknown task.
+    """
+    check_new_name("metric", name, (*METRICS, "loss"))
+    tables = {
+        "classification": _CLASSIFICATION,
+        "multilabel": _MULTILABEL,
+        "regression": _REGRESSION,
+    }
+    for task in tasks:
+        if task not in tables:
+            raise UnknownNameError("task", task, tables)
+    if not tasks:
+        raise InputError(f"The metric {name} needs a task: {', '.join(tables)}.")
+    METRICS[name] = Metric(tuple(tasks), higher_is_better)  # type: ignore[arg-type]
+    for task in tasks:
+        tables[task][name] = lambda predictions, y: float(function(predictions, y))
 
 
 def higher_is_better(name: str) -> bool:
@@ -158,6 +196,7 @@ def regression_metrics(
     return _evaluate(_REGRESSION, s, y, names)
 
 
+_ALWAYS_DEFINED = {"accuracy", "top2", "top3", "top5", "log_loss", "rmse", "mae"}
 _WHY_UNDEFINED = {
     "roc_auc": "a class has no row there, or every row is of one class",
     "average_precision": "a class has no row there",
@@ -172,9 +211,10 @@ def undefined(found: Mapping[str, float], rows: str) -> list[str]:
     A metric without a reason of its own is NaN only where the network's outputs are not finite.
     """
     names = [name for name, value in found.items() if name != "loss" and np.isnan(value)]
-    if any(name not in _WHY_UNDEFINED for name in names):
+    if any(name in _ALWAYS_DEFINED for name in names):
         return [f"No metric is defined on {rows}: the network's outputs there are not finite."]
-    return [f"{name} is undefined on {rows}: {_WHY_UNDEFINED[name]}." for name in names]
+    why = "its function returned NaN"
+    return [f"{name} is undefined on {rows}: {_WHY_UNDEFINED.get(name, why)}." for name in names]
 
 
 def _check_same_shape(left: str, a: np.ndarray, right: str, b: np.ndarray) -> None:

@@ -111,23 +111,31 @@ def forward(layer: Layer, params: Any, state: Any, a: Rows) -> Rows:
     return _LAYERS[type(layer)](layer, typed, state, a).astype(a.dtype, copy=False)
 
 
+def _activation(name: str) -> Callable[[Rows], Rows]:
+    """Return the activation in NumPy; ForkError for one that the user registered."""
+    if name not in ACTIVATIONS:
+        check_not_inherited(f"compute the activation {name}")
+        raise NotImplementedError(f"The activation {name} has no form in NumPy.")
+    return ACTIVATIONS[name]
+
+
 def _dense(layer: Dense, params: Any, state: Any, a: Rows) -> Rows:
     """A' = f(A W + 1bᵀ)."""
     z = a @ params["W"]
-    return ACTIVATIONS[layer.activation](z + params["b"] if "b" in params else z)
+    return _activation(layer.activation)(z + params["b"] if "b" in params else z)
 
 
 def _block_dense(layer: BlockDense, params: Any, state: Any, a: Rows) -> Rows:
     """Zg = Ag Wg + 1bgᵀ."""
     z = np.einsum("ngi,gij->ngj", a.reshape(len(a), layer.n_blocks, -1), params["W"])
-    return ACTIVATIONS[layer.activation](z.reshape(len(a), -1) + params["b"])
+    return _activation(layer.activation)(z.reshape(len(a), -1) + params["b"])
 
 
 def _shared_dense(layer: SharedDense, params: Any, state: Any, a: Rows) -> Rows:
     """Z = s ⊙ (r ⊙ A) W + b."""
     W = params["W"]
     u = ((a * params["r"]).reshape(-1, len(W)) @ W).reshape(len(a), -1)
-    return ACTIVATIONS[layer.activation](u * params["s"] + params["b"])
+    return _activation(layer.activation)(u * params["s"] + params["b"])
 
 
 def _categories(layer: Categories, params: Any, state: Any, a: Rows) -> Rows:
@@ -187,7 +195,7 @@ def _piecewise_linear(layer: PiecewiseLinear, params: Any, state: Any, a: Rows) 
 
 
 def _parametric(layer: ParametricActivation, params: Any, state: Any, a: Rows) -> Rows:
-    return a + params["alpha"] * (ACTIVATIONS[layer.name](a) - a)
+    return a + params["alpha"] * (_activation(layer.name)(a) - a)
 
 
 def _sequential(layer: Sequential, params: Any, state: Any, a: Rows) -> Rows:
@@ -238,7 +246,7 @@ def _log_mean_exp(s: Rows) -> Rows:
 
 
 _LAYERS: dict[type[Layer], Callable[[Any, Any, Any, Rows], Rows]] = {
-    Activation: lambda layer, params, state, a: ACTIVATIONS[layer.name](a),
+    Activation: lambda layer, params, state, a: _activation(layer.name)(a),
     BatchNorm: _batch_norm,
     Beside: _beside,
     BlockDense: _block_dense,

@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ from mlp_jax.data.encoding import (
     TargetEncoding,
     TextForm,
 )
-from mlp_jax.errors import InputError, ModelFileError
+from mlp_jax.errors import InputError, ModelFileError, check_new_name
 from mlp_jax.files import as_run_folder_error, write_bytes_atomic, write_json_atomic
 
 FORMAT, VERSION = "mlp-jax model", 1
@@ -77,6 +78,29 @@ CLASSES = registry(
         TextForm,
     )
 )
+
+
+def register_layer(layer: Any) -> None:
+    """Make a layer of your own one that models are saved with and loaded from.
+
+    A layer trains without being registered; the gradient check before each run compares its
+    backward pass with `jax.vjp` of its forward pass. `load` reads it where it is registered.
+
+    Args:
+        layer: a frozen dataclass that derives from `Layer`, with fields that JSON can hold:
+            numbers, text, booleans, None, tuples and other layers.
+
+    Raises:
+        InputError: for another class, or if there is a layer of that name.
+    """
+    if not (isinstance(layer, type) and issubclass(layer, Layer) and is_dataclass(layer)):
+        raise InputError(
+            f"A layer is a frozen dataclass that derives from mlp_jax.Layer, not {layer!r}."
+        )
+    check_new_name("layer", layer.__name__, CLASSES)
+    CLASSES[layer.__name__] = layer
+
+
 PARTS: dict[str, Any] = {
     "network": Layer,
     "loss": Loss,

@@ -25,7 +25,7 @@ from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, Loss, second_moment, squared_norms_by_parameter
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
-from mlp_jax.backprop.losses import check_targets
+from mlp_jax.backprop.losses import as_loss, check_targets
 from mlp_jax.backprop.member_loss import loss_in
 from mlp_jax.backprop.records import contract_transposed, transposed
 from mlp_jax.backprop.specification import Params, State
@@ -210,7 +210,7 @@ def _has_two_modes(network: Layer) -> bool:
 @np.errstate(invalid="ignore", over="ignore")  # what is not finite fails its row: say it once
 def check_gradients(
     network: Layer,
-    loss: Loss,
+    loss: Loss | str,
     params: Params,
     batch: tuple[Any, Any],
     *,
@@ -228,7 +228,7 @@ def check_gradients(
 
     Args:
         network: the network.
-        loss: the loss.
+        loss: the loss, or its name.
         params: its parameters, which are perturbed.
         batch: x (N, I) and y as the loss requires; a handful of examples is used.
         state: state of a network that has one.
@@ -245,6 +245,7 @@ def check_gradients(
     Raises:
         InputError: for a target in any row of the batch that is invalid for the loss.
     """
+    loss = as_loss(loss)
     started = time.perf_counter()
     if network.has_state and state is None:
         raise InputError("This network keeps running statistics: pass the state=… that init gave.")

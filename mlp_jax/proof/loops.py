@@ -27,7 +27,7 @@ from mlp_jax.proof.oracles import (
     SEED,
     parameter_equation,
 )
-from mlp_jax.proof.scalars import ACTIVATION_SCALARS, LOSS_SCALARS
+from mlp_jax.proof.registered import activation_scalars, loss_scalars
 from mlp_jax.proof.table_loops import Entries, entries_of
 
 SAMPLES = 6
@@ -65,7 +65,7 @@ def dense_samples(
     """Forward, equations 1 to 3 and the bias of a dense layer."""
     W, a, delta = seen.params["W"], np.asarray(seen.a), seen.records["W"].delta
     b = seen.params.get("b", np.zeros(W.shape[1]))
-    f, slope = ACTIVATION_SCALARS[layer.activation]
+    f, slope = activation_scalars(layer.activation)
     assert seen.grad_a_next is not None
     grad_next = np.asarray(seen.grad_a_next)
     abs_W, abs_a, abs_d, abs_c = np.abs(W), np.abs(a), np.abs(delta), np.abs(c)
@@ -150,7 +150,7 @@ def activation_samples(
     layer: Activation, seen: Seen, pick: Callable[..., Sampled]
 ) -> dict[str, Sampled]:
     """Forward and equation 1 of a separate activation layer."""
-    f, slope = ACTIVATION_SCALARS[layer.name]
+    f, slope = activation_scalars(layer.name)
     grad_y = np.asarray(seen.grad_a_next)
     return {
         ACTIVATE: pick(
@@ -266,7 +266,7 @@ def loss_samples(
 
 def _loss_slopes(loss: Loss, s: np.ndarray, y: np.ndarray, seed: np.ndarray) -> np.ndarray:
     """seedₙ ∂Eₙ/∂s_k of one prediction of each example."""
-    _, slope = LOSS_SCALARS[loss.name]
+    _, slope = loss_scalars(loss.name)
     labels = y.ndim == 1 and loss.function.targets == "classes" and s.shape[1] > 1
     expected = np.zeros_like(s)
     for n in range(len(s)):

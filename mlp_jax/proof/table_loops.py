@@ -17,7 +17,7 @@ from mlp_jax.backprop.members import MeanOfMembers, Members, SharedDense
 from mlp_jax.backprop.numbers import Cosines, FeatureScale, NTKScale, Periodic, PiecewiseLinear
 from mlp_jax.backprop.parametric import ParametricActivation
 from mlp_jax.proof.observe import Seen
-from mlp_jax.proof.scalars import ACTIVATION_SCALARS
+from mlp_jax.proof.registered import activation_scalars
 
 Entry = Callable[..., float]
 
@@ -116,7 +116,7 @@ def _piecewise(layer: PiecewiseLinear, seen: Seen) -> Entries:
 def _blocks(layer: BlockDense, seen: Seen) -> Entries:
     a, W, b, grad = seen.a, seen.params["W"], seen.params["b"], seen.grad_a_next
     _, I, J = W.shape  # noqa: E741 - the letter of the mathematics
-    f, slope = ACTIVATION_SCALARS[layer.activation]
+    f, slope = activation_scalars(layer.activation)
 
     @cache
     def z(n: int, p: int) -> float:
@@ -140,7 +140,7 @@ def _shared(layer: SharedDense, seen: Seen) -> Entries:
     a, grad = seen.a, seen.grad_a_next
     W, r, s, b = (seen.params[name] for name in ("W", "r", "s", "b"))
     (I, J), k = W.shape, layer.members  # noqa: E741 - the letter of the mathematics
-    f, slope = ACTIVATION_SCALARS[layer.activation]
+    f, slope = activation_scalars(layer.activation)
 
     @cache
     def u(n: int, p: int) -> float:
@@ -197,7 +197,7 @@ def _mean(layer: MeanOfMembers, seen: Seen) -> Entries | None:
 
 def _parametric(layer: ParametricActivation, seen: Seen) -> Entries:
     z, alpha, grad = seen.a, seen.params["alpha"], seen.grad_a_next
-    f, slope = ACTIVATION_SCALARS[layer.name]
+    f, slope = activation_scalars(layer.name)
 
     def output(n: int, j: int) -> float:
         return (1 - float(alpha[j])) * float(z[n, j]) + float(alpha[j]) * f(float(z[n, j]))

@@ -153,7 +153,7 @@ def build_loss(config: TrainConfig, data: Prepared) -> Loss:
         raise InputError(
             f"'{data.name}' has a single class, '{classes[0]}': there is nothing to tell apart."
         )
-    name = config.loss or default_loss(data)
+    name = Loss(config.loss or default_loss(data)).name
     smooths = name in ("softmax_cross_entropy", "sigmoid_cross_entropy")
     if config.label_smoothing and not smooths:
         raise InputError(f"Label smoothing is for the cross-entropies, not for {name}.")
