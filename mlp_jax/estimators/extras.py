@@ -26,6 +26,11 @@ class KnownNames(AbstractSet[str]):
     def __init__(self, names: Callable[[], Iterable[str]]) -> None:
         self._names = names
 
+    @classmethod
+    def _from_iterable(cls, names: Iterable[Any]) -> AbstractSet[Any]:
+        """Return the result of a set operation, which no table stands behind."""
+        return set(names)
+
     def __contains__(self, name: object) -> bool:
         return name in set(self._names())
 

@@ -6,6 +6,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from training_cases import other_values
 
 from mlp_jax.errors import InputError
 from mlp_jax.training import FitOptions
@@ -63,18 +64,11 @@ def test_every_option_of_a_network_is_one_of_the_command():
 
 
 def test_the_commands_options_reach_fit():
-    changed = {
-        "epochs": 7, "batch_size": 3, "patience": 4, "select": "last", "average": 0.5,
-        "class_weight": "balanced", "importance": 2, "schedule_epochs": 9, "seed": 11,
-        "precision": "float64", "device": "cpu", "devices": 1, "mesh": "data=1",
-        "shard_optimizer": True, "accumulate": 2, "recompute": True, "metrics": ("f1",),
-    }  # fmt: skip
     shared = {f.name for base in FitOptions.__bases__ for f in fields(base)}
-    assert set(changed) == shared
-    config = TrainConfig(**changed)
-
+    changed = other_values(TrainConfig()) | {"select": "last", "metrics": ("f1",)}
+    changed = {name: value for name, value in changed.items() if name in shared}
     parts = build(TrainConfig(metrics=("f1",), validation=0.2))
-    options = fit_options_of(config, parts)
+    options = fit_options_of(TrainConfig(**changed), parts)
     for name, value in changed.items():
         assert getattr(options, name) == value != getattr(FitOptions(), name), name
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,26 @@ from mlp_jax.training.engine.batches import epoch_order
 from mlp_jax.training.engine.program import INIT, stream
 
 CLASSES = 3
+
+
+def other_values(record: Any) -> dict[str, Any]:
+    """A value of each option of a record that is not its default, by the option's type."""
+    found = {}
+    for name, hint in get_type_hints(type(record)).items():
+        usual = getattr(record, name)
+        kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
+        kind = hint if get_origin(hint) is tuple else kinds[0]
+        if kind is bool:
+            found[name] = not usual
+        elif kind in (int, float):
+            found[name] = kind((usual or 0) + 2) if kind is int else 0.25
+        elif kind is str:
+            found[name] = f"{usual or ''}x"
+        elif get_origin(kind) is tuple:
+            found[name] = (*usual, get_args(kind)[0]("3"))
+        else:
+            raise TypeError(f"no value for {name}: {hint}")
+    return found
 
 
 class OnCall(Callback):
