@@ -77,7 +77,11 @@ class Recomputing(Sequential):
             inputs.append(a)
             a, new, _ = self._through(segment, params, state, a, train=train, key=key, mask=mask)
             states.extend(new)
-        return a, tuple(states), Kept(tuple(inputs), state, key, mask, _Mode(train))
+        return (
+            a,
+            tuple(states),
+            Kept(inputs=tuple(inputs), states=state, key=key, mask=mask, mode=_Mode(train)),
+        )
 
     def backward(
         self,

@@ -44,11 +44,11 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> Compiled:
     cost = program.cost_analysis() or {}
     memory = program.memory_analysis()
     return Compiled(
-        program,
-        seconds,
-        cost.get("flops"),
-        cost.get("bytes accessed"),
-        0 if memory is None else int(memory.temp_size_in_bytes),
+        call=program,
+        seconds=seconds,
+        flops=cost.get("flops"),
+        bytes_accessed=cost.get("bytes accessed"),
+        temporary_bytes=0 if memory is None else int(memory.temp_size_in_bytes),
     )
 
 

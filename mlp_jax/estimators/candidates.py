@@ -170,11 +170,11 @@ def train_group(search: Search, group: FoldGroup) -> list[Trained]:
     with first._computing(fold_rows.x.dtype) as policy:
         check_once(specification, policy.proof_dtype)
         spec = MemberSpec(
-            specification.network,
-            specification.loss,
-            optimizer_of(first),
-            first.learning_rate if first.solver == "sgd" else "constant",
-            first.max_iter,
+            network=specification.network,
+            loss=specification.loss,
+            optimizer=optimizer_of(first),
+            schedule=first.learning_rate if first.solver == "sgd" else "constant",
+            max_iter=first.max_iter,
         )
         started = [_start(one, first._params(), policy.params) for one in variants]
         arguments = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *started)
@@ -198,7 +198,13 @@ def _start(one: Any, params: Params, dtype: DTypeLike) -> tuple[Any, Any, Number
         np.asarray(value, dtype)
         for value in (one.learning_rate_init, one.alpha, one.power_t, one.tol)
     )
-    own = Numbers(rate, alpha, power, tol, np.asarray(most, np.int32))
+    own = Numbers(
+        learning_rate_init=rate,
+        alpha=alpha,
+        power_t=power,
+        tol=tol,
+        n_iter_no_change=np.asarray(most, np.int32),
+    )
     return params, jax.tree.map(np.asarray, opt_state), own
 
 
@@ -214,8 +220,9 @@ def _ordered(first: Any, rows: TrainingRows, dtype: DTypeLike) -> OrderedRows:
     weights[: rows.n] = 1
     data = rows.placed(dtype)
     return OrderedRows(
-        data.x, data.y, jnp.asarray(places), jnp.asarray(weights.reshape(places[0].shape)),
-        data.weights,
+        x=data.x, y=data.y, places=jnp.asarray(places),
+        weights=jnp.asarray(weights.reshape(places[0].shape)),
+        row_weights=data.weights,
     )  # fmt: skip
 
 

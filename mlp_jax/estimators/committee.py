@@ -39,7 +39,7 @@ def train_committee(
     if optimizer is None:
         if estimator.optimizer is not None:
             raise InputError("An ensemble takes an optimizer by name, or as mlp_jax.Optimizer.")
-        optimizer = Optimizer("adam", estimator.learning_rate_init)
+        optimizer = Optimizer(name="adam", learning_rate=estimator.learning_rate_init)
     patience = estimator.n_iter_no_change
     early = estimator.early_stopping and np.isfinite(patience)
     fitted = fit_ensemble(

@@ -152,8 +152,8 @@ def named_optimizer(estimator: Any) -> Optimizer | None:
         return None
     if not isinstance(chosen, Optimizer):
         chosen = Optimizer(
-            chosen or "adam",
-            None if chosen in ELSEWHERE else estimator.learning_rate_init,
+            name=chosen or "adam",
+            learning_rate=None if chosen in ELSEWHERE else estimator.learning_rate_init,
             schedule=estimator.schedule or "constant",
             weight_decay=estimator.weight_decay,
         )

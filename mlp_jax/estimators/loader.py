@@ -48,7 +48,7 @@ class TrainingRows(NamedTuple):
         y = self.y[chosen]
         y = y.astype(dtype, copy=False) if np.issubdtype(y.dtype, np.floating) else y
         weights = None if self.weights is None else self.weights[chosen].astype(dtype, copy=False)
-        return jax.device_put(DeviceData(x.astype(dtype, copy=False), y, weights))
+        return jax.device_put(DeviceData(x=x.astype(dtype, copy=False), y=y, weights=weights))
 
 
 class EpochLoader:

@@ -25,14 +25,24 @@ def as_model(estimator: Any) -> Model:
     """Return the fitted estimator as a `Model`: its network, weights, inputs and target."""
     specification = estimator._specification
     names = tuple(map(str, getattr(estimator, "feature_names_in_", ())))
-    inputs = estimator._encoding or ArrayEncoding(specification.n_in, feature_names=names)
+    inputs = estimator._encoding or ArrayEncoding(
+        n_features=specification.n_in, feature_names=names
+    )
     precision = estimator.precision or (
         "float64" if estimator.coefs_[0].dtype == np.float64 else "float32"
     )
     dtype = known_precision(precision).params
     params, state = (as_type(tree, dtype) for tree in (estimator._params(), estimator._layer_state))
     loss = Loss(specification.loss.name, specification.loss.options)
-    return Model(specification.network, loss, params, state, inputs, _target(estimator), precision)
+    return Model(
+        network=specification.network,
+        loss=loss,
+        params=params,
+        layer_state=state,
+        inputs=inputs,
+        target=_target(estimator),
+        precision=precision,
+    )
 
 
 def _target(estimator: Any) -> TargetEncoding:
@@ -41,12 +51,18 @@ def _target(estimator: Any) -> TargetEncoding:
         if scaling is None:
             return TargetEncoding("regression")
         scale, offset = 1 / scaling.scale, -scaling.offset / scaling.scale
-        return TargetEncoding("regression", (), (), tuple(scale.tolist()), tuple(offset.tolist()))
+        return TargetEncoding(
+            task="regression",
+            names=(),
+            classes=(),
+            scale=tuple(scale.tolist()),
+            offset=tuple(offset.tolist()),
+        )
     labels = tuple(as_words(np.asarray(estimator.classes_)).tolist())
     if estimator._label_binarizer.y_type_.startswith("multilabel"):
-        return TargetEncoding("multilabel", names=labels)
+        return TargetEncoding(task="multilabel", names=labels)
     kind = _label_type(np.asarray(estimator.classes_))
-    return TargetEncoding("classification", classes=labels, label_type=kind)
+    return TargetEncoding(task="classification", classes=labels, label_type=kind)
 
 
 def _label_type(classes: np.ndarray) -> LabelType:

@@ -48,7 +48,7 @@ def learn_preset_encoding(name: str, X: Any) -> InputEncoding:
     x = np.asarray(X)
     scaling = fit_scaling(x, pixels=True)
     scale, offset = (tuple(np.ravel(part).tolist()) for part in scaling)
-    return ArrayEncoding(x.shape[1], scale, offset)
+    return ArrayEncoding(n_features=x.shape[1], scale=scale, offset=offset)
 
 
 def learn_target_scaling(y: np.ndarray, weights: np.ndarray | None) -> Scaling:

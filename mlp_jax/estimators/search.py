@@ -169,8 +169,8 @@ class MLPSearchCV(GridSearchCV):
             options = {"callback_ctx": context}
         given = self._given
         search = Search(
-            self.estimator, candidates, given.X, given.y, given.fit_params.get("sample_weight"),
-            folds,
+            estimator=self.estimator, candidates=candidates, x=given.X, y=given.y,
+            weights=given.fit_params.get("sample_weight"), folds=folds,
         )  # fmt: skip
         with use_pretrained(PretrainedCache(search, self._trained(search, given.fit_params))):
             evaluate_candidates(candidates, cv=_Folds(folds), **options)

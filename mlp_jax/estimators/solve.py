@@ -102,13 +102,13 @@ def _fit_plan(
     asked, numbers = transformation(estimator, steps * estimator.max_iter)
     optimizer = asked or optimizer_of(estimator)
     program = Program(
-        specification.network,
-        specification.loss,
-        optimizer,
-        batch_size,
-        policy.params,
-        policy.products,
-        estimator.ema,
+        network=specification.network,
+        loss=specification.loss,
+        optimizer=optimizer,
+        batch_size=batch_size,
+        dtype=policy.params,
+        products=policy.products,
+        average_decay=estimator.ema,
         doubt_updates=False,
         guarded=False,
         transposed=platform() == "cpu" and is_elementwise(estimator, optimizer),
@@ -123,21 +123,21 @@ def _fit_plan(
         seed = np.uint32(estimator._random_state.randint(np.iinfo(np.int32).max))
     judge = None if judged is None else _judge(estimator, judged, policy)
     plan = FitPlan(
-        program,
-        loader,
-        estimator._random_state,
-        np.asarray(estimator.alpha, policy.params),
-        seed,
-        estimator.shuffle,
-        1 if incremental else estimator.max_iter,
-        estimator.tol,
-        estimator.n_iter_no_change,
-        bool(estimator.verbose),
-        proof,
-        judge,
-        estimator.early_stopping,
-        fit_state.rate,
-        callbacks,
+        program=program,
+        loader=loader,
+        random=estimator._random_state,
+        alpha=np.asarray(estimator.alpha, policy.params),
+        seed=seed,
+        shuffle=estimator.shuffle,
+        max_iter=1 if incremental else estimator.max_iter,
+        tol=estimator.tol,
+        n_iter_no_change=estimator.n_iter_no_change,
+        verbose=bool(estimator.verbose),
+        proof=proof,
+        judge=judge,
+        patient=estimator.early_stopping,
+        rate=fit_state.rate,
+        callbacks=callbacks,
         one_epoch=incremental,
     )
     return plan, fit_state
@@ -214,12 +214,12 @@ def _start(estimator: Any, program: Program, incremental: bool) -> FitState:
     alive: Any = np.ones((), bool)
     layer_state = as_type(estimator._layer_state, program.dtype)
     state = TrainState(
-        params,
-        opt_state,
-        layer_state,
-        first_average(program, params, layer_state, numbers_of(program)[1]),
-        step,
-        alive,
+        params=params,
+        opt_state=opt_state,
+        layer_state=layer_state,
+        average=first_average(program, params, layer_state, numbers_of(program)[1]),
+        step=step,
+        alive=alive,
     )
     best_loss, best_score = estimator.best_loss_, estimator.best_validation_score_
     progress = Progress(
@@ -227,7 +227,16 @@ def _start(estimator: Any, program: Program, incremental: bool) -> FitState:
         -np.inf if best_score is None else best_score,
         estimator._stale,
     )
-    return FitState(state, estimator._best, progress, rate, estimator.t_, 0, (), ())
+    return FitState(
+        state=state,
+        best=estimator._best,
+        progress=progress,
+        rate=rate,
+        seen=estimator.t_,
+        epochs=0,
+        losses=(),
+        scores=(),
+    )
 
 
 def new_optimizer(estimator: Any, params: Params) -> tuple[Any, Rate | None]:

@@ -85,7 +85,17 @@ def first_member(spec: MemberSpec, params: Params, opt_state: Any, own: Numbers)
     dtype = own.alpha.dtype
     none = jnp.zeros((), jnp.int32)
     curve, best = jnp.full((spec.max_iter,), jnp.nan, dtype), jnp.full((), jnp.inf, dtype)
-    return _turned(Member(params, opt_state, none, curve, best, none, jnp.zeros((), bool)))
+    return _turned(
+        Member(
+            params=params,
+            opt_state=opt_state,
+            epochs=none,
+            curve=curve,
+            best=best,
+            stale=none,
+            done=jnp.zeros((), bool),
+        )
+    )
 
 
 def _turned(member: Member) -> Member:

@@ -151,7 +151,18 @@ def _arrays(seen: Seen) -> tuple[Any, ...]:
 def _host(arrays: tuple[Any, ...], train: bool) -> Seen:
     """Convert a `Seen` to NumPy arrays."""
     params, a, mask, a_next, grad_a_next, grad_a, records = arrays
-    return Seen(params, None, a, None, mask, train, a_next, grad_a_next, grad_a, records)
+    return Seen(
+        params=params,
+        state=None,
+        a=a,
+        key=None,
+        mask=mask,
+        train=train,
+        a_next=a_next,
+        grad_a_next=grad_a_next,
+        grad_a=grad_a,
+        records=records,
+    )
 
 
 def _comparisons(
@@ -172,8 +183,22 @@ def _comparisons(
     each, seed = found["loss"]
     grads = found["grads"]
     terms = float(np.sum(np.abs(c * each)))
-    yield "local", Comparison((), oracles.VALUE, found["value"], np.sum(c * each), terms)
-    yield "local", Comparison((), oracles.SEED, np.asarray(log[()].grad_a_next), seed)
+    yield (
+        "local",
+        Comparison(
+            path=(),
+            equation=oracles.VALUE,
+            ours=found["value"],
+            expected=np.sum(c * each),
+            size=terms,
+        ),
+    )
+    yield (
+        "local",
+        Comparison(
+            path=(), equation=oracles.SEED, ours=np.asarray(log[()].grad_a_next), expected=seed
+        ),
+    )
     for row in compare.local_comparisons(layers, log, found["local"], grads, used):
         yield "local", row
     for gradient in (grads, *found["as_trained"]):

@@ -116,7 +116,9 @@ def local_comparisons(
     for path, layer in reversed(layers):
         seen = log[path]
         if seen.grad_a_next is None:
-            yield Comparison(path, oracles.CHAIN, None, np.asarray(seen.a_next))
+            yield Comparison(
+                path=path, equation=oracles.CHAIN, ours=None, expected=np.asarray(seen.a_next)
+            )
             continue
         if isinstance(layer, Sequential):
             yield from _links(path, layer, log)
@@ -128,7 +130,13 @@ def local_comparisons(
             sizes, own = _sizes(layer, seen, c), at(grads, path)
             for equation, value in expected[path].items():
                 ours = _ours(layer, seen, own, equation)
-                yield Comparison(path, equation, ours, value, sizes.get(equation, 0.0))
+                yield Comparison(
+                    path=path,
+                    equation=equation,
+                    ours=ours,
+                    expected=value,
+                    size=sizes.get(equation, 0.0),
+                )
 
 
 def _links(path: Path, layer: Sequential, log: dict[Path, Seen]) -> Iterator[Comparison]:
@@ -137,7 +145,12 @@ def _links(path: Path, layer: Sequential, log: dict[Path, Seen]) -> Iterator[Com
     for index in reversed(range(len(layer.layers))):
         seen = log[(*path, index)]
         if seen.grad_a_next is not None and after is not None:
-            yield Comparison((*path, index), oracles.CHAIN, np.asarray(seen.grad_a_next), after)
+            yield Comparison(
+                path=(*path, index),
+                equation=oracles.CHAIN,
+                ours=np.asarray(seen.grad_a_next),
+                expected=after,
+            )
             after = seen.grad_a
 
 
@@ -147,11 +160,16 @@ def _branches(path: Path, layer: Residual, log: dict[Path, Seen]) -> Iterator[Co
     beside: Any = seen.grad_a_next if layer.shortcut is None else log[(*path, 1)].grad_a
     expected = beside if body.grad_a is None else np.asarray(body.grad_a) + np.asarray(beside)
     ours = None if body.grad_a is None else np.asarray(seen.grad_a)
-    yield Comparison(path, oracles.INPUT, ours, expected)
+    yield Comparison(path=path, equation=oracles.INPUT, ours=ours, expected=expected)
     for index in range(len(layer.children)):
         given = log[(*path, index)].grad_a_next
         if given is not None:
-            yield Comparison((*path, index), oracles.CHAIN, np.asarray(given), seen.grad_a_next)
+            yield Comparison(
+                path=(*path, index),
+                equation=oracles.CHAIN,
+                ours=np.asarray(given),
+                expected=seen.grad_a_next,
+            )
 
 
 def _beside(path: Path, layer: Beside, log: dict[Path, Seen]) -> Iterator[Comparison]:
@@ -163,10 +181,14 @@ def _beside(path: Path, layer: Beside, log: dict[Path, Seen]) -> Iterator[Compar
     expected[:, layer.passed_from :] = arrived[:, width:]
     if body.grad_a is not None:
         expected[:, : layer.n_first] += np.asarray(body.grad_a)
-    yield Comparison(path, oracles.INPUT, np.asarray(seen.grad_a), expected)
+    yield Comparison(
+        path=path, equation=oracles.INPUT, ours=np.asarray(seen.grad_a), expected=expected
+    )
     if body.grad_a_next is not None:
         given = np.asarray(body.grad_a_next)
-        yield Comparison((*path, 0), oracles.CHAIN, given, arrived[:, :width])
+        yield Comparison(
+            path=(*path, 0), equation=oracles.CHAIN, ours=given, expected=arrived[:, :width]
+        )
 
 
 def whole_comparisons(
@@ -179,7 +201,13 @@ def whole_comparisons(
     leaves = jax.tree_util.tree_leaves_with_path(expected)
     for (keys, value), ours, size in zip(leaves, jax.tree.leaves(grads), sizes, strict=True):
         path = tuple(key.idx for key in keys[:-1])
-        yield Comparison(path, oracles.parameter_equation(keys[-1].key), ours, value, size)
+        yield Comparison(
+            path=path,
+            equation=oracles.parameter_equation(keys[-1].key),
+            ours=ours,
+            expected=value,
+            size=size,
+        )
 
 
 def statistic_comparisons(
@@ -192,7 +220,12 @@ def statistic_comparisons(
     ):
         for path in simple:
             if jax.tree.leaves(at(theirs, path)):
-                yield Comparison(path, equation, _flat(at(mine, path)), _flat(at(theirs, path)))
+                yield Comparison(
+                    path=path,
+                    equation=equation,
+                    ours=_flat(at(mine, path)),
+                    expected=_flat(at(theirs, path)),
+                )
 
 
 def _flat(tree: Params) -> np.ndarray:
@@ -213,4 +246,6 @@ def difference_comparisons(
         slope = sum(float(np.sum(g * v[number])) for g, v in pairs)
         best = row[np.argmin(np.abs(row - slope))]
         name = f"⟨∇E, v⟩, direction {number + 1}"
-        yield Comparison((), name, np.array([slope]), np.array([best]), norm)
+        yield Comparison(
+            path=(), equation=name, ours=np.array([slope]), expected=np.array([best]), size=norm
+        )

@@ -85,7 +85,9 @@ class Observed(Layer):
     ) -> tuple[Array, Any, Any]:
         """The inner layer's forward, recorded."""
         out = self.inner.forward(params, state, a, train=train, key=key, mask=mask)
-        self.log[self.path] = Seen(params, state, a, key, mask, train, out[0])
+        self.log[self.path] = Seen(
+            params=params, state=state, a=a, key=key, mask=mask, train=train, a_next=out[0]
+        )
         return out
 
     def backward(

@@ -230,7 +230,14 @@ def entries_of(layer: Layer, seen: Seen) -> Entries | None:
     """Return the scalar equations of a layer at its recorded values; None for any other layer."""
     arrays = seen.params, np.asarray(seen.a, float), np.asarray(seen.grad_a_next, float)
     wide = Seen(
-        arrays[0], None, arrays[1], None, seen.mask, seen.train, seen.a_next, grad_a_next=arrays[2]
+        params=arrays[0],
+        state=None,
+        a=arrays[1],
+        key=None,
+        mask=seen.mask,
+        train=seen.train,
+        a_next=seen.a_next,
+        grad_a_next=arrays[2],
     )
     for kind, entries in _ENTRIES.items():
         if isinstance(layer, kind):

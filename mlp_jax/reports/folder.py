@@ -172,15 +172,15 @@ def read_run(folder: Path) -> RunRecord:
     proof, test = _json(folder / "check.json"), _json(folder / "test.json")
     history = _lines(folder / "metrics.jsonl")
     return RunRecord(
-        folder,
-        _status(folder, metadata, proof, history),
-        config,
-        metadata,
-        proof,
-        history,
-        _lines(folder / "timing.jsonl"),
-        {key: value for key, item in test.items() if (value := number(item)) is not None},
-        _lines(folder / "layers.jsonl"),
+        folder=folder,
+        status=_status(folder, metadata, proof, history),
+        config=config,
+        metadata=metadata,
+        proof=proof,
+        history=history,
+        timing=_lines(folder / "timing.jsonl"),
+        test={key: value for key, item in test.items() if (value := number(item)) is not None},
+        layers=_lines(folder / "layers.jsonl"),
     )
 
 

@@ -100,7 +100,15 @@ def judge(
         targets = targets.reshape(predictions.shape)
     names = tuple(map(str, model.classes))
     calibrated = model.loss.name != "hinge"
-    judged = Judged(part, model.target.task, names, targets, predictions, calibrated, ())
+    judged = Judged(
+        part=part,
+        task=model.target.task,
+        names=names,
+        targets=targets,
+        predictions=predictions,
+        calibrated=calibrated,
+        mistakes=(),
+    )
     pictures = isinstance(model.inputs, ArrayEncoding) and bool(model.inputs.image_shape)
     most = MOST_PICTURES if pictures else MOST_ROWS
     return worst(judged, _inputs(model, parts, rows, table), most)

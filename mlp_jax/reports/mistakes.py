@@ -33,7 +33,17 @@ def worst(judged: Judged, inputs: Inputs, most: int) -> Judged:
         values = {} if isinstance(shown, np.ndarray) else shown
         true, predicted, confidence = _in_words(judged, int(row))
         loss = float(losses[row])
-        found.append(Mistake(int(row), true, predicted, loss, confidence, picture, values))
+        found.append(
+            Mistake(
+                row=int(row),
+                true=true,
+                predicted=predicted,
+                loss=loss,
+                confidence=confidence,
+                picture=picture,
+                values=values,
+            )
+        )
     return replace(judged, mistakes=tuple(found), n_wrong=n_wrong)
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from mlp_jax.backprop import ACTIVATIONS
 from mlp_jax.bench.gradients.contenders import Point
 
-BASE = Point(256, 2, 128)
-DEEP = Point(256, 8, 4096, n_in=256)  # where the memory of the residuals is looked at
+BASE = Point(width=256, depth=2, batch_size=128)
+# Large enough that the memory of the residuals dominates.
+DEEP = Point(width=256, depth=8, batch_size=4096, n_in=256)
 DEEP_ACTIVATIONS = ("relu", "elu", "gelu")
 DEPTHS = (2, 4, 8, 16)
 
@@ -28,18 +29,27 @@ class Grid:
         product = itertools.product(
             self.precisions, self.widths, self.depths, self.batch_sizes, self.activations
         )
-        return [Point(w, d, b, a, p) for p, w, d, b, a in product]
+        return [
+            Point(width=w, depth=d, batch_size=b, activation=a, precision=p)
+            for p, w, d, b, a in product
+        ]
 
 
 def preset_points() -> list[Point]:
     """Lines through 784-256×2-10 at batch 128: width, batch size, depth, activation, precision."""
     return [
         BASE,
-        *(Point(width, 2, 128) for width in (64, 1024)),
-        *(Point(256, 2, size) for size in (32, 1024)),
-        *(Point(256, depth, 512, "gelu") for depth in (1, 4, 8)),
-        *(Point(256, 2, 128, activation) for activation in ("tanh", "softplus", "elu", "gelu")),
-        *(Point(256, 2, 128, precision=precision) for precision in ("bf16", "float64")),
+        *(Point(width=width, depth=2, batch_size=128) for width in (64, 1024)),
+        *(Point(width=256, depth=2, batch_size=size) for size in (32, 1024)),
+        *(Point(width=256, depth=depth, batch_size=512, activation="gelu") for depth in (1, 4, 8)),
+        *(
+            Point(width=256, depth=2, batch_size=128, activation=activation)
+            for activation in ("tanh", "softplus", "elu", "gelu")
+        ),
+        *(
+            Point(width=256, depth=2, batch_size=128, precision=precision)
+            for precision in ("bf16", "float64")
+        ),
     ]
 
 
@@ -48,7 +58,13 @@ def memory_points() -> list[Point]:
     deep = [(DEEP.depth, name) for name in sorted(ACTIVATIONS)]
     over_depth = [(d, name) for d in DEPTHS for name in DEEP_ACTIVATIONS if d != DEEP.depth]
     return [
-        Point(DEEP.width, depth, DEEP.batch_size, name, n_in=DEEP.n_in)
+        Point(
+            width=DEEP.width,
+            depth=depth,
+            batch_size=DEEP.batch_size,
+            activation=name,
+            n_in=DEEP.n_in,
+        )
         for depth, name in [*deep, *over_depth]
     ]
 
@@ -62,9 +78,9 @@ def asked_points(
 ) -> list[Point]:
     """Return the product of the requested values; other axes stay at `BASE`."""
     return Grid(
-        tuple(widths) or (BASE.width,),
-        tuple(depths) or (BASE.depth,),
-        tuple(batch_sizes) or (BASE.batch_size,),
-        tuple(activations) or (BASE.activation,),
-        tuple(precisions) or (BASE.precision,),
+        widths=tuple(widths) or (BASE.width,),
+        depths=tuple(depths) or (BASE.depth,),
+        batch_sizes=tuple(batch_sizes) or (BASE.batch_size,),
+        activations=tuple(activations) or (BASE.activation,),
+        precisions=tuple(precisions) or (BASE.precision,),
     ).points()

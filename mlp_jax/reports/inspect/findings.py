@@ -71,12 +71,12 @@ class Findings:
 def trained_of(model: Model) -> Trained:
     """Convert a saved model to the form that `examine` takes."""
     return Trained(
-        model.network,
-        model.loss,
-        model.params,
-        model.layer_state,
-        scaling_of(model.inputs),
-        model.precision,
+        network=model.network,
+        loss=model.loss,
+        params=model.params,
+        state=model.layer_state,
+        scaling=scaling_of(model.inputs),
+        precision=model.precision,
     )
 
 

@@ -101,14 +101,16 @@ def _diagnostics(trained: Trained, path: Path, health: LayerHealth, noise: Any) 
     own, weight = at(noise, path), at(trained.params, path).get("W")
     saturated = health.saturated
     return LayerDiagnostics(
-        layer_label(trained.network, path, "local"),
-        None if health.active is None else int(np.sum(~np.asarray(health.active))),
-        None if health.active is None else health.active.size,
-        None if saturated is None else float(saturated),
-        float(np.sqrt(health.a_square)),
-        float(np.sqrt(health.grad_z_square)),
-        None if weight is None else float(np.linalg.norm(np.asarray(weight, np.float64))),
-        None if own is None else _ratio(max(float(own.signal), 0.0), float(own.noise)),
+        layer=layer_label(trained.network, path, "local"),
+        dead=None if health.active is None else int(np.sum(~np.asarray(health.active))),
+        units=None if health.active is None else health.active.size,
+        saturated=None if saturated is None else float(saturated),
+        a=float(np.sqrt(health.a_square)),
+        grad_z=float(np.sqrt(health.grad_z_square)),
+        weight=None if weight is None else float(np.linalg.norm(np.asarray(weight, np.float64))),
+        signal_to_noise=None
+        if own is None
+        else _ratio(max(float(own.signal), 0.0), float(own.noise)),
     )
 
 
