@@ -7,7 +7,7 @@ import jax
 
 from mlp_jax.codec import decode, encode
 from mlp_jax.data.dataset import Dataset
-from mlp_jax.data.encoding import MISSING_WORDS, InputEncoding, TargetEncoding
+from mlp_jax.data.encoding import MISSING_WORDS, ArrayEncoding, InputEncoding, TargetEncoding
 from mlp_jax.data.load import load
 from mlp_jax.data.prepare import Known, Prepared, prepare
 from mlp_jax.data.source import LANES
@@ -73,7 +73,29 @@ def prepared(
         options=_columns(config),
         known=known,
     )
+    _check_used(config, rows, found)
     return unscaled_targets(found) if config.private else found
+
+
+TABLE_ONLY = (
+    "numeric", "categorical", "date", "drop", "no_header", "separator", "decimal", "date_format",
+    "na_values", "rare", "scaling", "split_column", "group_column",
+)  # fmt: skip
+"""Options that only a table uses."""
+
+
+def _check_used(config: TrainConfig, rows: Dataset | Table | None, found: Prepared) -> None:
+    """Raise InputError for options that the data would ignore."""
+    usual = TrainConfig()
+    if isinstance(found.inputs, ArrayEncoding):
+        given = [name for name in TABLE_ONLY if getattr(config, name) != getattr(usual, name)]
+        if given:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise InputError(
+                f"{options} is for tables, and '{found.name}' holds arrays: leave it out."
+            )
+    if rows is not None and rows.test is not None and config.test != usual.test:
+        raise InputError(f"'{found.name}' has its own test rows: leave out --test.")
 
 
 def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
@@ -92,7 +114,9 @@ def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
         _columns(config),
         config.lanes or LANES,
     )
-    return _learned_once(lambda known: prepare_stream(config.data, asked, known), known)
+    found = _learned_once(lambda known: prepare_stream(config.data, asked, known), known)
+    _check_used(config, None, found)
+    return found
 
 
 def _learned_once(prepare: Callable[[Known | None], Prepared], known: Known | None) -> Prepared:

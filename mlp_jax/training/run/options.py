@@ -6,6 +6,7 @@ Each class is a group of the help; the docstring of a field is its help text.
 from dataclasses import dataclass
 from typing import Annotated
 
+from mlp_jax.errors import InputError
 from mlp_jax.training.fit_options import Count, Number, Shown, Switch, Word, Words
 
 Text = str | None
@@ -185,3 +186,14 @@ class RunOptions:
     """number of checkpoints to keep, at least 2"""
     resume: Annotated[Text, Shown("RUN")] = None
     """resume this run with its own options"""
+
+
+def check_processes(options: ProcessOptions) -> None:
+    """Raise InputError for options of a distributed run without --distributed."""
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in ("coordinator", "processes", "process_id")
+        if getattr(options, name) is not None
+    ]
+    if given and not options.distributed:
+        raise InputError(f"{', '.join(given)} is for distributed runs: add --distributed.")

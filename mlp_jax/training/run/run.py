@@ -43,6 +43,7 @@ from mlp_jax.training.run.config import CONFIG_FILE, TrainConfig, resumed_config
 from mlp_jax.training.run.finish import finish
 from mlp_jax.training.run.folder import check_folder, held
 from mlp_jax.training.run.metadata import digest, headline, metadata_at_end
+from mlp_jax.training.run.options import check_processes
 from mlp_jax.training.run.private_options import check_private, check_private_resume, privacy_of
 from mlp_jax.training.run.progress import EpochProgress
 
@@ -131,6 +132,7 @@ def resume(
 
 def _meet(config: TrainConfig) -> None:
     """Join the other processes of a distributed run."""
+    check_processes(config)
     if config.distributed:
         join(Cluster(config.coordinator, config.processes, config.process_id))
 

@@ -24,6 +24,7 @@ from mlp_jax.training.run.callbacks import RunCheckpoints
 from mlp_jax.training.run.config import to_toml
 from mlp_jax.training.run.folder import CHECK_FILE, check_folder, held, new_folder
 from mlp_jax.training.run.metadata import digest, metadata_at_end, metadata_at_start
+from mlp_jax.training.run.options import check_processes
 from mlp_jax.training.run.progress import EpochProgress
 from mlp_jax.training.run.signals import stop_requests
 from mlp_jax.training.sweep.config import (
@@ -84,7 +85,8 @@ def resume_sweep(
 
 
 def _meet(config: SweepConfig) -> None:
-    """Meets the other processes of a distributed sweep."""
+    """Join the other processes of a distributed sweep."""
+    check_processes(config)
     if config.distributed:
         join(Cluster(config.coordinator, config.processes, config.process_id))
 

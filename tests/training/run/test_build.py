@@ -8,6 +8,7 @@ from mlp_jax.data.encoding import TargetEncoding
 from mlp_jax.data.prepare import prepare
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.training.run.build import (
+    build,
     build_loss,
     build_network,
     build_optimizer,
@@ -15,6 +16,7 @@ from mlp_jax.training.run.build import (
     output_width,
 )
 from mlp_jax.training.run.config import TrainConfig
+from mlp_jax.training.run.run import train
 
 X = np.random.default_rng(0).standard_normal((12, 4)).astype(np.float32)
 
@@ -113,3 +115,29 @@ def test_numbers_too_large_for_a_loss_that_takes_them_as_they_are_are_refused(of
     with pytest.raises(InputError, match=r"Target 'y' holds numbers like .* too far from 0"):
         fitting_target(get_loss("poisson"), target)
     assert fitting_target(get_loss("huber"), target) == target
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"scaling": "robust"}, "--scaling is for tables, and 'digits' holds arrays: leave it out"),
+        ({"separator": ";", "rare": 3}, "--separator, --rare is for tables"),
+        ({"no_header": True}, "--no-header is for tables"),
+        ({"na_values": ("x",)}, "--na-values is for tables"),
+    ],
+)
+def test_options_of_tables_are_refused_for_arrays(options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        build(TrainConfig(data="digits", **options))
+
+
+def test_a_test_share_is_refused_where_the_data_have_test_rows(tmp_path):
+    x, y = np.zeros((40, 2), np.float32), np.arange(40) % 2
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(InputError, match="has its own test rows: leave out --test"):
+        build(TrainConfig(data=str(tmp_path / "d.npz"), test=0.5))
+
+
+def test_options_of_distributed_runs_need_one():
+    with pytest.raises(InputError, match="--processes is for distributed runs: add --distributed"):
+        train(TrainConfig(data="digits", processes=2))
