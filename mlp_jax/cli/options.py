@@ -23,10 +23,12 @@ _MARKERS = (
 def parse(record: type[Options], command: str, about: str, words: list[str], default: Any) -> Any:
     """Return the record with the options that the words give.
 
-    Each base class of the record is a group of the help; a record without any is one group. tyro
-    explains an option that it cannot read, and exits with 2.
+    Each base class of a record without fields is a group of the help; any other record is one group.
+    tyro explains an option that it cannot read, and exits with 2.
     """
-    groups: list[Any] = [base for base in record.__bases__ if is_dataclass(base)] or [record]
+    groups: list[Any] = [record]
+    if not vars(record).get("__annotations__"):  # all of its options come from its bases
+        groups = [base for base in record.__bases__ if is_dataclass(base)]
     for group in groups:
         _write_markers(group)
     nested = make_dataclass(
