@@ -70,8 +70,8 @@ class EpochEnd(NamedTuple):
     state: TrainState
     seconds: float
     samples_per_second: float
-    look: Callable[[], Any] | None
-    look_due: bool
+    diagnose: Callable[[], Any] | None
+    diagnostics_due: bool
     best_epoch: int = 0
 
 
@@ -126,7 +126,7 @@ class Callback:
         """Receive the final state of the training."""
 
 
-Given = Callback | Callable[[EpochEnd], bool | None]
+CallbackLike = Callback | Callable[[EpochEnd], bool | None]
 
 
 class _EpochFunction(Callback):
@@ -139,7 +139,7 @@ class _EpochFunction(Callback):
         return self._function(end)
 
 
-def as_callbacks(given: Iterable[Given]) -> tuple[Callback, ...]:
+def as_callbacks(given: Iterable[CallbackLike]) -> tuple[Callback, ...]:
     """Return the callbacks, plain functions as `on_epoch_end`.
 
     Raises:

@@ -13,8 +13,8 @@ from mlp_jax.errors import InputError, ProofError
 from mlp_jax.proof import Report
 from mlp_jax.training.callbacks import (
     Callback,
+    CallbackLike,
     EarlyStopping,
-    Given,
     LedgerCallback,
     TrainStart,
     as_callbacks,
@@ -40,7 +40,7 @@ def fit(
     data: Rows,
     options: FitOptions | None = None,
     *,
-    callbacks: Iterable[Given] = (),
+    callbacks: Iterable[CallbackLike] = (),
     **keywords: Any,
 ) -> TrainResult:
     """Train a network, after verifying its gradient.

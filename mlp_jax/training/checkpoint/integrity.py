@@ -12,15 +12,15 @@ from mlp_jax.files import write_json_atomic
 FOLDER = "checkpoints"
 DAMAGED = "damaged"
 CHECKSUMS = "checksums.json"
-PIECE = 1 << 22  # bytes that are looked at together
+CHUNK_BYTES = 1 << 22  # bytes that are looked at together
 
 
-def seal(folder: Path) -> None:
+def write_commit_marker(folder: Path) -> None:
     """Writes the checksums of a checkpoint's files: from now on it counts."""
     write_json_atomic(folder / CHECKSUMS, _checksums(folder))
 
 
-def put_damage_aside(run: Path, tell: Callable[[str], None]) -> None:
+def quarantine_damaged(run: Path, warn: Callable[[str], None]) -> None:
     """Leaves only checkpoints in the folder that are whole, from the newest down to the first one.
 
     What a process left behind that ended while it saved is deleted. RunFolderError where damage
@@ -37,21 +37,21 @@ def put_damage_aside(run: Path, tell: Callable[[str], None]) -> None:
         if wrong is None:
             return
         damaged = True
-        aside = run / DAMAGED / folder.name
-        tell(
+        quarantined = run / DAMAGED / folder.name
+        warn(
             f"The checkpoint of step {folder.name} is damaged ({wrong}); it is put aside in"
-            f" {aside}, and the one before it is taken."
+            f" {quarantined}, and the one before it is taken."
         )
-        aside.parent.mkdir(exist_ok=True)
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.replace(aside)
+        quarantined.parent.mkdir(exist_ok=True)
+        shutil.rmtree(quarantined, ignore_errors=True)
+        folder.replace(quarantined)
     if damaged:
         raise RunFolderError(
             f"No checkpoint in {run} is whole; the damaged ones are in {run / DAMAGED}."
         )
 
 
-def newest(run: Path) -> int | None:
+def newest_step(run: Path) -> int | None:
     """The step of the newest checkpoint that counts."""
     return next((int(path.name) for path in _folders(run) if (path / CHECKSUMS).exists()), None)
 
@@ -85,8 +85,8 @@ def _checksum(path: Path) -> int:
     """The CRC-32 of a file, which may be larger than the memory."""
     total = 0
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            total = zlib.crc32(piece, total)
+        while chunk := file.read(CHUNK_BYTES):
+            total = zlib.crc32(chunk, total)
     return total
 
 

@@ -25,9 +25,9 @@ from mlp_jax.training.callbacks import Callback, CallEnd
 from mlp_jax.training.checkpoint.integrity import (
     FOLDER,
     keep_newest,
-    newest,
-    put_damage_aside,
-    seal,
+    newest_step,
+    quarantine_damaged,
+    write_commit_marker,
 )
 from mlp_jax.training.checkpoint.plain_path import PlainPath
 from mlp_jax.training.checkpoint.storage import (
@@ -39,8 +39,15 @@ from mlp_jax.training.checkpoint.storage import (
     weights_of,
 )
 from mlp_jax.training.engine.snapshot import Snapshot
-from mlp_jax.training.mesh.lost import exchange_failed
-from mlp_jax.training.mesh.processes import agreed, is_first, on_first, to_host, told, wished
+from mlp_jax.training.mesh.lost_process import is_lost_process
+from mlp_jax.training.mesh.processes import (
+    agree_on_saving,
+    allreduce_max,
+    broadcast_json,
+    is_first,
+    on_first,
+    to_host,
+)
 
 SMALL_FILES = 200_000  # bytes of a checkpoint besides its arrays
 _UNITS = {"": "seconds", "second": "seconds", "step": "steps", "epoch": "epochs"}
@@ -96,14 +103,14 @@ class Checkpoints(Callback):
         run: Path,
         saving: Saving,
         stop: Callable[[], int | None] = lambda: None,
-        tell: Callable[[str], None] = warnings.warn,
-        again: str | None = None,
+        warn: Callable[[str], None] = warnings.warn,
+        resume_command: str | None = None,
     ) -> None:
         self._run, self._saving, self._stop = run, saving, stop
-        self._again = again or f"mlp-jax train --resume {shlex.quote(str(run))}"
+        self._resume_command = resume_command or f"mlp-jax train --resume {shlex.quote(str(run))}"
         self._plain = PlainPath(run / FOLDER)
         self._worker = ThreadPoolExecutor(1, "checkpoints")
-        self._opened = self._worker.submit(_open, run, tell)
+        self._opened = self._worker.submit(_open, run, warn)
         self._pending: Future[None] | None = None
         self._saved = (time.monotonic(), 0, 0)
 
@@ -117,15 +124,15 @@ class Checkpoints(Callback):
 
     def _keep(self, snapshot: Snapshot, *, last: bool) -> None:
         if self._pending is not None and self._pending.done():
-            self._settle()
+            self._wait_for_save()
         step = int(snapshot.state.step)
-        number, due = wished(self._stop(), self._is_due(snapshot, step), last)
+        number, due = agree_on_saving(self._stop(), self._is_due(snapshot, step), last)
         if due and step != self._saved[1]:
             self._save(snapshot, step)
         ends = last or number is not None
         if ends:
-            self._settle()
-            agreed(0)  # no process leaves before the first has sealed what all have written
+            self._wait_for_save()
+            allreduce_max(0)  # no process leaves before the first has sealed what all have written
         if number is not None and not last:
             raise StoppedError(number, self._stopped(number, step))
 
@@ -135,11 +142,11 @@ class Checkpoints(Callback):
         state: that of step 0, for the shapes and places. Raises RunFolderError where every
         checkpoint is damaged, or the newest holds other arrays than this run's.
         """
-        saved = told(any((self._run / FOLDER).glob("*")))
+        saved = broadcast_json(any((self._run / FOLDER).glob("*")))
         if not saved:  # no need to wait for Orbax's import
             return None
         on_first(self._opened.result)
-        step = told(newest(self._run))
+        step = broadcast_json(newest_step(self._run))
         if step is None:
             return None
         snapshot = read(self._opened.result(), self._for_orbax(step), state)
@@ -176,7 +183,7 @@ class Checkpoints(Callback):
         return 0 < self._saving.amount <= gone
 
     def _save(self, snapshot: Snapshot, step: int) -> None:
-        self._settle()
+        self._wait_for_save()
         leaves = jax.tree.leaves((snapshot.state, weights_of(snapshot.best)))
         on_first(lambda: self._check_room(sum(leaf.nbytes for leaf in leaves)))
         if jax.process_count() == 1:
@@ -209,14 +216,14 @@ class Checkpoints(Callback):
         """Waits until all processes have written; then the checkpoint counts."""
         finish(self._opened.result())
         if is_first():
-            seal(self._folder(step))
+            write_commit_marker(self._folder(step))
             keep_newest(self._run, self._saving.keep)
 
     def _stopped(self, number: int, step: int) -> str:
-        name = signal.Signals(number).name
-        return f"Stopped by {name} after step {step}, which is saved; go on with: {self._again}"
+        name, command = signal.Signals(number).name, self._resume_command
+        return f"Stopped by {name} after step {step}, which is saved. To resume: {command}"
 
-    def _settle(self) -> None:
+    def _wait_for_save(self) -> None:
         """Waits for the save under way, and raises what went wrong in it."""
         pending, self._pending = self._pending, None
         if pending is not None:
@@ -229,7 +236,7 @@ class Checkpoints(Callback):
         try:
             yield
         except Exception as error:  # tensorstore's errors are ValueErrors, Orbax's of many kinds
-            if exchange_failed(error):
+            if is_lost_process(error):
                 raise
             raise RunFolderError(
                 f"Could not save a checkpoint in {self._run}: {_reason(error)}. The checkpoints"
@@ -237,10 +244,10 @@ class Checkpoints(Callback):
             ) from error
 
 
-def _open(run: Path, tell: Callable[[str], None]) -> Any:
+def _open(run: Path, warn: Callable[[str], None]) -> Any:
     """Orbax's checkpointer, imported off the critical path, once what is damaged is put aside."""
     if is_first():
-        put_damage_aside(run, tell)
+        quarantine_damaged(run, warn)
         (run / FOLDER).mkdir(parents=True, exist_ok=True)
     return open_checkpointer()
 

@@ -62,21 +62,24 @@ def read(checkpointer: Any, folder: Path, like: Any, *, on_host: bool = False) -
     """
     import orbax.checkpoint as ocp
 
-    asked = ocp.args.Composite(position=ocp.args.JsonRestore())
-    record = checkpointer.restore(folder.absolute(), args=asked)["position"]
+    request = ocp.args.Composite(position=ocp.args.JsonRestore())
+    record = checkpointer.restore(folder.absolute(), args=request)["position"]
     best = record["best"]
     expected = (like, () if best is None else (like.params, like.layer_state))
-    there = _named(expected)
-    shapes = {name: (list(leaf.shape), np.dtype(leaf.dtype).name) for name, leaf in there.items()}
+    leaves_expected = _named(expected)
+    shapes = {
+        name: (list(leaf.shape), np.dtype(leaf.dtype).name)
+        for name, leaf in leaves_expected.items()
+    }
     saved = {name: (of["shape"], of["dtype"]) for name, of in record["leaves"].items()}
     if shapes != saved:
         raise RunFolderError(
             f"The checkpoint of step {folder.name} holds other arrays than this run's: it comes"
             " from another network or optimizer, or from other versions of JAX or Optax."
         )
-    target = {name: _target(leaf) for name, leaf in there.items()}
-    asked = ocp.args.Composite(leaves=ocp.args.StandardRestore(target))
-    leaves = checkpointer.restore(folder.absolute(), args=asked)["leaves"]
+    target = {name: _target(leaf) for name, leaf in leaves_expected.items()}
+    request = ocp.args.Composite(leaves=ocp.args.StandardRestore(target))
+    leaves = checkpointer.restore(folder.absolute(), args=request)["leaves"]
     placed = [leaves[name] if on_host else _placed(leaves[name]) for name in shapes]
     state, weights = jax.tree.unflatten(jax.tree.structure(expected), placed)
     position = Position.of(record["position"])

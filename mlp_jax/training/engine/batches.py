@@ -14,9 +14,9 @@ from jaxtyping import Array, Bool, Float, Int, Shaped, UInt32
 
 from mlp_jax.training.engine.program import ORDER, Program, Seed, stream
 from mlp_jax.training.engine.shuffle import permuted
+from mlp_jax.training.mesh.gather_rows import rows_from
 from mlp_jax.training.mesh.layout import Layout
-from mlp_jax.training.mesh.processes import spread
-from mlp_jax.training.mesh.rows import rows_from
+from mlp_jax.training.mesh.processes import to_mesh
 
 
 @jax.tree_util.register_static
@@ -57,13 +57,13 @@ class DeviceData(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Whole:
-    """The data set that a stack is of: its rows, and the lanes that each batch takes its rows from.
+    """Data set of a stack: number of rows, and of the shards that fill each batch.
 
-    A lane gives B/L rows to every batch, until it has no more; all have n/L, or one more.
+    A shard gives B/L rows to every batch, until it has no more; all have n/L, or one more.
     """
 
     n: int
-    lanes: int = 1
+    shards: int = 1
 
 
 class DeviceStack(NamedTuple):
@@ -108,10 +108,10 @@ def on_device(
 
     def in_parts(array: np.ndarray) -> Array:
         filled = np.pad(array, ((0, padding), *[(0, 0)] * (array.ndim - 1)))
-        return spread(filled, layout.by_rows)
+        return to_mesh(filled, layout.by_rows)
 
     rows = jax.tree.map(in_parts, DeviceData(x, y, weights))  # type: ignore[arg-type]
-    decoding = jax.tree.map(lambda array: spread(array, layout.whole), (scale, offset))
+    decoding = jax.tree.map(lambda array: to_mesh(array, layout.whole), (scale, offset))
     return rows._replace(scale=decoding[0], offset=decoding[1], padding=Padding(padding))
 
 
@@ -196,9 +196,9 @@ def _batch_of(program: Program, data: DeviceData | DeviceStack, rows: Any, index
 
 def _is_row(program: Program, data: DeviceData | DeviceStack, index: Array, size: int) -> Array:
     """Which of `size` places of the batch at `index` (or of its pool) hold rows of the data set."""
-    lanes = data.whole.lanes if isinstance(data, DeviceStack) else 1
+    shards = data.whole.shards if isinstance(data, DeviceStack) else 1
     place = jnp.arange(size, dtype=jnp.int32) % program.batch_size
-    of_a_lane = program.batch_size // lanes
-    lane, inside = place // of_a_lane, place % of_a_lane
-    length = jnp.where(lane < data.n % lanes, data.n // lanes + 1, data.n // lanes)
-    return index * of_a_lane + inside < length
+    of_a_shard = program.batch_size // shards
+    shard, inside = place // of_a_shard, place % of_a_shard
+    length = jnp.where(shard < data.n % shards, data.n // shards + 1, data.n // shards)
+    return index * of_a_shard + inside < length

@@ -18,7 +18,7 @@ from mlp_jax.training.engine.bounded import BoundedJit
 from mlp_jax.training.engine.private_step import private_step
 from mlp_jax.training.engine.program import Keys, Program, Seed, Totals, TrainState
 from mlp_jax.training.engine.step import all_finite, step
-from mlp_jax.training.mesh.rows import rows_from
+from mlp_jax.training.mesh.gather_rows import rows_from
 
 
 def _same(tree: Any) -> Any:
@@ -92,10 +92,10 @@ def _run_steps(
     """
     if isinstance(data, DeviceStack):
         return walk(program, state, data, data.batches, first, seed)
-    rule = program.private
-    if rule is not None:
+    spec = program.private
+    if spec is not None:
         return scanned(
-            program, lambda state, _: private_step(program, rule, state, data), state, None, length
+            program, lambda state, _: private_step(program, spec, state, data), state, None, length
         )
     n, size = data.n, program.batch_size
     rows = rows_at(seed, epoch, n, size, first, length, program.pool)
@@ -152,11 +152,11 @@ def judge_rows(
 
 
 def predict_rows(
-    program: Program, one_by_one: bool, params: Any, layer_state: Any, data: DeviceData
+    program: Program, multilabel: bool, params: Any, layer_state: Any, data: DeviceData
 ) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
     """What is predicted of every row, in inference, and its loss. one_by_one: as `Loss.predict`."""
     output, losses = judge_rows(program, params, layer_state, data)
-    return program.loss.predict(output, multilabel=one_by_one), losses
+    return program.loss.predict(output, multilabel=multilabel), losses
 
 
 predictions_and_losses = BoundedJit(predict_rows, 2)

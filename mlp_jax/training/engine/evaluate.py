@@ -28,8 +28,8 @@ def evaluate(
     target_scaling: what the targets of `data` were brought to the network by; the predictions and
     metrics are in the units of y, the loss in the network's.
     """
-    one_by_one = task_of(program.loss, y, n_classes) == "multilabel"
-    found = predictions_and_losses(program, one_by_one, params, layer_state, data)
+    multilabel = task_of(program.loss, y, n_classes) == "multilabel"
+    found = predictions_and_losses(program, multilabel, params, layer_state, data)
     predictions, losses = jax.device_get(found)
     return judged(program, predictions, losses, y, names, n_classes, target_scaling)
 

@@ -49,12 +49,12 @@ def draw_secret(seed: int | None = None) -> UInt32[np.ndarray, "6 2"]:
     return np.random.default_rng(seed).integers(0, 1 << 32, (KEYS, 2), np.uint32)
 
 
-def poisson_batch(program: Program, rule: DPStepSpec, data: DeviceData, key: Array) -> PoissonBatch:
+def poisson_batch(program: Program, spec: DPStepSpec, data: DeviceData, key: Array) -> PoissonBatch:
     """Each row with probability q, in their order; rows beyond the capacity stay out."""
     n = data.n
-    taken = jax.random.bits(key, (n,), jnp.uint32) <= jnp.uint32(rule.last)
-    (rows,) = jnp.nonzero(taken, size=rule.capacity, fill_value=0)
-    mask = jnp.arange(rule.capacity, dtype=jnp.int32) < jnp.sum(taken, dtype=jnp.int32)
+    taken = jax.random.bits(key, (n,), jnp.uint32) <= jnp.uint32(spec.last)
+    (rows,) = jnp.nonzero(taken, size=spec.capacity, fill_value=0)
+    mask = jnp.arange(spec.capacity, dtype=jnp.int32) < jnp.sum(taken, dtype=jnp.int32)
     return PoissonBatch(decode(data, data.x[rows], program.dtype), data.y[rows], mask)
 
 
@@ -102,7 +102,7 @@ def normal_like(tree: Any, keys: Array) -> Any:
 
 def private_gradient(
     program: Program,
-    rule: DPStepSpec,
+    spec: DPStepSpec,
     params: Any,
     layer_state: Any,
     batch: PoissonBatch,
@@ -127,20 +127,20 @@ def private_gradient(
         None,
         keys[0],
     )[3]
-    total = clipped_sum(tape, batch.mask, rule.clip, as_transposed=program.transposed)
+    total = clipped_sum(tape, batch.mask, spec.clip, as_transposed=program.transposed)
     noise = normal_like(total, keys[1:])
-    scale, share = rule.noise * rule.clip, 1 / program.batch_size
+    scale, share = spec.noise * spec.clip, 1 / program.batch_size
     return jax.tree.map(lambda g, z: ((g + scale * z) * share).astype(program.dtype), total, noise)
 
 
 def private_step(
-    program: Program, rule: DPStepSpec, state: TrainState, data: DeviceData
+    program: Program, spec: DPStepSpec, state: TrainState, data: DeviceData
 ) -> tuple[TrainState, Totals]:
     """One update by g̃. The totals are 0: what the batch's loss and size are is not told."""
     assert data.secret is not None
     drawn = jax.random.wrap_key_data(data.secret, impl="threefry2x32")
     keys = jax.vmap(jax.random.fold_in, (0, None))(drawn, state.step)
-    batch = poisson_batch(program, rule, data, keys[0])
-    grads = private_gradient(program, rule, state.params, state.layer_state, batch, keys[1:])
+    batch = poisson_batch(program, spec, data, keys[0])
+    grads = private_gradient(program, spec, state.params, state.layer_state, batch, keys[1:])
     zero = jnp.zeros((), program.dtype)
     return updated(program, state, state.layer_state, zero, grads, zero)

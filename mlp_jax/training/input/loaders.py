@@ -19,10 +19,10 @@ from mlp_jax.data.source import BlockSource, Rows, Source, Streamed, converted, 
 from mlp_jax.errors import InputError
 from mlp_jax.training.engine.batches import DeviceData, DeviceStack, Whole
 from mlp_jax.training.engine.program import ORDER, Program, Seed, stream
-from mlp_jax.training.input.place import readied
+from mlp_jax.training.input.placement import readied
 from mlp_jax.training.input.validate import coded
 from mlp_jax.training.mesh.layout import DATA
-from mlp_jax.training.mesh.processes import spread
+from mlp_jax.training.mesh.processes import to_mesh
 
 if TYPE_CHECKING:
     from mlp_jax.data.streams import Stack
@@ -80,7 +80,7 @@ class StreamingLoader:
 
     They are scaled and coded in the threads that read them, and the stack after the one that a call
     is given is on the device already. Where several processes train together, each reads the rows
-    that its own devices take; of files that are read in blocks, the blocks of its lanes.
+    that its own devices take; of files that are read in blocks, the blocks of its shards.
     """
 
     on_device: DeviceData | None = None
@@ -106,9 +106,9 @@ class StreamingLoader:
         self._one = ready(Rows(few.x, few.y))
         self._layout, self._batch_size = program.layout, program.batch_size
         self.n = len(rows)
-        self._lanes = 1
+        self._shards = 1
         if isinstance(rows.source, BlockSource):
-            self._lanes = math.gcd(program.batch_size, rows.lanes)
+            self._shards = math.gcd(program.batch_size, rows.shards)
 
     @property
     def most(self) -> int:
@@ -137,7 +137,7 @@ class StreamingLoader:
             steps=length,
             ahead=AHEAD,
             threads=min(AHEAD, os.cpu_count() or 1),
-            lanes=self._lanes,
+            shards=self._shards,
         )
         key = jax.random.fold_in(stream(seed, ORDER), epoch)
         keys = np.asarray(jax.random.bits(key, (16,), jnp.uint32))
@@ -165,10 +165,10 @@ class StreamingLoader:
         if self._layout is None:
             return jax.tree.map(jnp.asarray, found)
         whole = self._layout.whole
-        return jax.tree.map(lambda array: spread(array, whole), found)
+        return jax.tree.map(lambda array: to_mesh(array, whole), found)
 
     def _stack(self, x: Any, y: Any) -> DeviceStack:
-        return DeviceStack(x, y, *self._decoding, Whole(self.n, self._lanes))
+        return DeviceStack(x, y, *self._decoding, Whole(self.n, self._shards))
 
     def _placed(self, stack: "Stack") -> Iterator[jax.Array]:
         where = self._sharding

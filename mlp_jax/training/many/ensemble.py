@@ -8,8 +8,8 @@ import numpy as np
 
 from mlp_jax.backprop import Ensemble, Layer, Loss, NoiseAverage
 from mlp_jax.errors import DivergedError, InputError
-from mlp_jax.training.callbacks import Callback, EpochEnd, Given, as_callbacks
-from mlp_jax.training.diagnostics import probe
+from mlp_jax.training.callbacks import Callback, CallbackLike, EpochEnd, as_callbacks
+from mlp_jax.training.diagnostics import batch_diagnostics
 from mlp_jax.training.fit_options import FitOptions, fit_options
 from mlp_jax.training.input.validate import Rows
 from mlp_jax.training.many.engine import ManyEpochEnd
@@ -34,7 +34,7 @@ def fit_ensemble(
     options: FitOptions | None = None,
     *,
     size: int,
-    callbacks: Iterable[Given] = (),
+    callbacks: Iterable[CallbackLike] = (),
     multiple: int | None = None,
     say: Callable[[str], None] = print,
     **keywords: Any,
@@ -113,17 +113,17 @@ def _of_first_member(end: ManyEpochEnd, seed: int) -> EpochEnd:
     """The end of an epoch as the callbacks of `fit` take it."""
     state = jax.tree.map(lambda leaf: leaf[0], end.state.members)
 
-    def look() -> probe.Look:
+    def diagnose() -> batch_diagnostics.BatchDiagnostics:
         place = (np.uint32(seed), np.int32(end.epoch + 1), NoiseAverage.start())
-        return probe.look(end.program, state, end.data, *place)
+        return batch_diagnostics.diagnose_batches(end.program, state, end.data, *place)
 
-    due = probe.is_due(end.epoch, end.data.n, end.program.batch_size)
+    due = batch_diagnostics.is_due(end.epoch, end.data.n, end.program.batch_size)
     return EpochEnd(
         epoch=end.epoch,
         metrics=end.metrics,
         state=state,
         seconds=end.seconds,
         samples_per_second=end.samples_per_second,
-        look=look,
-        look_due=due,
+        diagnose=diagnose,
+        diagnostics_due=due,
     )

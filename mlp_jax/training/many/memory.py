@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from mlp_jax.training.many.together import first_states
-from mlp_jax.training.many.vary import Numbers, Recipe
-from mlp_jax.training.mesh.processes import agreed, machines
+from mlp_jax.training.many.member_steps import first_states
+from mlp_jax.training.many.vary import MemberNumbers, Recipe
+from mlp_jax.training.mesh.processes import allreduce_max, count_machines
 
 SHARE = 0.5  # of the memory that is free on the device
 UNKNOWN = 2 << 30  # bytes, where the device does not say
@@ -33,8 +33,8 @@ def room(device: jax.Device, devices: int) -> int:
     """
     free = free_memory(device)
     if jax.process_count() > 1:
-        free = -agreed(-(free >> 20))[0] << 20
-    return int(SHARE * free) * (devices if device.platform == "gpu" else machines())
+        free = -allreduce_max(-(free >> 20))[0] << 20
+    return int(SHARE * free) * (devices if device.platform == "gpu" else count_machines())
 
 
 def bytes_a_member(recipe: Recipe, n_in: int, keeps_best: bool, n_judged: int) -> int:
@@ -44,7 +44,7 @@ def bytes_a_member(recipe: Recipe, n_in: int, keeps_best: bool, n_judged: int) -
     program = recipe.program
     seeds = jax.ShapeDtypeStruct((1,), np.uint32)
     shapes: Any = jax.eval_shape(
-        lambda seeds: first_states(recipe, n_in, keeps_best, seeds, Numbers()), seeds
+        lambda seeds: first_states(recipe, n_in, keeps_best, seeds, MemberNumbers()), seeds
     )
     state = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
     item = np.dtype(program.dtype).itemsize

@@ -11,8 +11,8 @@ from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.proof import Report
 from mlp_jax.training.engine.program import weights_of
 from mlp_jax.training.engine.snapshot import Snapshot
+from mlp_jax.training.many.member_steps import BestWeights, ManyState, member_of
 from mlp_jax.training.many.records import flat, histories
-from mlp_jax.training.many.together import BestWeights, ManyState, member_of
 from mlp_jax.training.many.vary import Recipe, Vary, member_program
 from mlp_jax.training.plan import TrainPlan
 from mlp_jax.training.result import Outcome, TrainResult, train_result
@@ -72,7 +72,7 @@ class ManyResult:
         return found
 
 
-def joined(
+def concatenate_chunks(
     parts: Sequence[Snapshot],
     seeds: Sequence[int],
     vary: Vary,

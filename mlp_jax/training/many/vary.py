@@ -25,7 +25,7 @@ VARIES = ("learning_rate", "weight_decay", "dropout", "label_smoothing", "initia
 Vary = Mapping[str, Sequence[float]]
 
 
-class Numbers(NamedTuple):
+class MemberNumbers(NamedTuple):
     """The numbers of each member, (K,), or of one; None where all have the program's own.
 
     optimizer: the numbers of an open one.  dropout: the rate; threshold: what a 16-bit draw
@@ -105,7 +105,7 @@ class SmoothedLoss(Loss):
         return (1 - self.smoothing) * target + self.smoothing / n
 
 
-def numbers(vary: Vary, recipe: Recipe, count: int) -> Numbers:
+def numbers(vary: Vary, recipe: Recipe, count: int) -> MemberNumbers:
     """The numbers of so many members as arrays (K,), in the type of the parameters."""
     dtype = recipe.program.dtype
 
@@ -131,7 +131,7 @@ def numbers(vary: Vary, recipe: Recipe, count: int) -> Numbers:
                 for name, value in each.items()
             }
         )
-    return Numbers(
+    return MemberNumbers(
         own,
         array("dropout"),
         threshold,
@@ -150,7 +150,7 @@ def with_varied_decay(program: Program, vary: Vary, optimizer: Any) -> Program:
     return replace(program, optimizer=opened, numbers=numbers._replace(weight_decay=0.0))
 
 
-def bind(recipe: Recipe, own: Numbers) -> Program:
+def bind(recipe: Recipe, own: MemberNumbers) -> Program:
     """The program of one member inside a trace, with its traced numbers in place."""
     program = recipe.program
     network, loss = program.network, program.loss

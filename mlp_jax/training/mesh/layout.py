@@ -11,7 +11,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mlp_jax.backprop import Layer
-from mlp_jax.training.mesh.rules import MODEL, parameter_specs
+from mlp_jax.training.mesh.partition_rules import MODEL, parameter_specs
 
 DATA = "data"
 

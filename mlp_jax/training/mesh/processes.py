@@ -20,7 +20,11 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from mlp_jax.errors import DeviceError, InputError, MlpJaxError, RunFolderError
-from mlp_jax.training.mesh.lost import exchange_failed, lost, speak_when_aborted
+from mlp_jax.training.mesh.lost_process import (
+    is_lost_process,
+    lost_process_error,
+    report_on_abort,
+)
 
 MEETING_SECONDS = 120
 SILENT_SECONDS = 20
@@ -46,7 +50,7 @@ def join(cluster: Cluster) -> None:
             "Processes that no scheduler started need all three: --coordinator HOST:PORT,"
             " --processes and --process-id."
         )
-    speak_when_aborted(
+    report_on_abort(
         DeviceError(
             "The processes did not meet: another one is gone, or could not be"
             f" reached within {MEETING_SECONDS} s. Start all of them again; what is saved stays."
@@ -60,17 +64,17 @@ def join(cluster: Cluster) -> None:
             shutdown_timeout_seconds=MEETING_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
-        speak_when_aborted(None)
+        report_on_abort(None)
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise DeviceError(
             f"The processes did not meet: {reason}. Without SLURM, Open MPI or Kubernetes they"
             " need --coordinator, --processes and --process-id."
         ) from None
-    speak_when_aborted(lost() if jax.process_count() > 1 else None)
+    report_on_abort(lost_process_error() if jax.process_count() > 1 else None)
 
 
 @contextlib.contextmanager
-def joined(distributed: bool) -> Iterator[None]:
+def process_group(distributed: bool) -> Iterator[None]:
     """A block that processes go through together, and leave together.
 
     One that fails says why and ends at once: leaving in good order means to wait for the others,
@@ -79,28 +83,28 @@ def joined(distributed: bool) -> Iterator[None]:
     try:
         yield
         if distributed:
-            agreed(0)  # who waits here for the first one hears at once if that is killed
+            allreduce_max(0)  # who waits here for the first one hears at once if that is killed
     except Exception as error:
         if not distributed or jax.process_count() == 1:
             raise
         sys.stdout.flush()
-        told_of = _in_words(error)
-        if told_of is None:
+        known = _known_error(error)
+        if known is None:
             traceback.print_exc()
             os._exit(1)
-        print(f"mlp-jax: {told_of}", file=sys.stderr, flush=True)
-        os._exit(told_of.exit_code)
+        print(f"mlp-jax: {known}", file=sys.stderr, flush=True)
+        os._exit(known.exit_code)
     if distributed:
         jax.distributed.shutdown()
 
 
-def _in_words(error: Exception) -> MlpJaxError | None:
+def _known_error(error: Exception) -> MlpJaxError | None:
     """The error as a user is told of it; None for one that nobody foresaw."""
     if isinstance(error, MlpJaxError):
         return error
     reason = " ".join(str(error).split())[:200].rstrip(".")
-    if exchange_failed(error):
-        return lost(reason)
+    if is_lost_process(error):
+        return lost_process_error(reason)
     if "RESOURCE_EXHAUSTED" in reason:
         return DeviceError(f"The memory of a device is full: {reason}.")
     return None
@@ -111,9 +115,9 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def common(folder: Path | None) -> Path:
+def broadcast_folder(folder: Path | None) -> Path:
     """The first process's folder, on all; RunFolderError where another does not see it."""
-    name = told(None if folder is None else str(folder.absolute()))
+    name = broadcast_json(None if folder is None else str(folder.absolute()))
     if is_first():
         assert folder is not None
         return folder
@@ -125,7 +129,7 @@ def common(folder: Path | None) -> Path:
     return Path(name)
 
 
-def spread(array: np.ndarray, where: NamedSharding) -> jax.Array:
+def to_mesh(array: np.ndarray, where: NamedSharding) -> jax.Array:
     """An array that every process holds, on the mesh: each takes its devices' part of it."""
     return jax.make_array_from_callback(array.shape, where, lambda index: array[index])
 
@@ -151,7 +155,7 @@ def read(tree: Any) -> Any:
     return jax.device_get(tree) if jax.process_count() == 1 else to_host(tree)
 
 
-def from_each(array: np.ndarray) -> np.ndarray:
+def allgather(array: np.ndarray) -> np.ndarray:
     """(P, ...) what each of the P processes has, bit for bit, on all of them; of one shape."""
     if jax.process_count() == 1:
         return array[None]
@@ -162,23 +166,23 @@ def from_each(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(all_bytes).view(own.dtype).reshape(-1, *own.shape)
 
 
-def said_by_each(value: Any) -> list[Any]:
+def allgather_json(value: Any) -> list[Any]:
     """What each process says, in their order, on all of them: a value as JSON takes it."""
     if jax.process_count() == 1:
         return [value]
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
-    (length,) = agreed(len(text))
+    (length,) = allreduce_max(len(text))
     padded = np.zeros(length, np.uint8)
     padded[: len(text)] = text
-    return [json.loads(heard.tobytes().rstrip(b"\0")) for heard in from_each(padded)]
+    return [json.loads(heard.tobytes().rstrip(b"\0")) for heard in allgather(padded)]
 
 
-def machines() -> int:
+def count_machines() -> int:
     """On how many machines the processes run, as far as their names tell them apart."""
-    return len(set(said_by_each(socket.gethostname())))
+    return len(set(allgather_json(socket.gethostname())))
 
 
-def agreed(*numbers: int) -> tuple[int, ...]:
+def allreduce_max(*numbers: int) -> tuple[int, ...]:
     """The largest that any process says, of each of these numbers."""
     if jax.process_count() == 1:
         return numbers
@@ -188,23 +192,23 @@ def agreed(*numbers: int) -> tuple[int, ...]:
     return tuple(int(most) for most in np.max(said, axis=0))
 
 
-def told(value: Any) -> Any:
+def broadcast_json(value: Any) -> Any:
     """What the first process says, on all: a value as JSON takes it."""
     if jax.process_count() == 1:
         return value
     from jax.experimental import multihost_utils
 
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
-    (length,) = agreed(len(text) if is_first() else 0)
+    (length,) = allreduce_max(len(text) if is_first() else 0)
     padded = np.zeros(length, np.uint8)
     padded[: min(len(text), length)] = text[:length]
     heard = np.asarray(multihost_utils.broadcast_one_to_all(padded))
     return json.loads(heard.tobytes().decode())
 
 
-def wished(number: int | None, due: bool, last: bool) -> tuple[int | None, bool]:
+def agree_on_saving(number: int | None, due: bool, last: bool) -> tuple[int | None, bool]:
     """(the signal that asks to stop, whether to save): what any process wishes, on all."""
-    signal, save = agreed(number or 0, due or last or number is not None)
+    signal, save = allreduce_max(number or 0, due or last or number is not None)
     return signal or None, bool(save)
 
 
@@ -216,7 +220,7 @@ def on_first(work: Callable[[], object]) -> None:
             work()
         except MlpJaxError as error:
             failed = error
-    said = told(None if failed is None else str(failed))
+    said = broadcast_json(None if failed is None else str(failed))
     if failed is not None:
         raise failed
     if said is not None:

@@ -39,17 +39,17 @@ class Account:
     """
 
     privacy: Privacy
-    rule: DPStepSpec
+    spec: DPStepSpec
     n: int
     batch_size: int
     steps: int
 
     def __str__(self) -> str:
-        asked, rule = self.privacy, self.rule
+        budget, spec = self.privacy, self.spec
         return (
-            f"private: epsilon {asked.epsilon:g} at delta {asked.delta:g} for {self.steps} steps;"
-            f" noise {rule.noise:.3f} × clip {rule.clip:g}, rows drawn with q = {rule.sampling:.4f}"
-            f" ({self.batch_size} expected, room for {rule.capacity})"
+            f"private: epsilon {budget.epsilon:g} at delta {budget.delta:g} for {self.steps} steps;"
+            f" noise {spec.noise:.3f} × clip {spec.clip:g}, rows drawn with q = {spec.sampling:.4f}"
+            f" ({self.batch_size} expected, room for {spec.capacity})"
         )
 
     def epsilon(self, steps: int) -> float:
@@ -57,9 +57,9 @@ class Account:
         if self.privacy.seed is not None:
             return math.nan
         delta = self.privacy.delta * (1 - OVERFLOW_SHARE)
-        return spent(self.rule.noise, self.rule.sampling, steps, delta) if steps else 0.0
+        return spent(self.spec.noise, self.spec.sampling, steps, delta) if steps else 0.0
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The books as JSON takes them."""
         if self.privacy.seed is not None:
             return {"epsilon": None, "reason": "seeded noise"}
@@ -67,11 +67,11 @@ class Account:
             "epsilon": self.epsilon(self.steps),
             "delta": self.privacy.delta,
             "asked_epsilon": self.privacy.epsilon,
-            "clip": self.rule.clip,
-            "noise_multiplier": self.rule.noise,
-            "sampling_probability": self.rule.sampling,
+            "clip": self.spec.clip,
+            "noise_multiplier": self.spec.noise,
+            "sampling_probability": self.spec.sampling,
             "expected_batch_size": self.batch_size,
-            "batch_capacity": self.rule.capacity,
+            "batch_capacity": self.spec.capacity,
             "steps": self.steps,
             "neighbours": "training rows with and without one of them",
             "accountant": "dp-accounting, privacy loss distribution",
@@ -95,13 +95,13 @@ def open_account(privacy: Privacy, n: int, batch_size: int, steps: int) -> Accou
     # Where the run overflows with probability p, both sides of the promise move by p, one of them
     # times e^ε: P ≤ e^ε P' + δ' for batches without bound gives P ≤ e^ε P' + δ' + (1 + e^ε) p.
     allowed = OVERFLOW_SHARE * privacy.delta / (1 + math.exp(min(privacy.epsilon, 700.0)))
-    rule = DPStepSpec(
+    spec = DPStepSpec(
         privacy.clip,
         noise_for(privacy.epsilon, privacy.delta * (1 - OVERFLOW_SHARE), sampling, steps),
         last,
         capacity(n, sampling, steps, allowed),
     )
-    return Account(privacy, rule, n, batch_size, steps)
+    return Account(privacy, spec, n, batch_size, steps)
 
 
 def spent(noise: float, sampling: float, steps: int, delta: float) -> float:

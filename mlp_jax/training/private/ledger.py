@@ -22,8 +22,8 @@ class Ledger:
     def __init__(self, account: Account, folder: Path | None = None) -> None:
         self.account = account
         self._path = None if folder is None else folder / LEDGER_FILE
-        self._facts = account.facts()
-        self.started = 0 if self._path is None else _started(self._path, self._facts)
+        self._metadata = account.metadata()
+        self.started = 0 if self._path is None else _started(self._path, self._metadata)
         self._write()
 
     def allows(self, steps: int) -> bool:
@@ -43,7 +43,7 @@ class Ledger:
 
     def _write(self) -> None:
         if self._path is not None:
-            write_json_atomic(self._path, self._facts | {STARTED: self.started})
+            write_json_atomic(self._path, self._metadata | {STARTED: self.started})
 
 
 def check_ledger(folder: Path) -> None:
@@ -54,7 +54,7 @@ def check_ledger(folder: Path) -> None:
         )
 
 
-def _started(path: Path, facts: dict[str, object]) -> int:
+def _started(path: Path, metadata: dict[str, object]) -> int:
     """The steps that a ledger counts; 0 where there is none yet."""
     if not path.exists():
         return 0
@@ -63,7 +63,7 @@ def _started(path: Path, facts: dict[str, object]) -> int:
         started = found.pop(STARTED)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise RunFolderError(f"Cannot read the ledger {path}: {error}.") from None
-    if found != json.loads(json.dumps(facts)) or type(started) is not int or started < 0:
+    if found != json.loads(json.dumps(metadata)) or type(started) is not int or started < 0:
         raise RunFolderError(
             f"{path} does not fit this run: it was planned with other options, data or versions of"
             " the accountant."

@@ -112,9 +112,9 @@ def sweep_config(folder: Path) -> SweepConfig:
     return read_sweep(folder / SWEEP_FILE)
 
 
-def check_same(saved: SweepConfig, asked: SweepConfig, folder: Path) -> None:
+def check_same(saved: SweepConfig, requested: SweepConfig, folder: Path) -> None:
     """InputError where a sweep is asked to go on with options that may not change."""
-    refuse_changes(saved, asked, f"The sweep in {folder}", MAY_CHANGE)
+    refuse_changes(saved, requested, f"The sweep in {folder}", MAY_CHANGE)
 
 
 def named_numbers(ranges: Mapping[str, Range]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from mlp_jax.model.metrics import higher_is_better
 from mlp_jax.training.callbacks import Callback, CallEnd, TrainStart
 from mlp_jax.training.engine.snapshot import Position
 from mlp_jax.training.run.progress import EpochProgress
-from mlp_jax.training.sweep.search import Leg
+from mlp_jax.training.sweep.search import RungTrials
 
 
 class BestSoFar:
@@ -27,7 +27,7 @@ class BestSoFar:
                 self.value = self._better(known, value)
 
 
-class LegProgress(Callback):
+class RungProgress(Callback):
     """Show how a chunk of a leg trains.
 
     Args:
@@ -40,7 +40,7 @@ class LegProgress(Callback):
 
     def __init__(
         self,
-        leg: Leg,
+        rung_trials: RungTrials,
         best: BestSoFar,
         say: Callable[[str], None],
         bar: EpochProgress,
@@ -48,19 +48,19 @@ class LegProgress(Callback):
         first: int,
         size: int,
     ) -> None:
-        self._leg, self._best, self._say, self._bar = leg, best, say, bar
+        self._rung_trials, self._best, self._say, self._bar = rung_trials, best, say, bar
         self._first, self._size = first, size
-        self._count, self._speed = min(size, leg.networks - first), math.nan
+        self._count, self._speed = min(size, rung_trials.networks - first), math.nan
 
     def on_start(self, start: TrainStart) -> None:
         """Print which networks train, and where they resume."""
         position, first = start.position, self._first
-        if self._size < self._leg.networks:
+        if self._size < self._rung_trials.networks:
             last = first + self._count
             self._say(f"  networks {first + 1} to {last}: memory holds {self._size} at once")
         for record in position.history:
             self._best.note(record)
-        if position.stopped or position.epoch > self._leg.epochs:
+        if position.stopped or position.epoch > self._rung_trials.epochs:
             self._say("  already trained")
         elif position != Position():
             self._say(f"  Resuming from epoch {position.epoch}")

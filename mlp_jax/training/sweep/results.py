@@ -10,14 +10,14 @@ from mlp_jax.training.run.config import CONFIG_FILE, to_toml
 from mlp_jax.training.run.finish import finish
 from mlp_jax.training.run.folder import CHECK_FILE
 from mlp_jax.training.run.logs import METRICS_FILE
-from mlp_jax.training.sweep.picture import Columns, sweep_plot
-from mlp_jax.training.sweep.search import Found, Scored
+from mlp_jax.training.sweep.search import SweepResult, TrialScore
+from mlp_jax.training.sweep.sweep_plot import RankingColumns, sweep_plot
 
 SWEEP_CSV, SWEEP_PLOT = "sweep.csv", "sweep.png"
 _SHOWN = 10  # rows of the table
 
 
-def ranked_csv(ranked: list[Scored], columns: Columns) -> str:
+def ranked_csv(ranked: list[TrialScore], columns: RankingColumns) -> str:
     """All trials, best first, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -35,7 +35,7 @@ def ranked_csv(ranked: list[Scored], columns: Columns) -> str:
     return text.getvalue()
 
 
-def ranked_table(ranked: list[Scored], columns: Columns) -> str:
+def ranked_table(ranked: list[TrialScore], columns: RankingColumns) -> str:
     """The best trials as a table for people."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -63,7 +63,7 @@ def ranked_table(ranked: list[Scored], columns: Columns) -> str:
 
 
 def leave_behind(
-    folder: Path, found: Found, parts: RunComponents, columns: Columns
+    folder: Path, found: SweepResult, components: RunComponents, columns: RankingColumns
 ) -> dict[str, float]:
     """Writes the ranking, and the best network as a run leaves it; its metrics on the test rows.
 
@@ -74,4 +74,4 @@ def leave_behind(
     write_text_atomic(folder / METRICS_FILE, "".join(map(jsonl, found.best.history)))
     write_text_atomic(folder / SWEEP_CSV, ranked_csv(found.ranked, columns))
     sweep_plot(found.ranked, columns, folder / SWEEP_PLOT)
-    return finish(folder, found.config, parts, found.best)
+    return finish(folder, found.config, components, found.best)

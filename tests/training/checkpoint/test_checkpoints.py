@@ -44,7 +44,7 @@ def train(
     kill_after=None,
     every="1 steps",
     stop=lambda: None,
-    tell=None,
+    warn=None,
     listeners=(),
     **changed,
 ):
@@ -59,7 +59,7 @@ def train(
     opened = []
 
     if folder is not None:
-        opened.append(Checkpoints(folder, Saving.parse(every), stop, tell or warnings.warn))
+        opened.append(Checkpoints(folder, Saving.parse(every), stop, warn or warnings.warn))
     options = {"epochs": 4, "patience": 3, "average": 0.8, "schedule_epochs": 4} | changed
     try:
         return fit(
@@ -182,7 +182,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, whol
     else:
         file.unlink()
     said = []
-    assert same(train(tmp_path, tell=said.append), whole)
+    assert same(train(tmp_path, warn=said.append), whole)
     assert len(said) == 1
     assert said[0].startswith(f"The checkpoint of step {newest} is damaged (")
     assert file.name in said[0]
@@ -193,7 +193,7 @@ def test_where_every_checkpoint_is_damaged_the_run_is_refused(tmp_path):
     for step in steps_kept(tmp_path):
         largest_file(tmp_path / FOLDER / str(step)).write_bytes(b"")
     with pytest.raises(RunFolderError, match="No checkpoint in"):
-        train(tmp_path, tell=lambda _: None)
+        train(tmp_path, warn=lambda _: None)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
@@ -211,7 +211,7 @@ def test_what_an_interrupted_save_left_behind_is_not_taken(tmp_path, whole):
     (torn / "leaves").write_bytes(b"half")
     (tmp_path / FOLDER / str(newest) / CHECKSUMS).unlink()
     said = []
-    assert same(train(tmp_path, tell=said.append), whole)
+    assert same(train(tmp_path, warn=said.append), whole)
     assert (said, torn.exists()) == ([], False)
 
 
@@ -265,5 +265,5 @@ def test_a_run_that_goes_on_takes_the_schedule_of_now(tmp_path):
 def test_the_command_to_go_on_with_is_quoted_for_a_shell(tmp_path):
     folder = tmp_path / "a run [1]"
     folder.mkdir()
-    with pytest.raises(StoppedError, match=r"go on with: mlp-jax train --resume '.*/a run \[1\]'"):
+    with pytest.raises(StoppedError, match=r"To resume: mlp-jax train --resume '.*/a run \[1\]'"):
         train(folder, stop=lambda: signal.SIGTERM)

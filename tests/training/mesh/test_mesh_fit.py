@@ -9,7 +9,7 @@ import pytest
 from mlp_jax import fit, mlp
 from mlp_jax.errors import DeviceError, InputError
 from mlp_jax.proof import Report
-from mlp_jax.training.mesh import shape
+from mlp_jax.training.mesh import mesh_shape
 from mlp_jax.training.private.config import Privacy
 
 pytestmark = pytest.mark.usefixtures("optax_promotes", "unproved")
@@ -139,8 +139,8 @@ def test_what_cannot_be_is_said(rows, options, error, said):
 @pytest.mark.parametrize(("batch_size", "used"), [(64, 8), (60, 6), (7, 7), (11, 1)])
 def test_where_nobody_says_how_many_the_batch_divides_evenly(monkeypatch, batch_size, used):
     there = jax.devices("cpu")
-    monkeypatch.setattr(shape, "visible", lambda devices, first: there)
-    found = shape.choose_layout(None, None, False, there[0], batch_size)
+    monkeypatch.setattr(mesh_shape, "choose_devices", lambda devices, first: there)
+    found = mesh_shape.choose_layout(None, None, False, there[0], batch_size)
     assert (1 if found is None else found.data) == used
 
 

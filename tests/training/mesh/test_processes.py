@@ -14,7 +14,13 @@ from mlp_jax.errors import DeviceError, InputError, LostProcessError, RunFolderE
 from mlp_jax.files import read_jsonl
 from mlp_jax.training.checkpoint.integrity import CHECKSUMS, FOLDER
 from mlp_jax.training.mesh import processes
-from mlp_jax.training.mesh.processes import Cluster, agreed, common, join, told
+from mlp_jax.training.mesh.processes import (
+    Cluster,
+    allreduce_max,
+    broadcast_folder,
+    broadcast_json,
+    join,
+)
 
 WORDS = (
     "--data", "rows.npz", "--hidden", "128", "128", "--epochs", "30", "--batch-size", "8",
@@ -174,15 +180,15 @@ def test_what_nobody_foresaw_keeps_its_traceback():
 
 def test_one_process_agrees_with_itself():
     assert jax.process_count() == 1
-    assert agreed(3, 0) == (3, 0)
-    assert told({"a": [1]}) == {"a": [1]}
+    assert allreduce_max(3, 0) == (3, 0)
+    assert broadcast_json({"a": [1]}) == {"a": [1]}
 
 
 def test_a_process_that_does_not_see_the_run_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "is_first", lambda: False)
-    assert common(tmp_path) == tmp_path
+    assert broadcast_folder(tmp_path) == tmp_path
     with pytest.raises(RunFolderError, match="need a file system that they share"):
-        common(tmp_path / "elsewhere")
+        broadcast_folder(tmp_path / "elsewhere")
 
 
 def test_without_a_scheduler_it_says_what_is_needed(monkeypatch):

@@ -34,7 +34,7 @@ def test_only_what_a_sweep_cannot_do_is_left_to_a_run():
     alone = {"select", "ensemble", "diagnostics", "histograms", "schedule_epochs", "init_from"}
     alone |= {"preset"}
     private = {"private", "epsilon", "delta", "clip_example", "input_range"}
-    scale = {"mesh", "shard_optimizer", "accumulate", "recompute", "stream", "lanes"}
+    scale = {"mesh", "shard_optimizer", "accumulate", "recompute", "stream", "shards"}
     assert left == alone | private | scale
 
 

@@ -13,7 +13,11 @@ from mlp_jax.backprop import Layer
 from mlp_jax.backprop.moments import is_noise
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, at, path_name, walk
-from mlp_jax.training.diagnostics.probe import LayerFigures, Look, watched_pass
+from mlp_jax.training.diagnostics.batch_diagnostics import (
+    BatchDiagnostics,
+    LayerFigures,
+    observed_pass,
+)
 from mlp_jax.training.engine.batches import Batch, DeviceStack, rows_at
 from mlp_jax.training.engine.bounded import BoundedJit
 from mlp_jax.training.engine.importance import next_batch
@@ -30,7 +34,7 @@ TITLES = {
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def noise_record(seen: Look) -> dict[str, float]:
+def noise_record(seen: BatchDiagnostics) -> dict[str, float]:
     """What an epoch's record says of the gradient's noise; nothing where none was measured.
 
     gradient_variance: tr Σ, and gradient_signal: |G|², of this look.  noise_scale: their quotient
@@ -66,7 +70,7 @@ class Diagnosis(NamedTuple):
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def diagnosed(params: Any, seen: Look) -> Diagnosis:
+def summarize(params: Any, seen: BatchDiagnostics) -> Diagnosis:
     """The figures of a look, brought over, and the norms of every parameter."""
     trees = jax.device_get((seen.grads, params, seen.updates))
     norms = jax.tree.map(lambda *leaves: ParameterNorms(*map(_norm, leaves)), *trees)
@@ -139,7 +143,7 @@ def _is_norms(node: Any) -> bool:
     return isinstance(node, ParameterNorms)
 
 
-def histograms(state: TrainState, seen: Look) -> dict[str, np.ndarray]:
+def histograms(state: TrainState, seen: BatchDiagnostics) -> dict[str, np.ndarray]:
     """Every parameter's values and gradient, by name."""
     found = {}
     for title, tree in (("weights", state.params), ("gradients", seen.grads)):
@@ -184,7 +188,7 @@ def first_not_finite(
     dropout, draws = Keys.of(seed).at(state.step)
     places = (np.int32(value) for value in (epoch, first, index))
     batch = _batch_at(program, state, data, seed, *places, draws)
-    value, grads, _, log = watched_pass(program, state, batch, dropout, per_example=False)
+    value, grads, _, log = observed_pass(program, state, batch, dropout, per_example=False)
     simple = [(path, layer) for path, layer in walk(program.network) if not layer.children]
     for path, _ in simple:
         if not bool(jnp.all(jnp.isfinite(log[path].a_next))):

@@ -9,9 +9,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from mlp_jax.errors import DeviceError, InputError
 from mlp_jax.training.mesh.layout import DATA, Layout
+from mlp_jax.training.mesh.partition_rules import MODEL
 from mlp_jax.training.mesh.processes import read
-from mlp_jax.training.mesh.processes import spread as laid_over
-from mlp_jax.training.mesh.rules import MODEL
+from mlp_jax.training.mesh.processes import to_mesh as to_mesh
 
 MEMBERS = "members"
 _AXIS = re.compile(r"\s*([a-z]+)\s*=\s*([0-9]+)\s*")
@@ -31,7 +31,7 @@ def parse_mesh(text: str) -> dict[str, int]:
     return found
 
 
-def visible(devices: int | None, first: jax.Device) -> list[jax.Device]:
+def choose_devices(devices: int | None, first: jax.Device) -> list[jax.Device]:
     """So many devices of the kind of `first`; None takes all GPUs, or one CPU.
 
     Several processes take all that they have. InputError for less than one, or for some of several
@@ -75,7 +75,7 @@ def choose_layout(
         if devices not in (None, count):
             raise InputError(f"The mesh {mesh} has {count} devices, not the {devices} asked for.")
         devices = count
-    chosen = visible(devices, first)
+    chosen = choose_devices(devices, first)
     if devices is None and jax.process_count() == 1:
         chosen = _dividing(chosen, batch_size)
     if len(chosen) == 1:
@@ -90,13 +90,13 @@ def _dividing(devices: list[jax.Device], count: int) -> list[jax.Device]:
     return devices[: max(d for d in range(1, len(devices) + 1) if count % d == 0)]
 
 
-def members_over(devices: int | None, first: jax.Device, count: int) -> NamedSharding | None:
+def member_sharding(devices: int | None, first: jax.Device, count: int) -> NamedSharding | None:
     """Where the first axis of `count` networks that train together lies: in equal parts on devices.
 
     As many devices are taken as `visible` has and divide the count evenly; None for one. Several
     processes take all of theirs, each a part without gaps; InputError where they do not divide it.
     """
-    used = visible(devices, first)
+    used = choose_devices(devices, first)
     if jax.process_count() == 1:
         used = _dividing(used, count)
     elif count % len(used):
@@ -116,17 +116,17 @@ def multiple_of_members(devices: int | None, first: jax.Device) -> int:
     """What the networks that train together are filled up to: the devices of several processes, 1
     on one; `devices` and `first` as `visible` takes them.
     """
-    return len(visible(devices, first)) if jax.process_count() > 1 else 1
+    return len(choose_devices(devices, first)) if jax.process_count() > 1 else 1
 
 
-def apart(tree: Any, where: NamedSharding | None) -> Any:
+def shard_members(tree: Any, where: NamedSharding | None) -> Any:
     """Arrays whose first axis is the members', on their devices; every process holds them all."""
     if where is None or where.is_fully_addressable:
         return tree if where is None else jax.device_put(tree, where)
     return _over_processes(tree, where)
 
 
-def everywhere(tree: Any, where: NamedSharding | None) -> Any:
+def replicate_to_members(tree: Any, where: NamedSharding | None) -> Any:
     """Arrays that every device of the members needs, whole on each; NumPy's stay on the host."""
     if where is None:
         return tree
@@ -143,12 +143,12 @@ def _over_processes(tree: Any, where: NamedSharding) -> Any:
     def put(leaf: Any) -> jax.Array:
         if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
             return jax.device_put(leaf, where)
-        return laid_over(np.asarray(leaf), where)
+        return to_mesh(np.asarray(leaf), where)
 
     return jax.tree.map(put, tree)
 
 
-def held(tree: Any, where: NamedSharding | None) -> tuple[int, Any]:
+def local_members(tree: Any, where: NamedSharding | None) -> tuple[int, Any]:
     """(the number of the first member that this process holds, the arrays of those), on the host.
 
     where: as `apart` takes it. One process holds all. Every process must ask.
@@ -162,7 +162,7 @@ def held(tree: Any, where: NamedSharding | None) -> tuple[int, Any]:
         firsts.append(parts[0].index[0].start or 0)
         return np.concatenate([np.asarray(part.data) for part in parts])
 
-    found = jax.tree.map(own, apart(tree, where))
+    found = jax.tree.map(own, shard_members(tree, where))
     return firsts[0], found
 
 

@@ -15,7 +15,7 @@ from mlp_jax.training.run.figures import (
     plain_frame,
     save,
 )
-from mlp_jax.training.sweep.search import Scored
+from mlp_jax.training.sweep.search import TrialScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ _BEST = "#d1495b"
 
 
 @dataclass(frozen=True)
-class Columns:
+class RankingColumns:
     """What a sweep's ranking is about.
 
     numbers: the names of those that were drawn; logarithmic: of them, those drawn evenly in their
@@ -37,7 +37,7 @@ class Columns:
     seeds: int
 
 
-def sweep_plot(ranked: list[Scored], columns: Columns, path: Path) -> None:
+def sweep_plot(ranked: list[TrialScore], columns: RankingColumns, path: Path) -> None:
     """A panel a number, a mark a trial with its spread over the seeds, the best one ringed."""
     names = columns.numbers or ("rank",)
     across = min(len(names), 2)
@@ -65,7 +65,7 @@ def sweep_plot(ranked: list[Scored], columns: Columns, path: Path) -> None:
     save(figure, path)
 
 
-def _panel(axes: "Axes", ranked: list[Scored], name: str) -> None:
+def _panel(axes: "Axes", ranked: list[TrialScore], name: str) -> None:
     """The marks of a panel, one colour a shape; pale where a trial did not get to the last rung."""
     places = {one.trial.number: rank for rank, one in enumerate(ranked, start=1)}
     known = [one for one in ranked if np.isfinite(one.mean)]
@@ -103,7 +103,7 @@ def _panel(axes: "Axes", ranked: list[Scored], name: str) -> None:
     )
 
 
-def _caption(ranked: list[Scored], columns: Columns) -> str:
+def _caption(ranked: list[TrialScore], columns: RankingColumns) -> str:
     """What the marks are."""
     count, seeds = len(ranked), columns.seeds
     each = "one network each" if seeds == 1 else f"mean ± standard deviation over {seeds} seeds"

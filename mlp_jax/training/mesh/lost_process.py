@@ -21,12 +21,12 @@ WORDS = (
 _kept: list[Any] = []  # C holds the handler without counting it
 
 
-def lost(why: str = "") -> LostProcessError:
+def lost_process_error(why: str = "") -> LostProcessError:
     """The error of a process that cannot go on without the others; why: where it is known."""
     return LostProcessError(WORDS.format(why=f" ({why})" if why else ", or this one failed"))
 
 
-def exchange_failed(error: BaseException) -> bool:
+def is_lost_process(error: BaseException) -> bool:
     """Whether this is what comes of an exchange with a process that is gone.
 
     JAX gives a failed collective as an error of its own, or as a ValueError with its words.
@@ -36,7 +36,7 @@ def exchange_failed(error: BaseException) -> bool:
     return own or "Gloo " in text or "NCCL" in text
 
 
-def speak_when_aborted(error: MlpJaxError | None) -> None:
+def report_on_abort(error: MlpJaxError | None) -> None:
     """From now on abort() says this error and exits with its code; None: it aborts as it did."""
     if os.name != "posix":
         return

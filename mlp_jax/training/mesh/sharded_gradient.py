@@ -9,7 +9,7 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.gradient import forward_backward
 from mlp_jax.proof.quick import jit_proof
 from mlp_jax.training.mesh.layout import Layout
-from mlp_jax.training.mesh.processes import spread, to_host
+from mlp_jax.training.mesh.processes import to_host, to_mesh
 
 
 def split_gradient(
@@ -48,5 +48,5 @@ def split_gradient(
 
     batch = (x[places], y[places], c, mask)
     run = jit_proof(gradient, out_shardings=where)
-    on_mesh = jax.tree.map(spread, (params, state), (where, kept))
+    on_mesh = jax.tree.map(to_mesh, (params, state), (where, kept))
     return to_host(run(*on_mesh, batch, seed))

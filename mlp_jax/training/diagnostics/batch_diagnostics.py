@@ -57,7 +57,7 @@ class LayerFigures(NamedTuple):
     norm_grad_z: Float[Array, ""]
 
 
-class Look(NamedTuple):
+class BatchDiagnostics(NamedTuple):
     """What a look saw.
 
     grads, updates: of one step, on the last batch looked at; it is not taken.  layers: by their
@@ -74,7 +74,7 @@ class Look(NamedTuple):
     examples: Int[Array, ""]
 
 
-class Watched(NamedTuple):
+class ObservedPass(NamedTuple):
     """One pass forward and back that was watched."""
 
     loss: Float[Array, ""]
@@ -83,14 +83,14 @@ class Watched(NamedTuple):
     log: dict[Path, Seen]
 
 
-def watched_pass(
+def observed_pass(
     program: Program,
     state: TrainState,
     batch: Batch,
     draw: Array,
     *,
     per_example: bool,
-) -> Watched:
+) -> ObservedPass:
     """The pass of a step on a batch of `take_batch`, with dropout drawn from `draw`."""
     log: dict[Path, Seen] = {}
     loss, _, grads, tape = forward_backward(
@@ -106,10 +106,10 @@ def watched_pass(
         draw,
         per_example=per_example,
     )
-    return Watched(loss, grads, tape, log)
+    return ObservedPass(loss, grads, tape, log)
 
 
-def extent(n: int, batch_size: int) -> tuple[int, int]:
+def diagnosed_rows(n: int, batch_size: int) -> tuple[int, int]:
     """(batches, rows in each) of a look at n rows: together at most 1/128 of them, 32 at least."""
     rows = max(n // SHARE, min(n, LEAST_ROWS))
     size = min(batch_size, rows)
@@ -127,27 +127,27 @@ def is_due(epoch: int, n: int, batch_size: int) -> bool:
 
 
 @partial(BoundedJit, static=1)
-def look(
+def diagnose_batches(
     program: Program,
     state: TrainState,
     data: DeviceData,
     seed: Seed,
     epoch: Any,
     average: NoiseAverage,
-) -> Look:
+) -> BatchDiagnostics:
     """A look before `epoch`, at the batches that it begins with."""
     n = data.n
-    count, size = extent(n, program.batch_size)
+    count, size = diagnosed_rows(n, program.batch_size)
     rows = rows_at(seed, epoch, n, size, np.int32(0), count)
-    probed, key = replace(program, batch_size=size), stream(seed, DROPOUT)
+    diagnosed, key = replace(program, batch_size=size), stream(seed, DROPOUT)
 
     def body(
         carry: tuple[NoiseAverage, Array, Any], batch: tuple[Int[Array, " B"], Array]
     ) -> tuple[Any, Any]:
         chosen, index = batch
-        taken = take_batch(probed, data, chosen, index)
+        taken = take_batch(diagnosed, data, chosen, index)
         draw = jax.random.fold_in(key, state.step + index)
-        seen = watched_pass(probed, state, taken, draw, per_example=True)
+        seen = observed_pass(diagnosed, state, taken, draw, per_example=True)
         health = layer_health(program.network, seen.log, taken.c, weighted=seen.tape.weighted)
         noise, average = None, carry[0]
         if not seen.tape.weighted:
@@ -164,7 +164,9 @@ def look(
     )
     noise = jax.tree.map(lambda values: jnp.nanmean(values, axis=0), noise)
     layers = {path: _figures(each) for path, each in health.items()}
-    return Look(grads, updates, layers, noise, average, jnp.asarray(count * size, jnp.int32))
+    return BatchDiagnostics(
+        grads, updates, layers, noise, average, jnp.asarray(count * size, jnp.int32)
+    )
 
 
 def _relative(noise: GradientNoise) -> GradientNoise:
@@ -177,12 +179,12 @@ def _relative(noise: GradientNoise) -> GradientNoise:
     return GradientNoise(noise.noise / square, noise.signal / square)
 
 
-LookCall = Callable[[TrainState, DeviceData, Seed, Any, NoiseAverage], Look]
+DiagnosticsCall = Callable[[TrainState, DeviceData, Seed, Any, NoiseAverage], BatchDiagnostics]
 
 
-def compile_aside(
+def compile_in_background(
     program: Program, state: TrainState, data: DeviceData, seed: Seed
-) -> Callable[[], LookCall]:
+) -> Callable[[], DiagnosticsCall]:
     """() -> the compiled look for arguments of these shapes, compiled in a thread meanwhile.
 
     So the first epoch need not wait for it. Equal ones are compiled once.
@@ -205,15 +207,15 @@ _SETTINGS = (
 @functools.lru_cache(maxsize=16)
 def _compiled(
     program: Program, structure: Any, shapes: Shapes, settings: tuple[Any, ...]
-) -> Future[LookCall]:
+) -> Future[DiagnosticsCall]:
     """The look under way, by all that it depends on; a thread has no settings of JAX by itself."""
     arguments = abstract(structure, shapes)
 
-    def compiled() -> LookCall:
+    def compiled() -> DiagnosticsCall:
         with contextlib.ExitStack() as stack:
             for name, value in zip(_SETTINGS, settings, strict=True):
                 stack.enter_context(getattr(jax, name)(value))
-            call: LookCall = look.lower(program, *arguments).compile()
+            call: DiagnosticsCall = diagnose_batches.lower(program, *arguments).compile()
         return call
 
     worker = ThreadPoolExecutor(1, "look")

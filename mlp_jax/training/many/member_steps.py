@@ -21,17 +21,17 @@ from mlp_jax.training.engine.bounded import BoundedJit
 from mlp_jax.training.engine.epoch import predict_rows
 from mlp_jax.training.engine.program import Keys, TrainState, first_average, first_state, weights_of
 from mlp_jax.training.engine.step import step
-from mlp_jax.training.many.vary import Numbers, Recipe, bind
+from mlp_jax.training.many.vary import MemberNumbers, Recipe, bind
 from mlp_jax.training.optim.open_optimizer import with_numbers
 
 Seeds = UInt32[Array, " K"]
 
 
-class Members(NamedTuple):
+class MemberInputs(NamedTuple):
     """What the members of a chunk have of their own, on the device; where their axis lies."""
 
     seeds: Any
-    numbers: Numbers
+    numbers: MemberNumbers
     where: NamedSharding | None = None
 
 
@@ -65,11 +65,11 @@ class ManyState(NamedTuple):
 
 @partial(BoundedJit, static=3)
 def first_states(
-    recipe: Recipe, n_in: int, keeps_best: bool, seeds: Seeds, own: Numbers
+    recipe: Recipe, n_in: int, keeps_best: bool, seeds: Seeds, own: MemberNumbers
 ) -> ManyState:
     """Step 0 of every member, drawn from its seed."""
 
-    def one(seed: Array, own: Numbers) -> TrainState:
+    def one(seed: Array, own: MemberNumbers) -> TrainState:
         program = bind(recipe, own)
         state = first_state(program, seed, n_in, None, (own.optimizer, own.average))
         if own.initial_scale is None:
@@ -110,7 +110,7 @@ def run_members(
     data: DeviceData,
     order: Int[Array, "... S B"],
     seeds: Seeds,
-    own: Numbers,
+    own: MemberNumbers,
     first: Any,
 ) -> ManyState:
     """`length` steps of an epoch for every member, from batch `first` on."""
@@ -125,7 +125,7 @@ def run_members(
 
     def body(members: TrainState, index: Array) -> tuple[TrainState, Any]:
         def one(
-            member: TrainState, data: DeviceData, order: Array, seed: Array, own: Numbers
+            member: TrainState, data: DeviceData, order: Array, seed: Array, own: MemberNumbers
         ) -> Any:
             rows = jax.lax.dynamic_index_in_dim(order, index, keepdims=False)
             return step(bind(recipe, own), member, data, rows, index, Keys.of(seed))
@@ -148,12 +148,17 @@ def _finite(loss: Array, params: Any) -> Array:
 
 @partial(BoundedJit, static=2)
 def judge_members(
-    recipe: Recipe, one_by_one: bool, params: Any, layer_state: Any, data: DeviceData, own: Numbers
+    recipe: Recipe,
+    multilabel: bool,
+    params: Any,
+    layer_state: Any,
+    data: DeviceData,
+    own: MemberNumbers,
 ) -> tuple[Float[Array, "K N C"], Float[Array, "K N"]]:
     """What every member predicts of every row, in inference, and its loss."""
 
-    def one(params: Any, layer_state: Any, own: Numbers) -> tuple[Array, Array]:
-        return predict_rows(bind(recipe, own), one_by_one, params, layer_state, data)
+    def one(params: Any, layer_state: Any, own: MemberNumbers) -> tuple[Array, Array]:
+        return predict_rows(bind(recipe, own), multilabel, params, layer_state, data)
 
     return jax.vmap(one)(params, layer_state, own)
 

@@ -26,9 +26,11 @@ def rows_from(
 
     def own(block: Array, rows: Array) -> Array:
         place = rows - jax.lax.axis_index(DATA) * block.shape[0]
-        held = (place >= 0) & (place < block.shape[0])
+        is_local = (place >= 0) & (place < block.shape[0])
         found = block.at[place].get(mode="clip")
-        found = jnp.where(held.reshape(-1, *[1] * (found.ndim - 1)), found, jnp.zeros_like(found))
+        found = jnp.where(
+            is_local.reshape(-1, *[1] * (found.ndim - 1)), found, jnp.zeros_like(found)
+        )
         if even:
             return jax.lax.psum_scatter(found, DATA, tiled=True)
         return jax.lax.psum(found, DATA)
