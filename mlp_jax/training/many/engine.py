@@ -1,4 +1,4 @@
-"""The engine of many networks: compiled calls, evaluation, stopping by mask, the best weights.
+"""Engine of many networks: compiled calls, evaluation, stopping by mask, best weights.
 
 K members, N rows, C outputs. A member that is stopped or has diverged stays in the program, masked:
 its state no longer changes.

@@ -1,7 +1,7 @@
-"""The records of an epoch of many networks: what they learned, what the validation rows say.
+"""Records of an epoch of many networks: training losses and validation metrics.
 
-K networks, N rows, C outputs. Each of several processes judges the networks that it holds, and
-tells the others.
+K networks, N rows, C outputs. In distributed training each process evaluates its local members, and
+the results are gathered.
 """
 
 import math
@@ -69,7 +69,7 @@ def _judged(
     plan: TrainPlan,
     members: dict[int, Record],
 ) -> tuple[dict[int, Record], np.ndarray]:
-    """(figures of each of the members, the mean of their predictions (N, C))."""
+    """Return the metrics of each member, and the mean of their predictions (N, C)."""
     multilabel = task_of(recipe.program.loss, validation.y, plan.n_classes) == "multilabel"
     weights = weights_of(state.members)
     every = judge_members(recipe, multilabel, *weights, validation.data, own.numbers)

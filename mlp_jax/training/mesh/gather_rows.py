@@ -1,4 +1,4 @@
-"""The rows of a batch from a data set whose rows are spread over the devices.
+"""Gather the rows of a batch from a data set that is sharded over devices.
 
 N rows in the data set, N/D on each device; B in a batch.
 """
@@ -14,11 +14,10 @@ from mlp_jax.training.mesh.layout import DATA, Layout
 def rows_from(
     layout: Layout | None, array: Shaped[Array, "N ..."], rows: Int[Array, " B"]
 ) -> Shaped[Array, "B ..."]:
-    """The rows of the array; on a mesh each device gets its B/D of them, or all if D does not
-    divide B.
+    """Return these rows of the array, split over data if D divides B.
 
-    Each device looks the rows up among its own, with zeros for those that it does not hold, and
-    one reduce-scatter over data adds them up: every row comes from the one that holds it.
+    Each device selects the rows that it holds, with zeros for the others, and one reduce-scatter
+    over data adds them up, so that every row comes from the device that holds it.
     """
     if layout is None:
         return array.at[rows].get(mode="clip")

@@ -1,8 +1,8 @@
-"""The last words of a process whose fellows are gone.
+"""Error message of a process that loses the others.
 
-JAX ends a process that has lost another by abort(), from a thread of its own and after a page of
-C++; there is no public way to hear of it first. So abort's signal is given a handler that says in a
-sentence what to do next, and leaves with this program's exit code.
+JAX ends a process that has lost another by abort(), from another thread and after a page of C++
+output; no public API reports it earlier. A handler of SIGABRT prints one sentence instead, and
+exits with the exit code of this program.
 """
 
 import ctypes
@@ -14,22 +14,26 @@ import jax
 
 from mlp_jax.errors import LostProcessError, MlpJaxError
 
-WORDS = (
-    "Another process of this training is gone{why}. What is saved stays; go on"
-    " with --resume, on as many processes as are left."
+MESSAGE = (
+    "Another process of this training was lost{why}. Saved checkpoints are kept; resume"
+    " with --resume, on any number of processes."
 )
-_kept: list[Any] = []  # C holds the handler without counting it
+_kept: list[Any] = []  # keeps the handler alive while C refers to it
 
 
 def lost_process_error(why: str = "") -> LostProcessError:
-    """The error of a process that cannot go on without the others; why: where it is known."""
-    return LostProcessError(WORDS.format(why=f" ({why})" if why else ", or this one failed"))
+    """Return the error of a process that lost another one.
+
+    Args:
+        why: the reason, if it is known.
+    """
+    return LostProcessError(MESSAGE.format(why=f" ({why})" if why else ", or this one failed"))
 
 
 def is_lost_process(error: BaseException) -> bool:
-    """Whether this is what comes of an exchange with a process that is gone.
+    """Return whether an error comes from a collective with a lost process.
 
-    JAX gives a failed collective as an error of its own, or as a ValueError with its words.
+    JAX raises it as JaxRuntimeError, or as ValueError with the text of the collective library.
     """
     text = str(error)
     own = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in text
@@ -37,7 +41,7 @@ def is_lost_process(error: BaseException) -> bool:
 
 
 def report_on_abort(error: MlpJaxError | None) -> None:
-    """From now on abort() says this error and exits with its code; None: it aborts as it did."""
+    """Make abort() print this error and exit with its code; None restores the default."""
     if os.name != "posix":
         return
     kind = ctypes.CFUNCTYPE(None, ctypes.c_int)

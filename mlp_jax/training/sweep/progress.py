@@ -1,4 +1,4 @@
-"""How far a sweep is: the bar of a run, with how many networks still train and the best so far."""
+"""Progress of a sweep: a run's bar, the number of networks that train, and the best metric."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,14 +12,14 @@ from mlp_jax.training.sweep.search import RungTrials
 
 
 class BestSoFar:
-    """The best value of a metric that any network of a sweep has reached; NaN before the first."""
+    """Best value of a metric over all networks of a sweep; NaN before the first."""
 
     def __init__(self, metric: str) -> None:
         self.metric, self.value = metric, math.nan
         self._better = max if higher_is_better(metric) else min
 
     def note(self, record: Mapping[str, float]) -> None:
-        """Takes the members' values in the flat record of an epoch into account."""
+        """Update the best value from the flat record of an epoch."""
         ending = f"_validation_{self.metric}"
         for name, value in record.items():
             if name.startswith("member_") and name.endswith(ending) and not math.isnan(value):
@@ -28,12 +28,12 @@ class BestSoFar:
 
 
 class RungProgress(Callback):
-    """Show how a chunk of a leg trains.
+    """Show the progress of a chunk of networks.
 
     Args:
-        leg: what trains.
-        best: the best value of the sweep so far.
-        say: receives each line.
+        rung_trials: trials that train.
+        best: best value of the sweep so far.
+        say: receives each line to print.
         bar: shows the epochs.
         first, size: number of the first network of the chunk, and how many train at once.
     """
@@ -66,14 +66,14 @@ class RungProgress(Callback):
             self._say(f"  Resuming from epoch {position.epoch}")
 
     def on_call_end(self, end: CallEnd) -> None:
-        """Move the bar inside an epoch."""
+        """Update the bar inside an epoch."""
         self._speed = end.samples_per_second
         if end.fraction < 1:
             done = min(end.fraction, 0.999)
             self._bar.update(end.epoch, done, end.loss, None, None, self._speed)
 
     def on_epoch_end(self, end: Any) -> None:
-        """Move the bar at the end of an epoch. end: a `ManyEpochEnd`."""
+        """Update the bar at the end of an epoch; end: a `ManyEpochEnd`."""
         self._best.note(end.metrics)
         training = int(end.training.sum())
         name = f"{training} of {self._count} training  best {self._best.metric.replace('_', ' ')}"
@@ -82,5 +82,5 @@ class RungProgress(Callback):
 
 
 def counted(count: int, noun: str) -> str:
-    """1 trial, 2 trials."""
+    """Return a count with its noun: 1 trial, 2 trials."""
     return f"{count} {noun}{'s' * (count != 1)}"

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: a ranked table, sweep.csv, a picture, the best model."""
+"""Results of a sweep: ranked table, sweep.csv, plot, best model."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _SHOWN = 10  # rows of the table
 
 
 def ranked_csv(ranked: list[TrialScore], columns: RankingColumns) -> str:
-    """All trials, best first, as CSV."""
+    """Return all trials as CSV, best first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     metric = f"validation_{columns.metric}"
@@ -36,7 +36,7 @@ def ranked_csv(ranked: list[TrialScore], columns: RankingColumns) -> str:
 
 
 def ranked_table(ranked: list[TrialScore], columns: RankingColumns) -> str:
-    """The best trials as a table for people."""
+    """Return the best trials as a text table."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -65,9 +65,9 @@ def ranked_table(ranked: list[TrialScore], columns: RankingColumns) -> str:
 def leave_behind(
     folder: Path, found: SweepResult, components: RunComponents, columns: RankingColumns
 ) -> dict[str, float]:
-    """Writes the ranking, and the best network as a run leaves it; its metrics on the test rows.
+    """Write the ranking and the best network; return its metrics on the test rows.
 
-    parts: those of the best network.
+    components: those of the best network.
     """
     write_text_atomic(folder / CONFIG_FILE, to_toml(found.config))
     write_text_atomic(folder / CHECK_FILE, found.best.report.to_json())

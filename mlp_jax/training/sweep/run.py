@@ -1,4 +1,4 @@
-"""From the options of `mlp-jax sweep` to its folder, new or gone on with."""
+"""Run or resume a sweep: from a configuration to its folder."""
 
 import contextlib
 import shlex
@@ -52,11 +52,18 @@ RUNGS_FOLDER = "legs"
 def run_sweep(
     config: SweepConfig, say: Callable[[str], None] = print, bar: bool = True
 ) -> Path | None:
-    """Loads, proves, trains all trials, ranks them, and leaves the sweep's folder behind.
+    """Load the data, verify the gradient, train all trials, rank them and write the folder.
 
-    The folder is made once data and options are known to be good and the first proof has passed.
-    SIGTERM and Ctrl-C end the sweep after the compiled call under way, saved (StoppedError). Of
-    several processes the first one speaks and writes; the others return None.
+    The folder is created after the first gradient check has passed. SIGTERM and Ctrl-C stop the
+    sweep after the current compiled call, save a checkpoint and raise StoppedError.
+
+    Args:
+        config: configuration of the sweep.
+        say: receives each line to print.
+        bar: show a progress bar.
+
+    Returns:
+        The folder; None in all processes but process 0.
     """
     _join_processes(config)
     on_first(lambda: check_folder(config.out))
@@ -67,11 +74,20 @@ def run_sweep(
 def resume_sweep(
     folder: Path, config: SweepConfig, say: Callable[[str], None] = print, bar: bool = True
 ) -> Path | None:
-    """Goes on with the sweep in a folder, as if never cut: what is saved is not trained again.
+    """Resume the sweep in a folder; finished networks are not trained again.
 
-    config: the options asked for now; those that may not change must be the sweep's own. Raises
-    InputError where they are not, where the data have changed, or where nothing is left to do;
-    RunFolderError where the folder holds no sweep or another process is writing to it.
+    Args:
+        folder: folder of the sweep.
+        config: requested options; those that may not change must equal those of the sweep.
+        say: receives each line to print.
+        bar: show a progress bar.
+
+    Returns:
+        The folder; None in all processes but process 0.
+
+    Raises:
+        InputError: for changed options or data, or a sweep that has finished.
+        RunFolderError: if the folder has no sweep, or another process writes to it.
     """
     _join_processes(config)
     saved, metadata = sweep_config(folder), run_folder.read_metadata(folder)
@@ -84,15 +100,15 @@ def resume_sweep(
 
 
 def _join_processes(config: SweepConfig) -> None:
-    """Meets the other processes of a distributed sweep."""
+    """Join the other processes of a distributed sweep."""
     if config.distributed:
         join(Cluster(config.coordinator, config.processes, config.process_id))
 
 
 class _Sweep(Callback):
-    """A sweep in this process: the first of several prints and writes, the others train along.
+    """A sweep in this process; only process 0 prints and writes.
 
-    As a callback it shows the gradient check, and makes the folder once the first one has passed.
+    As a callback, it prints the gradient check and creates the folder after the first one.
     """
 
     def __init__(
@@ -132,7 +148,7 @@ class _Sweep(Callback):
             )
 
     def run(self) -> Path | None:
-        """Trains what is left, and leaves the results behind."""
+        """Train the remaining trials, and write the results."""
         data = self._components.data
         self.say(f"{data.name}: {len(data.train)} training rows")
         for note in data.notes:
@@ -143,7 +159,7 @@ class _Sweep(Callback):
 
     @contextlib.contextmanager
     def _rung_trials(self, rung_trials: RungTrials) -> Iterator[RungCallbacks]:
-        """Print what trains now, and give the callbacks of each of its chunks."""
+        """Print the trials that train next, and yield the callbacks of their chunks."""
         self.say(f"\n{headline(rung_trials)}")
         with contextlib.ExitStack() as stack:
 
@@ -170,7 +186,7 @@ class _Sweep(Callback):
         return f"mlp-jax sweep --resume {shlex.quote(str(self.folder))}"
 
     def _rung_folder(self, rung_trials: RungTrials, first: int) -> Path:
-        """Return the folder of the networks of a leg from `first` on, made if it is missing."""
+        """Return the folder of the checkpoints of a chunk, created if it is missing."""
         self.folder = broadcast_folder(self.folder)
         folder = (
             self.folder
@@ -186,7 +202,7 @@ class _Sweep(Callback):
         return folder
 
     def on_proof(self, report: Report) -> None:
-        """Print the first report and any that fails; make the folder after the first that holds."""
+        """Print the first report and any failure; create the folder after the first success."""
         self._proofs += 1
         if self._proofs == 1 or not report.ok:
             self.say(f"\n{report}\n")
@@ -207,7 +223,7 @@ class _Sweep(Callback):
 
     @contextlib.contextmanager
     def _naming_the_folder(self) -> Iterator[None]:
-        """Notes that all trials diverged, and tells where their records are."""
+        """Record a divergence in the metadata, and name the folder in the message."""
         try:
             yield
         except DivergedError as error:
@@ -215,11 +231,11 @@ class _Sweep(Callback):
                 raise
             if self.folder is not None:
                 run_folder.write_metadata(self.folder, self._metadata | {"failed": str(error)})
-            where = f"The records of the sweep are in {self.folder}."
+            where = f"The logs of the sweep are in {self.folder}."
             raise DivergedError(f"{error} {where}") from None
 
     def _finished(self, found: SweepResult) -> Path | None:
-        """Writes the results, closes the facts, and forgets the checkpoints."""
+        """Write the results, complete the metadata, and delete the checkpoints."""
         if not is_first():
             return None
         assert self.folder is not None
@@ -246,7 +262,7 @@ class _Sweep(Callback):
 
 
 def _first_metadata(config: SweepConfig) -> dict[str, Any]:
-    """What is known of a new sweep: the memory it may take, which decides what trains together."""
+    """Return the metadata of a new sweep, with the memory that decides the size of chunks."""
     device = choose_device(config.device)
     return {
         "started": run_folder.now(),
@@ -256,7 +272,7 @@ def _first_metadata(config: SweepConfig) -> dict[str, Any]:
 
 
 def headline(rung_trials: RungTrials) -> str:
-    """What trains, in a line."""
+    """Return one line that describes the trials of a rung."""
     trials, seeds = counted(len(rung_trials.trials), "trial"), counted(rung_trials.seeds, "seed")
     networks, epochs = (
         counted(rung_trials.networks, "network"),

@@ -1,8 +1,8 @@
-"""A sweep: random search over numbers, every shape's trials trained as one compiled program.
+"""Random search in which the trials of a shape train as one compiled program.
 
 Several shapes are searched by successive halving (Jamieson & Talwalkar 2016): each rung trains the
-trials that are left from the start, for three times as many epochs as the one before, and the best
-third of all shapes together goes on.
+remaining trials from the start, for three times as many epochs as the previous one, and keeps the
+best third over all shapes.
 """
 
 import math
@@ -29,13 +29,13 @@ from mlp_jax.training.run.run import fit_options_of
 from mlp_jax.training.sweep.config import named_numbers
 from mlp_jax.training.sweep.ranges import Range
 
-REDUCTION_FACTOR = 3  # one in so many trials goes on to the next rung
+REDUCTION_FACTOR = 3  # of the number of trials from one rung to the next
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class SweepSpace:
-    """What is searched: shapes, ranges by name, trials a shape, seeds a trial."""
+    """Search space: shapes, ranges by name, trials per shape, seeds per trial."""
 
     shapes: tuple[Shape, ...]
     ranges: Mapping[str, Range]
@@ -49,7 +49,7 @@ class SweepSpace:
 
 
 class SweepTrial(NamedTuple):
-    """One choice of shape and numbers, by its number in the order of drawing."""
+    """A trial: its number in the order of drawing, its shape and its hyperparameters."""
 
     number: int
     hidden: Shape
@@ -57,7 +57,7 @@ class SweepTrial(NamedTuple):
 
 
 class RungTrials(NamedTuple):
-    """What trains together: the trials of one shape that are left at a rung (from 1)."""
+    """Trials of one shape that train together at a rung (from 1)."""
 
     rung: int
     shape: Shape
@@ -67,18 +67,18 @@ class RungTrials(NamedTuple):
 
     @property
     def networks(self) -> int:
-        """How many networks that is."""
+        """Number of networks."""
         return len(self.trials) * self.seeds
 
     @property
     def name(self) -> str:
-        """The shape in words."""
+        """Name of the shape."""
         return "-".join(map(str, self.shape)) or "no hidden layer"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RungCallbacks:
-    """How a leg is watched: `callbacks` of each chunk, as `fit_many` takes them; its memory."""
+    """Callbacks of the chunks of a rung, as `fit_many` takes them, and its memory."""
 
     callbacks: ChunkCallbacks | tuple[()] = ()
     memory: int | None = None
@@ -89,9 +89,9 @@ WatchRung = Callable[[RungTrials], AbstractContextManager[RungCallbacks]]
 
 
 class TrialScore(NamedTuple):
-    """How a trial did: the metric's mean and spread over the seeds that did not diverge.
+    """Score of a trial: mean and spread of the metric over the seeds that did not diverge.
 
-    epochs: how long it trained.  score: the mean, larger is better; −∞ where all diverged.
+    epochs: epochs that it trained. score: the mean, larger is better; −∞ if all seeds diverged.
     """
 
     trial: SweepTrial
@@ -103,7 +103,7 @@ class TrialScore(NamedTuple):
 
 
 class SweepResult(NamedTuple):
-    """All trials from best to worst, and the best trial's best network."""
+    """Result of a sweep: all trials from best to worst, and the best network."""
 
     ranked: list[TrialScore]
     best: TrainResult
@@ -111,7 +111,7 @@ class SweepResult(NamedTuple):
 
 
 def draw_trials(search: SweepSpace, seed: int) -> list[SweepTrial]:
-    """Random trials; every shape meets the same numbers. InputError for what is no seed."""
+    """Draw random trials, with the same hyperparameters for every shape."""
     check_seed(seed)
     rng = np.random.default_rng(seed)
     drawn = {name: span.draw(rng, search.trials) for name, span in search.ranges.items()}
@@ -123,7 +123,7 @@ def draw_trials(search: SweepSpace, seed: int) -> list[SweepTrial]:
 
 
 def rungs(epochs: int, shapes: int, trials: int) -> list[int]:
-    """The epochs of each rung: all at once for one shape, thirds of thirds for several."""
+    """Return the epochs of each rung: a single rung for one shape, thirds of thirds for several."""
     if shapes == 1:
         return [epochs]
     count = min(
@@ -140,13 +140,16 @@ def sweep(
     components: RunComponents,
     watch: WatchRung = lambda _: nullcontext(RungCallbacks()),
 ) -> SweepResult:
-    """Trains and ranks the trials by the first metric on the validation rows.
+    """Train and rank the trials by the first metric on the validation rows.
 
-    watch: surrounds each leg, and gives its callbacks.
-    DivergedError where every trial diverges, InputError where there are no validation rows.
+    watch: context manager around the trials of a shape at a rung, which returns their callbacks.
+
+    Raises:
+        InputError: without validation rows.
+        DivergedError: if every trial diverges.
     """
     if components.data.validation is None:
-        raise InputError("A sweep chooses by validation rows: give --validation 0.1, say.")
+        raise InputError("A sweep needs validation rows: give --validation 0.1, for example.")
     left, done = draw_trials(search, config.seed), dict[int, TrialScore]()
     best: tuple[TrialScore, ManyResult, int] | None = None
     lengths = rungs(config.epochs, len(search.shapes), len(left))
@@ -182,7 +185,7 @@ def sweep(
 
 
 def trial_config(config: TrainConfig, trial: SweepTrial) -> TrainConfig:
-    """The configuration that trains one trial by itself."""
+    """Return the configuration that trains one trial alone."""
     return replace(config, hidden=trial.hidden, **trial.values)  # type: ignore[arg-type]
 
 
@@ -193,7 +196,7 @@ def _train(
     rung_trials: RungTrials,
     rung_callbacks: RungCallbacks,
 ) -> ManyResult:
-    """Train the trials of a leg, each seed of each as a member, in the order of the trials."""
+    """Train the trials of a shape, each seed of each as a member, in order."""
     varied = named_numbers(search.ranges)
     start = trial_config(config, rung_trials.trials[0])
     network = build_network(
@@ -229,7 +232,7 @@ def _train(
 def _score_trial(
     search: SweepSpace, trial: SweepTrial, epochs: int, many: ManyResult, place: int, metric: str
 ) -> tuple[TrialScore, int]:
-    """How a trial did, and its best member."""
+    """Return the score of a trial, and its best member."""
     members = range(place * search.seeds, (place + 1) * search.seeds)
     values = many.scores(f"validation_{metric}")[members.start : members.stop]
     sign = 1.0 if higher_is_better(metric) else -1.0

@@ -1,4 +1,4 @@
-"""sweep.png: the metric over each number that was drawn."""
+"""Plot of a sweep, sweep.png: the metric over each hyperparameter."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,10 @@ _BEST = "#d1495b"
 
 @dataclass(frozen=True)
 class RankingColumns:
-    """What a sweep's ranking is about.
+    """Columns of the ranking of a sweep.
 
-    numbers: the names of those that were drawn; logarithmic: of them, those drawn evenly in their
-    logarithms.  metric: what ranks.  seeds: networks a trial.
+    numbers: names of the hyperparameters that vary. logarithmic: those drawn on a logarithmic
+    scale. metric: metric that ranks the trials. seeds: networks per trial.
     """
 
     numbers: tuple[str, ...]
@@ -38,7 +38,7 @@ class RankingColumns:
 
 
 def sweep_plot(ranked: list[TrialScore], columns: RankingColumns, path: Path) -> None:
-    """A panel a number, a mark a trial with its spread over the seeds, the best one ringed."""
+    """Draw a panel per hyperparameter, with a marker and the spread of each trial."""
     names = columns.numbers or ("rank",)
     across = min(len(names), 2)
     figure = new_figure(4.4 * across + 0.4, 3.2 * -(-len(names) // across) + 0.3)
@@ -66,7 +66,7 @@ def sweep_plot(ranked: list[TrialScore], columns: RankingColumns, path: Path) ->
 
 
 def _panel(axes: "Axes", ranked: list[TrialScore], name: str) -> None:
-    """The marks of a panel, one colour a shape; pale where a trial did not get to the last rung."""
+    """Draw the markers of a panel, one colour per shape, pale before the last rung."""
     places = {one.trial.number: rank for rank, one in enumerate(ranked, start=1)}
     known = [one for one in ranked if np.isfinite(one.mean)]
     last = max(one.epochs for one in ranked)
@@ -104,7 +104,7 @@ def _panel(axes: "Axes", ranked: list[TrialScore], name: str) -> None:
 
 
 def _caption(ranked: list[TrialScore], columns: RankingColumns) -> str:
-    """What the marks are."""
+    """Return the caption of the markers."""
     count, seeds = len(ranked), columns.seeds
     each = "one network each" if seeds == 1 else f"mean ± standard deviation over {seeds} seeds"
     pale = "; pale: fewer epochs" if len({one.epochs for one in ranked}) > 1 else ""
