@@ -59,9 +59,9 @@ class EpochEnd(NamedTuple):
             reuses its memory.
         seconds: duration of the steps.
         samples_per_second: speed of the steps.
-        look: returns diagnostics of the next batches (`diagnostics.probe.Look`); None in a private
+        diagnose: returns diagnostics of the next batches (`BatchDiagnostics`); None in a private
             training and for streamed rows.
-        look_due: whether the diagnostics of this epoch go into the records.
+        diagnostics_due: whether the diagnostics of this epoch go into the records.
         best_epoch: the epoch with the best monitored metric so far; 0 if there is none.
     """
 

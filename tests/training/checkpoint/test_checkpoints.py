@@ -154,12 +154,14 @@ def test_the_last_few_are_kept_at_the_interval_asked_for(tmp_path, every, steps)
 
 @pytest.mark.parametrize("text", ["", "0s", "5", "-3s", "ten steps", "5 minutes"])
 def test_an_interval_that_is_none_is_refused(text):
-    with pytest.raises(InputError, match="saved every '20s', '500 steps', '2 epochs' or 'never'"):
+    with pytest.raises(
+        InputError, match="interval must be like '20s', '500 steps', '2 epochs' or 'never'"
+    ):
         Saving.parse(text)
 
 
 def test_one_checkpoint_alone_is_not_enough():
-    with pytest.raises(InputError, match="At least 2 checkpoints are kept, not 1"):
+    with pytest.raises(InputError, match="At least 2 checkpoints must be kept, not 1"):
         Saving.parse("20s", 1)
 
 
@@ -192,13 +194,13 @@ def test_where_every_checkpoint_is_damaged_the_run_is_refused(tmp_path):
     train(tmp_path)
     for step in steps_kept(tmp_path):
         largest_file(tmp_path / FOLDER / str(step)).write_bytes(b"")
-    with pytest.raises(RunFolderError, match="No checkpoint in"):
+    with pytest.raises(RunFolderError, match="All checkpoints in"):
         train(tmp_path, warn=lambda _: None)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     train(tmp_path)
-    with pytest.raises(RunFolderError, match="holds other arrays than this run's"):
+    with pytest.raises(RunFolderError, match="has arrays of other shapes than this run"):
         train(tmp_path, average=None)
 
 

@@ -114,7 +114,9 @@ def test_several_processes_take_all_devices_or_say_why_not(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     first = jax.devices("cpu")[0]
     assert member_sharding(None, first, 16).mesh.size == 8
-    with pytest.raises(InputError, match="do not lie evenly on the 8 devices of 2 processes"):
+    with pytest.raises(
+        InputError, match="cannot be split evenly over the 8 devices of 2 processes"
+    ):
         member_sharding(None, first, 12)
 
 

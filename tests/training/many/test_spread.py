@@ -100,5 +100,5 @@ def test_as_many_devices_are_taken_as_divide_the_members():
 
 
 def test_devices_that_are_not_there_are_said():
-    with pytest.raises(DeviceError, match="9 devices are asked for"):
+    with pytest.raises(DeviceError, match="9 devices were requested"):
         trained(4, 9)

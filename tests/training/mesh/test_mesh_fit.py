@@ -124,10 +124,10 @@ def test_weights_of_rows_are_spread_with_the_rows(rows):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"devices": 9}, DeviceError, "9 devices are asked for, but JAX sees 8"),
+        ({"devices": 9}, DeviceError, "9 devices were requested, but JAX sees 8"),
         ({"devices": 0}, InputError, "devices must be at least 1, not 0"),
-        ({"mesh": "data=2,tensor=2"}, InputError, "not as 'data=2,tensor=2'"),
-        ({"mesh": "data=2", "devices": 4}, InputError, "has 2 devices, not the 4"),
+        ({"mesh": "data=2,tensor=2"}, InputError, "not 'data=2,tensor=2'"),
+        ({"mesh": "data=2", "devices": 4}, InputError, "has 2 devices, but 4 were requested"),
         ({"mesh": "data=3"}, InputError, "16 examples cannot be split evenly over 3 devices"),
     ],
 )

@@ -188,7 +188,7 @@ def test_steps_that_a_kill_lost_stay_paid(config, monkeypatch, unproved):
     assert [record["step"] for record in records] == [4, 8, 12]
     assert records[1]["epsilon"] < records[2]["epsilon"] <= 5
     assert json.loads((found.folder / LEDGER_FILE).read_text())["steps_started"] == 16
-    with pytest.raises(InputError, match="is over"):
+    with pytest.raises(InputError, match="has finished"):
         run.resume(found.folder, replace(config, out=None))
 
 
@@ -200,7 +200,7 @@ def test_a_resumed_run_cannot_be_longer_or_without_its_ledger(finished, tmp_path
         run.resume(folder, replace(saved, epochs=8))
     facts = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(facts | {"finished": None}))
-    with pytest.raises(InputError, match=r"epsilon is 5\.0 there and 6\.0 here"):
+    with pytest.raises(InputError, match=r"epsilon was 5\.0 and is now 6\.0"):
         run.resume(folder, replace(saved, epsilon=6.0))
     told = json.loads((folder / LEDGER_FILE).read_text())
     (folder / LEDGER_FILE).write_text(json.dumps(told | {"noise_multiplier": 0.1}))
