@@ -32,7 +32,7 @@ from mlp_jax.training.engine.epoch import outputs_and_losses
 from mlp_jax.training.engine.importance import next_batch
 from mlp_jax.training.engine.program import Keys, Program, TrainState, initial_state
 from mlp_jax.training.engine.step import value_and_gradient
-from mlp_jax.training.input.place import place
+from mlp_jax.training.input.placement import place
 
 HIDDEN, BATCH = (256, 256), 128
 LOSS = get_loss("softmax_cross_entropy")

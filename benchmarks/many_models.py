@@ -29,8 +29,8 @@ from mlp_jax.data import Split, fit_scaling
 from mlp_jax.training import Optimizer
 from mlp_jax.training.compile import compile_calls
 from mlp_jax.training.engine.program import Program, initial_state
-from mlp_jax.training.input.place import place
-from mlp_jax.training.many.together import first_states, orders, run_members
+from mlp_jax.training.input.placement import place
+from mlp_jax.training.many.member_steps import first_states, orders, run_members
 from mlp_jax.training.many.vary import Numbers, Recipe
 
 SINGLE_THREAD = "scikit-learn, one by one, one thread"

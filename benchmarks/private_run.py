@@ -55,8 +55,8 @@ def programs(account: Account) -> tuple[Program, Program]:
     network, loss = mlp((256, 256), 10), get_loss("softmax_cross_entropy")
     optimizer = Optimizer("adam", 2e-3).build(account.steps)
     how = {"doubt_updates": False, "guarded": False, "transposed": jax.default_backend() == "cpu"}
-    plain = Program(network, loss, optimizer, account.rule.capacity, **how)
-    return plain, replace(plain, batch_size=BATCH, private=account.rule)
+    plain = Program(network, loss, optimizer, account.spec.capacity, **how)
+    return plain, replace(plain, batch_size=BATCH, private=account.spec)
 
 
 def contenders(account: Account) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def contenders(account: Account) -> dict[str, Any]:
 
     def batches(keys: Any, data: Any) -> Any:
         def one(total: Any, step: Any) -> Any:
-            batch = poisson_batch(private, account.rule, data, jax.random.fold_in(keys[0], step))
+            batch = poisson_batch(private, account.spec, data, jax.random.fold_in(keys[0], step))
             return total + jnp.sum(batch.x), None
 
         return jax.lax.scan(one, jnp.zeros(()), jnp.arange(STEPS))[0]

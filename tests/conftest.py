@@ -58,10 +58,10 @@ def room_for_compiled_programs() -> Iterator[None]:
     held = int(memory.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     if held > MOST_MEMORY or maps.read_bytes().count(b"\n") > MOST_MAPPINGS:
         from mlp_jax.training import compile as calls
-        from mlp_jax.training.diagnostics import probe
+        from mlp_jax.training.diagnostics import batch_diagnostics
 
         calls._compiled.cache_clear()
-        probe._compiled.cache_clear()
+        batch_diagnostics._compiled.cache_clear()
         jax.clear_caches()
         gc.unfreeze()
         gc.collect()

@@ -42,11 +42,11 @@ def sweep(words: list[str]) -> int:
     )
     config = parse(SweepConfig, "sweep", about, _one_hidden(rest), default)
     from mlp_jax.model.compilation_cache import use_compilation_cache
-    from mlp_jax.training.mesh.processes import joined
+    from mlp_jax.training.mesh.processes import process_group
     from mlp_jax.training.sweep.run import resume_sweep, run_sweep
 
     use_compilation_cache()
-    with joined(config.distributed):
+    with process_group(config.distributed):
         if config.resume is None:
             run_sweep(config)
         else:

@@ -18,12 +18,12 @@ def train(words: list[str]) -> int:
     config = parse(TrainConfig, "train", about, rest, default)
     from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.model.metrics import undefined
-    from mlp_jax.training.mesh.processes import joined
+    from mlp_jax.training.mesh.processes import process_group
     from mlp_jax.training.run.run import resume
     from mlp_jax.training.run.run import train as run
 
     use_compilation_cache()
-    with joined(config.distributed):
+    with process_group(config.distributed):
         result = run(config) if config.resume is None else resume(Path(config.resume), config)
     if result.folder is not None:
         for name, value in result.test.items():

@@ -14,7 +14,7 @@ from jaxtyping import Int64, Shaped
 from mlp_jax.data.dataset import Split
 from mlp_jax.errors import InputError
 
-LANES = 4
+SHARDS = 4
 _FEW = 8
 
 
@@ -74,19 +74,19 @@ Source = RowSource | BlockSource
 class Streamed:
     """Rows that stay in their files and are read as training needs them.
 
-    fingerprint: tells these files from others, "" where none was taken. lanes: of a source of
+    fingerprint: tells these files from others, "" where none was taken. shards: of a source of
     blocks, how many are read side by side, as far as they divide a batch evenly; processes that
-    train together each read separate lanes, if these are a multiple of those. The order
+    train together each read separate shards, if these are a multiple of those. The order
     depends on it.
     """
 
     source: Source
     fingerprint: str = ""
-    lanes: int = LANES
+    shards: int = SHARDS
 
     def __post_init__(self) -> None:
-        if self.lanes < 1:
-            raise InputError(f"Blocks are read in at least 1 lane, not {self.lanes}.")
+        if self.shards < 1:
+            raise InputError(f"Blocks are read in at least 1 shard, not {self.shards}.")
 
     def __len__(self) -> int:
         return len(self.source)

@@ -22,7 +22,7 @@ from mlp_jax.estimators.gradient_check import check_once
 from mlp_jax.estimators.loader import TrainingRows
 from mlp_jax.estimators.progress import next_order
 from mlp_jax.estimators.solve import batch_size_of, new_optimizer, optimizer_of
-from mlp_jax.estimators.together import Member, MemberSpec, Numbers, OrderedRows, train
+from mlp_jax.estimators.together import FitNumbers, Member, MemberSpec, OrderedRows, train
 from mlp_jax.model.compilation_cache import use_compilation_cache
 from mlp_jax.proof.quick import platform
 
@@ -41,7 +41,7 @@ Candidate = Mapping[str, Any]
 Fold = tuple[np.ndarray, np.ndarray]
 
 
-class Trained(NamedTuple):
+class TrainedCandidate(NamedTuple):
     """A candidate on a fold, and the fitted estimator."""
 
     candidate: int
@@ -127,7 +127,9 @@ class Search(NamedTuple):
         return clone(self.estimator).set_params(**self.candidates[number])
 
 
-def train_groups(search: Search, chosen: Sequence[FoldGroup], threads: int) -> list[Trained]:
+def train_groups(
+    search: Search, chosen: Sequence[FoldGroup], threads: int
+) -> list[TrainedCandidate]:
     """Train all groups, `threads` of them at a time, and omit a group that fails.
 
     Its candidates then train separately, and report the error.
@@ -153,7 +155,7 @@ def threads_for(n_jobs: int | None) -> int:
     return max(n_jobs if n_jobs > 0 else cores + 1 + n_jobs, 1)
 
 
-def train_group(search: Search, group: FoldGroup) -> list[Trained]:
+def train_group(search: Search, group: FoldGroup) -> list[TrainedCandidate]:
     """Train the members of a group and return their estimators."""
     rows = search.rows(group.fold)
     first = search.variant(group.candidates[0])
@@ -185,11 +187,11 @@ def train_group(search: Search, group: FoldGroup) -> list[Trained]:
         member = jax.tree.map(lambda leaf, k=k: leaf[k], members)
         done = _as_fitted(variants[k], first, member, fold_rows)
         if done is not None:
-            kept.append(Trained(number, group.fold, done))
+            kept.append(TrainedCandidate(number, group.fold, done))
     return kept
 
 
-def _start(one: Any, params: Params, dtype: DTypeLike) -> tuple[Any, Any, Numbers]:
+def _start(one: Any, params: Params, dtype: DTypeLike) -> tuple[Any, Any, FitNumbers]:
     """Return a member's weights, its optimizer's state, and its numbers, as NumPy arrays."""
     params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), params)
     opt_state, _ = new_optimizer(one, params)
@@ -198,7 +200,7 @@ def _start(one: Any, params: Params, dtype: DTypeLike) -> tuple[Any, Any, Number
         np.asarray(value, dtype)
         for value in (one.learning_rate_init, one.alpha, one.power_t, one.tol)
     )
-    own = Numbers(
+    own = FitNumbers(
         learning_rate_init=rate,
         alpha=alpha,
         power_t=power,

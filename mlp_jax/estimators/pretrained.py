@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from mlp_jax.estimators.candidates import Search, Trained
+from mlp_jax.estimators.candidates import Search, TrainedCandidate
 
 _CHUNK = 1 << 14  # rows compared at a time
 
@@ -20,9 +20,9 @@ _CHUNK = 1 << 14  # rows compared at a time
 class PretrainedCache:
     """Trained estimators of a search, found by their parameters and training rows."""
 
-    def __init__(self, search: Search, trained: Sequence[Trained]) -> None:
+    def __init__(self, search: Search, trained: Sequence[TrainedCandidate]) -> None:
         self._search = search
-        self._by_params: dict[str, list[Trained]] = {}
+        self._by_params: dict[str, list[TrainedCandidate]] = {}
         for one in trained:
             self._by_params.setdefault(_key(one.estimator), []).append(one)
 

@@ -23,7 +23,7 @@ from mlp_jax.estimators.candidates import (
     Candidate,
     Fold,
     Search,
-    Trained,
+    TrainedCandidate,
     converged,
     fold_groups,
     threads_for,
@@ -184,7 +184,7 @@ class MLPSearchCV(GridSearchCV):
         random = check_random_state(self.random_state)
         return list(ParameterSampler(self.param_grid, self.n_iter, random_state=random))
 
-    def _trained(self, search: Search, fit_params: Any) -> list[Trained]:
+    def _trained(self, search: Search, fit_params: Any) -> list[TrainedCandidate]:
         """Train the candidates that can train together."""
         numbers = isinstance(search.x, np.ndarray) or (
             is_frame(search.x) and not has_words(search.x)

@@ -167,8 +167,8 @@ class SklearnEngine:
             state=self.fit_state.state,
             seconds=seconds,
             samples_per_second=samples_per_second,
-            look=None,
-            look_due=False,
+            diagnose=None,
+            diagnostics_due=False,
         )
         return Snapshot(self.fit_state.state, at._replace(stopped=stopped)), end
 

@@ -40,7 +40,7 @@ class MemberSpec:
     max_iter: int
 
 
-class Numbers(NamedTuple):
+class FitNumbers(NamedTuple):
     """Numbers of a member beside the optimizer's state, by scikit-learn's names."""
 
     learning_rate_init: Any
@@ -80,7 +80,7 @@ class OrderedRows(NamedTuple):
     row_weights: Float[Array, " N"] | None
 
 
-def first_member(spec: MemberSpec, params: Params, opt_state: Any, own: Numbers) -> Member:
+def first_member(spec: MemberSpec, params: Params, opt_state: Any, own: FitNumbers) -> Member:
     """Return a member before its first step."""
     dtype = own.alpha.dtype
     none = jnp.zeros((), jnp.int32)
@@ -121,7 +121,7 @@ def gradient(
     return with_penalty(value, contract_transposed(tape.records, None), params, alpha / total)
 
 
-def end_epoch(spec: MemberSpec, member: Member, own: Numbers, loss: Array, n: Array) -> Member:
+def end_epoch(spec: MemberSpec, member: Member, own: FitNumbers, loss: Array, n: Array) -> Member:
     """Update the member's curve, rate and stopping state after an epoch with this mean loss."""
     stale = jnp.where(loss > member.best - own.tol, member.stale + 1, 0)
     epochs, rate = member.epochs + 1, member.opt_state.rate
@@ -145,7 +145,7 @@ def end_epoch(spec: MemberSpec, member: Member, own: Numbers, loss: Array, n: Ar
 
 @partial(jax.jit, static_argnums=0)
 def train(
-    spec: MemberSpec, params: Params, opt_states: Any, own: Numbers, rows: OrderedRows
+    spec: MemberSpec, params: Params, opt_states: Any, own: FitNumbers, rows: OrderedRows
 ) -> Member:
     """Train K members, whose arguments (except the rows) have a leading axis K, to the end."""
     counts = jnp.sum(rows.weights, axis=1)
@@ -158,7 +158,7 @@ def train(
         if rows.row_weights is not None:
             weights = weights * rows.row_weights.at[places].get(mode="clip")
 
-        def one(member: Member, own: Numbers) -> tuple[Member, Array]:
+        def one(member: Member, own: FitNumbers) -> tuple[Member, Array]:
             loss, grads = gradient(spec, member.params, own.alpha, x, y, weights)
             updates, opt_state = spec.optimizer.update(grads, member.opt_state, member.params)
             params = optax.apply_updates(member.params, updates)

@@ -22,13 +22,13 @@ _EXACT = 2.0**53
 _MOMENTS, _SPANS = "datetime64[us]", "timedelta64[us]"
 
 
-class Categories(NamedTuple):
+class GivenCategories(NamedTuple):
     """A column that was declared to hold categories: each value's text, None where missing."""
 
     values: list[str | None]
 
 
-Column = np.ndarray | list[Any] | Categories
+Column = np.ndarray | list[Any] | GivenCategories
 
 
 def given_columns(rows: Any) -> dict[str, Column] | None:
@@ -74,7 +74,7 @@ def check_distinct(names: Iterable[Any]) -> None:
 
 def given_column(name: str, values: Any) -> Column:
     """Return the values of a column: an array of numbers, booleans, moments or spans of time; a
-    list of text, dates or what is left; or Categories.
+    list of text, dates or what is left; or `GivenCategories`.
     """
     library = library_of(values)
     if library == "polars":
@@ -90,7 +90,7 @@ def given_column(name: str, values: Any) -> Column:
 def _of_polars(name: str, column: Any) -> Column:
     kind = str(column.dtype).partition("(")[0]
     if kind in ("Categorical", "Enum"):
-        return Categories(column.to_list())
+        return GivenCategories(column.to_list())
     if column.dtype.is_numeric() and kind != "Decimal" and not column.null_count():
         return column.to_numpy()
     return _of_objects(name, column.to_list())
@@ -107,7 +107,7 @@ def _of_pandas(name: str, column: Any) -> Column:
     if type(dtype).__name__ == "CategoricalDtype":
         levels = [text_of(level) for level in dtype.categories]
         codes = column.cat.codes.to_numpy()
-        return Categories([levels[code] if code >= 0 else None for code in codes])
+        return GivenCategories([levels[code] if code >= 0 else None for code in codes])
     if type(dtype).__name__ == "PeriodDtype":
         return column.dt.to_timestamp().to_numpy().astype(_MOMENTS)
     if type(dtype).__name__ == "DatetimeTZDtype":
@@ -243,7 +243,7 @@ def as_series(name: str, column: Column) -> Any:
     import polars as pl
 
     try:
-        if isinstance(column, Categories):
+        if isinstance(column, GivenCategories):
             levels = sorted({value for value in column.values if value is not None})
             return pl.Series(name, column.values, dtype=pl.Enum(levels))
         return pl.Series(name, column, strict=False)

@@ -31,7 +31,7 @@ from mlp_jax.data.tables.forms import (
     symbol_patterns,
 )
 from mlp_jax.errors import InputError
-from mlp_jax.model.given_columns import Categories, Column, text_of
+from mlp_jax.model.given_columns import Column, GivenCategories, text_of
 
 _DATE = re.compile(
     r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
@@ -77,7 +77,7 @@ def plain_numbers(name: str, values: Column, first_row: int = 0) -> np.ndarray:
 
 
 def _values(column: Column) -> Any:
-    return column.values if isinstance(column, Categories) else column
+    return column.values if isinstance(column, GivenCategories) else column
 
 
 def _raw(

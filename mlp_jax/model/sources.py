@@ -33,7 +33,7 @@ SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".npy", ".npz")
 Item = TypeVar("Item")
 
 
-class Batch(NamedTuple):
+class SourceBatch(NamedTuple):
     """Some rows: columns (a polars DataFrame) or an array, and the number of the first.
 
     kept: the columns that go along, as they are written; None of an array.
@@ -49,7 +49,7 @@ def batches(
     inputs: InputEncoding,
     keep: Sequence[str] = (),
     separator: str | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[SourceBatch]:
     """The columns that a model needs, and beside them those to `keep`, in the order of the rows.
 
     Where a model's features have no names, all columns but the kept ones are its features, in
@@ -71,7 +71,7 @@ def batches(
     with _as_data_file_error(path):
         for rows, kept in parts:
             if len(rows):
-                yield Batch(rows, first_row, kept)
+                yield SourceBatch(rows, first_row, kept)
             first_row += len(rows)
     if not first_row:
         raise DataFileError(f"'{path}' has no rows.")

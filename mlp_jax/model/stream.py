@@ -75,7 +75,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise RunFolderError(f"'{output}' exists already; --overwrite replaces it.")
 
 
-class Block(NamedTuple):
+class RowBlock(NamedTuple):
     """Columns that go together: their names, and their values of encoded rows and predictions."""
 
     names: list[str]
@@ -84,7 +84,7 @@ class Block(NamedTuple):
 
 def _blocks(
     model: Model, probabilities: bool, disagreement: bool, uncertainty: bool
-) -> list[Block]:
+) -> list[RowBlock]:
     """What the model gives, as asked for; InputError for what it cannot give."""
     labels = pl.Series(model.target.classes, dtype=pl.String)
 
@@ -95,15 +95,15 @@ def _blocks(
 
     one = model.target.task == "classification" or model.n_outputs == 1
     endings = [""] if one else [f"_{name}" for name in model.classes]
-    blocks = [Block([f"prediction{ending}" for ending in endings], decided)]
+    blocks = [RowBlock([f"prediction{ending}" for ending in endings], decided)]
     if probabilities:
         if model.target.task == "regression":
             raise InputError("A regression predicts values; it has no probabilities.")
         names = [f"probability_{name}" for name in model.classes]
-        blocks.append(Block(names, lambda _, found: _series(model.probabilities(found))))
+        blocks.append(RowBlock(names, lambda _, found: _series(model.probabilities(found))))
     if disagreement:
         model.disagreements(np.zeros((0, model.inputs.n_features)))
-        blocks.append(Block(["disagreement"], lambda x, _: _series(model.disagreements(x))))
+        blocks.append(RowBlock(["disagreement"], lambda x, _: _series(model.disagreements(x))))
     if uncertainty:
         if not isinstance(model, LaplaceModel):
             raise InputError(
@@ -111,7 +111,7 @@ def _blocks(
                 " loads one."
             )
         names = [f"uncertainty{ending}" for ending in endings]
-        blocks.append(Block(names, lambda x, _: _series(model.uncertainties(x))))
+        blocks.append(RowBlock(names, lambda x, _: _series(model.uncertainties(x))))
     return blocks
 
 
@@ -130,7 +130,7 @@ def _check_kept(names: Sequence[str], keep: Sequence[str]) -> None:
 def _predicted(
     model: Model,
     source: Path,
-    blocks: Sequence[Block],
+    blocks: Sequence[RowBlock],
     keep: Sequence[str],
     separator: str | None,
     unseen: UnseenCategories,

@@ -28,7 +28,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedRows:
     """Rows with targets and predictions.
 
     part: description of the rows.  targets: labels (N,); 0 and 1, or values, (N, C).  predictions:
@@ -82,7 +82,7 @@ class Evidence:
     missing: the reasons, in sentences.  flow_rows: number of rows in the backward pass.
     """
 
-    judged: Judged | None = None
+    judged: JudgedRows | None = None
     first_layer: FirstLayer | None = None
     flow: tuple[LayerFlow, ...] = ()
     flow_rows: int = 0

@@ -22,7 +22,7 @@ MARKS = ("config.toml", "run.json", "metrics.jsonl")
 LOCK = ".lock"
 
 
-class Best(NamedTuple):
+class BestEpoch(NamedTuple):
     """Best value of a curve: its name in the history, the value, the epoch, its sense."""
 
     name: str
@@ -104,7 +104,7 @@ class RunRecord:
         return None
 
     @property
-    def best(self) -> Best | None:
+    def best(self) -> BestEpoch | None:
         """Best epoch by `metric`; None before the first."""
         name = self.metric
         if name is None:
@@ -119,7 +119,7 @@ class RunRecord:
         if not points:
             return None
         value, epoch = (max if higher else min)(points, key=lambda point: point[0])
-        return Best(name, value, epoch, higher)
+        return BestEpoch(name, value, epoch, higher)
 
     @property
     def private(self) -> bool:

@@ -23,7 +23,7 @@ from mlp_jax.model.inference import runnable_precision
 from mlp_jax.model.saved import Model, load_model
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import at
-from mlp_jax.reports.evidence import Evidence, Judged, LayerFlow
+from mlp_jax.reports.evidence import Evidence, JudgedRows, LayerFlow
 from mlp_jax.reports.features import column_effects, pictured
 from mlp_jax.reports.folder import RunRecord
 from mlp_jax.reports.inputs import array_inputs, frame_of_test_rows, table_inputs
@@ -75,7 +75,7 @@ def gather(run: RunRecord, data: str | None = None) -> Evidence:
 
 def judge(
     model: Model, parts: Prepared, table: Dataset | Table | None, *, may_train: bool = True
-) -> Judged | None:
+) -> JudgedRows | None:
     """Return the network's predictions on the test rows, or on the best substitute.
 
     may_train: whether the training rows may replace them, None if not. table: None for streamed
@@ -100,7 +100,7 @@ def judge(
         targets = targets.reshape(predictions.shape)
     names = tuple(map(str, model.classes))
     calibrated = model.loss.name != "hinge"
-    judged = Judged(
+    judged = JudgedRows(
         part=part,
         task=model.target.task,
         names=names,

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlp_jax.reports.calibration import reliability
 from mlp_jax.reports.charts import heat_map, reliability_chart, residual_chart, scatter_chart
-from mlp_jax.reports.evidence import Judged, Mistake
+from mlp_jax.reports.evidence import JudgedRows, Mistake
 from mlp_jax.reports.html import Markup, details, figure, joined, png_image, scrolling, table, tag
 from mlp_jax.reports.listing import short
 from mlp_jax.reports.pictures import png
@@ -22,7 +22,7 @@ _WELL = 0.005  # distance of mean confidence and share right that nobody minds
 _DARK = 0.45  # share of a row from which a cell's number is white
 
 
-def confusion_section(judged: Judged) -> Markup:
+def confusion_section(judged: JudgedRows) -> Markup:
     """Show the confusion of the classes; for several labels, the figures of each."""
     if judged.task == "multilabel":
         return _label_figures(judged)
@@ -49,7 +49,7 @@ def confusion_section(judged: Judged) -> Markup:
     return joined(parts)
 
 
-def calibration_section(judged: Judged) -> Markup:
+def calibration_section(judged: JudgedRows) -> Markup:
     """Show the calibration of the probabilities."""
     if not judged.calibrated:
         return tag("p", "This loss trains scores that only rank the classes; they are not "
@@ -80,7 +80,7 @@ def calibration_section(judged: Judged) -> Markup:
     )
 
 
-def regression_section(judged: Judged) -> Markup:
+def regression_section(judged: JudgedRows) -> Markup:
     """Show predicted against true values, and the residuals, of each output."""
     parts = [tag("p", f"All {len(judged.targets):,} {judged.part}; on the dashed line a prediction "
                  "is exact. Units are those of the target.")]  # fmt: skip
@@ -106,7 +106,7 @@ def regression_section(judged: Judged) -> Markup:
     return joined(parts)
 
 
-def mistakes_section(judged: Judged) -> Markup:
+def mistakes_section(judged: JudgedRows) -> Markup:
     """Show the worst rows with their inputs, as pictures or as a table."""
     shown = judged.mistakes
     if not shown:
@@ -183,7 +183,7 @@ def _class_figures(counts: np.ndarray, names: tuple[str, ...]) -> Markup:
     return scrolling(table(heads, rows), "Figures of every class")
 
 
-def _label_figures(judged: Judged) -> Markup:
+def _label_figures(judged: JudgedRows) -> Markup:
     said, true = judged.predictions > 0.5, judged.targets > 0.5
     counts = [hits.sum(axis=0).tolist() for hits in (said & true, true, said)]
     rows = [

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlp_jax.reports.evidence import Judged, Mistake
+from mlp_jax.reports.evidence import JudgedRows, Mistake
 from mlp_jax.reports.listing import short
 
 MOST_ROWS, MOST_PICTURES = 12, 24
@@ -18,7 +18,7 @@ _SMALLEST = float(np.finfo(np.float64).eps)
 Inputs = Callable[[np.ndarray], Sequence[np.ndarray | Mapping[str, str]]]
 
 
-def worst(judged: Judged, inputs: Inputs, most: int) -> Judged:
+def worst(judged: JudgedRows, inputs: Inputs, most: int) -> JudgedRows:
     """Add the worst rows: wrong ones by their loss; for a regression, by their error."""
     losses = row_losses(judged)
     candidates = np.arange(len(losses))
@@ -47,14 +47,14 @@ def worst(judged: Judged, inputs: Inputs, most: int) -> Judged:
     return replace(judged, mistakes=tuple(found), n_wrong=n_wrong)
 
 
-def wrong_rows(judged: Judged) -> np.ndarray:
+def wrong_rows(judged: JudgedRows) -> np.ndarray:
     """Mask (N,) of the rows with a wrong label."""
     if judged.task == "multilabel":
         return ((judged.predictions > 0.5) != (judged.targets > 0.5)).any(axis=1)
     return judged.labels != judged.targets
 
 
-def row_losses(judged: Judged) -> np.ndarray:
+def row_losses(judged: JudgedRows) -> np.ndarray:
     """Loss (N,) of each row: −log of the true label's probability, summed over labels.
 
     For a regression the root mean square over outputs of the error, each in standard deviations of
@@ -72,7 +72,7 @@ def row_losses(judged: Judged) -> np.ndarray:
     return np.sqrt(np.mean(error**2, axis=1))
 
 
-def _in_words(judged: Judged, row: int) -> tuple[str, str, float | None]:
+def _in_words(judged: JudgedRows, row: int) -> tuple[str, str, float | None]:
     """Return (truth, prediction, its probability) of a row."""
     s, y = judged.predictions[row], judged.targets[row]
     if judged.task == "classification":

@@ -59,9 +59,9 @@ class EpochEnd(NamedTuple):
             reuses its memory.
         seconds: duration of the steps.
         samples_per_second: speed of the steps.
-        look: returns diagnostics of the next batches (`diagnostics.probe.Look`); None in a private
+        diagnose: returns diagnostics of the next batches (`BatchDiagnostics`); None in a private
             training and for streamed rows.
-        look_due: whether the diagnostics of this epoch go into the records.
+        diagnostics_due: whether the diagnostics of this epoch go into the records.
         best_epoch: the epoch with the best monitored metric so far; 0 if there is none.
     """
 
@@ -70,8 +70,8 @@ class EpochEnd(NamedTuple):
     state: TrainState
     seconds: float
     samples_per_second: float
-    look: Callable[[], Any] | None
-    look_due: bool
+    diagnose: Callable[[], Any] | None
+    diagnostics_due: bool
     best_epoch: int = 0
 
 
@@ -126,7 +126,7 @@ class Callback:
         """Receive the final state of the training."""
 
 
-Given = Callback | Callable[[EpochEnd], bool | None]
+CallbackLike = Callback | Callable[[EpochEnd], bool | None]
 
 
 class _EpochFunction(Callback):
@@ -139,7 +139,7 @@ class _EpochFunction(Callback):
         return self._function(end)
 
 
-def as_callbacks(given: Iterable[Given]) -> tuple[Callback, ...]:
+def as_callbacks(given: Iterable[CallbackLike]) -> tuple[Callback, ...]:
     """Return the callbacks, plain functions as `on_epoch_end`.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Which options exclude each other, with the reason and the remedy: one table.
+"""Table of options that exclude each other, with reason and remedy.
 
-`fit`, `fit_many` and the commands refuse a pair of the table with the same sentence.
-`docs/options.md` shows the table; `markdown` writes it.
+`fit`, `fit_many` and the commands reject a pair of the table with the same sentence.
+`docs/options.md` shows the table; `markdown` generates it.
 """
 
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ EXCLUSIONS = (
     Exclusion("preset", "stream", "its recipe is chosen from all rows", _IN_MEMORY),
     Exclusion("histograms", "stream", "they need rows on the device between epochs", _IN_MEMORY),
     Exclusion("batch_norm", "private",
-              "it mixes the examples, so none has a gradient of its own to clip",
+              "it couples the examples, so they have no separate gradients to clip",
               "Use norm layer or rms"),
     Exclusion("stateful_layer", "private", "its figures are not protected", "Leave the layer out"),
     Exclusion("ensemble_network", "private", "its members are not clipped one by one",

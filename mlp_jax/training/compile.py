@@ -1,4 +1,4 @@
-"""The compiled calls of an epoch: how many steps each walks, compiled once for equal fits."""
+"""Compile the calls of an epoch: number of steps of each, one compilation for equal fits."""
 
 import functools
 import math
@@ -30,13 +30,13 @@ Calls = dict[int, Callable[..., tuple[TrainState, Totals]]]
 
 
 def steps_a_call(program: Program, params: Any, steps: int, bound: int | None = None) -> int:
-    """The length of a compiled call: an epoch, or equal parts of it of about a second each.
+    """Return the steps of a compiled call: an epoch, or equal parts of it of about a second.
 
-    bound: how many steps a call may have at most, if anything bounds it.
+    bound: largest number of steps, if it is limited.
     """
     multiplied = sum(p.size for p in jax.tree.leaves(params) if p.ndim > 1)
     rate = FLOPS_A_SECOND.get(platform(), 1.5e11)
-    products = 6 + 2 * (program.pool or 0)  # a pool goes forward to be scored
+    products = 6 + 2 * (program.pool or 0)  # a pool is scored by a forward pass
     seconds = STEP_OVERHEAD + products * multiplied * program.batch_size / rate
     most = max(int(SECONDS_A_CALL / seconds), 1)
     most = most if bound is None else min(most, bound)
@@ -46,11 +46,11 @@ def steps_a_call(program: Program, params: Any, steps: int, bound: int | None = 
 def compile_calls(
     program: Program, state: TrainState, loader: Loader, seed: Seed, done: int = 0
 ) -> Calls:
-    """The compiled calls of an epoch by their number of steps: one, or two where it is cut.
+    """Return the compiled calls of an epoch by number of steps: one, or two if it does not divide.
 
-    The longest stands first, and an epoch is as many of it as fit and the other for the rest.
-    done: steps of the first epoch that are not to be repeated; where another kind of device took
-    them, what is left of that epoch may need a length of its own.
+    The longest comes first; an epoch uses as many of it as fit, and the other for the rest. done:
+    finished steps of the first epoch; if another kind of device ran them, the rest may need a call
+    of another length.
     """
     steps = -(-loader.n // program.batch_size)
     length = steps_a_call(program, state.params, steps, loader.most)
@@ -68,9 +68,9 @@ def compile_calls(
 def _compiled(
     program: Program, count: int, structure: Any, shapes: Shapes, how: tuple[Any, ...]
 ) -> Callable[..., tuple[TrainState, Totals]]:
-    """The call of `count` steps for arguments of these shapes; equal ones are compiled once.
+    """Compile a call of `count` steps for these shapes; equal ones are compiled once.
 
-    how: the settings of JAX that the program depends on besides its arguments.
+    how: settings of JAX that the program depends on.
     """
     arguments = abstract(structure, shapes)
     return run_steps(program).lower(program, count, *arguments).compile()

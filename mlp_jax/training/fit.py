@@ -13,8 +13,8 @@ from mlp_jax.errors import InputError, ProofError
 from mlp_jax.proof import Report
 from mlp_jax.training.callbacks import (
     Callback,
+    CallbackLike,
     EarlyStopping,
-    Given,
     LedgerCallback,
     TrainStart,
     as_callbacks,
@@ -40,7 +40,7 @@ def fit(
     data: Rows,
     options: FitOptions | None = None,
     *,
-    callbacks: Iterable[Given] = (),
+    callbacks: Iterable[CallbackLike] = (),
     **keywords: Any,
 ) -> TrainResult:
     """Train a network, after verifying its gradient.
@@ -82,7 +82,7 @@ def fit(
             callback.on_start(start)
         snapshot = run_epochs(engine, snapshot, listeners, options.epochs)
     outcome = _outcome(plan, snapshot)
-    if jax.process_count() > 1:  # what is left to do, each process can do alone
+    if jax.process_count() > 1:  # from here on, each process works alone
         weights = to_host((outcome.params, outcome.layer_state))
         outcome = outcome._replace(params=weights[0], layer_state=weights[1])
         plan = replace(plan, program=replace(plan.program, layout=None))
@@ -94,7 +94,7 @@ def pass_on(report: Report, callbacks: Iterable[Callback]) -> None:
     for callback in callbacks:
         callback.on_proof(report)
     if not report.ok:
-        raise ProofError(f"The gradient fails the proof at {report.fault}.")
+        raise ProofError(f"The gradient check failed at {report.fault}.")
 
 
 def _with_usual_callbacks(plan: TrainPlan, callbacks: tuple[Callback, ...]) -> tuple[Callback, ...]:
@@ -120,8 +120,8 @@ def _outcome(plan: TrainPlan, snapshot: Snapshot) -> Outcome:
     state, at, best = snapshot
     if plan.options.patience is not None and best is None:
         raise InputError(
-            f"Early stopping watches {plan.monitor}, which the validation rows leave undefined: "
-            "it was not a number in any epoch."
+            f"Early stopping needs {plan.monitor} on the validation rows, which was NaN in every"
+            " epoch."
         )
     if best is not None:
         return Outcome(best.params, best.layer_state, at.history, best.epoch)

@@ -14,7 +14,7 @@ Call = tuple[int, Any]
 
 @runtime_checkable
 class Engine(Protocol):
-    """What the loop drives: how an epoch is cut into calls, run and evaluated."""
+    """Protocol of what the loop drives: how an epoch is split into calls, run and evaluated."""
 
     @property
     def steps(self) -> int:

@@ -14,9 +14,9 @@ from mlp_jax.errors import DivergedError
 from mlp_jax.model.metrics import higher_is_better
 from mlp_jax.training.callbacks import EpochEnd
 from mlp_jax.training.compile import compile_calls
-from mlp_jax.training.diagnostics import probe
-from mlp_jax.training.diagnostics import report as diagnose
-from mlp_jax.training.diagnostics.probe import Look
+from mlp_jax.training.diagnostics import batch_diagnostics
+from mlp_jax.training.diagnostics import diagnostics_report as report
+from mlp_jax.training.diagnostics.batch_diagnostics import BatchDiagnostics
 from mlp_jax.training.engine.epoch import run_steps
 from mlp_jax.training.engine.evaluate import evaluate
 from mlp_jax.training.engine.program import TrainState, weights_of
@@ -51,7 +51,7 @@ class NetworkEngine:
         self._calls = compile_calls(
             plan.program, snapshot.state, loader, self._seed, snapshot.position.done
         )
-        self._look_call = self._prepared_look(snapshot.state)
+        self._diagnostics_call = self._prepare_diagnostics(snapshot.state)
 
     @property
     def steps(self) -> int:
@@ -95,19 +95,19 @@ class NetworkEngine:
         on_device = self._loader.on_device
 
         @functools.cache
-        def look() -> Look:
+        def diagnose() -> BatchDiagnostics:
             assert on_device is not None
             average = NoiseAverage(*map(jnp.float32, at.noise))
             following = np.int32(at.epoch + 1)
-            return self._look_call()(state, on_device, self._seed, following, average)
+            return self._diagnostics_call()(state, on_device, self._seed, following, average)
 
         record = self._record(snapshot)
-        due = probe.is_due(at.epoch, self._loader.n, self._program.batch_size)
+        due = batch_diagnostics.is_due(at.epoch, self._loader.n, self._program.batch_size)
         if self._plan.options.diagnostics and due and on_device is not None:
-            average = jax.device_get(look().average)
+            average = jax.device_get(diagnose().average)
             noise = (float(average.noise), float(average.signal), float(average.share))
             at = at._replace(noise=noise)
-            record |= diagnose.noise_record(look())
+            record |= report.noise_record(diagnose())
         best = self._best(snapshot, record)
         hidden = self._program.private is not None or on_device is None
         end = EpochEnd(
@@ -116,18 +116,22 @@ class NetworkEngine:
             state=state,
             seconds=seconds,
             samples_per_second=samples_per_second,
-            look=None if hidden else look,
-            look_due=due,
+            diagnose=None if hidden else diagnose,
+            diagnostics_due=due,
             best_epoch=0 if best is None else best.epoch,
         )
         return Snapshot(state, at, best), end
 
-    def _prepared_look(self, state: TrainState) -> Callable[[], probe.LookCall]:
+    def _prepare_diagnostics(
+        self, state: TrainState
+    ) -> Callable[[], batch_diagnostics.DiagnosticsCall]:
         """Return () -> the program of the diagnostics; compiled in a thread if they are on."""
         on_device = self._loader.on_device
         if self._plan.options.diagnostics and on_device is not None:
-            return probe.compile_aside(self._program, state, on_device, self._seed)
-        return lambda: functools.partial(probe.look, self._program)
+            return batch_diagnostics.compile_in_background(
+                self._program, state, on_device, self._seed
+            )
+        return lambda: functools.partial(batch_diagnostics.diagnose_batches, self._program)
 
     def _record(self, snapshot: Snapshot) -> dict[str, float]:
         """Return the figures of the epoch that has just ended."""
@@ -168,7 +172,7 @@ class NetworkEngine:
         where = "the update"  # of a private run: where it began would reveal something of the rows
         if self._program.private is None:
             place = (at.epoch, at.done, index)
-            where = diagnose.first_not_finite(self._program, state, data, self._seed, *place)
+            where = report.first_not_finite(self._program, state, data, self._seed, *place)
         return (
             f"Training diverged at step {done + 1} (epoch {at.epoch}): {where} is not finite. "
             "The step was not applied; try a smaller learning rate or a gradient clip."

@@ -26,12 +26,12 @@ from mlp_jax.training.engine.private_step import draw_secret
 from mlp_jax.training.engine.program import Program, TrainState, check_parts
 from mlp_jax.training.fit_options import FitOptions, check_options
 from mlp_jax.training.input.loaders import InMemoryLoader, Loader, StreamingLoader, ValidationRows
-from mlp_jax.training.input.place import place
+from mlp_jax.training.input.placement import place
 from mlp_jax.training.input.validate import Rows, check_batch, checked_rows, pair, row_weights
 from mlp_jax.training.mesh.layout import Layout
+from mlp_jax.training.mesh.mesh_shape import check_batch_size, choose_layout
 from mlp_jax.training.mesh.processes import to_host
-from mlp_jax.training.mesh.proof import split_gradient
-from mlp_jax.training.mesh.shape import check_batch_size, choose_layout
+from mlp_jax.training.mesh.sharded_gradient import split_gradient
 from mlp_jax.training.optim.open_optimizer import hyperparameters, open_optimizer
 from mlp_jax.training.optim.optimizers import Optimizer
 from mlp_jax.training.private.accounting import Account, open_account
@@ -270,7 +270,7 @@ def _program(
         gives_curvature=named is not None and named.inverts_curvature,
         transposed=on_cpu and elementwise and not guarded and layout is None,
         pool=options.importance,
-        private=None if account is None else account.rule,
+        private=None if account is None else account.spec,
         layout=layout,
         accumulate=options.accumulate,
         recompute=options.recompute,

@@ -87,7 +87,7 @@ class TrainResult(Model):
 def train_result(plan: TrainPlan, outcome: Outcome, report: Report) -> TrainResult:
     """Return the result of a training, with all that is needed to use the network."""
     layout = plan.program.layout
-    private = None if plan.account is None else plan.account.facts()
+    private = None if plan.account is None else plan.account.metadata()
     about = {
         "epoch": outcome.best_epoch,
         "private": private,

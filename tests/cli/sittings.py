@@ -1,4 +1,4 @@
-"""The command in processes of its own, as a user meets it: cut short, and gone on with."""
+"""Run the command in a separate process, interrupt it and resume it."""
 
 import os
 import re
@@ -60,7 +60,7 @@ def stopped(process: "subprocess.Popen[str]", number: signal.Signals, again: str
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert re.fullmatch(
-        rf"mlp-jax: Stopped by {number.name} after step \d+, which is saved; go on with: {again}\n",
+        rf"mlp-jax: Stopped by {number.name} after step \d+, which is saved\. To resume: {again}\n",
         err,
     )
 

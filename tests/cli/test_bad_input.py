@@ -126,8 +126,8 @@ def test_an_idx_folder_that_is_damaged(mlp_jax, tmp_path, damage):
         ("--data digit", "Unknown data set 'digit'. Did you mean 'digits'?"),
         ("--data nowhere.npz", "There is no file 'nowhere.npz'"),
         ("--epochs -1", "at least 1 epoch, not -1"),
-        ("--private --epsilon 3", "told how much it may tell: --epsilon 3 --delta 1e-5, say"),
-        ("--epsilon 3", "--epsilon is for private runs: add --private"),
+        ("--private --epsilon 3", "A private run needs a budget, such as --epsilon 3 --delta 1e-5"),
+        ("--epsilon 3", "--epsilon needs --private"),
         ("--epochs 0", "at least 1 epoch, not 0"),
         ("--dropout 1.0", "A dropout rate lies in [0, 1), not 1.0"),
         ("--dropout nan", "A dropout rate lies in [0, 1), not nan"),
@@ -156,7 +156,7 @@ def test_an_idx_folder_that_is_damaged(mlp_jax, tmp_path, damage):
         ("--config nowhere.toml", "Cannot read the configuration nowhere.toml"),
         ("--config", "--config needs a TOML file"),
         ("--out taken", "taken already holds a run; give another --out"),
-        ("--out file/run", "Cannot make the run's folder file/run"),
+        ("--out file/run", "Cannot create the run folder file/run"),
     ],
 )
 def test_an_option_of_train_that_cannot_be(mlp_jax, tmp_path, words, sentence):
@@ -200,7 +200,7 @@ def test_a_configuration_that_cannot_be_read(mlp_jax, tmp_path, text, sentence):
 
 def test_a_single_class_cannot_be_told_apart(mlp_jax):
     save(x=table()[0], y=np.zeros(40, int))
-    refused(mlp_jax(*DATA), "'bad' has a single class, '0': there is nothing to tell apart")
+    refused(mlp_jax(*DATA), "'bad' has a single class, '0': classification needs at least two")
 
 
 def test_numbers_are_not_classes(mlp_jax):

@@ -164,7 +164,7 @@ def test_a_sweep_goes_on_with_its_own_options_and_data_or_not_at_all(
         patch.setattr(search, "stop_requests", lambda: asked)
         assert mlp_jax(*words, "--out", "s").code == 130
     for more, said in [
-        (("--trials", "3"), "The sweep in s cannot go on with other options: trials is 2 there"),
+        (("--trials", "3"), "The sweep in s cannot resume with changed options: trials was 2"),
         (("--hidden", "5"), "hidden is 4 there and 5 here"),
     ]:
         done = mlp_jax("sweep", "--resume", "s", *more)
@@ -173,7 +173,7 @@ def test_a_sweep_goes_on_with_its_own_options_and_data_or_not_at_all(
     assert "s holds no run" in mlp_jax("train", "--resume", "s").err
     before = flowers.read_bytes()
     np.savez(flowers, x=np.load(flowers)["x"] + 1, y=np.load(flowers)["y"])
-    assert "have changed since it began" in mlp_jax("sweep", "--resume", "s").err
+    assert "have changed since it started" in mlp_jax("sweep", "--resume", "s").err
     flowers.write_bytes(before)
     assert mlp_jax("sweep", "--resume", "s", "--keep", "2").code == 0
     done = mlp_jax("sweep", "--resume", "s")

@@ -52,7 +52,7 @@ def same(a, b):
 def test_two_runs_into_one_folder_at_once(place, held):
     second = train(place, "--resume", "cut")
     _, err = second.communicate(timeout=60)
-    assert (second.returncode, err) == (2, "mlp-jax: Another run is writing to cut now.\n")
+    assert (second.returncode, err) == (2, "mlp-jax: Another process is writing to cut.\n")
     third = train(place, *WORDS, "--out", "cut")
     _, err = third.communicate(timeout=60)
     assert third.returncode == 2
@@ -119,6 +119,6 @@ def test_a_run_that_is_finished_says_so(place, alone):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert err == (
-        "mlp-jax: The run in alone has finished its 200 epochs; to go on, ask for more:"
+        "mlp-jax: The run in alone has finished its 200 epochs; to continue, give more:"
         " --resume alone --epochs 400.\n"
     )

@@ -8,7 +8,7 @@ from mlp_jax.reports.folder import read_run
 from mlp_jax.reports.gather import gather
 from mlp_jax.training.run.config import read_config
 from mlp_jax.training.run.data import prepared
-from mlp_jax.training.run.folder import read_facts, write_facts
+from mlp_jax.training.run.folder import read_metadata, write_metadata
 from mlp_jax.training.run.metadata import digest
 
 RNG = np.random.default_rng(0)
@@ -19,8 +19,8 @@ def saved_run(make_run, path, outputs, task_loss, norm=None):
     config = f'data = "{path}"\nhidden = [6, 5]\nactivation = "tanh"\ndropout = 0.5\nepochs = 3\n'
     folder = make_run(config=config)
     parts = prepared(read_config(folder / "config.toml"))
-    facts = read_facts(folder) | {"digest": digest(parts)}
-    write_facts(folder, facts)
+    facts = read_metadata(folder) | {"digest": digest(parts)}
+    write_metadata(folder, facts)
     network = mlp([6, 5], outputs, "tanh", dropout=0.5, norm=norm)
     params, state = network.init(jax.random.key(1), parts.inputs.n_features)
     model = Model(network, get_loss(task_loss), params, state, parts.inputs, parts.target)

@@ -18,7 +18,7 @@ from mlp_jax.reports.inspect.rows import refuse_private
 from mlp_jax.reports.inspect.write import Wanted, inspect_model
 from mlp_jax.training.run.config import TrainConfig, read_config
 from mlp_jax.training.run.data import prepared
-from mlp_jax.training.run.folder import read_facts, write_facts
+from mlp_jax.training.run.folder import read_metadata, write_metadata
 from mlp_jax.training.run.metadata import digest
 
 RNG = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def saved_run(make_run, data, loss, outputs, target="", norm=None):
     config = f'data = "{data}"\n{named}hidden = [6, 5]\ndropout = 0.5\nepochs = 3\n'
     folder = make_run(config=config)
     parts = prepared(read_config(folder / "config.toml"))
-    write_facts(folder, read_facts(folder) | {"digest": digest(parts)})
+    write_metadata(folder, read_metadata(folder) | {"digest": digest(parts)})
     network = mlp([6, 5], outputs, "tanh", dropout=0.5, norm=norm)
     params, state = network.init(jax.random.key(1), parts.inputs.n_features)
     model = Model(network, get_loss(loss), params, state, parts.inputs, parts.target)
@@ -249,7 +249,7 @@ def test_a_run_without_validation_rows_is_measured_on_its_test_rows(make_run, im
     folder, _ = saved_run(make_run, images, "softmax_cross_entropy", 3)
     config = folder / "config.toml"
     config.write_text(config.read_text() + "validation = 0.0\n")
-    write_facts(folder, {"digest": digest(prepared(read_config(config)))})
+    write_metadata(folder, {"digest": digest(prepared(read_config(config)))})
     _, facts, _ = inspected(folder)
     assert facts["influence_on"]["part"] == "test"
     with pytest.raises(InputError, match="no validation rows; it has train and test"):

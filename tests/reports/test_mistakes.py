@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from mlp_jax.reports.evidence import Judged
+from mlp_jax.reports.evidence import JudgedRows
 from mlp_jax.reports.mistakes import row_losses, worst
 
 
 def judged(task, targets, predictions, names):
-    return Judged("test rows", task, names, np.array(targets), np.array(predictions), True, ())
+    return JudgedRows("test rows", task, names, np.array(targets), np.array(predictions), True, ())
 
 
 def numbered(rows):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_cases import CONFIG, proof_row
 
-from mlp_jax.reports.evidence import Evidence, FirstLayer, Judged, LayerFlow, Mistake
+from mlp_jax.reports.evidence import Evidence, FirstLayer, JudgedRows, LayerFlow, Mistake
 from mlp_jax.reports.folder import read_run
 from mlp_jax.reports.html import VOID
 from mlp_jax.reports.page import page
@@ -53,7 +53,7 @@ def classified(n, n_rows=300, picture=False, names=None):
     shown = RNG.integers(0, 256, (4, 4), np.uint8) if picture else None
     values = {} if picture else {EVIL: EVIL, "age": "7"}
     mistake = Mistake(3, names[0], names[-1], 2.0, 0.9, shown, values)
-    return Judged("test rows", "classification", names, y, s, True, (mistake,), 17)
+    return JudgedRows("test rows", "classification", names, y, s, True, (mistake,), 17)
 
 
 FLOW = (LayerFlow("0 Dense(8, relu)", 0.1, 0.2, 3.0), LayerFlow("1 Dense(2)", 0.0, 0.0, 0.0))
@@ -66,12 +66,12 @@ def regression(outputs):
     y = RNG.normal(size=(50, outputs))
     mistake = Mistake(1, "3.0", "4.0", 2.0, None, None, {"size": "1"})
     names = tuple(f"output {c}" for c in range(outputs))
-    return Judged("test rows", "regression", names, y, y + 0.1, True, (mistake,))
+    return JudgedRows("test rows", "regression", names, y, y + 0.1, True, (mistake,))
 
 
 def several_labels():
     y, s = RNG.integers(0, 2, (40, 3)), RNG.random((40, 3))
-    return Judged("test rows", "multilabel", ("a", EVIL, "c"), y, s, True, (), 0)
+    return JudgedRows("test rows", "multilabel", ("a", EVIL, "c"), y, s, True, (), 0)
 
 
 EVIDENCE = {
@@ -193,7 +193,7 @@ def test_the_command_makes_the_same_run_again(make_run):
 
 def test_the_matrix_counts_each_pair_once(make_run):
     y, s = np.array([0, 0, 1, 1, 1]), np.array([[0.9, 0.1]] * 3 + [[0.2, 0.8]] * 2)
-    judged = Judged("test rows", "classification", ("cat", "dog"), y, s, True, (), 1)
+    judged = JudgedRows("test rows", "classification", ("cat", "dog"), y, s, True, (), 1)
     html = page(read_run(make_run()), Evidence(judged), MADE)
     matrix = re.search(r'<table class="confusion".*?</table>', html)[0]
     cells = re.findall(r"<td[^>]*>(\d*)</td>", re.search("<tbody>.*", matrix)[0])
@@ -203,7 +203,7 @@ def test_the_matrix_counts_each_pair_once(make_run):
 
 
 def test_scores_that_are_no_probabilities_are_not_calibrated(make_run):
-    judged = Judged("test rows", "classification", ("a", "b"), np.array([0]),
+    judged = JudgedRows("test rows", "classification", ("a", "b"), np.array([0]),
                     np.array([[0.6, 0.4]]), False, (), 0)  # fmt: skip
     html = page(read_run(make_run()), Evidence(judged), MADE)
     assert "not probabilities" in html

@@ -140,7 +140,7 @@ def test_nothing_is_traced_again_after_the_first_epoch():
     traces.clear()
 
     def count(end):
-        end.look()
+        end.diagnose()
         seen.append(len(traces))
 
     fit(

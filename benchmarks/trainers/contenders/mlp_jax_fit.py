@@ -13,7 +13,7 @@ from mlp_jax.training.engine.batches import DeviceData, epoch_order
 from mlp_jax.training.engine.epoch import walk
 from mlp_jax.training.engine.program import Program, initial_state
 from mlp_jax.training.input.loaders import InMemoryLoader
-from mlp_jax.training.input.place import place
+from mlp_jax.training.input.placement import place
 from mlp_jax.training.optim.optimizers import Optimizer
 from trainers.contenders.base import Contender
 from trainers.problem import LEARNING_RATE, Problem, Weights

@@ -21,7 +21,7 @@ from mlp_jax.data.arrays import (
 )
 from mlp_jax.data.idx import FILES, find_idx, idx_layout
 from mlp_jax.data.source import Rows
-from mlp_jax.data.streams.array_files import ArrayFiles, Layout, npy_layout
+from mlp_jax.data.streams.array_files import ArrayFileLayout, ArrayFiles, npy_layout
 from mlp_jax.data.task import Decision, decide
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
@@ -167,5 +167,7 @@ def open_idx(folder: Path, *, test: bool = False) -> ArraySource:
     for name, path in zip(names, found, strict=True):
         if path is None:
             raise DataFileError(f"'{folder}' has no {name}.")
-    x, y = (ArrayFiles([Layout(path, *idx_layout(path))]) for path in found if path is not None)
+    x, y = (
+        ArrayFiles([ArrayFileLayout(path, *idx_layout(path))]) for path in found if path is not None
+    )
     return ArraySource(folder.resolve().name, x, y, "classification", least_classes=10)

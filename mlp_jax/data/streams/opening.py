@@ -21,7 +21,7 @@ from mlp_jax.data.idx import FILES, find_idx
 from mlp_jax.data.load import refuse_columns
 from mlp_jax.data.prepare import Known, Prepared
 from mlp_jax.data.scaling import check_targets_near
-from mlp_jax.data.source import LANES, Streamed
+from mlp_jax.data.source import SHARDS, Streamed
 from mlp_jax.data.splits import as_share, usual_validation
 from mlp_jax.data.streams.arrays import ArraySource, open_idx, open_npy_folder
 from mlp_jax.data.streams.fitting import fit_table, with_stray_words
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
     drop: tuple[str, ...] = ()
     header: bool = True
     options: ColumnOptions = ColumnOptions()
-    lanes: int = LANES
+    shards: int = SHARDS
 
 
 def prepare_stream(spec: str, asked: Asked, known: Known | None = None) -> Prepared:
@@ -179,7 +179,7 @@ def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known 
     (validation, test), unknown = _encoded(passing, used, inputs, target)
     return Prepared(
         frames.name,
-        Streamed(source, told, asked.lanes),
+        Streamed(source, told, asked.shards),
         validation,
         test,
         inputs,

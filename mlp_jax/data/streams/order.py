@@ -4,7 +4,7 @@
 sixteen numbers, so that rows that stream from the host come as they would lie on the device. Every
 order here is computed place by place: what stands at a place needs no list of what stands before.
 
-N rows, K blocks, L lanes, M pieces, W windows, S places asked for.
+N rows, K blocks, L shards, M pieces, W windows, S places asked for.
 """
 
 import math
@@ -68,26 +68,26 @@ class Pieces(NamedTuple):
     ends: Int64[np.ndarray, " M"]
 
 
-def lane_starts(n: int, n_lanes: int) -> Int64[np.ndarray, " L1"]:
-    """(L + 1,): where the lanes begin that n rows are cut into, and n. They differ by a row."""
-    return np.cumsum([0, *((n + n_lanes - 1 - np.arange(n_lanes)) // n_lanes)])
+def shard_starts(n: int, n_shards: int) -> Int64[np.ndarray, " L1"]:
+    """(L + 1,): where the shards begin that n rows are cut into, and n. They differ by a row."""
+    return np.cumsum([0, *((n + n_shards - 1 - np.arange(n_shards)) // n_shards)])
 
 
-def lane(
+def shard_pieces(
     keys: UInt32[np.ndarray, " 16"],
     block_starts: Int64[np.ndarray, " K1"],
     number: int = 0,
-    n_lanes: int = 1,
+    n_shards: int = 1,
 ) -> Pieces:
-    """A lane of an epoch: its blocks one after the other, in random order, are cut into lanes.
+    """A shard of an epoch: its blocks one after the other, in random order, are cut into shards.
 
-    A block where two lanes meet is read for both. block_starts (K + 1,): first rows, and N.
+    A block where two shards meet is read for both. block_starts (K + 1,): first rows, and N.
     """
     n_blocks = len(block_starts) - 1
     blocks = permuted(derived(keys, _BLOCKS), np.arange(n_blocks), n_blocks)
     ends = np.cumsum(np.diff(block_starts)[blocks])
     begins = np.concatenate([[0], ends[:-1]])
-    first, last = lane_starts(int(ends[-1]), n_lanes)[number : number + 2]
+    first, last = shard_starts(int(ends[-1]), n_shards)[number : number + 2]
     chosen = np.flatnonzero((begins < last) & (ends > first))
     skipped = np.maximum(first - begins[chosen], 0)
     return Pieces(
@@ -98,7 +98,7 @@ def lane(
 
 
 class Windows(NamedTuple):
-    """The order of a lane: so many pieces at a time, their rows shuffled.
+    """The order of a shard: so many pieces at a time, their rows shuffled.
 
     starts: the place at which each window begins, and that behind the last.
     """
@@ -114,7 +114,7 @@ class Windows(NamedTuple):
 
 
 def windows(keys: UInt32[np.ndarray, " 16"], pieces: Pieces, size: int, number: int = 0) -> Windows:
-    """The windows of lane `number`, `size` pieces each."""
+    """The windows of shard `number`, `size` pieces each."""
     n_pieces = len(pieces.ends)
     last = np.minimum(np.arange(size, n_pieces + size, size), n_pieces) - 1
     starts = np.concatenate([[0], pieces.ends[last]])

@@ -57,7 +57,7 @@ def column_pass(name: str, dtype: Any, kind: Kind | None, text: TextOptions) -> 
     return _NumberPass(NumericColumn(name, boolean=found == "boolean", form=form), watched)
 
 
-class Numbers:
+class NumericMoments:
     """Moments of the finite numbers of a column, and how many others there are."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class _NumberPass:
 
     def __init__(self, column: NumericColumn, watched: bool = False) -> None:
         self._column = column
-        self._numbers = Numbers()
+        self._numbers = NumericMoments()
         self._ends = Ends()
         self._counter = _Counter(column.name) if watched and not column.boolean else None
 
@@ -164,9 +164,11 @@ class _DatePass:
 
     def __init__(self, column: NumericColumn) -> None:
         self._column = column
-        self._days = Numbers()
+        self._days = NumericMoments()
         self._whole = True
-        self._waves: dict[DatePart, Numbers] = {part: Numbers() for part in DATE_WAVES}
+        self._waves: dict[DatePart, NumericMoments] = {
+            part: NumericMoments() for part in DATE_WAVES
+        }
 
     def add(
         self, values: pl.Series, first_row: RowNumbers, times: np.ndarray | None = None
@@ -204,7 +206,7 @@ class _WordsPass:
         self._counts: pl.DataFrame | None = None
         self._n_rows = 0
         plain = self._kind in (None, "numeric")
-        self._numbers: Numbers | None = Numbers() if plain else None
+        self._numbers: NumericMoments | None = NumericMoments() if plain else None
         self._known: tuple[Reading, ColumnPass] | None = None  # once there are too many words
 
     def add(self, values: pl.Series, first_row: RowNumbers) -> None:

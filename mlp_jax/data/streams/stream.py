@@ -1,11 +1,11 @@
 """The batches of an epoch from a source on disk, read ahead by threads of Grain.
 
-Batch k of an epoch is a function of the source, the batch size, the lanes, the sixteen numbers that
-name the epoch's order, and k: not of where the epoch was taken up again, how many processes share
-it, or how far it is read ahead. A RowSource comes in the order that the same rows would have on the
-device; a BlockSource in the order of windows (see `order.py`).
+Batch k of an epoch is a function of the source, the batch size, the shards, the sixteen numbers
+that name the epoch's order, and k. It does not depend on where the epoch was resumed, how many
+processes share it, or how far it is read ahead. A RowSource comes in the order that the same rows
+would have on the device; a BlockSource in the order of windows (see `order.py`).
 
-Letters: N rows, B in a batch, P processes, L lanes, S batches in a stack, I features.
+Letters: N rows, B in a batch, P processes, L shards, S batches in a stack, I features.
 """
 
 import time
@@ -19,11 +19,11 @@ from jaxtyping import Float32, Int64, Shaped, UInt32
 
 from mlp_jax.data.source import BlockSource, Rows, Source
 from mlp_jax.data.streams.blocks import WindowReader
-from mlp_jax.data.streams.order import MOST_ROWS, lane, lane_starts, permuted, windows
+from mlp_jax.data.streams.order import MOST_ROWS, permuted, shard_pieces, shard_starts, windows
 from mlp_jax.errors import InputError
 
 _WINDOW_BYTES = 3 << 26
-_DECODERS = 2  # threads that read blocks, of all lanes
+_DECODERS = 2  # threads that read blocks, of all shards
 
 
 class Stack(NamedTuple):
@@ -43,14 +43,14 @@ class Stack(NamedTuple):
 class Stream:
     """A source as batches. Raises InputError for sizes that cannot be.
 
-    A source of blocks is read in lanes side by side, and every batch takes B/L rows of each, so
-    that a process reads only the blocks of its lanes: as many lanes as processes, or a
-    multiple. The rows of a batch depend on the lanes, not on the processes.
+    A source of blocks is read in shards side by side, and every batch takes B/L rows of each, so
+    that a process reads only the blocks of its shards: as many shards as processes, or a
+    multiple. The rows of a batch depend on the shards, not on the processes.
 
     batch_size: rows of all processes together. process, n_processes: this one takes the rows
     [process·B/P, (process+1)·B/P) of every batch. steps: batches in a stack. ahead: stacks that are
-    read before they are asked for; threads: that read them, a stack each. window: blocks of a lane
-    that are shuffled together, None for what 192 MiB hold in all lanes; two windows are in memory,
+    read before they are asked for; threads: that read them, a stack each. window: blocks of a shard
+    that are shuffled together, None for what 192 MiB hold in all shards; two windows are in memory,
     and the order depends on it.
     """
 
@@ -62,10 +62,10 @@ class Stream:
     ahead: int = 8
     threads: int = 4
     window: int | None = None
-    lanes: int = 1
+    shards: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "n_processes", "steps", "ahead", "threads", "window", "lanes"):
+        for name in ("batch_size", "n_processes", "steps", "ahead", "threads", "window", "shards"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, but is {value}.")
@@ -81,16 +81,16 @@ class Stream:
                 f"'{self.source.name}' has {len(self.source)} rows; a stream takes 1 to"
                 f" {MOST_ROWS}."
             )
-        if self.batch_size % self.n_lanes or self.n_lanes > len(self.source):
+        if self.batch_size % self.n_shards or self.n_shards > len(self.source):
             raise InputError(
                 f"Batches of {self.batch_size} of {len(self.source)} rows cannot be taken evenly"
-                f" from {self.lanes} lanes."
+                f" from {self.shards} shards."
             )
 
     @property
-    def n_lanes(self) -> int:
-        """The lanes: one where any row can be read alone."""
-        return self.lanes if isinstance(self.source, BlockSource) else 1
+    def n_shards(self) -> int:
+        """The shards: one where any row can be read alone."""
+        return self.shards if isinstance(self.source, BlockSource) else 1
 
     @property
     def n_batches(self) -> int:
@@ -109,12 +109,12 @@ class Stream:
 
 
 def _size(stream: Stream, source: BlockSource) -> int:
-    """The blocks of a lane's window."""
+    """The blocks of a shard's window."""
     if stream.window is not None:
         return stream.window
     block_bytes = 4 * source.n_features * len(source) / (len(source.starts) - 1)
-    least = 2 if stream.n_lanes == 1 else 1
-    return max(least, int(_WINDOW_BYTES / (stream.n_lanes * block_bytes)))
+    least = 2 if stream.n_shards == 1 else 1
+    return max(least, int(_WINDOW_BYTES / (stream.n_shards * block_bytes)))
 
 
 class Epoch(Iterator[Stack]):
@@ -158,17 +158,17 @@ class _Stacks:
 
     def __init__(self, stream: Stream, keys: np.ndarray, first: int) -> None:
         self._stream, self._keys, self._first = stream, keys, first
-        share, lane_share = stream.batch_size // stream.n_processes, self._in_a_lane
+        share, rows_per_shard = stream.batch_size // stream.n_processes, self._in_a_shard
         own = stream.process * share + np.arange(share)  # places in a batch
-        self._lanes, self._inside = np.divmod(own, lane_share)
-        self._lengths = np.diff(lane_starts(len(stream.source), stream.n_lanes))
+        self._shards, self._inside = np.divmod(own, rows_per_shard)
+        self._lengths = np.diff(shard_starts(len(stream.source), stream.n_shards))
         self._readers: dict[int, WindowReader] = {}
         self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="blocks")
         source = stream.source
         if isinstance(source, BlockSource):
             size = _size(stream, source)
-            for number in np.unique(self._lanes).tolist():
-                pieces = lane(keys, source.starts, number, stream.n_lanes)
+            for number in np.unique(self._shards).tolist():
+                pieces = shard_pieces(keys, source.starts, number, stream.n_shards)
                 order = windows(keys, pieces, size, number)
                 self._readers[number] = WindowReader(source, order, self._pool)
 
@@ -179,23 +179,23 @@ class _Stacks:
         stream = self._stream
         first = self._first + number * stream.steps
         batches = np.arange(first, min(first + stream.steps, stream.n_batches))
-        places = batches[:, None] * self._in_a_lane + self._inside  # in their lanes
-        weights = (places < self._lengths[self._lanes]).astype(np.float32)
+        places = batches[:, None] * self._in_a_shard + self._inside  # in their shards
+        weights = (places < self._lengths[self._shards]).astype(np.float32)
         return Stack(first, *self._read(places), weights)
 
     @property
-    def _in_a_lane(self) -> int:
-        """Number of rows of a batch from each lane."""
-        return self._stream.batch_size // self._stream.n_lanes
+    def _in_a_shard(self) -> int:
+        """Number of rows of a batch from each shard."""
+        return self._stream.batch_size // self._stream.n_shards
 
     def _read(self, places: Int64[np.ndarray, "S B"]) -> Rows:
-        """Return the rows at these places, (S, B, …); after a lane's last row they repeat."""
+        """Return the rows at these places, (S, B, …); after a shard's last row they repeat."""
         source, n = self._stream.source, len(self._stream.source)
         if not isinstance(source, BlockSource):
             return _stacked(source.read(permuted(self._keys, places.reshape(-1) % n, n)), places)
         found = []
         for number, reader in self._readers.items():
-            own = places[:, self._lanes == number]
+            own = places[:, self._shards == number]
             last = self._lengths[number] - 1  # again, for it is of a block that is there
             found.append(_stacked(reader.read(np.minimum(own, last).reshape(-1)), own))
         if len(found) == 1:

@@ -20,7 +20,7 @@ from mlp_jax.model.saved import Model
 from mlp_jax.reports.gather import network_rows
 from mlp_jax.training.run.config import CONFIG_FILE, TrainConfig, run_config
 from mlp_jax.training.run.data import prepared, source
-from mlp_jax.training.run.folder import FACTS_FILE, read_facts
+from mlp_jax.training.run.folder import METADATA_FILE, read_metadata
 from mlp_jax.training.run.metadata import digest
 
 PARTS = ("train", "validation", "test")
@@ -79,7 +79,7 @@ def rows_of_run(
         )
     table = source(config)
     data = prepared(config, (model.inputs, model.target), table)
-    facts = read_facts(folder) if (folder / FACTS_FILE).exists() else {}
+    facts = read_metadata(folder) if (folder / METADATA_FILE).exists() else {}
     if facts.get("digest", digest(data)) != digest(data):
         raise InputError(
             f"'{config.data}' is not the data of this run: its rows have changed. To"

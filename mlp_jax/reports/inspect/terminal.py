@@ -12,15 +12,15 @@ from mlp_jax.reports.inspect.layers import LayerDiagnostics, NetworkDiagnostics
 _WIDTH = 110
 
 
-def layers_table(look: NetworkDiagnostics) -> str:
+def layers_table(diagnostics: NetworkDiagnostics) -> str:
     """Format the layers, one per line, with the noise scale of the whole gradient below."""
     heads = ("layer", "dead units", "saturated", "‖a‖", "‖∇z‖", "‖W‖", "signal / noise")
-    table = _grid(heads, [_layer_cells(layer) for layer in look.layers], left=1)
-    scale = look.noise_scale
+    table = _grid(heads, [_layer_cells(layer) for layer in diagnostics.layers], left=1)
+    scale = diagnostics.noise_scale
     said = f"{scale:,.0f} rows" if np.isfinite(scale) else "infinite, noise dominates"
     return (
-        f"{table}\n  over {look.n_rows:,} rows, in inference; norms are root mean squares over the"
-        f" rows.\n  gradient noise scale: {said}"
+        f"{table}\n  over {diagnostics.n_rows:,} rows, in inference; norms are root mean squares"
+        f" over the rows.\n  gradient noise scale: {said}"
     )
 
 

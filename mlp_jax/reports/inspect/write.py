@@ -62,17 +62,17 @@ def inspect_model(
         inspected = rows_given(model, wanted.data, wanted.targets, wanted.data_dir)
     findings, reference = find(model, inspected)
     first = inspected.parts[0]
-    look = diagnose_layers(trained_of(model), first.x, model.coded_targets(first.y))
+    diagnostics = diagnose_layers(trained_of(model), first.x, model.coded_targets(first.y))
     for text in (
         _headline(inspected, findings, reference),
-        layers_table(look),
+        layers_table(diagnostics),
         _summary(model, inspected, findings, wanted.by, wanted.top),
         suspects_table(findings, wanted.by, wanted.top),
     ):
         say(text + "\n")
     with as_run_folder_error("make the folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    _write(folder, model, inspected, findings, reference, look, wanted)
+    _write(folder, model, inspected, findings, reference, diagnostics, wanted)
     return folder
 
 
@@ -82,14 +82,14 @@ def _write(
     inspected: Inspected,
     findings: Findings,
     reference: Reference,
-    look: NetworkDiagnostics,
+    diagnostics: NetworkDiagnostics,
     wanted: Wanted,
 ) -> None:
     write_csv(folder / CSV, findings, wanted.by)
     draw_distribution(findings, _loss_in_words(model), folder / DISTRIBUTION)
     if isinstance(model.inputs, ArrayEncoding) and model.inputs.image_shape:
         draw_suspects(findings, wanted.by, model.inputs.image_shape, folder / GALLERY)
-    facts = _facts(model, inspected, findings, reference, look, wanted)
+    facts = _facts(model, inspected, findings, reference, diagnostics, wanted)
     write_json_atomic(folder / FACTS, facts)
 
 
@@ -98,7 +98,7 @@ def _facts(
     inspected: Inspected,
     findings: Findings,
     reference: Reference,
-    look: NetworkDiagnostics,
+    diagnostics: NetworkDiagnostics,
     wanted: Wanted,
 ) -> dict[str, Any]:
     """Return the findings as a record."""
@@ -122,9 +122,9 @@ def _facts(
             for name in RANKINGS
             for values in [np.quantile(measures[name].astype(np.float64), quantiles)]
         },
-        "layers": [asdict(layer) for layer in look.layers],
-        "layers_rows": look.n_rows,
-        "gradient_noise_scale": look.noise_scale,
+        "layers": [asdict(layer) for layer in diagnostics.layers],
+        "layers_rows": diagnostics.n_rows,
+        "gradient_noise_scale": diagnostics.noise_scale,
         "suspects": {
             by: findings.frame(suspects_first(findings.examples, by)[:SUSPECTS]).to_dicts()
             for by in RANKINGS

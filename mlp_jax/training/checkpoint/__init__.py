@@ -1,1 +1,1 @@
-"""Checkpoints: snapshots, integrity, retention."""
+"""Checkpoints: saving, integrity and retention."""

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is whole: the checksums of its files; one that is not is put aside."""
+"""Verify checkpoint checksums; quarantine damaged checkpoints."""
 
 import json
 import shutil
@@ -12,19 +12,23 @@ from mlp_jax.files import write_json_atomic
 FOLDER = "checkpoints"
 DAMAGED = "damaged"
 CHECKSUMS = "checksums.json"
-PIECE = 1 << 22  # bytes that are looked at together
+CHUNK_BYTES = 1 << 22  # read at once
 
 
-def seal(folder: Path) -> None:
-    """Writes the checksums of a checkpoint's files: from now on it counts."""
+def write_commit_marker(folder: Path) -> None:
+    """Write the checksums of a checkpoint's files, which commit it."""
     write_json_atomic(folder / CHECKSUMS, _checksums(folder))
 
 
-def put_damage_aside(run: Path, tell: Callable[[str], None]) -> None:
-    """Leaves only checkpoints in the folder that are whole, from the newest down to the first one.
+def quarantine_damaged(run: Path, warn: Callable[[str], None]) -> None:
+    """Move damaged checkpoints away until the newest intact one; delete uncommitted ones.
 
-    What a process left behind that ended while it saved is deleted. RunFolderError where damage
-    leaves none.
+    Args:
+        run: run folder.
+        warn: receives a sentence for each damaged checkpoint.
+
+    Raises:
+        RunFolderError: if every checkpoint is damaged.
     """
     for unfinished in (run / FOLDER).glob("*.orbax-checkpoint-tmp*"):
         shutil.rmtree(unfinished)
@@ -37,27 +41,27 @@ def put_damage_aside(run: Path, tell: Callable[[str], None]) -> None:
         if wrong is None:
             return
         damaged = True
-        aside = run / DAMAGED / folder.name
-        tell(
-            f"The checkpoint of step {folder.name} is damaged ({wrong}); it is put aside in"
-            f" {aside}, and the one before it is taken."
+        quarantined = run / DAMAGED / folder.name
+        warn(
+            f"The checkpoint of step {folder.name} is damaged ({wrong}). It was moved to"
+            f" {quarantined}; the previous one is used."
         )
-        aside.parent.mkdir(exist_ok=True)
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.replace(aside)
+        quarantined.parent.mkdir(exist_ok=True)
+        shutil.rmtree(quarantined, ignore_errors=True)
+        folder.replace(quarantined)
     if damaged:
         raise RunFolderError(
-            f"No checkpoint in {run} is whole; the damaged ones are in {run / DAMAGED}."
+            f"All checkpoints in {run} are damaged; they were moved to {run / DAMAGED}."
         )
 
 
-def newest(run: Path) -> int | None:
-    """The step of the newest checkpoint that counts."""
+def newest_step(run: Path) -> int | None:
+    """Return the step of the newest committed checkpoint; None without one."""
     return next((int(path.name) for path in _folders(run) if (path / CHECKSUMS).exists()), None)
 
 
 def keep_newest(run: Path, count: int) -> None:
-    """Deletes what is older than the newest `count` checkpoints; a seal goes before its files."""
+    """Delete all but the newest `count` checkpoints; the commit marker of each is deleted first."""
     for folder in _folders(run):
         if count <= 0:
             (folder / CHECKSUMS).unlink(missing_ok=True)
@@ -66,13 +70,13 @@ def keep_newest(run: Path, count: int) -> None:
 
 
 def _folders(run: Path) -> list[Path]:
-    """The folders of checkpoints, whole or not, the newest first."""
+    """Return the folders of all checkpoints, committed or not, newest first."""
     folders = [path for path in (run / FOLDER).glob("*") if path.name.isdigit()]
     return sorted(folders, key=lambda path: int(path.name), reverse=True)
 
 
 def _checksums(folder: Path) -> dict[str, int]:
-    """The CRC-32 of every file of a checkpoint but the list of them itself."""
+    """Return the CRC-32 of every file of a checkpoint except the checksums themselves."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): _checksum(path)
@@ -82,16 +86,16 @@ def _checksums(folder: Path) -> dict[str, int]:
 
 
 def _checksum(path: Path) -> int:
-    """The CRC-32 of a file, which may be larger than the memory."""
+    """Return the CRC-32 of a file, read in chunks."""
     total = 0
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            total = zlib.crc32(piece, total)
+        while chunk := file.read(CHUNK_BYTES):
+            total = zlib.crc32(chunk, total)
     return total
 
 
 def _first_wrong_file(folder: Path) -> str | None:
-    """The first file of a checkpoint that is not as it was saved, in words; None for none."""
+    """Return a description of the first missing or changed file; None if all are intact."""
     try:
         saved = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
         found = _checksums(folder)
@@ -99,7 +103,7 @@ def _first_wrong_file(folder: Path) -> str | None:
         return f"{CHECKSUMS}: {' '.join(str(error).split())}"
     for name in sorted(saved.keys() | found.keys()):
         if name not in found:
-            return f"{name} is gone"
+            return f"{name} is missing"
         if saved.get(name) != found[name]:
-            return f"{name} is not as it was saved"
+            return f"{name} has changed"
     return None

@@ -1,7 +1,7 @@
-"""Another path to a folder whose own has letters that Orbax and TensorStore take for a pattern.
+"""Alias of a folder whose path has characters that Orbax and TensorStore misread.
 
-They read [ ] as a range of names and a backslash as a separator, and want UTF-8: what was saved
-under such a path is not found again. A symbolic link has a plain name.
+They read [ ] as a glob pattern and a backslash as a separator, and require UTF-8. A symbolic link
+gives such a folder a plain path.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ _PLAIN = re.compile(r"[\w/.,=+@~%# -]*", re.ASCII)
 
 
 class PlainPath:
-    """The path by which to reach `folder`: itself where its letters are plain, else a link to it.
+    """Path that Orbax can read: the folder itself, or a symbolic link to it.
 
-    The link lies in a temporary folder, which `close` removes; the folder itself stays.
+    The link lies in a temporary folder, which `close` removes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,6 +31,6 @@ class PlainPath:
             self.path = link
 
     def close(self) -> None:
-        """Removes the link."""
+        """Remove the link."""
         if self._temporary is not None:
             self._temporary.cleanup()

@@ -1,9 +1,9 @@
-"""A snapshot as Orbax keeps it: the leaves by number, and a record of all else as JSON.
+"""Snapshot in Orbax format: numbered leaves, and a JSON record of everything else.
 
-Of several processes each writes the parts that its devices hold, and reads those that they are to
-hold, on whatever mesh they were written. All call these functions in the same order, and `begin`
-and `read` on the thread that trains: Orbax lets them wait for one another by programs on the
-devices. `finish` waits on any thread, and one process alone does all on any.
+In distributed training each process writes the shards of its devices and reads those that it needs,
+on any mesh. All processes must call these functions in the same order, and `begin` and `read` from
+the training thread, because Orbax synchronizes them by programs on the devices. `finish` may run in
+any thread. A single process may call all of them from any thread.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from mlp_jax.training.engine.snapshot import Best, Position, Snapshot
 
 
 def open_checkpointer() -> Any:
-    """What writes and reads: on one process at once, on several by a thread of Orbax's own."""
+    """Return the Orbax checkpointer: synchronous in a single process, else asynchronous."""
     import orbax.checkpoint as ocp
 
     handler = ocp.CompositeCheckpointHandler("leaves", "position")
@@ -28,9 +28,9 @@ def open_checkpointer() -> Any:
 
 
 def begin(checkpointer: Any, folder: Path, snapshot: Snapshot) -> None:
-    """Writes the snapshot; of several processes each copies its part, and `finish` has it written.
+    """Write the snapshot; in distributed training start to write it, and let `finish` wait.
 
-    A checkpoint that the folder holds is replaced.
+    An existing checkpoint in the folder is replaced.
     """
     import orbax.checkpoint as ocp
 
@@ -50,33 +50,43 @@ def begin(checkpointer: Any, folder: Path, snapshot: Snapshot) -> None:
 
 
 def finish(checkpointer: Any) -> None:
-    """Waits until all processes have written. Any thread may."""
+    """Wait until all processes have written, from any thread."""
     if jax.process_count() > 1:
         checkpointer.wait_until_finished()
 
 
 def read(checkpointer: Any, folder: Path, like: Any, *, on_host: bool = False) -> Snapshot:
-    """The snapshot in a folder, over the devices as `like`, a state of the same shapes.
+    """Return the snapshot of a folder.
 
-    on_host: as NumPy's arrays instead. RunFolderError where its arrays are not of these shapes.
+    Args:
+        checkpointer: as `open_checkpointer` returns it.
+        folder: folder of the checkpoint.
+        like: state with the expected shapes, types and placement.
+        on_host: return NumPy arrays.
+
+    Raises:
+        RunFolderError: if the shapes or types differ.
     """
     import orbax.checkpoint as ocp
 
-    asked = ocp.args.Composite(position=ocp.args.JsonRestore())
-    record = checkpointer.restore(folder.absolute(), args=asked)["position"]
+    request = ocp.args.Composite(position=ocp.args.JsonRestore())
+    record = checkpointer.restore(folder.absolute(), args=request)["position"]
     best = record["best"]
     expected = (like, () if best is None else (like.params, like.layer_state))
-    there = _named(expected)
-    shapes = {name: (list(leaf.shape), np.dtype(leaf.dtype).name) for name, leaf in there.items()}
+    leaves_expected = _named(expected)
+    shapes = {
+        name: (list(leaf.shape), np.dtype(leaf.dtype).name)
+        for name, leaf in leaves_expected.items()
+    }
     saved = {name: (of["shape"], of["dtype"]) for name, of in record["leaves"].items()}
     if shapes != saved:
         raise RunFolderError(
-            f"The checkpoint of step {folder.name} holds other arrays than this run's: it comes"
-            " from another network or optimizer, or from other versions of JAX or Optax."
+            f"The checkpoint of step {folder.name} has arrays of other shapes than this run: it"
+            " was written with another network or optimizer, or other versions of JAX or Optax."
         )
-    target = {name: _target(leaf) for name, leaf in there.items()}
-    asked = ocp.args.Composite(leaves=ocp.args.StandardRestore(target))
-    leaves = checkpointer.restore(folder.absolute(), args=asked)["leaves"]
+    target = {name: _target(leaf) for name, leaf in leaves_expected.items()}
+    request = ocp.args.Composite(leaves=ocp.args.StandardRestore(target))
+    leaves = checkpointer.restore(folder.absolute(), args=request)["leaves"]
     placed = [leaves[name] if on_host else _placed(leaves[name]) for name in shapes]
     state, weights = jax.tree.unflatten(jax.tree.structure(expected), placed)
     position = Position.of(record["position"])
@@ -84,9 +94,9 @@ def read(checkpointer: Any, folder: Path, like: Any, *, on_host: bool = False) -
 
 
 def check_read_back(checkpointer: Any, folder: Path, snapshot: Snapshot) -> None:
-    """RunFolderError unless the folder gives back, bit for bit, the snapshot of the host's arrays.
+    """Raise RunFolderError unless the folder holds the snapshot, bit for bit.
 
-    Of one process; what is read comes from the system's memory of the file, so it costs little.
+    For a single process. It reads from the page cache, so it costs little.
     """
     found = read(checkpointer, folder, snapshot.state, on_host=True)
     pairs = zip(
@@ -99,7 +109,7 @@ def check_read_back(checkpointer: Any, folder: Path, snapshot: Snapshot) -> None
 
 
 def weights_of(best: Best | None) -> Any:
-    """The arrays of the best weights, as a tree."""
+    """Return the arrays of the best weights as a tree."""
     return () if best is None else (best.params, best.layer_state)
 
 
@@ -108,7 +118,7 @@ def _named(tree: Any) -> dict[str, Any]:
 
 
 def _target(leaf: Any) -> Any:
-    """What Orbax is to read: an array over a mesh by its parts, any other whole on the host."""
+    """Return the restore target: the sharding of an array on a mesh, else a NumPy array."""
     where = getattr(leaf, "sharding", None)
     if isinstance(where, NamedSharding):
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
@@ -116,5 +126,5 @@ def _target(leaf: Any) -> Any:
 
 
 def _placed(leaf: Any) -> jax.Array:
-    """What was read on the host, in memory of JAX's own."""
+    """Return a restored leaf in memory owned by JAX."""
     return leaf if isinstance(leaf, jax.Array) else jnp.array(leaf, copy=True)

@@ -1,1 +1,1 @@
-"""The compiled parts of training: program, epoch, step, batches, shuffling."""
+"""Compiled programs of training: epoch, step, batches, shuffling."""

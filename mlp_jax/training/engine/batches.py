@@ -1,4 +1,4 @@
-"""The batches of an epoch: which rows each takes, and the arrays that a step takes of them.
+"""Batches of an epoch: row indices, and the arrays of a step.
 
 N rows in the data set, B in a batch, S batches, I features.
 """
@@ -14,25 +14,25 @@ from jaxtyping import Array, Bool, Float, Int, Shaped, UInt32
 
 from mlp_jax.training.engine.program import ORDER, Program, Seed, stream
 from mlp_jax.training.engine.shuffle import permuted
+from mlp_jax.training.mesh.gather_rows import rows_from
 from mlp_jax.training.mesh.layout import Layout
-from mlp_jax.training.mesh.processes import spread
-from mlp_jax.training.mesh.rows import rows_from
+from mlp_jax.training.mesh.processes import to_mesh
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Padding:
-    """Rows at the end of a data set that are none, and fill up the share of the last device."""
+    """Number of padding rows at the end of a data set, which fill the last device's shard."""
 
     rows: int = 0
 
 
 class DeviceData(NamedTuple):
-    """A data set on the device. x (N, I) as stored (uint8 for images), decoded in the step.
+    """Data set on the device.
 
-    weights (N,): how much each row counts, None for all the same. A decoded row is
-    x * scale + offset, or x itself without them. secret (6, 2): what private steps draw from.
-    padding: what of the N rows is none.
+    x (N, I): as stored (uint8 for images), decoded in the step to x * scale + offset, or unchanged
+    without them. weights (N,): weight of each row, None for equal ones. secret (6, 2): random keys
+    of private steps. padding: rows at the end that do not count.
     """
 
     x: Shaped[Array, "N I"]
@@ -45,11 +45,11 @@ class DeviceData(NamedTuple):
 
     @property
     def n(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return int(self.x.shape[0]) - self.padding.rows
 
     def at(self, layout: Layout | None, rows: Int[Array, " B"]) -> tuple[Array, Array, Any]:
-        """x, y and weights of these rows."""
+        """Return x, y and weights of these rows."""
         weights = None if self.weights is None else rows_from(layout, self.weights, rows)
         return rows_from(layout, self.x, rows), rows_from(layout, self.y, rows), weights
 
@@ -57,19 +57,19 @@ class DeviceData(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Whole:
-    """The data set that a stack is of: its rows, and the lanes that each batch takes its rows from.
+    """Data set of a stack: number of rows, and of the shards that fill each batch.
 
-    A lane gives B/L rows to every batch, until it has no more; all have n/L, or one more.
+    A shard gives B/L rows to every batch until it is exhausted; each has n/L rows, or one more.
     """
 
     n: int
-    lanes: int = 1
+    shards: int = 1
 
 
 class DeviceStack(NamedTuple):
-    """S batches of a data set that streams, on the device in the order of the epoch.
+    """S batches of a streamed data set on the device, in the order of the epoch.
 
-    x (S, B, I) as stored, y (S, B) or (S, B, C); scale and offset as of `DeviceData`.
+    x (S, B, I) as stored, y (S, B) or (S, B, C); scale and offset as in `DeviceData`.
     """
 
     x: Shaped[Array, "S B I"]
@@ -80,16 +80,16 @@ class DeviceStack(NamedTuple):
 
     @property
     def n(self) -> int:
-        """How many rows the data set has."""
+        """Number of rows of the data set."""
         return self.whole.n
 
     @property
     def batches(self) -> tuple[Array, Array]:
-        """What steps are walked over: x and y of each batch."""
+        """Return x and y of each batch, which the steps scan over."""
         return self.x, self.y
 
     def at(self, layout: Layout | None, rows: tuple[Array, Array]) -> tuple[Array, Array, None]:
-        """x, y and no weights of one of `batches`."""
+        """Return x, y and no weights of one of `batches`."""
         return *rows, None
 
 
@@ -101,24 +101,25 @@ def on_device(
     scale: np.ndarray | None = None,
     offset: np.ndarray | None = None,
 ) -> DeviceData:
-    """A data set put on the device, or its rows in equal parts on those of a mesh."""
+    """Place a data set on the device, or shard its rows over a mesh."""
     if layout is None:
         return DeviceData(*jax.tree.map(jnp.asarray, (x, y, weights, scale, offset)))
     padding = layout.padding(len(x))
 
     def in_parts(array: np.ndarray) -> Array:
         filled = np.pad(array, ((0, padding), *[(0, 0)] * (array.ndim - 1)))
-        return spread(filled, layout.by_rows)
+        return to_mesh(filled, layout.by_rows)
 
     rows = jax.tree.map(in_parts, DeviceData(x, y, weights))  # type: ignore[arg-type]
-    decoding = jax.tree.map(lambda array: spread(array, layout.whole), (scale, offset))
+    decoding = jax.tree.map(lambda array: to_mesh(array, layout.whole), (scale, offset))
     return rows._replace(scale=decoding[0], offset=decoding[1], padding=Padding(padding))
 
 
 class Batch(NamedTuple):
-    """What a step sees. x (B, I), y; c (B,) what each example counts, Σc = 1; total: Σ weights.
+    """Arrays of a step.
 
-    mask (B,): which rows are examples and not padding, None where all are.
+    x (B, I), y. c (B,): weight of each example, Σc = 1. total: Σ weights. mask (B,): True for
+    examples, False for padding; None without padding.
     """
 
     x: Float[Array, "B I"]
@@ -131,11 +132,11 @@ class Batch(NamedTuple):
 def rows_at(
     seed: Seed, epoch: Any, n: int, batch_size: int, first: Any, steps: int, pool: int | None = None
 ) -> Int[Array, "S B"]:
-    """The rows of `steps` batches of an epoch from its batch `first` on; M = kB with a pool of k.
+    """Return the row indices of `steps` batches of an epoch from batch `first` on.
 
-    A function of (seed, epoch, place) and nothing else. The places after the last row hold rows
-    again, for batches of one shape; they weigh nothing. A pool is k batches side by side, each of
-    an order of its own, so that every row is in k pools of an epoch.
+    They depend on (seed, epoch, place) only. Places after the last row repeat rows with weight 0,
+    so that all batches have one shape. With a pool of k batches, M = kB rows are returned for each
+    batch, drawn from k independent permutations, so that every row is in k pools of an epoch.
     """
     key = jax.random.fold_in(stream(seed, ORDER), epoch)
     places = (first * batch_size + jnp.arange(steps * batch_size, dtype=jnp.int32)) % n
@@ -152,23 +153,23 @@ def rows_at(
 def epoch_order(
     seed: Seed, epoch: Any, n: int, batch_size: int, pool: int | None = None
 ) -> Int[Array, "S B"]:
-    """The rows of all batches of an epoch."""
+    """Return the row indices of all batches of an epoch."""
     return rows_at(seed, epoch, n, batch_size, np.int32(0), -(-n // batch_size), pool)
 
 
 def decode(
     data: DeviceData | DeviceStack, x: Shaped[Array, "B I"], dtype: Any
 ) -> Float[Array, "B I"]:
-    """Stored rows as the network takes them: x * scale + offset."""
+    """Return stored rows as the network takes them: x * scale + offset."""
     if data.scale is None or data.offset is None:
         return x.astype(dtype)
     return x.astype(dtype) * data.scale.astype(dtype) + data.offset.astype(dtype)
 
 
 def take_batch(program: Program, data: DeviceData | DeviceStack, rows: Any, index: Array) -> Batch:
-    """The batch at `index` with these rows (B,), or the pool; what is padding weighs 0.
+    """Return the batch at `index` with these rows (B,), or its pool; padding has weight 0.
 
-    rows: of a stack, one of its `batches`.
+    rows: for a stack, one of its `batches`.
     """
     batch = _batch_of(program, data, rows, index)
     return batch if program.layout is None else program.layout.split_rows(batch)
@@ -195,10 +196,10 @@ def _batch_of(program: Program, data: DeviceData | DeviceStack, rows: Any, index
 
 
 def _is_row(program: Program, data: DeviceData | DeviceStack, index: Array, size: int) -> Array:
-    """Which of `size` places of the batch at `index` (or of its pool) hold rows of the data set."""
-    lanes = data.whole.lanes if isinstance(data, DeviceStack) else 1
+    """Return a mask of the places of the batch at `index` (or of its pool) that hold rows."""
+    shards = data.whole.shards if isinstance(data, DeviceStack) else 1
     place = jnp.arange(size, dtype=jnp.int32) % program.batch_size
-    of_a_lane = program.batch_size // lanes
-    lane, inside = place // of_a_lane, place % of_a_lane
-    length = jnp.where(lane < data.n % lanes, data.n // lanes + 1, data.n // lanes)
-    return index * of_a_lane + inside < length
+    of_a_shard = program.batch_size // shards
+    shard, inside = place // of_a_shard, place % of_a_shard
+    length = jnp.where(shard < data.n % shards, data.n // shards + 1, data.n // shards)
+    return index * of_a_shard + inside < length

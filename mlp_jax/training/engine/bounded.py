@@ -1,7 +1,7 @@
-"""`jax.jit` that keeps the programs of the last few specifications, and not of all there ever were.
+"""A `jax.jit` that keeps the programs of only the last few static specifications.
 
-JAX keeps every program that a process compiles. One that trains many different networks, as a
-search does, would hold some 8 MiB for each until it ends.
+JAX keeps every program that a process compiles. A search over many networks would keep about 8 MiB
+for each of them.
 """
 
 import threading
@@ -14,9 +14,9 @@ MOST = 16
 
 
 class BoundedJit:
-    """A function as compiled programs, whose first `static` arguments are specifications.
+    """Jitted function whose first `static` arguments are specifications.
 
-    Where more than `most` different ones have come, the programs of all are let go.
+    All programs are dropped once there are more than `most` specifications.
     """
 
     def __init__(
@@ -29,17 +29,17 @@ class BoundedJit:
         self._lock = threading.Lock()
 
     def __call__(self, *arguments: Any) -> Any:
-        """The function's value, by the program for these specifications and shapes."""
+        """Run the program for these specifications and shapes."""
         self._note(arguments[: self._static])
         return self._jitted(*arguments)
 
     def lower(self, *arguments: Any) -> Any:
-        """As `jax.jit`'s: the program to compile, which is the caller's to keep."""
+        """Lower like `jax.jit`; the caller keeps the result."""
         return self._jitted.lower(*arguments)
 
     @property
     def count(self) -> int:
-        """How many specifications it holds programs of."""
+        """Number of specifications with programs."""
         return len(self._seen)
 
     def _note(self, specifications: tuple[Any, ...]) -> None:

@@ -1,8 +1,8 @@
-"""The compiled epoch: one call walks the batches over data that lives on the device.
+"""Compiled epoch: one call scans over the batches of data that is on the device.
 
-Everything that a step needs is an argument (a data set that is closed over becomes a constant of
-the program), the state is donated, and the number of steps of a call is static. N rows in the data
-set, S steps in a call, B rows in a batch, C outputs.
+All arrays of a step are arguments (a captured data set would become a constant of the program), the
+state is donated, and the number of steps of a call is static. N rows in the data set, S steps in a
+call, B rows in a batch, C outputs.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from mlp_jax.training.engine.bounded import BoundedJit
 from mlp_jax.training.engine.private_step import private_step
 from mlp_jax.training.engine.program import Keys, Program, Seed, Totals, TrainState
 from mlp_jax.training.engine.step import all_finite, step
-from mlp_jax.training.mesh.rows import rows_from
+from mlp_jax.training.mesh.gather_rows import rows_from
 
 
 def _same(tree: Any) -> Any:
@@ -26,9 +26,9 @@ def _same(tree: Any) -> Any:
 
 
 def _turned_over(tree: Any) -> Any:
-    """Every matrix transposed in memory, not by reading it in another order.
+    """Transpose every matrix in memory, not just its layout.
 
-    JAX donates nothing to a program with such a constraint.
+    JAX donates no buffers to a program with such a constraint.
     """
     rows = Layout((0, 1))
     return jax.tree.map(
@@ -44,9 +44,9 @@ def walk(
     first: Any,
     seed: Seed,
 ) -> tuple[TrainState, Totals]:
-    """S steps, the batches of an epoch from `first` on, and the sums over them.
+    """Run S steps from batch `first` of an epoch on, and sum their totals.
 
-    rows (S, B): of each batch; of a stack, its `batches`.
+    rows (S, B): row indices of each batch; for a stack, its `batches`.
     """
     keys = Keys.of(seed)
 
@@ -61,18 +61,18 @@ def walk(
 def scanned(
     program: Program, body: Any, state: TrainState, batches: Any, steps: int
 ) -> tuple[TrainState, Totals]:
-    """The state after `steps` of `body`, and the sums over them.
+    """Scan `body` over `steps` batches, and sum the totals.
 
-    The state comes and goes as it is; where the program is `transposed`, the steps carry its
-    matrices as (J, I).
+    The state keeps its layout outside; in a `transposed` program the steps carry matrices as (J,
+    I).
     """
     as_carried = _turned_over if program.transposed else _same
     state, totals = jax.lax.scan(body, as_carried(state), batches, steps)
     state, totals = as_carried(state), jax.tree.map(jnp.sum, totals)
-    # No step follows the last one to notice that its weights overflowed.
+    # The last step has no successor that would detect overflowed weights.
     checked = (state.params, () if program.guarded else state.opt_state)
     state = state._replace(alive=state.alive & all_finite(totals.loss, checked))
-    if program.layout is not None:  # where the next call takes it from
+    if program.layout is not None:  # placement between calls
         state = program.layout.constrained(program.network, state)
     return state, totals
 
@@ -86,16 +86,16 @@ def _run_steps(
     epoch: Any,
     first: Any,
 ) -> tuple[TrainState, Totals]:
-    """`length` steps of an epoch from its batch `first` on, and the sums over them.
+    """Run `length` steps from batch `first` of an epoch on, and sum their totals.
 
-    data: of a stream, these batches alone.
+    data: for a stream, these batches only.
     """
     if isinstance(data, DeviceStack):
         return walk(program, state, data, data.batches, first, seed)
-    rule = program.private
-    if rule is not None:
+    spec = program.private
+    if spec is not None:
         return scanned(
-            program, lambda state, _: private_step(program, rule, state, data), state, None, length
+            program, lambda state, _: private_step(program, spec, state, data), state, None, length
         )
     n, size = data.n, program.batch_size
     rows = rows_at(seed, epoch, n, size, first, length, program.pool)
@@ -108,10 +108,10 @@ _donating = BoundedJit(_run_steps, 2, donate_argnums=2)
 
 
 def run_steps(program: Program) -> Any:
-    """The jitted f(program, length, state, data, seed, epoch, first) -> (state, totals).
+    """Return the jitted f(program, length, state, data, seed, epoch, first) -> (state, totals).
 
-    A guarded program reuses the memory of the state that it is given. One that is not leaves it:
-    where it returns a state that is not alive, the caller repeats the steps guarded from there.
+    A guarded program donates its state. An unguarded one does not, so that the caller can repeat
+    the steps with a guarded program if the returned state is not alive.
     """
     return _donating if program.guarded else _keeping
 
@@ -119,7 +119,7 @@ def run_steps(program: Program) -> Any:
 def judge_rows(
     program: Program, params: Any, layer_state: Any, data: DeviceData
 ) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
-    """The network's output and loss of every row, in inference, batch by batch."""
+    """Return the outputs and losses of all rows, in inference, batch by batch."""
     n = data.n
     size = min(n, 4096)
     weights = cast_weights(params, program.products)
@@ -152,11 +152,11 @@ def judge_rows(
 
 
 def predict_rows(
-    program: Program, one_by_one: bool, params: Any, layer_state: Any, data: DeviceData
+    program: Program, multilabel: bool, params: Any, layer_state: Any, data: DeviceData
 ) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
-    """What is predicted of every row, in inference, and its loss. one_by_one: as `Loss.predict`."""
+    """Return the predictions and losses of all rows, in inference."""
     output, losses = judge_rows(program, params, layer_state, data)
-    return program.loss.predict(output, multilabel=one_by_one), losses
+    return program.loss.predict(output, multilabel=multilabel), losses
 
 
 predictions_and_losses = BoundedJit(predict_rows, 2)

@@ -1,4 +1,4 @@
-"""What a network is judged by: outputs on the device, metrics on the host."""
+"""Evaluation: outputs on the device, metrics on the host."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,18 +23,18 @@ def evaluate(
     n_classes: int,
     target_scaling: Scaling | None = None,
 ) -> tuple[dict[str, float], np.ndarray]:
-    """({"loss": …, metric: …}, predictions (N, C)) of a data set in inference.
+    """Return ({"loss": …, metric: …}, predictions (N, C)) of a data set in inference.
 
-    target_scaling: what the targets of `data` were brought to the network by; the predictions and
-    metrics are in the units of y, the loss in the network's.
+    target_scaling: scaling of the targets of `data`. Predictions and metrics are in the units of y,
+    the loss is that of scaled targets.
     """
-    one_by_one = task_of(program.loss, y, n_classes) == "multilabel"
-    found = predictions_and_losses(program, one_by_one, params, layer_state, data)
+    multilabel = task_of(program.loss, y, n_classes) == "multilabel"
+    found = predictions_and_losses(program, multilabel, params, layer_state, data)
     predictions, losses = jax.device_get(found)
     return judged(program, predictions, losses, y, names, n_classes, target_scaling)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows is inf, which says it already
+@np.errstate(over="ignore", invalid="ignore")  # an overflow shows as inf in the result
 def judged(
     program: Program,
     predictions: np.ndarray,
@@ -44,7 +44,7 @@ def judged(
     n_classes: int,
     target_scaling: Scaling | None,
 ) -> tuple[dict[str, float], np.ndarray]:
-    """`evaluate` of what the loss predicts (N, C) and losses (N,) that are there already."""
+    """Return the result of `evaluate` from predictions (N, C) and losses (N,)."""
     if target_scaling is not None:
         predictions = unscaled(target_scaling, predictions)
     found = {"loss": float(np.mean(np.asarray(losses, np.float64)))}

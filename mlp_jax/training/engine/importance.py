@@ -1,16 +1,15 @@
-"""Importance sampling: each step draws its batch from a pool, by the size of the rows' gradients.
+"""Importance sampling: draw each batch from a pool, by the gradient norm of its rows.
 
 Katharopoulos & Fleuret 2018, "Not All Samples Are Created Equal: Deep Learning with Importance
-Sampling". B rows in a batch, k batches in a pool, M = kB rows, with weights c (M,), Σc = 1, as the
-one batch of them all would have. A forward pass scores them: sₙ is the norm of the gradient that
-the loss sends back into the network's output, which bounds ‖gₙ‖ up to a factor that is the same
-for all. Row n is then drawn with probability
+Sampling". B rows in a batch, k batches in a pool, M = kB rows, with the weights c (M,), Σc = 1, of
+one batch of all of them. A forward pass scores them: sₙ is the norm of the loss gradient at the
+network's output, which bounds ‖gₙ‖ up to a common factor. Row n is drawn with probability
 
     pₙ = (1 − ε) cₙsₙ/Σcs + ε cₙ
 
-B times with replacement, and counts cₙ/(Bpₙ) in equation 3 each time, so that the expectation of
-the batch's gradient is Σ cₙgₙ, that of the pool, whatever the scores are. A row without weight is
-never drawn, and none counts more than 1/ε times what it would in a batch that was not chosen.
+B times with replacement, and weighs cₙ/(Bpₙ) in equation 3 each time, so that the expected gradient
+of the batch is that of the pool, Σ cₙgₙ, for any scores. A row of weight 0 is never drawn, and no
+row weighs more than 1/ε times its weight in a batch without importance sampling.
 """
 
 from typing import Any
@@ -25,24 +24,24 @@ from mlp_jax.errors import InputError
 from mlp_jax.training.engine.batches import Batch, DeviceData, DeviceStack, take_batch
 from mlp_jax.training.engine.program import Program
 
-MIXED = 0.1  # ε: the second moment of the estimate is at most 1/(1 − ε) times the least there is
+MIXED = 0.1  # ε: the second moment of the estimate is at most 1/(1 − ε) times the minimum
 
 
 def check_importance(pool: int | None, batch_size: int, n: int) -> None:
-    """InputError where batches cannot be drawn from pools of so many; None draws none."""
+    """Raise InputError if batches cannot be drawn from pools of this size; None draws none."""
     if pool is None:
         return
     if pool < 2:
-        raise InputError(f"Importance sampling takes pools of at least 2 batches, not {pool}.")
+        raise InputError(f"Importance sampling needs pools of at least 2 batches, not {pool}.")
     if batch_size >= n:
         raise InputError(
-            f"A batch of all {n} rows leaves importance sampling nothing"
-            " to draw: take a smaller batch."
+            f"Importance sampling cannot draw from batches of all {n} rows: use a smaller batch"
+            " size."
         )
 
 
 def scores(program: Program, params: Any, layer_state: Any, pool: Batch) -> Float[Array, " M"]:
-    """‖∇Eₙ‖ at the network's output, in inference: the upper bound of Katharopoulos 2018."""
+    """Return ‖∇Eₙ‖ at the network's output, in inference: the upper bound of Katharopoulos 2018."""
     output, _, _ = program.network.forward(
         cast_weights(params, program.products),
         layer_state,
@@ -56,10 +55,9 @@ def scores(program: Program, params: Any, layer_state: Any, pool: Batch) -> Floa
 
 
 def probabilities(s: Float[Array, " M"], c: Float[Array, " M"]) -> Float[Array, " M"]:
-    """p (M,) of the scores s and the weights c; c itself where all scores are 0.
+    """Return p (M,) for scores s and weights c; c itself if all scores are 0.
 
-    Where scores are not finite, their rows take the place of all scores: they are drawn, and the
-    step that they spoil is stopped like any other.
+    If some scores are not finite, only their rows are drawn, so that the divergence is detected.
     """
     broken = ~jnp.isfinite(s)
     s = jnp.where(jnp.any(broken), broken.astype(s.dtype), s)
@@ -70,22 +68,22 @@ def probabilities(s: Float[Array, " M"], c: Float[Array, " M"]) -> Float[Array, 
 
 
 def drawn(p: Float[Array, " M"], u: Float[Array, " B"]) -> Int[Array, " B"]:
-    """The rows at (j + uⱼ)/B of the distribution p, j = 0 … B−1, for u evenly in [0, 1).
+    """Return the rows at (j + uⱼ)/B of the distribution p, j = 0 … B−1, for uniform u in [0, 1).
 
-    One draw from each Bth of it: row n comes Bpₙ times in expectation, and the variance is never
-    above that of independent draws (Douc & Cappé 2005, stratified resampling).
+    With one draw from each stratum, row n is drawn Bpₙ times in expectation, and the variance never
+    exceeds that of independent draws (Douc & Cappé 2005, stratified resampling).
     """
     below = jnp.cumsum(p)
     places = (jnp.arange(len(u), dtype=u.dtype) + u) / len(u)
     found = jnp.searchsorted(below, places * below[-1], side="right")
-    # Rounding of the sums may lead to a row of probability 0: the one before it is meant.
+    # Rounding may select a row of probability 0; use the possible row before it.
     rows = jnp.arange(len(p), dtype=found.dtype)
     possible = jax.lax.cummax(jnp.where(p > 0, rows, jnp.zeros_like(rows)))
     return possible.at[found].get(mode="clip")
 
 
 def batch_from(pool: Batch, s: Float[Array, " M"], u: Float[Array, " B"]) -> Batch:
-    """The batch that scores s and u, evenly in [0, 1), draw from a pool."""
+    """Return the batch that scores s and uniform u in [0, 1) draw from a pool."""
     p = probabilities(s, pool.c)
     rows = drawn(p, u)
     x, y, c, chance = (leaf.at[rows].get(mode="clip") for leaf in (pool.x, pool.y, pool.c, p))
@@ -102,9 +100,9 @@ def next_batch(
     index: Any,
     key: Array,
 ) -> Batch:
-    """The batch at `index`: these rows (M,), or those drawn from them where they are a pool.
+    """Return the batch at `index`: these rows (M,), or a sample of them if they are a pool.
 
-    params: with matrices (I, J), whatever the steps carry. key: of this step's draws alone.
+    params: with matrices (I, J), also in a `transposed` program. key: used by this step only.
     """
     batch = take_batch(program, data, rows, index)
     if program.pool is None:

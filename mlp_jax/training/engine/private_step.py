@@ -1,10 +1,10 @@
-"""A private step: a Poisson batch, each example's gradient clipped, noise on their sum.
+"""Step of DP-SGD: Poisson batch, per-example clipping, noise on the sum.
 
     g̃ = (Σₙ min(1, C/‖gₙ‖) gₙ + σC 𝒩(0, I)) / B        (Abadi 2016, Algorithm 1)
 
-over the rows n that the step drew, each with probability q, apart from all others. B = qN is the
-number of rows that is expected, not the one that was drawn, which is a secret too. The norms come
-from the tape of one backward pass (Bu 2022). What follows sees g̃ alone.
+over the rows n that the step drew, each independently with probability q. B = qN is the expected
+number of rows, not the number drawn, which is secret too. The norms come from the tape of one
+backward pass (Bu 2022). Everything after that uses g̃ only.
 
 N rows in the data set, M of them at most in a batch.
 """
@@ -26,13 +26,13 @@ from mlp_jax.training.engine.batches import DeviceData, decode
 from mlp_jax.training.engine.program import DPStepSpec, Program, Totals, TrainState
 from mlp_jax.training.engine.step import updated
 
-NOISES = 4  # normal numbers that make up one of the noise
+NOISES = 4  # normal draws per noise value
 KEYS = 2 + NOISES
-SLACK = 1e-3  # of the clip, for the rounding of norms and sums
+SLACK = 1e-3  # share of the clip that covers rounding of norms and sums
 
 
 class PoissonBatch(NamedTuple):
-    """The rows that a step drew, up to its capacity. mask (M,): which places hold one."""
+    """Rows drawn by a step, up to its capacity. mask (M,): places that hold a row."""
 
     x: Float[Array, "M I"]
     y: Array
@@ -40,31 +40,31 @@ class PoissonBatch(NamedTuple):
 
 
 def draw_secret(seed: int | None = None) -> UInt32[np.ndarray, "6 2"]:
-    """Six keys of 64 bits from the operating system: of batches, dropout, and four of the noise.
+    """Return six 64-bit keys from the operating system: for batches, dropout, and four for noise.
 
-    They live in memory, as an argument of the compiled call. seed: see `Privacy`.
+    They stay in memory, as an argument of the compiled call. seed: see `Privacy`.
     """
     if seed is None:
         return np.frombuffer(os.urandom(8 * KEYS), np.uint32).reshape(KEYS, 2)
     return np.random.default_rng(seed).integers(0, 1 << 32, (KEYS, 2), np.uint32)
 
 
-def poisson_batch(program: Program, rule: DPStepSpec, data: DeviceData, key: Array) -> PoissonBatch:
-    """Each row with probability q, in their order; rows beyond the capacity stay out."""
+def poisson_batch(program: Program, spec: DPStepSpec, data: DeviceData, key: Array) -> PoissonBatch:
+    """Draw each row with probability q, in order; rows beyond the capacity are dropped."""
     n = data.n
-    taken = jax.random.bits(key, (n,), jnp.uint32) <= jnp.uint32(rule.last)
-    (rows,) = jnp.nonzero(taken, size=rule.capacity, fill_value=0)
-    mask = jnp.arange(rule.capacity, dtype=jnp.int32) < jnp.sum(taken, dtype=jnp.int32)
+    taken = jax.random.bits(key, (n,), jnp.uint32) <= jnp.uint32(spec.last)
+    (rows,) = jnp.nonzero(taken, size=spec.capacity, fill_value=0)
+    mask = jnp.arange(spec.capacity, dtype=jnp.int32) < jnp.sum(taken, dtype=jnp.int32)
     return PoissonBatch(decode(data, data.x[rows], program.dtype), data.y[rows], mask)
 
 
 def clipped_sum(
     tape: Tape, mask: Bool[Array, " M"], clip: float, *, as_transposed: bool = False
 ) -> Any:
-    """Σₙ min(1, C'/‖gₙ‖) gₙ over the examples of the mask, C' the clip less its slack.
+    """Return Σₙ min(1, C'/‖gₙ‖) gₙ over the examples of the mask, C' the clip less its slack.
 
-    An example whose gradient is not finite adds nothing, so that it neither breaks the bound nor
-    shows by what it stops. as_transposed: matrices as (J, I).
+    A non-finite gradient of an example adds nothing, so it neither breaks the bound nor reveals
+    itself by ending the training. as_transposed: matrices as (J, I).
     """
     squares = squared_norms(tape)
     counts = mask & jnp.isfinite(squares)
@@ -82,15 +82,15 @@ def clipped_sum(
 
 
 def normal_like(tree: Any, keys: Array) -> Any:
-    """Independent standard normal numbers in the shape of a tree, half the sum of four draws each.
+    """Return independent standard normal numbers in the shape of a tree, each from four draws.
 
-    A single draw from 24 random bits ends at 5.4 and has few values there; of the sum of four one
-    cannot tell the parts (Holohan & Braghin 2021, "Secure Random Sampling in Differential
-    Privacy"), and it ends at 10.8.
+    A single draw from 24 random bits ends at 5.4 and has few values in the tail. The sum of four
+    hides its parts (Holohan & Braghin 2021, "Secure Random Sampling in Differential Privacy") and
+    ends at 10.8.
     """
     leaves, structure = jax.tree.flatten(tree)
     dtype, sizes = leaves[0].dtype, [leaf.size for leaf in leaves]
-    # One after the other, and not as one draw of four rows, they fuse into a single loop.
+    # Separate draws fuse into a single loop; one draw of four rows does not.
     draws = [jax.random.normal(keys[k], (sum(sizes),), dtype) for k in range(NOISES)]
     flat = reduce(jnp.add, draws) / math.sqrt(NOISES)
     ends = np.cumsum(sizes)[:-1].tolist()
@@ -102,17 +102,17 @@ def normal_like(tree: Any, keys: Array) -> Any:
 
 def private_gradient(
     program: Program,
-    rule: DPStepSpec,
+    spec: DPStepSpec,
     params: Any,
     layer_state: Any,
     batch: PoissonBatch,
     keys: Array,
 ) -> Any:
-    """g̃ of a batch, the only thing of it that leaves the step. keys (5,): dropout, noise.
+    """Return g̃ of a batch, the only value of it that leaves the step. keys (5,): dropout, noise.
 
-    The dropout draws from a secret key too: a mask belongs to a place in the batch, so one row
-    more gives the rows after it other masks, which are theirs by chance only while no one knows
-    them. Where the program is `transposed`, params and gradient hold matrices as (J, I).
+    Dropout uses a secret key too: a mask belongs to a place in the batch, so an additional row
+    changes the masks of the rows after it, which are random only to those who do not know the key.
+    In a `transposed` program, params and gradient hold matrices as (J, I).
     """
     params = transposed(params) if program.transposed else params
     tape = forward_backward(
@@ -127,20 +127,20 @@ def private_gradient(
         None,
         keys[0],
     )[3]
-    total = clipped_sum(tape, batch.mask, rule.clip, as_transposed=program.transposed)
+    total = clipped_sum(tape, batch.mask, spec.clip, as_transposed=program.transposed)
     noise = normal_like(total, keys[1:])
-    scale, share = rule.noise * rule.clip, 1 / program.batch_size
+    scale, share = spec.noise * spec.clip, 1 / program.batch_size
     return jax.tree.map(lambda g, z: ((g + scale * z) * share).astype(program.dtype), total, noise)
 
 
 def private_step(
-    program: Program, rule: DPStepSpec, state: TrainState, data: DeviceData
+    program: Program, spec: DPStepSpec, state: TrainState, data: DeviceData
 ) -> tuple[TrainState, Totals]:
-    """One update by g̃. The totals are 0: what the batch's loss and size are is not told."""
+    """Update by g̃. The totals are 0, because the loss and size of the batch are secret."""
     assert data.secret is not None
     drawn = jax.random.wrap_key_data(data.secret, impl="threefry2x32")
     keys = jax.vmap(jax.random.fold_in, (0, None))(drawn, state.step)
-    batch = poisson_batch(program, rule, data, keys[0])
-    grads = private_gradient(program, rule, state.params, state.layer_state, batch, keys[1:])
+    batch = poisson_batch(program, spec, data, keys[0])
+    grads = private_gradient(program, spec, state.params, state.layer_state, batch, keys[1:])
     zero = jnp.zeros((), program.dtype)
     return updated(program, state, state.layer_state, zero, grads, zero)

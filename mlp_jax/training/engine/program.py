@@ -1,4 +1,4 @@
-"""What a compiled epoch is made of: its static half, and all that training changes, drawn anew."""
+"""Static specification and state of the compiled epochs."""
 
 import functools
 import math
@@ -22,17 +22,17 @@ from mlp_jax.training.mesh.layout import Layout
 from mlp_jax.training.optim.open_optimizer import Hyperparameters, with_numbers
 
 INIT, ORDER, DROPOUT, DRAWS = 0, 1, 2, 3
-DRAW_RANGE = 1 << 32  # of the draws that decide which rows a private batch has
-TARGETS = 0xFFFFFFFF  # of a step's key, for drawn targets: no layer has this number
+DRAW_RANGE = 1 << 32  # range of the draws that select the rows of a private batch
+TARGETS = 0xFFFFFFFF  # stream of a step's key for drawn targets; no layer has this number
 
 Seed = UInt32[Array, ""] | np.uint32
 RunNumbers = tuple[Hyperparameters | None, Any]
 
 
 class Average(NamedTuple):
-    """Exponential moving averages of the parameters and of the layers' running figures.
+    """Exponential moving averages of the parameters and of the layers' running statistics.
 
-    decay: (1 − d, log d) of their decay d.
+    decay: (1 − d, log d) for the decay d.
     """
 
     params: Any
@@ -41,10 +41,10 @@ class Average(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """All that training changes, one pytree. `alive` turns False where an update is not finite.
+    """State of a training as one pytree. `alive` is False after a non-finite update.
 
-    average: the moving averages, or () without them. The running figures of batch norm are those
-    of the weights that were trained; beside averaged weights belong averaged figures.
+    average: moving averages, or () without them. They include the running statistics of batch norm,
+    because averaged weights need averaged statistics.
     """
 
     params: Any
@@ -56,7 +56,7 @@ class TrainState(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What a call adds up over its steps: Σ weight · loss, Σ weight."""
+    """Sums over the steps of a call: Σ weight · loss, Σ weight."""
 
     loss: Float[Array, ""]
     weight: Float[Array, ""]
@@ -84,27 +84,24 @@ class DPStepSpec:
 
 @dataclass(frozen=True)
 class Program:
-    """The static half of an epoch: equal programs compile once.
+    """Static specification of an epoch; equal programs compile once.
 
-    products: the type in which matrices are multiplied. average_decay: of the moving average of
-    the weights, None for none; averages: whether there is one. doubt_updates: the optimizer may
-    make of finite gradients what is not finite, so its updates are looked at too. guarded: leave
-    out, within the program, an update that is not finite; without it only the state at the end says
-    so, and no step pays for it.
-    transposed: the steps of a call carry the matrices as (J, I), which is faster on a CPU, by 7 to
-    17 %; for optimizers to which a matrix and its transpose are the same, and not when guarded.
-    pool: from how many batches of rows each batch is drawn (`importance.py`), None where a batch is
-    the rows that its turn brings.
-    private: the rule of private steps, which draw their batches themselves; None for plain ones.
-    gives_curvature: the optimizer is given `curvature_fn`, for the batch's Kronecker factors (a
-    line search of Optax's refuses what it does not know).
-    layout: how the arrays lie on a mesh of devices; None for one device.
-    accumulate: into how many parts a batch is cut, whose gradients are added up one by one.
-    recompute: keep little of the forward pass and compute it again going back (`recompute.py`).
-    numbers: of an open optimizer.
+    products: type of matrix products. average_decay: decay of the moving average of the weights,
+    None for none; averages: whether there is one. doubt_updates: check updates too, because the
+    optimizer may turn finite gradients into non-finite updates. guarded: skip non-finite updates
+    inside the program; otherwise only the final state is checked, at no cost per step. transposed:
+    carry the matrices as (J, I) between steps, which is 7 to 17 % faster on a CPU; only for
+    unguarded programs, and optimizers that treat a matrix like its transpose. pool: number of
+    batches that each batch is drawn from (`importance.py`); None for plain batches. private:
+    specification of DP-SGD steps, which draw their batches; None for plain steps. gives_curvature:
+    pass `curvature_fn` to the optimizer, for the Kronecker factors of the batch (Optax line
+    searches reject unknown arguments). layout: placement of arrays on a mesh; None for one device.
+    accumulate: number of parts that each batch is split into for gradient accumulation. recompute:
+    recompute activations in the backward pass (`recompute.py`). numbers: hyperparameters of an open
+    optimizer.
 
-    `initial_state` puts average_decay and numbers into the state. Programs that differ in them
-    alone are equal, so no trace may read them here.
+    `initial_state` copies average_decay and numbers into the state. Programs that differ only in
+    them are equal, so no trace may read them here.
     """
 
     network: Layer
@@ -131,7 +128,7 @@ class Program:
 
     @property
     def trained(self) -> Layer:
-        """The network as the steps of training run it."""
+        """Network as the training steps run it."""
         return recomputing(self.network) if self.recompute else self.network
 
 
@@ -139,9 +136,9 @@ Shapes = tuple[tuple[Any, ...], ...]
 
 
 def signature(program: Program, arguments: Any) -> tuple[Any, Shapes]:
-    """(structure, shape, type and place of each leaf): what a compiled call depends on, hashable.
+    """Return (structure, shape, type and sharding of each leaf), the key of a compiled call.
 
-    The place is that on the mesh; None on one device, and for what comes from the host.
+    The sharding is None on one device, and for arrays from the host.
     """
     leaves, structure = jax.tree.flatten(arguments)
 
@@ -153,40 +150,40 @@ def signature(program: Program, arguments: Any) -> tuple[Any, Shapes]:
 
 
 def abstract(structure: Any, shapes: Shapes) -> Any:
-    """Arguments of that signature, to compile for."""
+    """Return abstract arguments of that signature, to compile for."""
     return jax.tree.unflatten(
         structure, [jax.ShapeDtypeStruct(shape, of, sharding=at) for shape, of, at in shapes]
     )
 
 
 def stream(seed: Seed, which: int) -> Array:
-    """The random key of one of a run's streams (INIT, ORDER, DROPOUT, DRAWS); they never meet."""
+    """Return the random key of a stream of a run (INIT, ORDER, DROPOUT, DRAWS)."""
     return jax.random.fold_in(jax.random.key(seed), which)
 
 
 class Keys(NamedTuple):
-    """The random keys of what a step draws: its dropout, and its rows where it has a pool."""
+    """Random keys of a step: dropout, and row sampling from a pool."""
 
     dropout: Array
     draws: Array
 
     @classmethod
     def of(cls, seed: Seed) -> "Keys":
-        """Those of a run."""
+        """Return the keys of a run."""
         return cls(stream(seed, DROPOUT), stream(seed, DRAWS))
 
     def at(self, step: Int[Array, ""]) -> "Keys":
-        """Those of one step."""
+        """Return the keys of one step."""
         return Keys(*(jax.random.fold_in(key, step) for key in self))
 
 
 def initial_state(
     program: Program, seed: Seed, n_in: int, start: tuple[Any, Any] | None = None
 ) -> TrainState:
-    """Step 0: parameters and state drawn from `seed` for inputs of width n_in.
+    """Return the state at step 0: parameters and layer state drawn from `seed` for width n_in.
 
-    start: parameters and state to begin with instead, None at a child that is drawn all the same.
-    One program, for drawing the weights one by one compiles each draw by itself.
+    start: parameters and layer state to use instead, with None at a child that is drawn. Everything
+    is drawn in one program, because separate draws would each be compiled.
     """
     if program.layout is None:
         return _drawing(program, n_in, platform())(seed, start, numbers_of(program))
@@ -201,12 +198,12 @@ def initial_state(
 
 @functools.lru_cache(maxsize=MOST)
 def _drawing(program: Program, n_in: int, where: str) -> Callable[..., TrainState]:
-    """`first_state` compiled; again only for another program, or another platform: `where`."""
+    """Return `first_state`, compiled once per program and platform."""
     return jit_once(lambda seed, start, numbers: first_state(program, seed, n_in, start, numbers))
 
 
 def _instead(drawn: tuple[Any, ...], given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The children's trees that are given, and those that were drawn where None is."""
+    """Return the given trees, with the drawn ones in place of None."""
     return tuple(new if old is None else old for new, old in zip(drawn, given, strict=True))
 
 
@@ -217,7 +214,7 @@ def first_state(
     start: tuple[Any, Any] | None,
     numbers: RunNumbers = (None, None),
 ) -> TrainState:
-    """`initial_state` as a plain function, to be part of a larger program."""
+    """Return the initial state; a plain function for use inside a larger program."""
     drawn = program.network.init(stream(seed, INIT), n_in)
     params, layer_state = (
         jax.tree.map(lambda leaf: leaf.astype(program.dtype), tree)
@@ -236,7 +233,7 @@ def first_state(
 def first_average(
     program: Program, params: Any, layer_state: Any, decay: Any = None
 ) -> Average | tuple[()]:
-    """Room for the averages, which their first step fills. decay: as of `Average`, else zeros."""
+    """Return space for the averages, which the first step fills; decay: as in `Average`."""
     if not program.averages:
         return ()
     terms = jnp.zeros(2, program.dtype) if decay is None else jnp.asarray(decay, program.dtype)
@@ -245,14 +242,14 @@ def first_average(
 
 
 def numbers_of(program: Program) -> RunNumbers:
-    """What a run's state is given: of an open optimizer, and the decay as `Average` has it."""
+    """Return the optimizer's numbers and the decay, as the state of a run needs them."""
     d = program.average_decay
     decay = None if d is None else np.array([1 - d, math.log(d)])
     return program.numbers, decay
 
 
 def weights_of(state: TrainState) -> tuple[Any, Any]:
-    """(params, layer_state) to judge and to keep: the moving averages where there are any."""
+    """Return (params, layer_state) to evaluate and keep: the moving averages if there are any."""
     if isinstance(state.average, Average):
         return state.average.params, state.average.layer_state
     return state.params, state.layer_state
@@ -267,6 +264,6 @@ def check_parts(program: Program) -> None:
     if program.batch_size % (count * devices):
         each = f"{count} parts" + (f" on {devices} devices each" if devices > 1 else "")
         raise InputError(
-            f"A batch of {program.batch_size} examples cannot be cut evenly into {each}: take a"
+            f"A batch of {program.batch_size} examples cannot be split evenly into {each}: use a"
             f" multiple of {count * devices}."
         )

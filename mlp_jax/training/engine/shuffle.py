@@ -1,16 +1,16 @@
-"""The order of an epoch: a random permutation that is computed place by place, without a sort.
+"""Order of an epoch: a random permutation that is computed per place, without a sort.
 
-A sort of random keys takes 20 ms for 60,000 rows on two cores, the steps of a small network on
-them 100 ms. A cipher takes 0.7 ms, and gives the rows of any places alone: a part of an epoch, or
-of a shard, needs no more than its own.
+Sorting random keys takes 20 ms for 60,000 rows on two cores, while the steps of a small network on
+them take 100 ms. A cipher takes 0.7 ms, and computes any places alone, such as those of a part of
+an epoch or of a shard.
 
-The places 0 … n−1 are written as pairs (u, v), u < A and v < B with A·B just above n, and go
-through rounds u ← u + F(v) mod A, v ← v + F'(u) mod B with keyed random functions F: each round can
-be undone, so all together permute the pairs (a Feistel network over Z_A × Z_B, Black & Rogaway
-2002, section 5). A pair that stands for n or more goes through again until it does not, which
-leaves a permutation of the places below n (cycle walking, the same, section 3). Mitchell,
-Stokes, Frank & Holmes 2022 measure such permutations as shuffles: 24 rounds of theirs pass every
-test, and so do the rounds here (`tests/training/engine/test_shuffle.py`).
+The places 0 … n−1 are written as pairs (u, v), u < A and v < B with A·B just above n, and pass
+through rounds u ← u + F(v) mod A, v ← v + F'(u) mod B with keyed random functions F. Each round is
+invertible, so the rounds permute the pairs (a Feistel network over Z_A × Z_B, Black & Rogaway 2002,
+section 5). A pair that stands for n or more passes through again until it does not, which leaves a
+permutation of the places below n (cycle walking, section 3). Mitchell, Stokes, Frank & Holmes 2022
+evaluate such permutations as shuffles: 24 of their rounds pass every test, and so do the rounds
+here (`tests/training/engine/test_shuffle.py`).
 """
 
 import math
@@ -24,7 +24,7 @@ _HALF = 16
 
 
 def _mixed(x: UInt32[Array, "*shape"], key: UInt32[Array, ""]) -> UInt32[Array, "*shape"]:
-    """32 bits that depend on all bits of x and of the key (the finalizer of MurmurHash3)."""
+    """Mix x and the key into 32 bits (the finalizer of MurmurHash3)."""
     x = (x + key) * jnp.uint32(0x9E3779B1)
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
@@ -32,7 +32,7 @@ def _mixed(x: UInt32[Array, "*shape"], key: UInt32[Array, ""]) -> UInt32[Array, 
 
 
 def _below(bits: UInt32[Array, "*shape"], bound: int) -> UInt32[Array, "*shape"]:
-    """⌊bits · bound / 2³²⌋, evenly below a bound of at most 2¹⁶, in 32-bit arithmetic."""
+    """Return ⌊bits · bound / 2³²⌋ for a bound of at most 2¹⁶, in 32-bit arithmetic."""
     high, low = bits >> _HALF, bits & jnp.uint32(0xFFFF)
     return (high * jnp.uint32(bound) + ((low * jnp.uint32(bound)) >> _HALF)) >> _HALF
 
@@ -40,15 +40,16 @@ def _below(bits: UInt32[Array, "*shape"], bound: int) -> UInt32[Array, "*shape"]
 def _shifted(
     u: UInt32[Array, "*shape"], v: UInt32[Array, "*shape"], key: UInt32[Array, ""], bound: int
 ) -> UInt32[Array, "*shape"]:
-    """u + F(v) mod bound, for u < bound."""
+    """Return u + F(v) mod bound, for u < bound."""
     total = u + _below(_mixed(v, key), bound)
     return jnp.where(total >= bound, total - jnp.uint32(bound), total)
 
 
 def permuted(key: Array, places: Int[Array, " M"], n: int) -> Int[Array, " M"]:
-    """The rows (int32, below n) that stand at these places of the permutation that `key` names.
+    """Return the rows (int32, below n) at these places of the permutation that `key` selects.
 
-    places: below n, which is below 2³¹. The same on every device, and with or without x64.
+    places: below n, which is below 2³¹. The result is the same on every device, with or without
+    x64.
     """
     wide = math.isqrt(n - 1) + 1
     high = -(-n // wide)

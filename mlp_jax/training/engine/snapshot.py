@@ -1,12 +1,12 @@
-"""A run between two compiled calls: all that must be kept so that it goes on as if never cut."""
+"""Snapshot of a run between two compiled calls, from which it can resume exactly."""
 
 from typing import Any, NamedTuple
 
 
 class Best(NamedTuple):
-    """The weights of the epoch whose monitored metric was best so far (score: larger is better).
+    """Weights of the best epoch so far, by the monitored metric.
 
-    loss: its validation loss, by which epochs of equal score are told apart.
+    score: larger is better. loss: validation loss, which breaks ties.
     """
 
     score: float
@@ -17,12 +17,11 @@ class Best(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where a run stands, on the host.
+    """Position of a run, on the host.
 
-    epoch: the one under way, from 1.  done: its steps so far.  loss, weight: their sums of
-    weight · loss and weight.  history: the records of the epochs before it.  stopped: patience or
-    a callback ended the run before its last epoch.  noise: the fields of the `NoiseAverage` of the
-    looks between epochs, all 0 without them.
+    epoch: the current one, from 1. done: its finished steps. loss, weight: their sums of weight ·
+    loss and weight. history: records of the earlier epochs. stopped: early stopping or a callback
+    ended the run. noise: fields of the `NoiseAverage` of the diagnostics, 0 without them.
     """
 
     epoch: int = 1
@@ -35,13 +34,13 @@ class Position(NamedTuple):
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "Position":
-        """From its fields as JSON has them, where tuples are lists."""
+        """Return the position from its JSON fields, where tuples are lists."""
         noise = tuple(record.get("noise", cls().noise))
         return cls(**{**record, "history": tuple(record["history"]), "noise": noise})
 
 
 class Snapshot(NamedTuple):
-    """State on the device, position on the host, and the best weights where they are tracked.
+    """State on the device, position on the host, and the best weights if they are kept.
 
     state: a `TrainState`, or the `ManyState` of networks that train together.
     """

@@ -1,4 +1,4 @@
-"""One step of training: a batch forward, backward by hand, and the optimizer's update."""
+"""Training step: forward pass, hand-written backward pass, optimizer update."""
 
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ def _chosen(flag: Array, new: Any, old: Any) -> Any:
 
 
 def all_finite(value: Array, *trees: Any) -> Array:
-    """Whether the loss and every array of the trees are finite, by one sum over each."""
+    """Return whether the loss and all arrays of the trees are finite, by one sum over each."""
     leaves = [leaf for leaf in jax.tree.leaves(trees) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     sums = [jnp.sum(leaf, dtype=leaf.dtype) for leaf in leaves]
     return jnp.isfinite(value) & jnp.all(jnp.isfinite(jnp.stack(sums)))
@@ -31,11 +31,11 @@ def all_finite(value: Array, *trees: Any) -> Array:
 def value_and_gradient(
     program: Program, params: Any, layer_state: Any, batch: Batch, draw: Array
 ) -> tuple[Array, Any, Any]:
-    """(loss, state of the layers, gradient) of a batch; `draw` is the key of its dropout.
+    """Return (loss, layer state, gradient) of a batch; `draw` is the key of its dropout.
 
-    Where the program is `transposed`, params and gradient hold their matrices as (J, I). Where it
-    accumulates, the batch goes through in parts, and its c makes their sum the gradient of the
-    whole; each part draws its own dropout.
+    In a `transposed` program, params and gradient hold matrices as (J, I). With gradient
+    accumulation the batch is processed in parts, whose c makes their sum the gradient of the whole
+    batch; each part draws its own dropout.
     """
     if program.accumulate == 1:
         return _one_pass(program, params, layer_state, batch, draw)
@@ -59,14 +59,14 @@ def value_and_gradient(
 
 
 def _in_parts(count: int, array: Array) -> Array:
-    """(B, …) as (count, B/count, …): every so many-th row, so that each device has some of each."""
+    """Reshape (B, …) to (count, B/count, …) with every k-th row, so that each device has some."""
     return jnp.moveaxis(array.reshape(-1, count, *array.shape[1:]), 1, 0)
 
 
 def _one_pass(
     program: Program, params: Any, layer_state: Any, batch: Batch, draw: Array
 ) -> tuple[Array, Any, Any]:
-    """`value_and_gradient` of a batch that goes through whole."""
+    """Return `value_and_gradient` of a batch in one pass."""
     params = transposed(params) if program.transposed else params
     value, layer_state, grads, tape = forward_backward(
         program.trained,
@@ -94,7 +94,7 @@ def step(
     index: Array,
     keys: Keys,
 ) -> tuple[TrainState, Totals]:
-    """One update; where the program is guarded, one that is not finite is not applied."""
+    """Update the state by one step; a guarded program skips a non-finite update."""
     draw, draws = keys.at(state.step)
     seen = transposed(state.params) if program.transposed else state.params
     batch = next_batch(program, seen, state.layer_state, data, rows, index, draws)
@@ -111,9 +111,10 @@ def step(
 
 
 def batch_factors(program: Program, state: TrainState, batch: Batch, draw: Array) -> Any:
-    """The Kronecker factors of a batch at targets drawn from the model; `draw` as of its dropout.
+    """Return the Kronecker factors of a batch at targets drawn from the model.
 
-    Where it is called beside the gradient, the compiler sees that the forward passes are one.
+    Next to the gradient of the same batch, the compiler merges the forward passes. draw: key of the
+    dropout.
     """
     return drawn_factors(
         program.network,
@@ -128,10 +129,10 @@ def batch_factors(program: Program, state: TrainState, batch: Batch, draw: Array
 
 
 def _share_in_average(decay: Array, step: Array) -> Array:
-    """(1 − d)/(1 − dᵗ), the share of the weights after step t = step + 1 in their moving average.
+    """Return (1 − d)/(1 − dᵗ), the share of the weights of step t = step + 1 in the moving average.
 
-    With it the average is Σ_i dᵗ⁻ⁱ wᵢ/Σ_i dᵗ⁻ⁱ over the steps i = 1 … t, without the bias towards
-    the start, as Adam corrects its moments (Kingma & Ba 2015). The first share is 1.
+    With it the average is Σ_i dᵗ⁻ⁱ wᵢ/Σ_i dᵗ⁻ⁱ over the steps i = 1 … t, without bias towards the
+    start, as in Adam (Kingma & Ba 2015). The first share is 1.
     """
     rest, log_decay = decay
     return rest / -jnp.expm1((step + 1).astype(decay.dtype) * log_decay)
@@ -146,10 +147,10 @@ def updated(
     total: Array,
     **extra: Any,
 ) -> tuple[TrainState, Totals]:
-    """The state after the optimizer's update by `grads`, guarded where the program is.
+    """Return the state after the optimizer's update by `grads`, guarded if the program is.
 
-    value, total: the batch's loss and its Σ weights. extra: what else the optimizer may ask for,
-    by Optax's names.
+    value, total: loss of the batch and its Σ weights. extra: more arguments of the optimizer, by
+    their names in Optax.
     """
     updates, opt_state = program.optimizer.update(
         grads, state.opt_state, state.params, value=value, grad=grads, **extra
@@ -165,8 +166,8 @@ def updated(
         new = program.layout.constrained(program.network, new)
     if not program.guarded:
         return new, Totals(value * total, total)
-    looked_at = (grads, updates) if program.doubt_updates else grads
-    good = state.alive & all_finite(value, looked_at)
+    checked = (grads, updates) if program.doubt_updates else grads
+    good = state.alive & all_finite(value, checked)
     kept = _chosen(good, new, state)._replace(alive=good)
     zero = jnp.zeros_like(total)
     return kept, Totals(jnp.where(good, value * total, zero), jnp.where(good, total, zero))

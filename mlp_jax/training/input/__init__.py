@@ -1,1 +1,1 @@
-"""Validate training rows, and load them in memory or from streams."""
+"""Validate training rows, and load them from memory or streams."""

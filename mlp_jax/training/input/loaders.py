@@ -1,4 +1,4 @@
-"""Where the compiled calls of an epoch take their rows: a data set on the device, or a stream.
+"""Loaders of the compiled calls of an epoch: in memory on the device, or streaming.
 
 N rows in the data set, S batches of B rows in a call, I features.
 """
@@ -19,16 +19,16 @@ from mlp_jax.data.source import BlockSource, Rows, Source, Streamed, converted, 
 from mlp_jax.errors import InputError
 from mlp_jax.training.engine.batches import DeviceData, DeviceStack, Whole
 from mlp_jax.training.engine.program import ORDER, Program, Seed, stream
-from mlp_jax.training.input.place import readied
+from mlp_jax.training.input.placement import readied
 from mlp_jax.training.input.validate import coded
 from mlp_jax.training.mesh.layout import DATA
-from mlp_jax.training.mesh.processes import spread
+from mlp_jax.training.mesh.processes import to_mesh
 
 if TYPE_CHECKING:
     from mlp_jax.data.streams import Stack
 
 STACK_BYTES = 1 << 24
-AHEAD = 4  # stacks that are read before they are asked for
+AHEAD = 4  # stacks read ahead
 
 Data = DeviceData | DeviceStack
 
@@ -45,7 +45,7 @@ class ValidationRows(NamedTuple):
 
 
 class InMemoryLoader(NamedTuple):
-    """A data set on the device."""
+    """Loader of a data set on the device."""
 
     data: DeviceData
     batch_size: int
@@ -57,30 +57,30 @@ class InMemoryLoader(NamedTuple):
 
     @property
     def n(self) -> int:
-        """N."""
+        """Number of rows N."""
         return self.data.n
 
     @property
     def most(self) -> None:
-        """A call may have any number of steps."""
+        """Largest number of steps of a call; None for any."""
 
     def like(self, count: int) -> DeviceData:
-        """The data set."""
+        """Return the data set."""
         return self.data
 
     def calls(self, seed: Seed, epoch: int, done: int, length: int) -> Calls:
-        """Every call is given the whole data set."""
+        """Yield calls that each use the whole data set."""
         steps = -(-self.n // self.batch_size)
         for first in range(done, steps, length):
             yield min(length, steps - first), self.data
 
 
 class StreamingLoader:
-    """Rows that are read from their files while the device computes, in the order of the epoch.
+    """Loader of rows that are read from files while the device computes, in epoch order.
 
-    They are scaled and coded in the threads that read them, and the stack after the one that a call
-    is given is on the device already. Where several processes train together, each reads the rows
-    that its own devices take; of files that are read in blocks, the blocks of its lanes.
+    Reader threads scale and encode the rows, and the next stack is on the device before it is
+    needed. In distributed training, each process reads the rows of its devices; of files that are
+    read in blocks, the blocks of its shards.
     """
 
     on_device: DeviceData | None = None
@@ -106,17 +106,17 @@ class StreamingLoader:
         self._one = ready(Rows(few.x, few.y))
         self._layout, self._batch_size = program.layout, program.batch_size
         self.n = len(rows)
-        self._lanes = 1
+        self._shards = 1
         if isinstance(rows.source, BlockSource):
-            self._lanes = math.gcd(program.batch_size, rows.lanes)
+            self._shards = math.gcd(program.batch_size, rows.shards)
 
     @property
     def most(self) -> int:
-        """As many steps as 16 MiB of rows hold."""
+        """Largest number of steps of a call: those that 16 MiB of rows hold."""
         return max(1, STACK_BYTES // (self._batch_size * self._one.x.nbytes))
 
     def like(self, count: int) -> DeviceStack:
-        """The shapes of a stack."""
+        """Return the shapes of a stack."""
 
         def shape(values: np.ndarray) -> jax.ShapeDtypeStruct:
             whole = (count, self._batch_size, *values.shape[1:])
@@ -125,7 +125,7 @@ class StreamingLoader:
         return self._stack(*map(shape, self._one))
 
     def calls(self, seed: Seed, epoch: int, done: int, length: int) -> Calls:
-        """Every call is given its own batches."""
+        """Yield calls that each use their batches."""
         from mlp_jax.data.streams import Stream
 
         process, n_processes = self._share()
@@ -137,7 +137,7 @@ class StreamingLoader:
             steps=length,
             ahead=AHEAD,
             threads=min(AHEAD, os.cpu_count() or 1),
-            lanes=self._lanes,
+            shards=self._shards,
         )
         key = jax.random.fold_in(stream(seed, ORDER), epoch)
         keys = np.asarray(jax.random.bits(key, (16,), jnp.uint32))
@@ -152,23 +152,23 @@ class StreamingLoader:
 
     @property
     def _sharding(self) -> NamedSharding | None:
-        """Of x and y of a stack: the rows of each batch are split over data."""
+        """Sharding of x and y of a stack: the rows of each batch are split over data."""
         if self._layout is None:
             return None
         return NamedSharding(self._layout.mesh, PartitionSpec(None, DATA))
 
     @functools.cached_property
     def _decoding(self) -> tuple[Any, Any]:
-        """Scale and offset on the device, None where rows are scaled already."""
-        few = Split(self._few.x, np.zeros(len(self._few)))  # targets have no part in it
+        """Scale and offset on the device; None if rows are scaled by the readers."""
+        few = Split(self._few.x, np.zeros(len(self._few)))  # targets do not matter here
         found = readied(few, self._scaling, self._dtype, None)[2:]
         if self._layout is None:
             return jax.tree.map(jnp.asarray, found)
         whole = self._layout.whole
-        return jax.tree.map(lambda array: spread(array, whole), found)
+        return jax.tree.map(lambda array: to_mesh(array, whole), found)
 
     def _stack(self, x: Any, y: Any) -> DeviceStack:
-        return DeviceStack(x, y, *self._decoding, Whole(self.n, self._lanes))
+        return DeviceStack(x, y, *self._decoding, Whole(self.n, self._shards))
 
     def _placed(self, stack: "Stack") -> Iterator[jax.Array]:
         where = self._sharding
@@ -180,7 +180,7 @@ class StreamingLoader:
             yield jax.make_array_from_process_local_data(where, values, shape)
 
     def _share(self) -> tuple[int, int]:
-        """Which part of each batch this process reads, of how many: what its own devices take."""
+        """Return (index, count) of the part of each batch that this process reads."""
         if self._layout is None or jax.process_count() == 1:
             return 0, 1
         by_rows, size = self._layout.by_rows, self._batch_size
@@ -188,31 +188,29 @@ class StreamingLoader:
         parts = [place[0].indices(size)[:2] for place in places if place is not None]
         first, last = min(start for start, _ in parts), max(stop for _, stop in parts)
         part = last - first
-        if first % part or size % part:  # a row of the mesh lies on two processes: each reads all
+        if first % part or size % part:  # a row of the mesh spans two processes: each reads all
             return 0, 1
         return first // part, size // part
 
 
 def _check(rows: Rows, n_classes: int) -> None:
-    """InputError for rows that cannot be trained on; which they are, their place does not tell."""
+    """Raise InputError for rows that training cannot use."""
     if n_classes and rows.y.ndim == 1:
         outside = (rows.y < 0) | (rows.y >= n_classes)
         if outside.any():
             raise InputError(
-                f"Among the rows that stream is one of class {rows.y[outside][0]}, counted from 0,"
-                f" but the network tells {n_classes} classes apart."
+                f"A streamed row has the class {rows.y[outside][0]}, counted from 0, but the"
+                f" network has {n_classes} classes."
             )
     for letter, values in (("x", rows.x), ("y", rows.y)):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise InputError(
-                f"Among the rows that stream, {letter} has a value that is NaN or infinite."
-            )
+            raise InputError(f"A streamed row has a value of {letter} that is NaN or infinite.")
 
 
 Loader = InMemoryLoader | StreamingLoader
-"""What the loop over epochs takes its rows from. Close the calls of an epoch that is not used up.
+"""Loader of training rows. Close the calls of an epoch that is not finished.
 
-n: N.  on_device: the whole data set, if it lies on the device.  most: how many steps a call may
-have at most, None for any number.  like(count): what a call of so many steps is given, or arrays of
-its shapes.  calls(seed, epoch, done, length): the calls of an epoch without its first `done` steps.
+n: N. on_device: the whole data set, if it is on the device. most: largest number of steps of a
+call, None for any. like(count): data of a call of this many steps, or its shapes.
+calls(seed, epoch, done, length): calls of an epoch without its first `done` steps.
 """

@@ -1,4 +1,4 @@
-"""Rows, targets and weights as `fit` takes them: checked, split, and put in the loss's terms."""
+"""Validate rows, targets and weights; split them, and encode targets for the loss."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,9 +16,9 @@ Rows = Split | Streamed | tuple[Any, Any]
 
 
 def pair(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """x and y as arrays; InputError for rows that stream, where all are needed at once."""
+    """Return x and y as arrays; raise InputError for streamed rows."""
     if isinstance(rows, Streamed):
-        raise InputError("Rows that stream are for training alone: here they have to be arrays.")
+        raise InputError("Streamed rows can only be training rows; give arrays here.")
     x, y = (rows.x, rows.y) if isinstance(rows, Split) else rows
     return np.asarray(x), np.asarray(y)
 
@@ -31,9 +31,9 @@ def checked_rows(
     seed: int,
     sample_weight: Any = None,
 ) -> tuple[Split, Split | None, int, np.ndarray | None]:
-    """(training rows, validation rows or None, number of classes or 0, weights), all usable.
+    """Return valid (training rows, validation rows or None, number of classes or 0, weights).
 
-    sample_weight: one a row of `data`; those that are returned belong to the training rows.
+    sample_weight: one per row of `data`; the result has those of the training rows.
     """
     x, y = pair(data)
     n_outputs = network.width_out(x.shape[-1] if x.ndim else 0)
@@ -58,9 +58,9 @@ def checked_rows(
 
 
 def coded(loss: Loss, rows: Split, n_outputs: int, *, numbered: bool = True) -> Split:
-    """The rows with targets in the loss's terms, checked.
+    """Return the rows with validated targets in the encoding of the loss.
 
-    numbered: whether an error names the row, whose place here is its number.
+    numbered: name the row in an error; its position here is its number.
     """
     targets = encode_targets(loss, rows.y, n_outputs)
     check_targets(loss, targets, n_outputs, numbered=numbered)
@@ -68,7 +68,7 @@ def coded(loss: Loss, rows: Split, n_outputs: int, *, numbered: bool = True) -> 
 
 
 def _usable(name: str, x: np.ndarray, y: np.ndarray, n_classes: int) -> Dataset:
-    """The rows as a data set, which checks them; whole numbers (N,) are labels of the classes."""
+    """Return the rows as a validated data set; integers (N,) are class labels."""
     if n_classes and y.ndim == 1:
         names = [str(label) for label in range(n_classes)]
         return from_arrays(name, x, y, task="classification", classes=names)
@@ -76,7 +76,7 @@ def _usable(name: str, x: np.ndarray, y: np.ndarray, n_classes: int) -> Dataset:
 
 
 def _training_places(dataset: Dataset, fraction: float, seed: int) -> np.ndarray:
-    """Where in the data the rows stand that `split` leaves for training."""
+    """Return the positions of the training rows of `split` in the data."""
     places = np.arange(len(dataset.train), dtype=np.float64)[:, None]
     numbered = Dataset("places", Split(places, dataset.train.y), None, dataset.classes, None)
     parts = split(numbered, test=None, validation=fraction, seed=seed)
@@ -90,16 +90,16 @@ def _sample_weights(sample_weight: Any, n: int) -> np.ndarray | None:
     if weights.shape != (n,):
         raise InputError(f"There are {n} rows but sample weights of shape {weights.shape}.")
     if not np.all(np.isfinite(weights)) or np.any(weights < 0) or not np.any(weights > 0):
-        raise InputError("Sample weights are finite, not negative, and not all 0.")
+        raise InputError("Sample weights must be finite, not negative, and not all 0.")
     return weights
 
 
 def check_batch(batch_size: int, n: int) -> None:
-    """Raise InputError for a batch size that n training rows do not allow."""
+    """Raise InputError for a batch size larger than n training rows."""
     if batch_size > n:
         raise InputError(
-            f"A batch of {batch_size} examples needs as many training rows, but there are {n}:"
-            f" take a batch size of at most {n}."
+            f"A batch of {batch_size} examples needs as many training rows, but there are {n}: use"
+            f" a batch size of at most {n}."
         )
 
 
@@ -109,7 +109,7 @@ def row_weights(
     class_weight: str | Sequence[float] | None,
     n_classes: int,
 ) -> np.ndarray | None:
-    """How much each row counts, by its own weight and its class's; None where all are the same."""
+    """Return the weight of each row, times that of its class; None for equal weights."""
     if class_weight is None:
         return weights
     if not n_classes:
@@ -122,11 +122,11 @@ def row_weights(
     else:
         each = np.asarray(class_weight, np.float64)
         if each.shape != (n_classes,) or not np.all(np.isfinite(each)) or np.any(each < 0):
-            raise InputError(f"Class weights are {n_classes} finite numbers, none negative.")
+            raise InputError(f"Class weights must be {n_classes} finite numbers, none negative.")
     return each[labels] if weights is None else weights * each[labels]
 
 
 def check_seed(seed: int) -> None:
-    """InputError for what is no seed."""
+    """Raise InputError for an invalid seed."""
     if not 0 <= seed < 2**32:
-        raise InputError(f"A seed lies between 0 and 2^32 - 1, so {seed} cannot be one.")
+        raise InputError(f"A seed must lie between 0 and 2^32 - 1, not {seed}.")

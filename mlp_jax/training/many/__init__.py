@@ -1,4 +1,4 @@
-"""Many networks of one shape trained as one compiled program."""
+"""Train many networks of one architecture as one compiled program."""
 
 from mlp_jax.training.many.engine import ManyEpochEnd
 from mlp_jax.training.many.fit import fit_many

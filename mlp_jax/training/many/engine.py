@@ -1,4 +1,4 @@
-"""The engine of many networks: compiled calls, evaluation, stopping by mask, the best weights.
+"""Engine of many networks: compiled calls, evaluation, stopping by mask, best weights.
 
 K members, N rows, C outputs. A member that is stopped or has diverged stays in the program, masked:
 its state no longer changes.
@@ -18,16 +18,16 @@ from mlp_jax.training.engine.batches import DeviceData
 from mlp_jax.training.engine.program import Program
 from mlp_jax.training.engine.snapshot import Position, Snapshot
 from mlp_jax.training.input.loaders import ValidationRows
-from mlp_jax.training.many.judging import epoch_records
-from mlp_jax.training.many.records import Record, flat
-from mlp_jax.training.many.together import (
+from mlp_jax.training.many.member_evaluation import epoch_records
+from mlp_jax.training.many.member_steps import (
     BestWeights,
     ManyState,
-    Members,
+    MemberInputs,
     end_epoch,
     orders,
     run_members,
 )
+from mlp_jax.training.many.records import Record, flat
 from mlp_jax.training.many.vary import Recipe
 from mlp_jax.training.mesh.processes import read
 from mlp_jax.training.plan import TrainPlan
@@ -68,7 +68,7 @@ class Chunk:
 
     first: int
     members: int
-    own: Members
+    own: MemberInputs
     data: DeviceData
     validation: ValidationRows | None
 

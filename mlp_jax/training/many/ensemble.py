@@ -1,4 +1,4 @@
-"""A deep ensemble: networks that differ by seed, trained together, predicting with their mean."""
+"""Deep ensembles: networks that differ by seed, trained together, predicting with their mean."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,8 +8,8 @@ import numpy as np
 
 from mlp_jax.backprop import Ensemble, Layer, Loss, NoiseAverage
 from mlp_jax.errors import DivergedError, InputError
-from mlp_jax.training.callbacks import Callback, EpochEnd, Given, as_callbacks
-from mlp_jax.training.diagnostics import probe
+from mlp_jax.training.callbacks import Callback, CallbackLike, EpochEnd, as_callbacks
+from mlp_jax.training.diagnostics import batch_diagnostics
 from mlp_jax.training.fit_options import FitOptions, fit_options
 from mlp_jax.training.input.validate import Rows
 from mlp_jax.training.many.engine import ManyEpochEnd
@@ -20,9 +20,13 @@ from mlp_jax.training.result import Outcome, TrainResult, train_result
 
 
 def ensemble_seeds(seed: int, members: int) -> list[int]:
-    """The members' seeds: the first is the run's own. InputError for fewer than 2."""
+    """Return the seeds of the members; the first is that of the run.
+
+    Raises:
+        InputError: for fewer than 2 members.
+    """
     if members < 2:
-        raise InputError(f"An ensemble has at least 2 members, not {members}.")
+        raise InputError(f"An ensemble needs at least 2 members, not {members}.")
     return [(seed + k) % 2**32 for k in range(members)]
 
 
@@ -34,7 +38,7 @@ def fit_ensemble(
     options: FitOptions | None = None,
     *,
     size: int,
-    callbacks: Iterable[Given] = (),
+    callbacks: Iterable[CallbackLike] = (),
     multiple: int | None = None,
     say: Callable[[str], None] = print,
     **keywords: Any,
@@ -63,23 +67,22 @@ def fit_ensemble(
     def chunk(first: int, at_once: int) -> tuple[Callback, ...]:
         if at_once < size:
             raise InputError(
-                f"{size} networks do not fit into memory at once, as the members of an ensemble"
-                " do; train fewer of them."
+                f"An ensemble of {size} networks does not fit into memory; train fewer networks."
             )
         return listeners
 
     members = MemberOptions(seeds=ensemble_seeds(options.seed, size), multiple=multiple)
     many = fit_many(network, loss, optimizer, data, options, members=members, callbacks=chunk)
     for sentence in many.failures.values():
-        say(f"{sentence} The ensemble goes without it.")
+        say(f"{sentence} It is left out of the ensemble.")
     return as_ensemble(many)
 
 
 def as_ensemble(many: ManyResult) -> TrainResult:
-    """The members that have weights to use as one network that predicts with their mean."""
+    """Return the members with usable weights as one network that predicts with their mean."""
     usable = [k for k in range(len(many)) if k not in many.failures]
     if not usable:
-        raise DivergedError(f"No member is left: {next(iter(many.failures.values()))}")
+        raise DivergedError(f"All members failed: {next(iter(many.failures.values()))}")
     members = [many.member(k) for k in usable]
     first = members[0]
     multilabel = first.target.task == "multilabel"
@@ -97,7 +100,7 @@ def as_ensemble(many: ManyResult) -> TrainResult:
 
 
 class _OfFirstMember(Callback):
-    """A callback of `fit` as one of `fit_many`: it receives the state of the first member."""
+    """Adapt a callback of `fit` to `fit_many`: it receives the state of the first member."""
 
     def __init__(self, inner: Callback, seed: int) -> None:
         self._inner, self._seed = inner, seed
@@ -110,20 +113,20 @@ class _OfFirstMember(Callback):
 
 
 def _of_first_member(end: ManyEpochEnd, seed: int) -> EpochEnd:
-    """The end of an epoch as the callbacks of `fit` take it."""
+    """Return the end of an epoch as callbacks of `fit` receive it."""
     state = jax.tree.map(lambda leaf: leaf[0], end.state.members)
 
-    def look() -> probe.Look:
+    def diagnose() -> batch_diagnostics.BatchDiagnostics:
         place = (np.uint32(seed), np.int32(end.epoch + 1), NoiseAverage.start())
-        return probe.look(end.program, state, end.data, *place)
+        return batch_diagnostics.diagnose_batches(end.program, state, end.data, *place)
 
-    due = probe.is_due(end.epoch, end.data.n, end.program.batch_size)
+    due = batch_diagnostics.is_due(end.epoch, end.data.n, end.program.batch_size)
     return EpochEnd(
         epoch=end.epoch,
         metrics=end.metrics,
         state=state,
         seconds=end.seconds,
         samples_per_second=end.samples_per_second,
-        look=look,
-        look_due=due,
+        diagnose=diagnose,
+        diagnostics_due=due,
     )

@@ -13,30 +13,36 @@ from jax.sharding import NamedSharding
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.errors import InputError
 from mlp_jax.proof import Report
-from mlp_jax.training.callbacks import Callback, Given, TrainStart, as_callbacks, first_restored
+from mlp_jax.training.callbacks import (
+    Callback,
+    CallbackLike,
+    TrainStart,
+    as_callbacks,
+    first_restored,
+)
 from mlp_jax.training.engine.snapshot import Snapshot
 from mlp_jax.training.fit import pass_on
 from mlp_jax.training.fit_options import FitOptions, fit_options
 from mlp_jax.training.input.validate import Rows, check_seed
 from mlp_jax.training.loop import run_epochs
 from mlp_jax.training.many.engine import Chunk, ManyEngine
+from mlp_jax.training.many.member_steps import ManyState, MemberInputs, first_states
 from mlp_jax.training.many.memory import bytes_a_member, chunk_size, filled, room
-from mlp_jax.training.many.result import ManyResult, joined
-from mlp_jax.training.many.together import ManyState, Members, first_states
+from mlp_jax.training.many.result import ManyResult, concatenate_chunks
 from mlp_jax.training.many.vary import Recipe, Vary, check_vary, numbers, with_varied_decay
-from mlp_jax.training.mesh.processes import read
-from mlp_jax.training.mesh.shape import (
-    apart,
-    everywhere,
-    members_over,
+from mlp_jax.training.mesh.mesh_shape import (
+    choose_devices,
+    member_sharding,
     multiple_of_members,
-    visible,
+    replicate_to_members,
+    shard_members,
 )
+from mlp_jax.training.mesh.processes import read
 from mlp_jax.training.optim.open_optimizer import with_numbers_of
 from mlp_jax.training.optim.optimizers import Optimizer
 from mlp_jax.training.plan import TrainPlan, make_plan, verify
 
-ChunkCallbacks = Callable[[int, int], Iterable[Given]]
+ChunkCallbacks = Callable[[int, int], Iterable[CallbackLike]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +79,7 @@ def fit_many(
     options: FitOptions | None = None,
     *,
     members: MemberOptions | None = None,
-    callbacks: Iterable[Given] | ChunkCallbacks = (),
+    callbacks: Iterable[CallbackLike] | ChunkCallbacks = (),
     **keywords: Any,
 ) -> ManyResult:
     """Train K networks at once, after one gradient check; each as `fit` would train it alone.
@@ -110,7 +116,7 @@ def fit_many(
             training.train(start, first if start == 0 else training.listeners(listeners, start))
             for start in range(0, len(own.seeds), training.size)
         ]
-        return joined(parts, own.seeds, vary, report, recipe, plan)
+        return concatenate_chunks(parts, own.seeds, vary, report, recipe, plan)
 
 
 def _member_options(
@@ -137,12 +143,12 @@ class _Training:
         self._plan, self._recipe, self._own = plan, recipe, own
         self._weights = _member_weights(plan, own.member_weight, len(own.seeds))
         devices, device = plan.options.devices, plan.device
-        size = _chunk_size(plan, recipe, own, len(visible(devices, device)))
+        size = _chunk_size(plan, recipe, own, len(choose_devices(devices, device)))
         self.size = filled(size, own.multiple or multiple_of_members(devices, device))
         self._placed: Any = None
 
     def listeners(
-        self, given: tuple[Given, ...] | ChunkCallbacks, first: int
+        self, given: tuple[CallbackLike, ...] | ChunkCallbacks, first: int
     ) -> tuple[Callback, ...]:
         """Return the callbacks of the chunk that begins with member `first`."""
         return as_callbacks(given(first, self.size) if callable(given) else given)
@@ -158,17 +164,17 @@ class _Training:
     def train(self, first: int, callbacks: tuple[Callback, ...]) -> Snapshot:
         """Train a chunk; return its state on the host, without that of the optimizer."""
         options, count = self._plan.options, len(self._own.seeds)
-        spread = members_over(options.devices, self._plan.device, self.size)
+        spread = member_sharding(options.devices, self._plan.device, self.size)
         if self._placed is None:
-            self._placed = everywhere(self._plan.place(), spread)
+            self._placed = replicate_to_members(self._plan.place(), spread)
         data, validation = self._placed
         # A last chunk that is short repeats its last member: nothing is compiled anew.
         chosen = np.minimum(np.arange(first, first + self.size), count - 1)
         own = self._members(chosen, spread)
         if self._weights is not None:
             weights = np.asarray(self._weights[chosen], self._plan.program.dtype)
-            data = data._replace(weights=apart(jnp.asarray(weights), spread))
-        state: ManyState = apart(
+            data = data._replace(weights=shard_members(jnp.asarray(weights), spread))
+        state: ManyState = shard_members(
             first_states(
                 self._recipe, self._plan.n_in, self._plan.keeps_best, own.seeds, own.numbers
             ),
@@ -184,14 +190,14 @@ class _Training:
         trained = done.state.members._replace(opt_state=())
         return Snapshot(read(done.state._replace(members=trained)), done.position)
 
-    def _members(self, chosen: np.ndarray, spread: NamedSharding | None = None) -> Members:
+    def _members(self, chosen: np.ndarray, spread: NamedSharding | None = None) -> MemberInputs:
         """Return the seeds and numbers of some of the members, on their devices."""
         seeds, vary = self._own.seeds, self._own.vary or {}
         every = numbers(vary, self._recipe, len(seeds))
         picked = jax.tree.map(lambda values: values[chosen], every)
         own = (jnp.asarray(np.asarray(seeds, np.uint32)[chosen]), picked)
-        own_seeds, own_numbers = apart(own, spread)
-        return Members(own_seeds, own_numbers, spread)
+        own_seeds, own_numbers = shard_members(own, spread)
+        return MemberInputs(own_seeds, own_numbers, spread)
 
 
 def _resumed(callbacks: tuple[Callback, ...], first: ManyState) -> Snapshot:

@@ -1,4 +1,4 @@
-"""How many networks train at once within the device's memory."""
+"""Number of networks that train at once within the device's memory."""
 
 import math
 import os
@@ -7,16 +7,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from mlp_jax.training.many.together import first_states
-from mlp_jax.training.many.vary import Numbers, Recipe
-from mlp_jax.training.mesh.processes import agreed, machines
+from mlp_jax.training.many.member_steps import first_states
+from mlp_jax.training.many.vary import MemberNumbers, Recipe
+from mlp_jax.training.mesh.processes import allreduce_max, count_machines
 
-SHARE = 0.5  # of the memory that is free on the device
-UNKNOWN = 2 << 30  # bytes, where the device does not say
+SHARE = 0.5  # of the free memory of the device
+UNKNOWN = 2 << 30  # bytes, if the device does not report its memory
 
 
 def free_memory(device: jax.Device) -> int:
-    """The bytes that are free on a device, as far as it says."""
+    """Return the free bytes of a device, or an estimate if it does not report them."""
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
@@ -27,24 +27,26 @@ def free_memory(device: jax.Device) -> int:
 
 
 def room(device: jax.Device, devices: int) -> int:
-    """The bytes that members may take together on so many devices of that kind; all agree on it.
+    """Return the bytes that members may use on these devices, the same in all processes.
 
-    CPUs share the memory of their machine.
+    CPU devices share the memory of their machine.
     """
     free = free_memory(device)
     if jax.process_count() > 1:
-        free = -agreed(-(free >> 20))[0] << 20
-    return int(SHARE * free) * (devices if device.platform == "gpu" else machines())
+        free = -allreduce_max(-(free >> 20))[0] << 20
+    return int(SHARE * free) * (devices if device.platform == "gpu" else count_machines())
 
 
 def bytes_a_member(recipe: Recipe, n_in: int, keeps_best: bool, n_judged: int) -> int:
-    """An upper estimate from sizes: the state twice over, for an update is made beside it; the
-    activations of a batch, forward and backward; the outputs of the rows it is judged by.
+    """Return an upper estimate of the bytes of a member.
+
+    It counts the state twice, because an update is written beside it, the activations of a batch,
+    forward and backward, and the outputs of the validation rows.
     """
     program = recipe.program
     seeds = jax.ShapeDtypeStruct((1,), np.uint32)
     shapes: Any = jax.eval_shape(
-        lambda seeds: first_states(recipe, n_in, keeps_best, seeds, Numbers()), seeds
+        lambda seeds: first_states(recipe, n_in, keeps_best, seeds, MemberNumbers()), seeds
     )
     state = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
     item = np.dtype(program.dtype).itemsize
@@ -57,11 +59,11 @@ def bytes_a_member(recipe: Recipe, n_in: int, keeps_best: bool, n_judged: int) -
 
 
 def chunk_size(count: int, each: int, bound: int) -> int:
-    """Members a chunk: all, or equal parts that fit into `bound` bytes, at least one."""
+    """Return the members per chunk: all, or equal chunks that fit into `bound` bytes."""
     most = max(int(bound // each), 1)
     return math.ceil(count / math.ceil(count / most))
 
 
 def filled(size: int, multiple: int) -> int:
-    """The size, or what is above it and a multiple."""
+    """Return the size, rounded up to a multiple."""
     return math.ceil(size / multiple) * multiple

@@ -1,4 +1,4 @@
-"""The record of an epoch of many networks: one flat record for all, and each member's own."""
+"""Records of an epoch of many networks: one flat record, and one per member."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ Record = dict[str, float]
 
 
 def flat(together: Record, members: Mapping[int, Record]) -> Record:
-    """One record: what all come to, then "member_K_NAME" of each member that trained."""
+    """Return one record: the shared values, then "member_K_NAME" of each member that trained."""
     found = dict(together)
     for k, record in members.items():
         found |= {
@@ -20,7 +20,7 @@ def flat(together: Record, members: Mapping[int, Record]) -> Record:
 
 
 def histories(flat_records: Sequence[Record], count: int) -> list[tuple[Record, ...]]:
-    """Each member's own records, as `fit` would have kept them, from the flat ones."""
+    """Return the history of each member, as `fit` would return it, from the flat records."""
     found: list[list[Record]] = [[] for _ in range(count)]
     for record in flat_records:
         own: dict[int, Record] = {}
@@ -35,6 +35,6 @@ def histories(flat_records: Sequence[Record], count: int) -> list[tuple[Record, 
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean of what is a number; NaN where nothing is."""
+    """Return the mean of the values that are not NaN; NaN without any."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")

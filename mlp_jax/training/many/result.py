@@ -1,4 +1,4 @@
-"""Networks that were trained together: `ManyResult`."""
+"""Result of networks that were trained together: `ManyResult`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,8 +11,8 @@ from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.proof import Report
 from mlp_jax.training.engine.program import weights_of
 from mlp_jax.training.engine.snapshot import Snapshot
+from mlp_jax.training.many.member_steps import BestWeights, ManyState, member_of
 from mlp_jax.training.many.records import flat, histories
-from mlp_jax.training.many.together import BestWeights, ManyState, member_of
 from mlp_jax.training.many.vary import Recipe, Vary, member_program
 from mlp_jax.training.plan import TrainPlan
 from mlp_jax.training.result import Outcome, TrainResult, train_result
@@ -20,11 +20,19 @@ from mlp_jax.training.result import Outcome, TrainResult, train_result
 
 @dataclass(frozen=True)
 class ManyResult:
-    """What `fit_many` returns: K members, in the order of their seeds.
+    """K trained networks, as `fit_many` returns them, in the order of their seeds.
 
-    params, layer_state: the weights to use, as `fit` chooses them; every leaf leads with K.
-    history: a flat record an epoch.  histories: each member's own.  best_epochs: whose weights.
-    failures: the members that have no weights to use, and why, in words.
+    Attributes:
+        seeds: seed of each member.
+        vary: hyperparameters that differ, K values each.
+        params, layer_state: selected weights, as in `fit`; the first axis of every leaf is K.
+        history: one flat record per epoch.
+        histories: history of each member.
+        best_epochs: epoch of the weights of each member.
+        failures: reason for each member without usable weights.
+        report: the gradient check.
+        recipe: static specification of the program.
+        plan: the training plan.
     """
 
     seeds: tuple[int, ...]
@@ -43,12 +51,17 @@ class ManyResult:
         return len(self.seeds)
 
     def member(self, k: int) -> TrainResult:
-        """Member k as `fit` would have returned it.
+        """Return member k, as `fit` would return it.
 
-        InputError for one that is not there, DivergedError for one that diverged.
+        Args:
+            k: number of the member, from 0.
+
+        Raises:
+            InputError: if there is no such member.
+            DivergedError: if it diverged.
         """
         if not 0 <= k < len(self):
-            raise InputError(f"The members are 0 to {len(self) - 1}, so there is none {k}.")
+            raise InputError(f"There is no member {k}: the members are 0 to {len(self) - 1}.")
         if k in self.failures:
             raise DivergedError(self.failures[k])
         own = replace(self.plan, program=member_program(self.recipe, self.vary, k))
@@ -61,9 +74,13 @@ class ManyResult:
         return train_result(own, outcome, self.report)
 
     def scores(self, name: str) -> np.ndarray:
-        """(K,) a name of the members' records, "validation_accuracy" say, at their best epochs.
+        """Return a value of each member's record at its best epoch, shape (K,).
 
-        NaN for a member that has no weights to use.
+        Args:
+            name: key of the records, such as "validation_accuracy".
+
+        Returns:
+            The values; NaN for a member without usable weights.
         """
         found = np.full(len(self), np.nan)
         for k, history in enumerate(self.histories):
@@ -72,7 +89,7 @@ class ManyResult:
         return found
 
 
-def joined(
+def concatenate_chunks(
     parts: Sequence[Snapshot],
     seeds: Sequence[int],
     vary: Vary,
@@ -80,7 +97,7 @@ def joined(
     recipe: Recipe,
     plan: TrainPlan,
 ) -> ManyResult:
-    """The chunks as one result, without the copies that filled up the last."""
+    """Join the chunks into one result, without the copies that fill the last chunk."""
     count = len(seeds)
 
     def whole(*leaves: Any) -> np.ndarray:
@@ -117,7 +134,7 @@ def joined(
 
 
 def _history(parts: Sequence[Snapshot], own: Sequence[Any]) -> tuple[dict[str, float], ...]:
-    """The flat records; of several chunks, the members' own beside the epoch's number."""
+    """Return the flat records; for several chunks, those of the members by epoch."""
     if len(parts) == 1:
         return parts[0].position.history
     longest = max(len(part.position.history) for part in parts)
@@ -131,19 +148,19 @@ def _history(parts: Sequence[Snapshot], own: Sequence[Any]) -> tuple[dict[str, f
 
 
 def _failures(state: ManyState, vary: Vary, plan: TrainPlan) -> dict[int, str]:
-    """The members that have no weights to use, in words."""
+    """Return the reason for each member without usable weights."""
     found: dict[int, str] = {}
     for k in np.flatnonzero(~state.members.alive & ~state.stopped):
-        said = "".join(f", {name} {values[int(k)]:g}" for name, values in vary.items())
+        values_of = "".join(f", {name} {values[int(k)]:g}" for name, values in vary.items())
         found[int(k)] = (
-            f"Member {k}{said} diverged at step {int(state.members.step[k]) + 1}: the loss, a"
+            f"Member {k}{values_of} diverged at step {int(state.members.step[k]) + 1}: the loss, a"
             " gradient or a weight is not finite."
         )
     if plan.options.patience is not None and isinstance(state.best, BestWeights):
         for k in np.flatnonzero(state.best.epoch == 0):
             found.setdefault(
                 int(k),
-                f"Member {k} has no best epoch: its {plan.monitor} on the validation rows was"
-                " not a number in any epoch.",
+                f"Member {k} has no best epoch: its {plan.monitor} on the validation rows was NaN"
+                " in every epoch.",
             )
     return found

@@ -1,7 +1,7 @@
-"""What may differ between networks that train together, and how it becomes traced numbers.
+"""Hyperparameters that may differ between networks that train together, as traced numbers.
 
-K members. A number that differs is an argument of the compiled program, one a member, never part
-of a specification; the specification's own number stands for it outside.
+K members. A number that differs is an argument of the compiled program, one per member, and not
+part of its static specification.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,11 @@ VARIES = ("learning_rate", "weight_decay", "dropout", "label_smoothing", "initia
 Vary = Mapping[str, Sequence[float]]
 
 
-class Numbers(NamedTuple):
-    """The numbers of each member, (K,), or of one; None where all have the program's own.
+class MemberNumbers(NamedTuple):
+    """Traced numbers of the members, (K,), or of one; None where all use those of the program.
 
-    optimizer: the numbers of an open one.  dropout: the rate; threshold: what a 16-bit draw
-    is held against.  average: the decay of the moving average, as `Average` has it.
+    optimizer: those of an open optimizer. dropout: the rate. threshold: dropout rate as a threshold
+    of 16-bit draws. average: decay of the moving average, as in `Average`.
     """
 
     optimizer: Hyperparameters | None = None
@@ -42,10 +42,10 @@ class Numbers(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """The static half of many trainings: equal recipes compile once.
+    """Static specification of many trainings; equal recipes compile once.
 
-    program: as one member by itself would run it.  optimizer, steps: what its optimizer is built
-    from, whose numbers are arguments.  shared_order: all members see the same batches.
+    program: that of a single member. optimizer, steps: specification of its optimizer, whose
+    numbers are arguments. shared_order: all members see the same batches.
     """
 
     program: Program
@@ -56,13 +56,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TracedDropout(Dropout):
-    """Dropout whose rate is an argument of the program. It lives as long as a trace does."""
+    """Dropout with a traced rate; it exists only during tracing."""
 
     rate: Any
     threshold: Any
 
     def __post_init__(self) -> None:
-        """A traced rate was checked before it was traced."""
+        """Skip the check of the rate: it was checked before it was traced."""
 
     def forward(
         self,
@@ -74,7 +74,7 @@ class TracedDropout(Dropout):
         key: Array | None,
         mask: Bool[Array, " N"] | None,
     ) -> tuple[Array, Any, Array | None]:
-        """As `Dropout`, its draws held against a traced threshold."""
+        """Apply dropout like `Dropout`, with a traced threshold."""
         if not train:
             return a, state, None
         assert key is not None, "the program gives a key in training"
@@ -84,20 +84,20 @@ class TracedDropout(Dropout):
 
 @dataclass(frozen=True)
 class SmoothedLoss(Loss):
-    """A cross-entropy whose label smoothing is an argument of the program."""
+    """Cross-entropy with traced label smoothing."""
 
     smoothing: Any = 0.0
 
     def value(self, output: Array, y: Array) -> Array:
-        """Eₙ at the smoothed targets."""
+        """Return Eₙ at the smoothed targets."""
         return super().value(output, self._smoothed(output, y))
 
     def gradient(self, output: Array, y: Array) -> Array:
-        """∂Eₙ/∂s at the smoothed targets."""
+        """Return ∂Eₙ/∂s at the smoothed targets."""
         return super().gradient(output, self._smoothed(output, y))
 
     def _smoothed(self, output: Array, y: Array) -> Array:
-        """y ← (1 − ε) y + ε/C, with 2 for C where each output is yes or no."""
+        """Return (1 − ε) y + ε/C, with C = 2 for binary outputs."""
         if self.name == "softmax_cross_entropy":
             target, n = class_probabilities(output, y, 0.0), output.shape[1]
         else:
@@ -105,8 +105,8 @@ class SmoothedLoss(Loss):
         return (1 - self.smoothing) * target + self.smoothing / n
 
 
-def numbers(vary: Vary, recipe: Recipe, count: int) -> Numbers:
-    """The numbers of so many members as arrays (K,), in the type of the parameters."""
+def numbers(vary: Vary, recipe: Recipe, count: int) -> MemberNumbers:
+    """Return the numbers of `count` members as arrays (K,), in the type of the parameters."""
     dtype = recipe.program.dtype
 
     def array(name: str) -> Array | None:
@@ -131,7 +131,7 @@ def numbers(vary: Vary, recipe: Recipe, count: int) -> Numbers:
                 for name, value in each.items()
             }
         )
-    return Numbers(
+    return MemberNumbers(
         own,
         array("dropout"),
         threshold,
@@ -142,7 +142,7 @@ def numbers(vary: Vary, recipe: Recipe, count: int) -> Numbers:
 
 
 def with_varied_decay(program: Program, vary: Vary, optimizer: Any) -> Program:
-    """The program with a weight decay among its numbers, where it has none and members differ."""
+    """Return the program with weight decay among its numbers if members differ in it."""
     numbers = program.numbers
     if numbers is None or numbers.weight_decay is not None or "weight_decay" not in vary:
         return program
@@ -150,8 +150,8 @@ def with_varied_decay(program: Program, vary: Vary, optimizer: Any) -> Program:
     return replace(program, optimizer=opened, numbers=numbers._replace(weight_decay=0.0))
 
 
-def bind(recipe: Recipe, own: Numbers) -> Program:
-    """The program of one member inside a trace, with its traced numbers in place."""
+def bind(recipe: Recipe, own: MemberNumbers) -> Program:
+    """Return the program of one member inside a trace, with its traced numbers."""
     program = recipe.program
     network, loss = program.network, program.loss
     if own.dropout is not None:
@@ -162,7 +162,7 @@ def bind(recipe: Recipe, own: Numbers) -> Program:
 
 
 def member_program(recipe: Recipe, vary: Vary, k: int) -> Program:
-    """The program of member k by itself, with its numbers written into the specifications."""
+    """Return the program of member k alone, with its numbers in the specification."""
     program, own = recipe.program, {name: float(values[k]) for name, values in vary.items()}
     network, loss, optimizer = program.network, program.loss, program.optimizer
     if "dropout" in own:
@@ -179,7 +179,7 @@ def member_program(recipe: Recipe, vary: Vary, k: int) -> Program:
 
 
 def _with_dropout(layer: Layer, dropout: Dropout) -> Layer:
-    """The layer with this dropout wherever it has one."""
+    """Return the layer with every Dropout replaced."""
     if isinstance(layer, Dropout):
         return dropout
     return layer.with_children(tuple(_with_dropout(child, dropout) for child in layer.children))
@@ -192,26 +192,26 @@ def _has_dropout(layer: Layer) -> bool:
 def check_vary(
     vary: Vary, count: int, program: Program, optimizer: Optimizer | optax.GradientTransformation
 ) -> None:
-    """InputError for what cannot differ between members, or a value that no member can have."""
+    """Raise InputError for hyperparameters that cannot vary, or invalid values."""
     for name, values in vary.items():
         if name not in VARIES:
             raise UnknownNameError("hyperparameter that can vary", name, VARIES)
         if len(values) != count:
             raise InputError(
-                f"There are {count} members, but {len(values)} values of {name}: give one a member."
+                f"There are {count} members, but {len(values)} values of {name}: give one each."
             )
     if "dropout" in vary and not _has_dropout(program.network):
         raise InputError(
-            "The dropout can vary where the network has a Dropout layer; this one has none."
+            "Dropout can vary only in a network with a Dropout layer; this one has none."
         )
     cross_entropies = ("softmax_cross_entropy", "sigmoid_cross_entropy")
     if "label_smoothing" in vary and program.loss.name not in cross_entropies:
-        raise InputError(f"Label smoothing is for the cross-entropies, not for {program.loss}.")
+        raise InputError(f"Label smoothing needs a cross-entropy loss, not {program.loss}.")
     if vary.keys() & {"learning_rate", "weight_decay"}:
         if not isinstance(optimizer, Optimizer) or optimizer.full_batch:
             raise InputError(
-                "The learning rate and the weight decay can vary for an optimizer by name that has"
-                " them, not for lbfgs or an Optax transformation."
+                "Learning rate and weight decay can vary only for a named optimizer that has them,"
+                " not for lbfgs or an Optax transformation."
             )
         for rate in vary.get("learning_rate", ()):
             replace(optimizer, learning_rate=float(rate))
@@ -223,10 +223,10 @@ def check_vary(
         get_loss(program.loss.name, label_smoothing=float(smoothing))
     for scale in vary.get("initial_scale", ()):
         if not 0 < scale < np.inf:
-            raise InputError(f"An initial scale is a positive number, not {scale}.")
+            raise InputError(f"An initial scale must be positive, not {scale}.")
 
 
 def bootstrap_weights(seeds: Sequence[int], n: int) -> np.ndarray:
-    """(K, n): how often each of n rows is in a sample of n drawn with replacement, one a seed."""
+    """Return bootstrap counts (K, n): how often each row occurs in each seed's sample of n rows."""
     each = [np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n)) for seed in seeds]
     return np.stack(each).astype(np.float64)

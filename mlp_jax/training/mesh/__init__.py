@@ -1,5 +1,5 @@
-"""One training on many devices: how its arrays are split over a mesh of them.
+"""Training on a mesh of devices: shardings, collectives and processes.
 
-The collectives are XLA's: a sharding says where an array lies, and the compiler puts in what has to
-be exchanged. Only the rows of a batch are fetched by a program of our own (`rows.py`).
+XLA inserts the collectives from the shardings of the arrays. Only the rows of a batch are gathered
+explicitly (`gather_rows.py`).
 """

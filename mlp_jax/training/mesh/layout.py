@@ -1,6 +1,6 @@
-"""How the arrays of a training lie on a mesh: `data` splits the examples, `model` the weights.
+"""Placement of the training arrays on a mesh: `data` splits the examples, `model` the weights.
 
-D devices along data, M along model. Every array lies whole on each device unless said otherwise.
+D devices along data, M along model. Arrays are replicated unless stated otherwise.
 """
 
 import math
@@ -11,17 +11,19 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mlp_jax.backprop import Layer
-from mlp_jax.training.mesh.rules import MODEL, parameter_specs
+from mlp_jax.training.mesh.partition_rules import MODEL, parameter_specs
 
 DATA = "data"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A mesh with the axes data and model, and what is split over it.
+    """A mesh with the axes data and model, and the shardings on it.
 
-    shard_optimizer: what the optimizer remembers of each parameter is split over data as well
-    (ZeRO, stage 1: Rajbhandari 2020), so that D devices hold it once and not D times.
+    Attributes:
+        mesh: the devices.
+        shard_optimizer: split the optimizer state over data too (ZeRO stage 1, Rajbhandari 2020),
+            so that D devices hold it once instead of D times.
     """
 
     mesh: Mesh
@@ -29,36 +31,36 @@ class Layout:
 
     @property
     def data(self) -> int:
-        """D: how many parts the examples are split into."""
+        """D, the number of shards of the examples."""
         return int(self.mesh.shape[DATA])
 
     @property
     def model(self) -> int:
-        """M: how many parts the weights are split into."""
+        """M, the number of shards of the weights."""
         return int(self.mesh.shape[MODEL])
 
     @property
     def whole(self) -> NamedSharding:
-        """Of an array that every device holds."""
+        """Sharding of a replicated array."""
         return NamedSharding(self.mesh, PartitionSpec())
 
     @property
     def by_rows(self) -> NamedSharding:
-        """Of an array whose first axis is split over data."""
+        """Sharding of an array whose first axis is split over data."""
         return NamedSharding(self.mesh, PartitionSpec(DATA))
 
     def split_rows(self, tree: Any) -> Any:
-        """Within a program: the arrays of a batch, their first axis split over data."""
+        """Constrain the arrays of a batch, inside a program, to be split over data."""
         return jax.lax.with_sharding_constraint(tree, jax.tree.map(self._batch, tree))
 
     def _batch(self, leaf: Any) -> NamedSharding:
         return self.by_rows if leaf.ndim and leaf.shape[0] % self.data == 0 else self.whole
 
     def shardings(self, network: Layer, state: Any) -> Any:
-        """Where each leaf of a `TrainState` of arrays or of their shapes lies, as a tree like it.
+        """Return the sharding of each leaf of a `TrainState` of arrays or shapes, as a tree.
 
-        What the optimizer and the moving average keep of a parameter is found by its path and
-        shape, and lies as the parameter does.
+        Optimizer and moving-average leaves are matched to parameters by path and shape, and are
+        placed like them.
         """
         where, kept = self.parameter_shardings(network, state.params, state.layer_state)
         by_path = {
@@ -86,7 +88,7 @@ class Layout:
         )
 
     def parameter_shardings(self, network: Layer, params: Any, state: Any) -> tuple[Any, Any]:
-        """Where each parameter and each leaf of the layers' state lies, as trees like them."""
+        """Return the shardings of the parameters and of the layer state, as trees."""
         specs = parameter_specs(network, params, state, self.model)
         return jax.tree.map(
             lambda spec: NamedSharding(self.mesh, spec), specs,
@@ -94,7 +96,7 @@ class Layout:
         )  # fmt: skip
 
     def _split_further(self, spec: PartitionSpec, leaf: Any) -> PartitionSpec:
-        """The first axis that is whole and long enough split over data."""
+        """Split the first unsplit axis that D divides over data."""
         axes = list(spec) + [None] * (leaf.ndim - len(spec))
         for index, axis in enumerate(axes):
             if axis is None and leaf.shape[index] % self.data == 0 and leaf.shape[index]:
@@ -103,11 +105,11 @@ class Layout:
         return spec
 
     def constrained(self, network: Layer, state: Any) -> Any:
-        """Within a program: the state, where it lies between the steps."""
+        """Constrain the state, inside a program, to its placement between steps."""
         return jax.lax.with_sharding_constraint(state, self.shardings(network, state))
 
     def padding(self, n: int) -> int:
-        """How many rows fill n up to equal parts."""
+        """Return the number of rows that pad n to equal shards."""
         return math.ceil(n / self.data) * self.data - n
 
 

@@ -1,8 +1,8 @@
-"""Several processes that train as one: how they meet, agree, and tell one another what they know.
+"""Distributed training: join the processes, broadcast and reduce values on the host.
 
-Each process sees its own devices and runs the same program; the mesh is over all of them. What is
-decided outside of the program (to save, to stop) must be decided by all alike, or they wait for one
-another for ever. On one process everything here is the identity.
+Each process sees its local devices and runs the same program on a mesh over all of them. Decisions
+outside of the program, such as to save or to stop, must be the same in all processes, or they
+deadlock. In a single process, all functions are the identity.
 """
 
 import contextlib
@@ -20,14 +20,24 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from mlp_jax.errors import DeviceError, InputError, MlpJaxError, RunFolderError
-from mlp_jax.training.mesh.lost import exchange_failed, lost, speak_when_aborted
+from mlp_jax.training.mesh.lost_process import (
+    is_lost_process,
+    lost_process_error,
+    report_on_abort,
+)
 
-MEETING_SECONDS = 120
-SILENT_SECONDS = 20
+CONNECT_SECONDS = 120
+HEARTBEAT_SECONDS = 20
 
 
 class Cluster(NamedTuple):
-    """How the processes find each other; None where the scheduler says it (JAX asks it)."""
+    """Address of a distributed training; None for values that the scheduler provides.
+
+    Attributes:
+        coordinator: HOST:PORT of process 0.
+        processes: number of processes.
+        process_id: number of this process, from 0.
+    """
 
     coordinator: str | None = None
     processes: int | None = None
@@ -35,103 +45,108 @@ class Cluster(NamedTuple):
 
 
 def join(cluster: Cluster) -> None:
-    """Meets the other processes. InputError for half an address, DeviceError where none answers.
+    """Join the other processes.
 
-    A process that is silent for 20 s is taken for dead, which ends the others. One that does not
-    come, or is killed before all have met, ends those that wait for it after 120 s.
+    A process that is silent for 20 s counts as lost, which ends the others. Waiting for a process
+    that does not start ends after 120 s.
+
+    Raises:
+        InputError: if only a part of the address is given.
+        DeviceError: if the processes cannot connect.
     """
     given = [value is not None for value in cluster]
     if any(given) and not all(given):
         raise InputError(
-            "Processes that no scheduler started need all three: --coordinator HOST:PORT,"
+            "Without a scheduler, distributed training needs all of --coordinator HOST:PORT,"
             " --processes and --process-id."
         )
-    speak_when_aborted(
+    report_on_abort(
         DeviceError(
-            "The processes did not meet: another one is gone, or could not be"
-            f" reached within {MEETING_SECONDS} s. Start all of them again; what is saved stays."
+            "The processes could not connect: another one was lost, or did not answer within"
+            f" {CONNECT_SECONDS} s. Start all of them again; saved checkpoints are kept."
         )
     )
     try:
         jax.distributed.initialize(
             *cluster,
-            initialization_timeout=MEETING_SECONDS,
-            heartbeat_timeout_seconds=SILENT_SECONDS,
-            shutdown_timeout_seconds=MEETING_SECONDS,
+            initialization_timeout=CONNECT_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=CONNECT_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
-        speak_when_aborted(None)
+        report_on_abort(None)
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise DeviceError(
-            f"The processes did not meet: {reason}. Without SLURM, Open MPI or Kubernetes they"
-            " need --coordinator, --processes and --process-id."
+            f"The processes could not connect: {reason}. Without SLURM, Open MPI or Kubernetes"
+            " they need --coordinator, --processes and --process-id."
         ) from None
-    speak_when_aborted(lost() if jax.process_count() > 1 else None)
+    report_on_abort(lost_process_error() if jax.process_count() > 1 else None)
 
 
 @contextlib.contextmanager
-def joined(distributed: bool) -> Iterator[None]:
-    """A block that processes go through together, and leave together.
+def process_group(distributed: bool) -> Iterator[None]:
+    """Run a block in all processes, and leave it together.
 
-    One that fails says why and ends at once: leaving in good order means to wait for the others,
-    which wait for it. They find its connection closed, or miss it after 20 s.
+    A process that fails prints its error and exits at once: an orderly shutdown would wait for the
+    others, which wait for it. They notice the closed connection, or the missing heartbeat after 20
+    s.
     """
     try:
         yield
         if distributed:
-            agreed(0)  # who waits here for the first one hears at once if that is killed
+            allreduce_max(0)  # detects at once that process 0 was killed
     except Exception as error:
         if not distributed or jax.process_count() == 1:
             raise
         sys.stdout.flush()
-        told_of = _in_words(error)
-        if told_of is None:
+        known = _known_error(error)
+        if known is None:
             traceback.print_exc()
             os._exit(1)
-        print(f"mlp-jax: {told_of}", file=sys.stderr, flush=True)
-        os._exit(told_of.exit_code)
+        print(f"mlp-jax: {known}", file=sys.stderr, flush=True)
+        os._exit(known.exit_code)
     if distributed:
         jax.distributed.shutdown()
 
 
-def _in_words(error: Exception) -> MlpJaxError | None:
-    """The error as a user is told of it; None for one that nobody foresaw."""
+def _known_error(error: Exception) -> MlpJaxError | None:
+    """Return the error for the user; None for an unexpected one."""
     if isinstance(error, MlpJaxError):
         return error
     reason = " ".join(str(error).split())[:200].rstrip(".")
-    if exchange_failed(error):
-        return lost(reason)
+    if is_lost_process(error):
+        return lost_process_error(reason)
     if "RESOURCE_EXHAUSTED" in reason:
         return DeviceError(f"The memory of a device is full: {reason}.")
     return None
 
 
 def is_first() -> bool:
-    """Whether this is the process that speaks and writes."""
+    """Return whether this is process 0, which prints and writes."""
     return jax.process_index() == 0
 
 
-def common(folder: Path | None) -> Path:
-    """The first process's folder, on all; RunFolderError where another does not see it."""
-    name = told(None if folder is None else str(folder.absolute()))
+def broadcast_folder(folder: Path | None) -> Path:
+    """Broadcast the folder of process 0; raise RunFolderError where it is not visible."""
+    name = broadcast_json(None if folder is None else str(folder.absolute()))
     if is_first():
         assert folder is not None
         return folder
     if not Path(name).is_dir():
         raise RunFolderError(
-            f"Process {jax.process_index()} does not see the folder {name}: processes that train"
-            " together need a file system that they share."
+            f"Process {jax.process_index()} cannot see the folder {name}: distributed training"
+            " needs a shared file system."
         )
     return Path(name)
 
 
-def spread(array: np.ndarray, where: NamedSharding) -> jax.Array:
-    """An array that every process holds, on the mesh: each takes its devices' part of it."""
+def to_mesh(array: np.ndarray, where: NamedSharding) -> jax.Array:
+    """Place an array that every process holds on the mesh."""
     return jax.make_array_from_callback(array.shape, where, lambda index: array[index])
 
 
 def to_host(tree: Any) -> Any:
-    """The whole arrays as NumPy's, in memory of their own. Every process must ask for them."""
+    """Return whole arrays as NumPy copies. Every process must call this."""
     if jax.process_count() == 1:
         return jax.tree.map(lambda leaf: np.array(leaf), tree)
     from jax.experimental import multihost_utils
@@ -147,39 +162,39 @@ def to_host(tree: Any) -> Any:
 
 
 def read(tree: Any) -> Any:
-    """The whole arrays as NumPy's, to look at. Every process must ask for them."""
+    """Return whole arrays as read-only NumPy arrays. Every process must call this."""
     return jax.device_get(tree) if jax.process_count() == 1 else to_host(tree)
 
 
-def from_each(array: np.ndarray) -> np.ndarray:
-    """(P, ...) what each of the P processes has, bit for bit, on all of them; of one shape."""
+def allgather(array: np.ndarray) -> np.ndarray:
+    """Gather an array from each of P processes, bit for bit, as (P, ...); all of one shape."""
     if jax.process_count() == 1:
         return array[None]
     from jax.experimental import multihost_utils
 
-    own = np.ascontiguousarray(array)  # as bytes: JAX takes 64 bits only where they are allowed
+    own = np.ascontiguousarray(array)  # as bytes: JAX allows 64 bits only with x64
     all_bytes = multihost_utils.process_allgather(own.reshape(-1).view(np.uint8))
     return np.ascontiguousarray(all_bytes).view(own.dtype).reshape(-1, *own.shape)
 
 
-def said_by_each(value: Any) -> list[Any]:
-    """What each process says, in their order, on all of them: a value as JSON takes it."""
+def allgather_json(value: Any) -> list[Any]:
+    """Gather a JSON value from each process, in order."""
     if jax.process_count() == 1:
         return [value]
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
-    (length,) = agreed(len(text))
+    (length,) = allreduce_max(len(text))
     padded = np.zeros(length, np.uint8)
     padded[: len(text)] = text
-    return [json.loads(heard.tobytes().rstrip(b"\0")) for heard in from_each(padded)]
+    return [json.loads(heard.tobytes().rstrip(b"\0")) for heard in allgather(padded)]
 
 
-def machines() -> int:
-    """On how many machines the processes run, as far as their names tell them apart."""
-    return len(set(said_by_each(socket.gethostname())))
+def count_machines() -> int:
+    """Return the number of machines of the processes, by host name."""
+    return len(set(allgather_json(socket.gethostname())))
 
 
-def agreed(*numbers: int) -> tuple[int, ...]:
-    """The largest that any process says, of each of these numbers."""
+def allreduce_max(*numbers: int) -> tuple[int, ...]:
+    """Return the element-wise maximum of the numbers over all processes."""
     if jax.process_count() == 1:
         return numbers
     from jax.experimental import multihost_utils
@@ -188,35 +203,35 @@ def agreed(*numbers: int) -> tuple[int, ...]:
     return tuple(int(most) for most in np.max(said, axis=0))
 
 
-def told(value: Any) -> Any:
-    """What the first process says, on all: a value as JSON takes it."""
+def broadcast_json(value: Any) -> Any:
+    """Broadcast a JSON value from process 0."""
     if jax.process_count() == 1:
         return value
     from jax.experimental import multihost_utils
 
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
-    (length,) = agreed(len(text) if is_first() else 0)
+    (length,) = allreduce_max(len(text) if is_first() else 0)
     padded = np.zeros(length, np.uint8)
     padded[: min(len(text), length)] = text[:length]
     heard = np.asarray(multihost_utils.broadcast_one_to_all(padded))
     return json.loads(heard.tobytes().decode())
 
 
-def wished(number: int | None, due: bool, last: bool) -> tuple[int | None, bool]:
-    """(the signal that asks to stop, whether to save): what any process wishes, on all."""
-    signal, save = agreed(number or 0, due or last or number is not None)
+def agree_on_saving(number: int | None, due: bool, last: bool) -> tuple[int | None, bool]:
+    """Return (stop signal, whether to save), combined over all processes."""
+    signal, save = allreduce_max(number or 0, due or last or number is not None)
     return signal or None, bool(save)
 
 
 def on_first(work: Callable[[], object]) -> None:
-    """Does the work on the first process; where it fails, all of them do, with its message."""
+    """Run a function in process 0; if it fails, raise its error in all processes."""
     failed: MlpJaxError | None = None
     if is_first():
         try:
             work()
         except MlpJaxError as error:
             failed = error
-    said = told(None if failed is None else str(failed))
+    said = broadcast_json(None if failed is None else str(failed))
     if failed is not None:
         raise failed
     if said is not None:

@@ -3,17 +3,17 @@
 For a dense layer with the gradient V (I + 1, J), the bias as its last row, the block of the Fisher
 information is A ⊗ G (`backprop/kronecker.py`), and the direction (A ⊗ G)⁻¹ V = A⁻¹ V G⁻¹. A step:
 
-1. factors: F̂ ← ε F̂ + (1 − ε) F of the batch, ε = min(1 − 1/t, decay) at the t-th time (§5), at
+1. factors: F̂ ← ε F̂ + (1 − ε) F of the batch, ε = min(1 − 1/t, decay) at the t-th update (§5), at
    targets drawn from the model;
-2. inverses: of A + π γ 1 and G + γ/π 1 with γ = √damping and π² = (tr A/dim A)/(tr G/dim G), so
-   that their product is A ⊗ G + damping 1 with a rest as small as it gets (§6.3);
-3. direction: U = A⁻¹ V G⁻¹; where a parameter has a diagonal d instead of a block, V/(d + damping);
+2. inverses: of A + π γ 1 and G + γ/π 1 with γ = √damping and π² = (tr A/dim A)/(tr G/dim G), which
+   minimizes the difference of their product from A ⊗ G + damping 1 (§6.3);
+3. direction: U = A⁻¹ V G⁻¹; for a parameter with a diagonal d instead of a block, V/(d + damping);
 4. bound: U is scaled by min(1, √(κ/(η² ⟨U, V⟩))), η the learning rate: ⟨U, V⟩ is UᵀFU, so the step
    moves the model's distributions by no more than κ/2 (Ba 2017, §5, trust region);
-5. momentum, and the learning rate as last factor, which is Optax's part.
+5. momentum, and the learning rate as last factor, which Optax applies.
 
-Factors and inverses are taken anew only every few steps: between, a step costs a gradient and two
-products a layer.
+Factors and inverses are updated every few steps only. In between, a step costs a gradient and two
+products per layer.
 """
 
 from collections.abc import Callable
@@ -34,10 +34,11 @@ Curvature = Callable[[], Any]
 
 
 class KfacState(NamedTuple):
-    """steps: so far.  factors: averaged, in the shape that `kronecker_factors` gives.
+    """State of K-FAC.
 
-    inverses: of A and G with their damping, 1/(d + damping) of a diagonal d.  velocity: of the
-    momentum, in the shape of the parameters.
+    steps: number of steps. factors: averaged, in the structure of `kronecker_factors`. inverses: of
+    A and G with damping, 1/(d + damping) for a diagonal d. velocity: of the momentum, in the
+    structure of the parameters.
     """
 
     steps: Int[Array, ""]
@@ -48,11 +49,10 @@ class KfacState(NamedTuple):
 
 @dataclass(frozen=True)
 class Kfac:
-    """How K-FAC goes about it; the defaults are chosen by measurement (docs/kfac.md).
+    """Hyperparameters of K-FAC; the defaults are chosen by measurement (docs/kfac.md).
 
-    damping: λ added to the Fisher information.  norm_bound: κ.  decay: of the factors' average.
-    factors_every, inverses_every: steps between two computations; the second a multiple of the
-    first.
+    damping: λ added to the Fisher information. norm_bound: κ. decay: of the averaged factors.
+    factors_every, inverses_every: steps between updates; the second is a multiple of the first.
     """
 
     damping: float = 1e-3
@@ -63,10 +63,10 @@ class Kfac:
     inverses_every: int = 20
 
     def build(self, rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
-        """The direction of every step, before the learning rate `rate(step)` that bounds it.
+        """Return the transformation that computes the direction, for the rate `rate(step)`.
 
-        Its update takes `curvature_fn`: () -> the batch's Kronecker factors, called when they are
-        due, within a conditional. Without it, factors and inverses stay as they are.
+        Its update takes `curvature_fn`: () -> Kronecker factors of the batch, called under a
+        conditional when they are due. Without it, factors and inverses do not change.
         """
 
         def init(params: Any) -> KfacState:
@@ -96,7 +96,7 @@ class Kfac:
         return optax.GradientTransformationExtraArgs(init, update)
 
     def _informed(self, state: KfacState, curvature_fn: Curvature) -> KfacState:
-        """Steps 1 and 2, where they are due."""
+        """Apply steps 1 and 2 if they are due."""
         factors = _when(
             state.steps,
             self.factors_every,
@@ -109,7 +109,7 @@ class Kfac:
         return state._replace(factors=factors, inverses=inverses)
 
     def _averaged(self, state: KfacState, new: Any) -> Any:
-        """Step 1."""
+        """Apply step 1."""
         times = state.steps // self.factors_every + 1
 
         def blend(old: Array, fresh: Array) -> Array:
@@ -119,7 +119,7 @@ class Kfac:
         return jax.tree.map(blend, state.factors, new)
 
     def _inverted(self, factors: Any) -> Any:
-        """Step 2, of every layer."""
+        """Apply step 2 to every layer."""
 
         def one(layer: Any) -> Any:
             if isinstance(layer, KroneckerFactors):
@@ -129,7 +129,7 @@ class Kfac:
         return jax.tree.map(one, factors, is_leaf=_is_block)
 
     def _within_bound(self, direction: Any, grads: Any, rate: Any) -> Array:
-        """Step 4: the factor."""
+        """Return the factor of step 4."""
         products = jax.tree.map(lambda d, g: jnp.sum(d * g), direction, grads)
         inner = reduce(jnp.add, jax.tree.leaves(products))
         moved = jnp.asarray(rate).astype(inner.dtype) ** 2 * inner
@@ -137,9 +137,9 @@ class Kfac:
 
 
 def damped_inverses(factors: KroneckerFactors, damping: float) -> KroneckerFactors:
-    """(A + πγ1)⁻¹ and (G + γ/π 1)⁻¹, γ = √damping, by Cholesky (Martens & Grosse 2015, §6.3).
+    """Return (A + πγ1)⁻¹ and (G + γ/π 1)⁻¹, γ = √damping (Martens & Grosse 2015, §6.3).
 
-    A factor of zeros, of a layer that no example reaches, counts as if its trace were tiny.
+    A factor of zeros, for a layer that no example reaches, counts as if its trace were tiny.
     """
     A, G = factors
     tiny = jnp.finfo(A.dtype).tiny ** 0.5
@@ -155,7 +155,7 @@ def _inverse(M: Float[Array, "J J"], damping: Array) -> Float[Array, "J J"]:
 
 
 def _is_block(node: Any) -> bool:
-    """Whether a node of the factors is a layer's: a pair A, G, or diagonals by name."""
+    """Return whether a node of the factors is a layer: a pair A, G, or diagonals by name."""
     return isinstance(node, KroneckerFactors) or is_layer(node)
 
 
@@ -168,7 +168,7 @@ def _zero_factors(layer: dict[str, Array]) -> Any:
 
 
 def _directed(grads: dict[str, Array], inverses: Any) -> Any:
-    """Step 3, of a layer."""
+    """Apply step 3 to a layer."""
     if not isinstance(inverses, KroneckerFactors):
         return jax.tree.map(jnp.multiply, grads, inverses)
     rows = jnp.vstack([grads["W"], grads["b"][None]]) if "b" in grads else grads["W"]
@@ -177,7 +177,7 @@ def _directed(grads: dict[str, Array], inverses: Any) -> Any:
 
 
 def _when(steps: Array, every: int, new: Callable[[], Any], old: Any) -> Any:
-    """new() at the steps that `every` divides, `old` at the others."""
+    """Return new() at multiples of `every` steps, else `old`."""
     if every == 1:
         return new()
     return lax.cond(steps % every == 0, new, lambda: old)

@@ -1,7 +1,7 @@
-"""Optimizers whose numbers are arguments of the compiled program, and no constants in it.
+"""Optimizers whose hyperparameters are arguments of the compiled program instead of constants.
 
-A run at another learning rate is then another call of the same program: nothing is compiled anew,
-and a process that fits many times keeps one program and not one a fit.
+Another learning rate is then another call of the same program: nothing is recompiled, and a process
+that fits many times keeps one program.
 """
 
 import functools
@@ -20,10 +20,10 @@ _ONE_CYCLE_RISE, _ONE_CYCLE_FIRST, _ONE_CYCLE_LAST = 0.3, 25.0, 25e4
 
 
 class Hyperparameters(NamedTuple):
-    """The numbers of an optimizer and its schedule, as Python's or as arrays; None: not used.
+    """Numbers of an optimizer and its schedule, Python's or arrays; None for unused ones.
 
-    rising: steps of the warm-up, or of the rise of one-cycle; falling: steps that the schedule is
-    stretched over after it.
+    rising: steps of the warm-up, or of the rise of one-cycle. falling: steps of the schedule after
+    it.
     """
 
     rate: Any
@@ -35,14 +35,14 @@ class Hyperparameters(NamedTuple):
 
 
 class OpenState(NamedTuple):
-    """The numbers beside the state of the transformation that they are numbers of."""
+    """State of an open optimizer: its numbers, and the state of the transformation."""
 
     numbers: Hyperparameters
     inner: Any
 
 
 def hyperparameters(optimizer: Optimizer, steps: int) -> Hyperparameters | None:
-    """The numbers for a run of that many steps; None for L-BFGS, which has none."""
+    """Return the numbers for a run of this many steps; None for L-BFGS, which has none."""
     if optimizer.full_batch:
         return None
     if optimizer.schedule == "one-cycle":
@@ -61,9 +61,9 @@ def hyperparameters(optimizer: Optimizer, steps: int) -> Hyperparameters | None:
 
 
 def open_optimizer(optimizer: Optimizer) -> optax.GradientTransformationExtraArgs:
-    """The transformation without its numbers, the same object for all that differ in nothing else.
+    """Return the transformation without numbers, the same object for all that differ only in them.
 
-    What its `init` gives has zeros for numbers, of which `with_numbers` makes those of a run.
+    Its `init` returns zeros as numbers, which `with_numbers` replaces.
     """
     kind = replace(
         optimizer,
@@ -77,7 +77,7 @@ def open_optimizer(optimizer: Optimizer) -> optax.GradientTransformationExtraArg
 
 
 def with_numbers(opt_state: Any, numbers: Hyperparameters | None) -> Any:
-    """The optimizer's state with these numbers, in the place and type of those that it holds."""
+    """Return the optimizer state with these numbers, in the type of the present ones."""
     if numbers is None or not isinstance(opt_state, OpenState):
         return opt_state
     placed = jax.tree.map(
@@ -87,9 +87,9 @@ def with_numbers(opt_state: Any, numbers: Hyperparameters | None) -> Any:
 
 
 def with_numbers_of(now: Any, restored: Any) -> Any:
-    """A restored optimizer state with the numbers of this run's own, `now`.
+    """Return a restored optimizer state with the numbers of the current run, `now`.
 
-    The schedule of a run that goes on may be stretched over more steps than it was.
+    The schedule of a resumed run may have another length.
     """
     if not isinstance(now, OpenState):
         return restored
@@ -98,7 +98,10 @@ def with_numbers_of(now: Any, restored: Any) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _opened(kind: Optimizer) -> optax.GradientTransformationExtraArgs:
-    """Optax's transformations compare by identity, and equal programs should compile once."""
+    """Return one object per kind, so that equal programs compile once.
+
+    Optax transformations compare by identity.
+    """
     shape = hyperparameters(kind, 10)
 
     def init(params: Any) -> OpenState:
@@ -120,7 +123,7 @@ def _opened(kind: Optimizer) -> optax.GradientTransformationExtraArgs:
 
 
 def rate_at(kind: Optimizer, numbers: Hyperparameters, step: Array) -> Array:
-    """The learning rate of a step (from 0), as `make_schedule` has it."""
+    """Return the learning rate of a step (from 0), as `make_schedule` computes it."""
     peak, rising, falling = numbers.rate, numbers.rising, numbers.falling
     count = jnp.asarray(step, peak.dtype)
     if kind.schedule == "one-cycle":
@@ -138,7 +141,7 @@ def _cosine(start: Array, end: Array, share: Array) -> Array:
 
 
 def _after_warm_up(name: str, peak: Array, count: Array, steps: Array) -> Array:
-    """The rate of a step of the schedule proper, over `steps` of them."""
+    """Return the learning rate of a step after the warm-up, over `steps` steps."""
     if name in ("constant", "warm-up"):
         return peak
     share = jnp.minimum(count / steps, 1)

@@ -1,4 +1,4 @@
-"""Optax optimizers by name: a direction, then decoupled weight decay, then the learning rate."""
+"""Named optimizers of Optax: direction, decoupled weight decay, learning rate."""
 
 import functools
 import math
@@ -28,6 +28,8 @@ _DIRECTIONS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "lamb": lambda: optax.scale_by_adam(eps=1e-6),
 }
 OPTIMIZERS = (*_DIRECTIONS, "muon", "kfac", "lbfgs")
+"""Names of the optimizers."""
+
 LEARNING_RATES = {
     "sgd": 0.1,
     "momentum": 0.02,
@@ -43,16 +45,16 @@ ADAMW_DECAY = 1e-2
 
 
 def is_matrix(params: Any) -> Any:
-    """True at weight matrices, False at biases, scales and shifts: what weight decay touches."""
+    """Return True at weight matrices and False elsewhere, as the mask of weight decay."""
     return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
 def project_columns(bound: Any) -> optax.GradientTransformation:
-    """Max-norm: after each update no unit's incoming weights are longer than the bound.
+    """Return max-norm: after each update the incoming weights of each unit have at most this norm.
 
-    w ← w · min(1, bound/‖w‖) for every column w of a weight matrix W (I, J), a projection after
-    the update (Srivastava 2014, section 5.1). Biases, norms and embeddings are as they were.
-    The updates that it is given are those that would be added to the parameters.
+    w ← w · min(1, bound/‖w‖) for every column w of a weight matrix W (I, J), a projection after the
+    update (Srivastava 2014, section 5.1). Biases, norms and embeddings are unchanged. It must be
+    the last transformation, because it needs the final updates.
     """
 
     def bounded(path: Any, update: Array, param: Array) -> Array:
@@ -70,13 +72,22 @@ def project_columns(bound: Any) -> optax.GradientTransformation:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer by name with its schedule: `Optimizer("adamw", 2e-3, schedule="one-cycle")`.
+    """Named optimizer with its schedule: `Optimizer("adamw", 2e-3, schedule="one-cycle")`.
 
-    learning_rate: the peak; None takes a usual one for the name. weight_decay: decoupled
-    (Loshchilov & Hutter 2019), on weight matrices only; None is 0.01 for adamw and 0 otherwise.
-    clip_norm: bound on the global norm of the gradient (Pascanu 2013). max_norm: bound on the norm
-    of each unit's incoming weights (Srivastava 2014). beta_2: how long adam and adamw remember
-    squared gradients, else 0.999.
+    Args:
+        name: one of `OPTIMIZERS`.
+        learning_rate: peak learning rate (default: chosen by the optimizer).
+        schedule: learning-rate schedule, one of `SCHEDULES`.
+        warm_up: fraction of the steps in which the learning rate rises from 0.
+        weight_decay: decoupled weight decay (Loshchilov & Hutter 2019) of weight matrices (default:
+            0.01 for adamw, otherwise 0).
+        clip_norm: bound on the global norm of the gradient (Pascanu 2013).
+        max_norm: bound on the norm of the incoming weights of each unit (Srivastava 2014).
+        beta_2: decay of the squared gradients of adam and adamw (default: 0.999).
+
+    Raises:
+        UnknownNameError: for an unknown optimizer or schedule.
+        InputError: for a value out of range.
     """
 
     name: str = "adam"
@@ -98,47 +109,47 @@ class Optimizer:
             ("bound on the norm of weights", self.max_norm),
         ):
             if value is not None and not (value > 0 and math.isfinite(value)):
-                raise InputError(f"A {label} is a positive number, not {value}.")
+                raise InputError(f"The {label} must be positive, not {value}.")
         if self.beta_2 is not None and not (self.name in ADAMS and 0 <= self.beta_2 < 1):
             raise InputError(
-                f"beta_2 is for {' and '.join(ADAMS)} and lies in [0, 1): {self.name} cannot have"
+                f"beta_2 needs {' or '.join(ADAMS)} and a value in [0, 1), not {self.name} with"
                 f" {self.beta_2}."
             )
         if not 0 <= self.decay < math.inf:
-            raise InputError(f"A weight decay is at least 0, not {self.weight_decay}.")
+            raise InputError(f"The weight decay must be at least 0, not {self.weight_decay}.")
 
     @property
     def peak(self) -> float:
-        """The highest learning rate."""
+        """Peak learning rate."""
         usual = LEARNING_RATES.get(self.name, 1e-3)
         return usual if self.learning_rate is None else self.learning_rate
 
     @property
     def decay(self) -> float:
-        """The weight decay in force."""
+        """Weight decay, 0 for none."""
         usual = ADAMW_DECAY if self.name == "adamw" else 0.0
         return usual if self.weight_decay is None else self.weight_decay
 
     @property
     def usual_warm_up(self) -> float:
-        """The share of the run that warms up; the schedule warm-up has a usual one."""
+        """Fraction of the steps for warm-up, with the default of the schedule warm-up."""
         return self.warm_up or (WARM_UP if self.schedule == "warm-up" else 0.0)
 
     @property
     def full_batch(self) -> bool:
-        """Whether each step must see the whole training set (L-BFGS)."""
+        """True if each step needs all training rows (L-BFGS)."""
         return self.name == "lbfgs"
 
     @property
     def knows_matrices(self) -> bool:
-        """Whether it treats a matrix otherwise than its transpose or its elements."""
+        """True if it treats a matrix differently from its transpose or its elements."""
         return self.name in ("muon", "kfac", "lbfgs") or self.max_norm is not None
 
     @property
     def inverts_curvature(self) -> bool:
-        """Whether it asks for the batch's Kronecker factors and inverts them (K-FAC).
+        """True if it needs the Kronecker factors of the batch and inverts them (K-FAC).
 
-        It may then make of finite gradients what is not finite.
+        It may turn finite gradients into non-finite updates.
         """
         return self.name == "kfac"
 
@@ -149,10 +160,10 @@ class Optimizer:
         try:
             check_curvature(network, loss, True)
         except InputError as error:
-            raise InputError(f"The optimizer kfac does not fit. {error}") from None
+            raise InputError(f"The optimizer kfac cannot train this network. {error}") from None
 
     def build(self, steps: int) -> optax.GradientTransformationExtraArgs:
-        """The Optax transformation for a run of that many steps, the same one for equal ones."""
+        """Return the Optax transformation for a run of `steps` steps, one object for equal ones."""
         return _built(self, steps)
 
     def chain(
@@ -162,9 +173,9 @@ class Optimizer:
         clip_norm: Any = None,
         max_norm: Any = None,
     ) -> optax.GradientTransformationExtraArgs:
-        """The transformation with these numbers, Python's or traced, in place of its own.
+        """Return the transformation with these numbers, Python's or traced.
 
-        None leaves that part out, a traced 0 does not.
+        None leaves a part out; a traced 0 does not.
         """
         parts = [self._unbounded(rate, decay, clip_norm)]
         if max_norm is not None:
@@ -174,13 +185,13 @@ class Optimizer:
     def _unbounded(
         self, rate: optax.Schedule, decay: Any, clip_norm: Any
     ) -> optax.GradientTransformationExtraArgs:
-        """The update before the bound on the weights, which comes after everything else."""
+        """Return the transformation without max-norm, which must come last."""
         if self.name == "lbfgs":
             chosen = (self.learning_rate, self.weight_decay, self.clip_norm, self.max_norm)
             if any(chosen) or self.warm_up or self.schedule != "constant":
                 raise InputError(
-                    "lbfgs chooses its own steps: no learning rate, schedule, warm-up, "
-                    "gradient clip, weight decay or bound on the weights."
+                    "lbfgs finds its step sizes by a line search: leave out learning rate, "
+                    "schedule, warm-up, gradient clip, weight decay and bound on the weights."
                 )
             return optax.lbfgs()
         parts = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
@@ -201,15 +212,16 @@ class Optimizer:
 
 
 def _in_full_width(schedule: optax.Schedule) -> optax.Schedule:
-    """The schedule in float64 where JAX allows it: over a whole number of steps JAX divides in
-    float32.
-    """
+    """Return the schedule in float64 if JAX allows it; JAX divides integers in float32."""
     return lambda count: schedule(jnp.asarray(count, jnp.result_type(float)))
 
 
 @functools.lru_cache(maxsize=128)
 def _built(optimizer: Optimizer, steps: int) -> optax.GradientTransformationExtraArgs:
-    """Optax's transformations compare by identity, and equal programs should compile once."""
+    """Return one object per optimizer, so that equal programs compile once.
+
+    Optax transformations compare by identity.
+    """
     schedule = make_schedule(optimizer.schedule, optimizer.peak, steps, optimizer.warm_up)
     decay = optimizer.decay if optimizer.decay > 0 else None
     return optimizer.chain(_in_full_width(schedule), decay, optimizer.clip_norm, optimizer.max_norm)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules by name, from Optax, over the steps of a run."""
+"""Named learning-rate schedules of Optax, over the steps of a run."""
 
 import math
 from typing import Any
@@ -9,13 +9,15 @@ import optax
 from mlp_jax.errors import InputError, UnknownNameError
 
 SCHEDULES = ("constant", "cosine", "one-cycle", "linear", "step", "warm-up", "coslog4")
+"""Names of the learning-rate schedules; see `make_schedule`."""
+
 WARM_UP = 0.1
 
 
 def _coslog4(peak: float, steps: int) -> optax.Schedule:
-    """step -> ½(1 − cos 2π log₂(1 + 15t)) · peak, t = (step + ½)/steps.
+    """Return the schedule ½(1 − cos 2π log₂(1 + 15t)) · peak, t = (step + ½)/steps.
 
-    In the middle of the step, for at its beginning the first one would stand still.
+    It is evaluated in the middle of a step, because it is 0 at the start of the first one.
     """
 
     def rate(count: Any) -> Any:
@@ -26,19 +28,32 @@ def _coslog4(peak: float, steps: int) -> optax.Schedule:
 
 
 def make_schedule(name: str, peak: float, steps: int, warm_up: float = 0.0) -> optax.Schedule:
-    """step (from 0) -> learning rate, over `steps` steps.
+    """Return the schedule: step (from 0) -> learning rate.
 
-    constant; cosine and linear fall to 0; one-cycle rises from peak/25 over the first 30 % and
-    falls to peak/250000 (Smith 2018, cosine form); step divides by 10 at one half and at three
-    quarters (He 2016); coslog4 is ½(1 − cos 2π log₂(1 + 15t)) of the peak at the share t of the
-    steps, four waves that grow longer (Holzmüller 2024, RealMLP); warm-up rises to the peak over
-    the first tenth and stays. `warm_up`: the fraction of the steps over which any other schedule
-    but one-cycle rises from 0 first, one step less than all of them at most.
+    - constant.
+    - cosine, linear: fall to 0.
+    - one-cycle: rises from peak/25 over the first 30 % and falls to peak/250000 (Smith 2018, cosine
+      form).
+    - step: divides by 10 at one half and at three quarters (He 2016). - warm-up: rises to the peak
+    over the first tenth, then stays. - coslog4: peak times ½(1 − cos 2π log₂(1 + 15t)) at the
+    fraction t of the steps, four waves that
+      grow longer (Holzmüller 2024, RealMLP).
+
+    Args:
+        name: one of `SCHEDULES`.
+        peak: highest learning rate.
+        steps: steps of the run.
+        warm_up: fraction of the steps, at least one less than all, in which the rate rises from 0;
+            not for one-cycle.
+
+    Raises:
+        UnknownNameError: for an unknown name.
+        InputError: for a warm-up outside [0, 1).
     """
     if name not in SCHEDULES:
         raise UnknownNameError("schedule", name, SCHEDULES)
     if not 0 <= warm_up < 1:
-        raise InputError(f"The warm-up is a fraction of the run in [0, 1), not {warm_up}.")
+        raise InputError(f"The warm-up must be a fraction of the run in [0, 1), not {warm_up}.")
     if name == "one-cycle":
         return optax.cosine_onecycle_schedule(max(steps, 2), peak, pct_start=0.3)
     if name == "warm-up":

@@ -1,6 +1,6 @@
-"""Recipes by name: `tabular` for tables, `images` for images. `docs/presets.md` says why each part.
+"""Named recipes: `tabular` for tables, `images` for images; see `docs/presets.md`.
 
-`preset` gives what a fit needs, `column_options` how the columns of a table become features before.
+`preset` returns the arguments of a fit, `column_options` the encoding of a table's columns.
 """
 
 import numpy as np
@@ -19,14 +19,14 @@ PRESETS = ("tabular", "images")
 
 
 def check_preset(name: str) -> str:
-    """`name` if it is a preset; UnknownNameError lists them."""
+    """Return the name; raise UnknownNameError that lists the presets for any other."""
     if name not in PRESETS:
         raise UnknownNameError("preset", name, PRESETS)
     return name
 
 
 def column_options(name: str) -> ColumnOptions:
-    """How the preset has the columns of a table encoded."""
+    """Return the encoding options of table columns for a preset."""
     return tabular_columns() if check_preset(name) == "tabular" else ColumnOptions()
 
 
@@ -40,11 +40,20 @@ def preset(
     n_rows: int,
     x: np.ndarray | None = None,
 ) -> Preset:
-    """The preset of that name for n_rows training rows x (N, n_in), as `fit` has them.
+    """Return the preset for n_rows training rows x (N, n_in).
 
-    inputs: how rows became x; None where x is numbers alone. n_out: classes, or columns to predict.
-    x: the rows, where they are there, for what the recipe reads off them.
-    Raises InputError for a name that is none, and for a task that the preset is not made for.
+    Args:
+        name: one of `PRESETS`.
+        inputs: encoding of the rows; None if x is numeric only.
+        n_in: width of the inputs.
+        n_out: number of classes or targets.
+        task: task of the targets.
+        n_rows: number of training rows.
+        x: training rows, from which the recipe derives its embeddings.
+
+    Raises:
+        UnknownNameError: for an unknown name.
+        InputError: for a task that the preset does not support.
     """
     if check_preset(name) == "images":
         return images(n_in, n_out, n_rows, task)

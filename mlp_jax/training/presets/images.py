@@ -1,4 +1,4 @@
-"""`preset="images"`: what gets a plain network furthest on images, without augmentation."""
+"""Recipe `images`: the best plain network on images without augmentation."""
 
 from mlp_jax.backprop import Dropout, Sequential, get_loss, mlp
 from mlp_jax.errors import InputError
@@ -11,15 +11,17 @@ PACE = Pace(batch=(64, 512), batches=25, epochs=(40, 150), steps=4_700)
 
 
 def images(n_in: int, n_out: int, n_rows: int, task: Task) -> Preset:
-    """The recipe for N = n_rows images of n_in pixels in n_out classes.
+    """Return the recipe for N = n_rows images of n_in pixels in n_out classes.
 
     Batch norm (Ioffe & Szegedy 2015), dropout of pixels and units (Srivastava 2014), label
     smoothing (Szegedy 2016), decoupled weight decay (Loshchilov & Hutter 2019), one-cycle (Smith
-    2018). Fewer images are seen in smaller batches and more often. InputError for what is no task
-    of classes.
+    2018). Fewer images use smaller batches and more epochs.
+
+    Raises:
+        InputError: for regression.
     """
     if task == "regression":
-        raise InputError(f"The preset images is for classes, not for a task of {task}.")
+        raise InputError(f"The preset images needs classes, not {task}.")
     name = "softmax_cross_entropy" if task == "classification" else "sigmoid_cross_entropy"
     layers = mlp(WIDTHS, n_out, dropout=0.2, norm="batch").layers
     return Preset(

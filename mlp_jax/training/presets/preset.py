@@ -1,4 +1,4 @@
-"""What a preset is: a whole recipe for a kind of data, ready for `mlp_jax.fit`."""
+"""Preset: a complete recipe for a kind of data, ready for `mlp_jax.fit`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from mlp_jax.training.optim.optimizers import Optimizer
 class Preset:
     """A network, its loss and optimizer, and the options of `fit` that belong to them.
 
-    options: epochs, batch_size, average, patience, select: keyword arguments of `fit`, under
-    which an option of the user's own wins.
+    options: epochs, batch_size, average, patience, select: keyword arguments of `fit`; options of
+    the user take precedence.
     """
 
     network: Layer
@@ -24,9 +24,10 @@ class Preset:
 
 @dataclass(frozen=True)
 class Pace:
-    """How batch and epochs follow the number of rows: fewer are seen in smaller batches, and more
-    often. The bounds of each, how many batches an epoch has at least where the batch is not the
-    smallest, and the steps that the epochs make up.
+    """Batch size and epochs by the number of rows: fewer rows use smaller batches and more epochs.
+
+    batch, epochs: bounds. batches: minimum number of batches per epoch, unless the batch is the
+    smallest. steps: total steps of the epochs.
     """
 
     batch: tuple[int, int]
@@ -35,7 +36,7 @@ class Pace:
     steps: int
 
     def options(self, n_rows: int) -> dict[str, int]:
-        """batch_size, a power of two and at most all rows, and epochs."""
+        """Return batch_size, a power of two and at most all rows, and epochs."""
         fits = 1 << max(n_rows // self.batches, 1).bit_length() - 1
         batch = min(max(self.batch[0], min(fits, self.batch[1])), n_rows)
         epochs = round(self.steps / -(-n_rows // batch))

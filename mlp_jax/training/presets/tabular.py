@@ -1,12 +1,12 @@
-"""`preset="tabular"`: TabM on periodic embeddings; `docs/presets.md` says what each part brings.
+"""Recipe `tabular`: TabM on periodic embeddings; `docs/presets.md` justifies each part.
 
 Gorishniy 2024, "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling": k
 members share one MLP and differ by rank-one factors (Wen 2020, BatchEnsemble); the mean of their
-losses is minimized, and the mean of their probabilities is predicted. Each number goes in as waves
-of many frequencies through a small dense layer of its own (Gorishniy 2022, PLR), categories one-hot
-or embedded (Guo & Berkhahn 2016). Most waves are long, σ = 0.1 (Holzmüller 2024): what changes
-slowly with a number is learned from few rows. A number that has the same value in many rows, such
-as a capital gain to the last digit, gets short ones, σ = 15, that tell it from its neighbours.
+losses is minimized, and the mean of their probabilities is predicted. Each number is embedded as
+waves of many frequencies with a separate small dense layer (Gorishniy 2022, PLR), categories are
+one-hot or embedded (Guo & Berkhahn 2016). Most waves are long, σ = 0.1 (Holzmüller 2024), which
+learns slow dependence from few rows. A number whose values each occur in many rows, such as a
+capital gain to the last digit, gets short waves, σ = 15, that separate neighbouring values.
 """
 
 import numpy as np
@@ -26,19 +26,19 @@ LOSSES: dict[Task, str] = {
 }
 FREQUENCIES, EMBEDDING = 48, 16
 LONG, SHORT = 0.1, 15.0
-SHARED = 25  # rows to a value in the mean: from there on each value can be learned by itself
+SHARED = 25  # rows per distinct value from which each value is learned separately
 MEMBERS, HIDDEN, DROPOUT = 8, (256, 256), 0.3
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
 PACE = Pace(batch=(32, 512), batches=50, epochs=(8, 60), steps=500)
 
 
 def tabular_columns() -> ColumnOptions:
-    """Numbers by their quantiles, as normal scores: whatever spread they have, waves fit it."""
+    """Return quantile scaling to normal scores, which suits the waves for any distribution."""
     return ColumnOptions(scaling="quantile")
 
 
 def wave_spreads(x: np.ndarray) -> tuple[float, ...]:
-    """σ of the waves of each column of x (N, G): short where a value is shared by many rows."""
+    """Return σ of the waves of each column of x (N, G): short if many rows share a value."""
     values = (len(np.unique(column)) for column in x.T)
     return tuple(SHORT if len(x) >= SHARED * count else LONG for count in values)
 
@@ -51,9 +51,9 @@ def tabular(
     n_rows: int,
     x: np.ndarray | None = None,
 ) -> Preset:
-    """The recipe for N = n_rows training rows of a table, x (N, n_in) as the encoding gives them.
+    """Return the recipe for N = n_rows training rows of a table, x (N, n_in) as encoded.
 
-    Fewer rows are seen in smaller batches and more often. Without x all waves are long.
+    Fewer rows use smaller batches and more epochs. Without x all waves are long.
     """
     loss = get_loss(LOSSES[task])
     numbers = inputs.n_numeric if isinstance(inputs, TableEncoding) else n_in

@@ -1,1 +1,1 @@
-"""Private training, DP-SGD (Abadi 2016): one row more or less barely changes the model."""
+"""Differentially private training by DP-SGD (Abadi 2016)."""

@@ -1,9 +1,9 @@
-"""What a private run spends: dp-accounting's privacy loss distribution, and the batch's capacity.
+"""Privacy accounting by privacy loss distributions (dp-accounting), and the batch capacity.
 
-The mechanism of a step is a Gaussian one on a Poisson sample: each row in with probability q, noise
-of σ times the sensitivity. Steps compose by their privacy loss distributions (Koskela 2020; here in
-the upper bound of Doroshenko 2022), which gives about a tenth less ε than Rényi divergences do.
-Neighbours are sets of rows of which one has a row more.
+The mechanism of a step is Gaussian on a Poisson sample: each row with probability q, noise of σ
+times the sensitivity. Steps are composed by their privacy loss distributions (Koskela 2020; here in
+the upper bound of Doroshenko 2022), which gives about a tenth less ε than Rényi divergences.
+Neighbouring data sets differ by one additional row.
 """
 
 import importlib.util
@@ -15,63 +15,62 @@ from mlp_jax.errors import InputError
 from mlp_jax.training.engine.program import DPStepSpec
 from mlp_jax.training.private.config import Privacy, last_draw
 
-OVERFLOW_SHARE = 0.01  # of δ, for batches that are fuller than their capacity
-INTERVAL = 1e-3  # of the privacy losses, in whose multiples they are counted, rounded up
+OVERFLOW_SHARE = 0.01  # share of δ for batches that exceed their capacity
+INTERVAL = 1e-3  # discretization of the privacy losses, rounded up
 MOST_STEPS_FOR_IT = 10_000
-CLOSE_ENOUGH = 1e-3  # of σ
-MULTIPLE = 8  # of rows, that a capacity is rounded up to
+CLOSE_ENOUGH = 1e-3  # relative tolerance of σ
+MULTIPLE = 8  # of rows that a capacity is rounded up to
 
 
 def check_accountant() -> None:
-    """InputError where dp-accounting is not installed."""
+    """Raise InputError if dp-accounting is not installed."""
     if importlib.util.find_spec("dp_accounting") is None:
         raise InputError(
-            "Private training needs the package dp-accounting, which counts what is spent:"
-            " pip install 'mlp-jax[private]'."
+            "Private training needs the package dp-accounting: pip install 'mlp-jax[private]'."
         )
 
 
 @dataclass(frozen=True)
 class Account:
-    """The books of a run: what was asked for, what its steps do, how many there may be.
+    """Privacy account of a run: budget, specification of a step, number of steps.
 
     n: training rows. steps: of the whole run, for which the noise was chosen.
     """
 
     privacy: Privacy
-    rule: DPStepSpec
+    spec: DPStepSpec
     n: int
     batch_size: int
     steps: int
 
     def __str__(self) -> str:
-        asked, rule = self.privacy, self.rule
+        budget, spec = self.privacy, self.spec
         return (
-            f"private: epsilon {asked.epsilon:g} at delta {asked.delta:g} for {self.steps} steps;"
-            f" noise {rule.noise:.3f} × clip {rule.clip:g}, rows drawn with q = {rule.sampling:.4f}"
-            f" ({self.batch_size} expected, room for {rule.capacity})"
+            f"private: epsilon {budget.epsilon:g} at delta {budget.delta:g} for {self.steps} steps;"
+            f" noise {spec.noise:.3f} × clip {spec.clip:g}, rows drawn with q = {spec.sampling:.4f}"
+            f" ({self.batch_size} expected, room for {spec.capacity})"
         )
 
     def epsilon(self, steps: int) -> float:
-        """The ε of so many steps at the δ asked for; 0 for none, NaN where the draws had a seed."""
+        """Return ε after this many steps at the δ of the budget; 0 for none, NaN with a seed."""
         if self.privacy.seed is not None:
             return math.nan
         delta = self.privacy.delta * (1 - OVERFLOW_SHARE)
-        return spent(self.rule.noise, self.rule.sampling, steps, delta) if steps else 0.0
+        return spent(self.spec.noise, self.spec.sampling, steps, delta) if steps else 0.0
 
-    def facts(self) -> dict[str, Any]:
-        """The books as JSON takes them."""
+    def metadata(self) -> dict[str, Any]:
+        """Return the account as JSON."""
         if self.privacy.seed is not None:
             return {"epsilon": None, "reason": "seeded noise"}
         return {
             "epsilon": self.epsilon(self.steps),
             "delta": self.privacy.delta,
             "asked_epsilon": self.privacy.epsilon,
-            "clip": self.rule.clip,
-            "noise_multiplier": self.rule.noise,
-            "sampling_probability": self.rule.sampling,
+            "clip": self.spec.clip,
+            "noise_multiplier": self.spec.noise,
+            "sampling_probability": self.spec.sampling,
             "expected_batch_size": self.batch_size,
-            "batch_capacity": self.rule.capacity,
+            "batch_capacity": self.spec.capacity,
             "steps": self.steps,
             "neighbours": "training rows with and without one of them",
             "accountant": "dp-accounting, privacy loss distribution",
@@ -79,33 +78,32 @@ class Account:
 
 
 def open_account(privacy: Privacy, n: int, batch_size: int, steps: int) -> Account:
-    """The books of a run of so many steps over n rows, with the least noise that is enough.
+    """Return the account of a run, with the least noise that meets the budget.
 
-    batch_size: the expected one. InputError for a δ that promises nothing: of 1/n and above, a
-    mechanism that publishes a row at random keeps it.
+    batch_size: the expected one. Raises InputError for δ of 1/n or more, which a mechanism
+    satisfies that publishes a random row.
     """
     check_accountant()
     if privacy.delta >= 1 / n:
         raise InputError(
-            f"A delta is less than 1/rows, here {1 / n:.2g}, so {privacy.delta:g} would promise"
-            " nothing."
+            f"Delta must be less than 1/rows, here {1 / n:.2g}; {privacy.delta:g} protects no row."
         )
     last = last_draw(batch_size, n)
     sampling = DPStepSpec(privacy.clip, 0.0, last, n).sampling
-    # Where the run overflows with probability p, both sides of the promise move by p, one of them
-    # times e^ε: P ≤ e^ε P' + δ' for batches without bound gives P ≤ e^ε P' + δ' + (1 + e^ε) p.
+    # If the run overflows with probability p, P ≤ e^ε P' + δ' for unbounded batches implies
+    # P ≤ e^ε P' + δ' + (1 + e^ε) p.
     allowed = OVERFLOW_SHARE * privacy.delta / (1 + math.exp(min(privacy.epsilon, 700.0)))
-    rule = DPStepSpec(
+    spec = DPStepSpec(
         privacy.clip,
         noise_for(privacy.epsilon, privacy.delta * (1 - OVERFLOW_SHARE), sampling, steps),
         last,
         capacity(n, sampling, steps, allowed),
     )
-    return Account(privacy, rule, n, batch_size, steps)
+    return Account(privacy, spec, n, batch_size, steps)
 
 
 def spent(noise: float, sampling: float, steps: int, delta: float) -> float:
-    """The ε of `steps` Gaussian mechanisms on Poisson samples, at δ: an upper bound."""
+    """Return an upper bound of ε for `steps` Gaussian mechanisms on Poisson samples, at δ."""
     from dp_accounting.pld import PLDAccountant
 
     interval = INTERVAL if steps <= MOST_STEPS_FOR_IT else INTERVAL / 10
@@ -114,7 +112,7 @@ def spent(noise: float, sampling: float, steps: int, delta: float) -> float:
 
 
 def noise_for(epsilon: float, delta: float, sampling: float, steps: int) -> float:
-    """The least σ, to a thousandth, for which so many steps spend at most ε at δ."""
+    """Return the least σ, to a thousandth, for which the steps spend at most ε at δ."""
     most = 1.0
     while spent(most, sampling, steps, delta) > epsilon:
         most *= 2
@@ -131,10 +129,10 @@ def noise_for(epsilon: float, delta: float, sampling: float, steps: int) -> floa
 
 
 def capacity(n: int, sampling: float, steps: int, probability: float) -> int:
-    """The rows that a batch needs room for, so that a run overflows with at most `probability`.
+    """Return the batch capacity that a run exceeds with at most `probability`.
 
-    By the exact tail of the binomial distribution over n + 1 rows, the larger of two neighbours,
-    and the sum over the steps.
+    Computed from the exact tail of the binomial distribution over n + 1 rows, the larger neighbour,
+    and a union bound over the steps.
     """
     from scipy.stats import binom
 

@@ -1,4 +1,4 @@
-"""The ledger of a private run: steps are paid for before they are taken, so that none is free."""
+"""Ledger of a private run: steps are paid for before they run."""
 
 import json
 from pathlib import Path
@@ -12,50 +12,54 @@ STARTED = "steps_started"
 
 
 class Ledger:
-    """How many of a run's steps were ever started, in memory and, with a folder, on disk.
+    """Number of steps ever started, in memory and, with a folder, on disk.
 
-    A run that was killed comes back to its last checkpoint and draws new noise from there: the
-    steps after it are lost, but somebody may have seen their weights, so they stay paid. Raises
-    RunFolderError where the folder's ledger is of another run.
+    A killed run resumes from its last checkpoint with new noise. The steps after it are lost, but
+    their weights may have been seen, so they stay paid.
+
+    Args:
+        account: the account of the run.
+        folder: run folder.
+
+    Raises:
+        RunFolderError: if the ledger of the folder belongs to another run.
     """
 
     def __init__(self, account: Account, folder: Path | None = None) -> None:
         self.account = account
         self._path = None if folder is None else folder / LEDGER_FILE
-        self._facts = account.facts()
-        self.started = 0 if self._path is None else _started(self._path, self._facts)
+        self._metadata = account.metadata()
+        self.started = 0 if self._path is None else _started(self._path, self._metadata)
         self._write()
 
     def allows(self, steps: int) -> bool:
-        """Whether so many steps more are within what the run may spend."""
+        """Return whether the budget covers this many more steps."""
         return self.started + steps <= self.account.steps
 
     def pay(self, steps: int) -> None:
-        """Writes down steps that are about to be taken."""
+        """Record steps that are about to run."""
         assert self.allows(steps)
         self.started += steps
         self._write()
 
     @property
     def epsilon(self) -> float:
-        """The ε of all steps ever started."""
+        """ε of all steps ever started."""
         return self.account.epsilon(self.started)
 
     def _write(self) -> None:
         if self._path is not None:
-            write_json_atomic(self._path, self._facts | {STARTED: self.started})
+            write_json_atomic(self._path, self._metadata | {STARTED: self.started})
 
 
 def check_ledger(folder: Path) -> None:
-    """RunFolderError where the folder of a private run has no ledger."""
+    """Raise RunFolderError if the folder of a private run has no ledger."""
     if not (folder / LEDGER_FILE).is_file():
-        raise RunFolderError(
-            f"{folder} has no {LEDGER_FILE}, so nobody can tell what its run has spent."
-        )
+        raise RunFolderError(f"{folder} has no {LEDGER_FILE}, so the privacy spent is unknown.")
 
 
-def _started(path: Path, facts: dict[str, object]) -> int:
-    """The steps that a ledger counts; 0 where there is none yet."""
+def _started(path: Path, metadata: dict[str, object]) -> int:
+    """Return the number of steps in a ledger; 0 for a new one."""
     if not path.exists():
         return 0
     try:
@@ -63,9 +67,9 @@ def _started(path: Path, facts: dict[str, object]) -> int:
         started = found.pop(STARTED)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise RunFolderError(f"Cannot read the ledger {path}: {error}.") from None
-    if found != json.loads(json.dumps(facts)) or type(started) is not int or started < 0:
+    if found != json.loads(json.dumps(metadata)) or type(started) is not int or started < 0:
         raise RunFolderError(
-            f"{path} does not fit this run: it was planned with other options, data or versions of"
-            " the accountant."
+            f"{path} does not match this run: it was written with other options, data or versions"
+            " of the accountant."
         )
     return started

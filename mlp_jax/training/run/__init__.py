@@ -1,1 +1,1 @@
-"""Runs: from a configuration to a run folder."""
+"""Training runs: configuration, run folder, logs and plots."""

@@ -1,4 +1,4 @@
-"""From a configuration to its parts: data, loss, network, optimizer."""
+"""Build the components of a run from its configuration: data, loss, network, optimizer."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,17 +30,23 @@ from mlp_jax.training.run.config import TrainConfig
 from mlp_jax.training.run.data import prepared
 
 ARCHITECTURE = ("hidden", "activation", "norm", "residual", "dropout")
-SETTLED = (
+SET_BY_PRESET = (
     *ARCHITECTURE, "scaling", "loss", "label_smoothing", "optimizer", "learning_rate", "schedule",
     "warm_up", "weight_decay", "clip_norm", "max_norm", "init_from", "private",
 )  # fmt: skip
-"""The options that a preset settles itself."""
+"""Options that a preset sets itself."""
 
 
 class RunComponents(NamedTuple):
-    """All that a run is made of. start: the model it starts from, if any.
+    """Components of a run.
 
-    options: what a preset would have for options of the run that the user left at their defaults.
+    Attributes:
+        data: prepared rows.
+        loss, network, optimizer: the training problem.
+        task: task of the targets.
+        metrics: names of the metrics to evaluate.
+        start: model to start from, if any.
+        options: options of a preset, used where the user left the default.
     """
 
     data: Prepared
@@ -54,10 +60,15 @@ class RunComponents(NamedTuple):
 
 
 def build(config: TrainConfig, start: Model | None = None) -> RunComponents:
-    """The parts of a run; InputError where options and data do not fit.
+    """Return the components of a run.
 
-    start: a saved model to go on from: its network, with a new last layer where the targets
-    differ, and its encoding of the inputs.
+    Args:
+        config: configuration of the run.
+        start: saved model to start from. Its network and its input encoding are used, with a new
+            last layer if the targets differ.
+
+    Raises:
+        InputError: for options that do not fit the data.
     """
     if config.ensemble != 1:
         ensemble_seeds(config.seed, config.ensemble)
@@ -75,7 +86,7 @@ def build(config: TrainConfig, start: Model | None = None) -> RunComponents:
 
 
 def _judged(config: TrainConfig, data: Prepared) -> tuple[Task, tuple[str, ...]]:
-    """The task and the metrics of a run; UnknownNameError for a metric that is none of them."""
+    """Return the task and the metrics of a run; raise UnknownNameError for an unknown metric."""
     task = data.target.task
     names = config.metrics or default_metrics(task)
     check_metrics(task, names)
@@ -83,13 +94,15 @@ def _judged(config: TrainConfig, data: Prepared) -> tuple[Task, tuple[str, ...]]
 
 
 def _of_preset(config: TrainConfig) -> RunComponents:
-    """The parts of a run by a preset; InputError for options that the preset settles itself."""
+    """Return the components of a run with a preset; raise InputError for options that it sets."""
     assert config.preset is not None
     check_preset(config.preset)
-    given = [name for name in SETTLED if getattr(config, name) != getattr(TrainConfig(), name)]
+    given = [
+        name for name in SET_BY_PRESET if getattr(config, name) != getattr(TrainConfig(), name)
+    ]
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise InputError(f"The preset {config.preset} settles this itself: no {options}.")
+        raise InputError(f"The preset {config.preset} sets this itself; leave out {options}.")
     data = prepared(config)
     assert isinstance(data.train, Split)  # presets do not stream
     found = preset(
@@ -104,12 +117,14 @@ def _of_preset(config: TrainConfig) -> RunComponents:
     data = replace(data, target=fitting_target(found.loss, data.target))
     if not isinstance(found.network, Sequential):
         raise TypeError("a preset's network is a sequence of layers")
-    parts = RunComponents(data, found.loss, found.network, found.optimizer, *_judged(config, data))
-    return parts._replace(options=found.options)
+    components = RunComponents(
+        data, found.loss, found.network, found.optimizer, *_judged(config, data)
+    )
+    return components._replace(options=found.options)
 
 
 def n_targets(data: Prepared) -> int:
-    """How many classes there are, or columns to predict."""
+    """Return the number of classes, or of target columns."""
     if data.target.task == "classification":
         return len(data.target.classes)
     y = some_rows(data.train, 1).y
@@ -117,14 +132,14 @@ def n_targets(data: Prepared) -> int:
 
 
 def with_preset_options(config: TrainConfig, options: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with a preset's options where the user's stand at their defaults."""
+    """Return the configuration with the preset's options in place of defaults."""
     usual = TrainConfig()
     free = {k: v for k, v in options.items() if getattr(config, k) == getattr(usual, k)}
     return replace(config, **free)
 
 
 def fitting_target(loss: Loss, target: TargetEncoding) -> TargetEncoding:
-    """The target in the loss's terms: 0 and 1 for binary losses, counts as they are for Poisson."""
+    """Return the encoding that the loss needs: 0/1 for binary losses, raw counts for Poisson."""
     if target.task == "multilabel" and loss.function.targets == "real":
         return replace(target, task="regression")
     if target.task != "regression":
@@ -138,7 +153,7 @@ def fitting_target(loss: Loss, target: TargetEncoding) -> TargetEncoding:
 
 
 def default_loss(data: Prepared) -> str:
-    """Cross-entropy for classes and for several labels a row, the squared error for numbers."""
+    """Return the name of the default loss of the task."""
     return {
         "classification": "softmax_cross_entropy",
         "multilabel": "sigmoid_cross_entropy",
@@ -147,34 +162,36 @@ def default_loss(data: Prepared) -> str:
 
 
 def build_loss(config: TrainConfig, data: Prepared) -> Loss:
-    """The loss of a run; InputError where it does not fit the data."""
+    """Return the loss of a run; raise InputError if it does not fit the data."""
     classes = data.target.classes
     if data.target.task == "classification" and len(classes) == 1:
         raise InputError(
-            f"'{data.name}' has a single class, '{classes[0]}': there is nothing to tell apart."
+            f"'{data.name}' has a single class, '{classes[0]}': classification needs at least two."
         )
     name = Loss(config.loss or default_loss(data)).name
     smooths = name in ("softmax_cross_entropy", "sigmoid_cross_entropy")
     if config.label_smoothing and not smooths:
-        raise InputError(f"Label smoothing is for the cross-entropies, not for {name}.")
+        raise InputError(f"Label smoothing needs a cross-entropy loss, not {name}.")
     if not 0 <= config.label_smoothing < 1:
-        raise InputError(f"Label smoothing lies in [0, 1), not {config.label_smoothing}.")
+        raise InputError(f"Label smoothing must lie in [0, 1), not {config.label_smoothing}.")
     options = {"label_smoothing": config.label_smoothing} if config.label_smoothing else {}
     loss = get_loss(name, **options)
     if data.target.task != "classification" and LOSSES[name].targets == "classes":
-        raise InputError(f"The loss {name} needs classes; '{data.name}' has numbers to predict.")
+        raise InputError(
+            f"The loss {name} needs classes, but the targets of '{data.name}' are numbers."
+        )
     return loss
 
 
 def output_width(loss: Loss, data: Prepared) -> int:
-    """One output a class or target; a single one for two classes and a binary loss."""
+    """Return the number of outputs: one for two classes and a binary loss, else one per target."""
     width = n_targets(data)
     two_classes = data.target.task == "classification" and width == 2
     return 1 if loss.function.targets == "binary" and two_classes else width
 
 
 def build_network(config: TrainConfig, loss: Loss, data: Prepared) -> Sequential:
-    """The network of a run; the categories of a table come in by a layer of their own."""
+    """Return the network of a run, with a layer that encodes the categories of a table."""
     network = mlp(
         config.hidden,
         output_width(loss, data),
@@ -187,21 +204,21 @@ def build_network(config: TrainConfig, loss: Loss, data: Prepared) -> Sequential
 
 
 def _continued(config: TrainConfig, start: Model, loss: Loss, data: Prepared) -> Sequential:
-    """The network of a saved model, with a new last layer where the targets are others."""
+    """Return the network of the saved model, with a new last layer if the targets differ."""
     given = [name for name in ARCHITECTURE if getattr(config, name) != getattr(TrainConfig(), name)]
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise InputError(f"With --init-from the network is that of the saved model: no {options}.")
+        raise InputError(f"--init-from uses the network of the saved model; leave out {options}.")
     network, width = start.network, output_width(loss, data)
     if not isinstance(network, Sequential) or not isinstance(network.layers[-1], Dense):
-        raise InputError("--init-from needs a network whose last layer is dense.")
+        raise InputError("--init-from needs a saved network whose last layer is dense.")
     if same_head(start, data, width):
         return network
     return Sequential((*network.layers[:-1], replace(network.layers[-1], n_out=width)))
 
 
 def same_head(start: Model, data: Prepared, width: int) -> bool:
-    """Whether the saved model's outputs are as many, and mean what this data's targets mean."""
+    """Return whether the outputs of the saved model mean the same as these targets."""
     ours, theirs = data.target, start.target
     return start.n_outputs == width and (
         (ours.task, ours.classes, ours.names) == (theirs.task, theirs.classes, theirs.names)
@@ -209,7 +226,7 @@ def same_head(start: Model, data: Prepared, width: int) -> bool:
 
 
 def widths(network: Layer, n_in: int) -> tuple[int, ...]:
-    """The width that comes in, and that of each dense layer in order."""
+    """Return the width of the input and of each dense layer, in order."""
     found = [n_in]
     for child in network.children:
         if isinstance(child, Categories):
@@ -222,7 +239,7 @@ def widths(network: Layer, n_in: int) -> tuple[int, ...]:
 
 
 def input_scaling(inputs: InputEncoding) -> Scaling | None:
-    """How raw rows are brought to the network; None where they are encoded already."""
+    """Return the scaling of raw rows; None for rows that are encoded already."""
     if not isinstance(inputs, ArrayEncoding) or not inputs.scale:
         return None
     scale, offset = np.asarray(inputs.scale), np.asarray(inputs.offset)
@@ -230,7 +247,7 @@ def input_scaling(inputs: InputEncoding) -> Scaling | None:
 
 
 def target_scaling(target: TargetEncoding) -> Scaling | None:
-    """How targets are brought to the network: (y − offset)/scale."""
+    """Return the scaling of real targets, (y − offset)/scale."""
     if not target.scale:
         return None
     scale = 1 / np.asarray(target.scale)
@@ -238,7 +255,7 @@ def target_scaling(target: TargetEncoding) -> Scaling | None:
 
 
 def build_optimizer(config: TrainConfig) -> Optimizer:
-    """The optimizer of a run."""
+    """Return the optimizer of a run."""
     found = Optimizer(
         config.optimizer,
         config.learning_rate,

@@ -1,6 +1,6 @@
-"""Callbacks of a run: its folder, its log files, its progress bar, its checkpoints, its ledger.
+"""Callbacks of a run: folder, log files, progress bar and checkpoints.
 
-The first of several processes has all of them; the others have the checkpoints alone.
+In distributed training, process 0 has all of them; the other processes have checkpoints only.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ from mlp_jax.proof import Report
 from mlp_jax.training.callbacks import Callback, CallEnd, EpochEnd, TrainStart
 from mlp_jax.training.checkpoint.manager import Checkpoints, Saving
 from mlp_jax.training.engine.snapshot import Position, Snapshot
-from mlp_jax.training.mesh.processes import common
+from mlp_jax.training.mesh.processes import broadcast_folder
 from mlp_jax.training.run import folder as run_folder
 from mlp_jax.training.run.build import RunComponents
 from mlp_jax.training.run.config import CONFIG_FILE, TrainConfig, to_toml
-from mlp_jax.training.run.folder import CHECK_FILE, held, new_folder
+from mlp_jax.training.run.folder import CHECK_FILE, lock_run_folder, new_folder
 from mlp_jax.training.run.log_callbacks import RunLogs
 from mlp_jax.training.run.metadata import metadata_at_start
 from mlp_jax.training.run.progress import EpochProgress
@@ -28,64 +28,64 @@ START = "start"
 
 
 class RunFolder(Callback):
-    """Make the folder of a run once the gradient check has passed, and keep its metadata.
+    """Create the run folder once the gradient check has passed, and keep its metadata.
 
     Args:
-        config, parts: the run.
-        say: receives each line that is printed.
-        stack: closes what the folder opens.
-        path: the folder of a run that is resumed.
-        metadata: what its `run.json` says.
+        config, components: the run.
+        say: receives each line to print.
+        stack: closes the lock of the folder.
+        path: folder of a run that is resumed.
+        metadata: content of its `run.json`.
     """
 
     def __init__(
         self,
         config: TrainConfig,
-        parts: RunComponents,
+        components: RunComponents,
         say: Callable[[str], None],
         stack: contextlib.ExitStack,
         path: Path | None,
         metadata: dict[str, Any],
     ) -> None:
         self.path, self.metadata = path, metadata
-        self._config, self._parts, self._say, self._stack = config, parts, say, stack
+        self._config, self._components, self._say, self._stack = config, components, say, stack
 
     def on_proof(self, report: Report) -> None:
-        """Print the report; if the check passed, make the folder."""
+        """Print the report; create the folder if the check passed."""
         self._say(f"\n{report}\n")
         if not report.ok:
             return
         if self.path is None:
             self.path = new_folder(self._config.out, self._config.data)
-            self._stack.enter_context(held(self.path))
-            if self._parts.start is not None:
-                save_model(self.path / START, self._parts.start)
+            self._stack.enter_context(lock_run_folder(self.path))
+            if self._components.start is not None:
+                save_model(self.path / START, self._components.start)
         write_text_atomic(self.path / CONFIG_FILE, to_toml(self._config))
         write_text_atomic(self.path / CHECK_FILE, report.to_json())
-        self.note(**metadata_at_start(self._config, self._parts), finished=None, failed=None)
+        self.note(**metadata_at_start(self._config, self._components), finished=None, failed=None)
 
     def made(self) -> Path:
-        """Return the folder, which was made after the gradient check."""
+        """Return the folder; it exists once the gradient check has passed."""
         assert self.path is not None
         return self.path
 
     def note(self, **figures: Any) -> None:
-        """Add figures to `run.json`."""
+        """Add entries to `run.json`."""
         assert self.path is not None
         self.metadata |= figures
-        run_folder.write_facts(self.path, self.metadata)
+        run_folder.write_metadata(self.path, self.metadata)
 
 
 class RunCheckpoints(Callback):
-    """Save a run and restore it; the folder is known once the gradient check has passed.
+    """Save and restore a run whose folder is created after the gradient check.
 
     Args:
-        folder: returns the folder; None in a process that has not made it.
+        folder: returns the folder; None in a process that did not create it.
         saving: when to save.
-        say: receives what there is to say of damaged checkpoints.
+        say: receives warnings about damaged checkpoints.
         stack: closes the checkpoints.
-        stop: returns the number of a signal that asks to stop; by default SIGTERM and Ctrl-C do.
-        again: returns the command that resumes, once the folder is known; by default that of a run.
+        stop: returns the number of a signal that requests a stop (default: SIGTERM or Ctrl-C).
+        resume_command: returns the command that resumes (default: that of a run).
     """
 
     def __init__(
@@ -96,22 +96,24 @@ class RunCheckpoints(Callback):
         stack: contextlib.ExitStack,
         *,
         stop: Callable[[], int | None] | None = None,
-        again: Callable[[], str] | None = None,
+        resume_command: Callable[[], str] | None = None,
     ) -> None:
         self._folder, self._saving, self._say, self._stack = folder, saving, say, stack
-        self._stop, self._again = stop, again
+        self._stop, self._resume_command = stop, resume_command
         self._checkpoints: Checkpoints | None = None
 
     def restore(self, state: Any) -> Snapshot | None:
-        """Open the checkpoints, and return the newest one."""
+        """Open the checkpoints and return the newest snapshot."""
         stop = self._stop or self._stack.enter_context(stop_requests())
-        again = None if self._again is None else self._again()
-        made = Checkpoints(common(self._folder()), self._saving, stop, self._say, again)
+        resume_command = None if self._resume_command is None else self._resume_command()
+        made = Checkpoints(
+            broadcast_folder(self._folder()), self._saving, stop, self._say, resume_command
+        )
         self._checkpoints = self._stack.enter_context(made)
         return self._checkpoints.restore(state)
 
     def on_call_end(self, end: CallEnd) -> None:
-        """Save the snapshot if it is time."""
+        """Save the snapshot if a checkpoint is due."""
         assert self._checkpoints is not None
         self._checkpoints.on_call_end(end)
 
@@ -122,30 +124,30 @@ class RunCheckpoints(Callback):
 
 
 class LogFiles(Callback):
-    """Write the figures of each epoch to the log files of a run, and to TensorBoard."""
+    """Write the metrics of each epoch to the log files and to TensorBoard."""
 
     def __init__(
         self,
         folder: RunFolder,
-        parts: RunComponents,
+        components: RunComponents,
         say: Callable[[str], None],
         stack: contextlib.ExitStack,
         *,
         diagnostics: bool,
         histograms: bool,
     ) -> None:
-        self._folder, self._parts, self._say, self._stack = folder, parts, say, stack
+        self._folder, self._components, self._say, self._stack = folder, components, say, stack
         self._diagnostics, self._histograms = diagnostics, histograms
         self._logs: RunLogs | None = None
 
     def on_start(self, start: TrainStart) -> None:
-        """Open the logs, cut back to where the run starts."""
+        """Open the logs, truncated to the position where the run starts."""
         assert self._folder.path is not None
         position = start.position
         self._logs = RunLogs(
             self._folder.path,
             position,
-            self._parts.network,
+            self._components.network,
             diagnostics=self._diagnostics,
             histograms=self._histograms,
         )
@@ -163,21 +165,21 @@ class LogFiles(Callback):
 
 
 class ProgressBar(Callback):
-    """Show the progress of a run: a bar in a terminal, one line per epoch elsewhere."""
+    """Show progress: a bar in a terminal, otherwise one line per epoch."""
 
     def __init__(self, bar: EpochProgress, metric: str, *, private: bool) -> None:
         self._bar, self._metric, self._private = bar, metric, private
         self._speed = 0.0
 
     def on_call_end(self, end: CallEnd) -> None:
-        """Move the bar inside the epoch."""
+        """Update the bar inside the epoch."""
         self._speed = end.samples_per_second
         if end.fraction < 1:
             loss = None if self._private else end.loss
             self._bar.update(end.epoch, min(end.fraction, 0.999), loss, None, None, self._speed)
 
     def on_epoch_end(self, end: EpochEnd) -> None:
-        """Show the figures of the epoch."""
+        """Show the metrics of the epoch."""
         name, value = f"validation {self._metric}", end.metrics.get(f"validation_{self._metric}")
         if value is None and self._private:
             name, value = "epsilon", end.metrics["epsilon"]

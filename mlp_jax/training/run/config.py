@@ -1,6 +1,6 @@
-"""The configuration of a run: one frozen record, the same names on the command line and in TOML.
+"""Configuration of a run: one frozen record for the command line and for TOML files.
 
-A sweep's is read, written and compared by the same functions.
+The functions also read, write and compare the configuration of a sweep.
 """
 
 import difflib
@@ -27,6 +27,7 @@ from mlp_jax.training.run.options import (
 )
 
 Options = TypeVar("Options")
+RENAMED = {"lanes": "shards"}  # keys of earlier configuration files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,15 +67,20 @@ MAY_CHANGE = (
 
 
 def read_config(path: Path) -> TrainConfig:
-    """The configuration of a run in a TOML file, as `read_options` reads it."""
+    """Return the configuration of a run from a TOML file; see `read_options`."""
     return read_options(path, TrainConfig())
 
 
 def read_options(path: Path, default: Options) -> Options:
-    """What a TOML file says, over the default.
+    """Return the options of a TOML file, with defaults for those that it omits.
 
-    Keys are the option names, with - or _. InputError for a key that does not exist (with the
-    nearest) or a value of the wrong type, DataFileError for a file that cannot be read.
+    Args:
+        path: the file. Keys are option names, with - or _.
+        default: record with the defaults.
+
+    Raises:
+        InputError: for an unknown key, with the nearest known one, or a value of the wrong type.
+        DataFileError: for a file that cannot be read.
     """
     try:
         content = tomllib.loads(as_path_text(path.read_text(encoding="utf-8")))
@@ -86,10 +92,11 @@ def read_options(path: Path, default: Options) -> Options:
     values = {}
     for key, value in content.items():
         name = key.replace("-", "_")
+        name = RENAMED.get(name, name)
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise InputError(f"{path} has a key '{key}' that does not exist.{hint}")
+            raise InputError(f"{path} has an unknown key '{key}'.{hint}")
         values[name] = _typed(path, key, value, known[name])
     record: Any = default
     found: Options = replace(record, **values)
@@ -97,14 +104,14 @@ def read_options(path: Path, default: Options) -> Options:
 
 
 def run_config(folder: Path) -> TrainConfig:
-    """The configuration of a run; RunFolderError where the folder holds none."""
+    """Return the configuration of a run; raise RunFolderError if the folder has none."""
     if not (folder / CONFIG_FILE).is_file():
         raise RunFolderError(f"{folder} holds no run: it has no {CONFIG_FILE}.")
     return read_config(folder / CONFIG_FILE)
 
 
 def _typed(path: Path, key: str, value: Any, hint: Any) -> Any:
-    """The TOML value as the field's type."""
+    """Return a TOML value in the type of the field."""
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not NoneType]
     if hint in (tuple[int, ...], tuple[float, ...], tuple[str, ...]):
         item = get_args(hint)[0]
@@ -120,7 +127,7 @@ def _typed(path: Path, key: str, value: Any, hint: Any) -> Any:
 
 
 def to_toml(config: Any) -> str:
-    """The options as TOML, to run again: what is None is left out, and the run's folder."""
+    """Return the options as TOML, without None and without the run folder."""
     import tomli_w
 
     content = {
@@ -132,37 +139,38 @@ def to_toml(config: Any) -> str:
     return as_unicode(tomli_w.dumps(known))
 
 
-def resumed_config(saved: TrainConfig, asked: TrainConfig, folder: str) -> TrainConfig:
-    """The configuration that a run goes on by: the saved one, with what may change as asked.
+def resumed_config(saved: TrainConfig, requested: TrainConfig, folder: str) -> TrainConfig:
+    """Return the configuration of a resumed run: the saved one, with the changes that are allowed.
 
-    The schedule stays stretched over what it was, unless `schedule_epochs` is asked for. InputError
-    for any other field that differs, each one named.
+    The learning-rate schedule keeps its length unless `schedule_epochs` is given. Raises InputError
+    that lists all other changes.
     """
-    refuse_changes(saved, asked, f"The run in {folder}", MAY_CHANGE)
-    horizon = asked.schedule_epochs
-    if horizon == saved.schedule_epochs and asked.epochs != saved.epochs:
+    refuse_changes(saved, requested, f"The run in {folder}", MAY_CHANGE)
+    horizon = requested.schedule_epochs
+    if horizon == saved.schedule_epochs and requested.epochs != saved.epochs:
         horizon = saved.schedule_epochs or saved.epochs
-    return replace(asked, out=None, resume=None, schedule_epochs=horizon)
+    return replace(requested, out=None, resume=None, schedule_epochs=horizon)
 
 
-def refuse_changes(saved: Any, asked: Any, what: str, may_change: Sequence[str]) -> None:
-    """InputError where `what` is asked to go on with options that may not change, each named."""
+def refuse_changes(saved: Any, requested: Any, subject: str, may_change: Sequence[str]) -> None:
+    """Raise InputError that lists changed options of a run or sweep that must stay the same."""
     different = [
         field.name
         for field in fields(saved)
         if field.name not in (*may_change, *NOT_OF_THE_RUN)
-        and getattr(saved, field.name) != getattr(asked, field.name)
+        and getattr(saved, field.name) != getattr(requested, field.name)
     ]
     if different:
-        said = ", ".join(
-            f"{name.replace('_', '-')} is {_said(getattr(saved, name))} there and"
-            f" {_said(getattr(asked, name))} here"
+        changes = ", ".join(
+            f"{name.replace('_', '-')} was {_shown(getattr(saved, name))} and is now"
+            f" {_shown(getattr(requested, name))}"
             for name in different
         )
-        raise InputError(f"{what} cannot go on with other options: {said}.")
+        raise InputError(f"{subject} cannot resume with changed options: {changes}.")
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
+    """Return an option's value for a message."""
     if value is None or value == ():
-        return "not given"
+        return "unset"
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

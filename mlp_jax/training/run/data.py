@@ -1,4 +1,4 @@
-"""From a configuration to its data: loaded, split and encoded, or streaming."""
+"""Load, split and encode the data of a run, or open them as a stream."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,19 +10,20 @@ from mlp_jax.data.dataset import Dataset
 from mlp_jax.data.encoding import MISSING_WORDS, ArrayEncoding, InputEncoding, TargetEncoding
 from mlp_jax.data.load import load
 from mlp_jax.data.prepare import Known, Prepared, prepare
-from mlp_jax.data.source import LANES
+from mlp_jax.data.source import SHARDS
 from mlp_jax.data.table import Kind, Table
 from mlp_jax.data.tables.options import ColumnOptions, TextOptions, separator
 from mlp_jax.errors import InputError
 from mlp_jax.model.store import CLASSES
-from mlp_jax.training.mesh.processes import on_first, told
+from mlp_jax.training.mesh.processes import broadcast_json, on_first
 from mlp_jax.training.presets import column_options
-from mlp_jax.training.private.inputs import known_encoding, unscaled_targets
+from mlp_jax.training.private.private_inputs import known_encoding, unscaled_targets
 from mlp_jax.training.run.config import TrainConfig
 from mlp_jax.training.run.options import DataOptions
 
 
 def _kinds(config: TrainConfig) -> Mapping[str, Kind]:
+    """Return the column kinds that the options set."""
     return {
         **dict.fromkeys(config.numeric, "numeric"),
         **dict.fromkeys(config.categorical, "categorical"),
@@ -31,7 +32,7 @@ def _kinds(config: TrainConfig) -> Mapping[str, Kind]:
 
 
 def source(config: TrainConfig) -> Dataset | Table:
-    """The data that the configuration names, before it is split and encoded."""
+    """Return the data set or table that the configuration names, neither split nor encoded."""
     return load(
         config.data,
         task=config.task or "auto",
@@ -49,15 +50,20 @@ def prepared(
     known: Known | None = None,
     rows: Dataset | Table | None = None,
 ) -> Prepared:
-    """The data of a run, split and encoded as the run has them.
+    """Return the data of a run, split and encoded.
 
-    known: encodings to apply instead of learning them. rows: the data, where they are loaded. A
-    private run learns none, and holds no validation rows out unless it is told to.
+    Args:
+        config: configuration of the run.
+        known: encodings to apply instead of fitting them to the training rows.
+        rows: the data, if they are loaded already.
+
+    Returns:
+        The prepared rows. A private run fits no encoding, and has no validation rows by default.
     """
     if config.stream:
         return _streamed(config, known)
-    if config.lanes is not None:
-        raise InputError("--lanes goes with --stream.")
+    if config.shards is not None:
+        raise InputError("The option --shards needs --stream.")
     rows = source(config) if rows is None else rows
     validation = config.validation
     if config.private:
@@ -99,7 +105,7 @@ def _check_used(config: TrainConfig, rows: Dataset | Table | None, found: Prepar
 
 
 def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
-    """The data of a run whose training rows stay in their files."""
+    """Return the data of a run whose training rows stay in their files."""
     from mlp_jax.data.streams.opening import Asked, prepare_stream
 
     asked = Asked(
@@ -112,7 +118,7 @@ def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
         config.drop,
         not config.no_header,
         _columns(config),
-        config.lanes or LANES,
+        config.shards or SHARDS,
     )
     found = _learned_once(lambda known: prepare_stream(config.data, asked, known), known)
     _check_used(config, None, found)
@@ -120,12 +126,12 @@ def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
 
 
 def _learned_once(prepare: Callable[[Known | None], Prepared], known: Known | None) -> Prepared:
-    """What each process prepares, with the encodings that the first one alone has learned."""
+    """Prepare the data in each process, with encodings that process 0 fits."""
     if jax.process_count() == 1:
         return prepare(known)
     found: list[Prepared] = []
     on_first(lambda: found.append(prepare(known)))
-    records = told([encode(one, CLASSES) for p in found for one in (p.inputs, p.target)])
+    records = broadcast_json([encode(one, CLASSES) for p in found for one in (p.inputs, p.target)])
     if found:
         return found[0]
     inputs, target = records
@@ -138,6 +144,7 @@ def _learned_once(prepare: Callable[[Known | None], Prepared], known: Known | No
 
 
 def _columns(config: TrainConfig) -> ColumnOptions:
+    """Return the encoding options of table columns."""
     if config.preset is not None:
         options = column_options(config.preset)
     else:
@@ -147,7 +154,7 @@ def _columns(config: TrainConfig) -> ColumnOptions:
 
 
 def text_options(config: DataOptions) -> TextOptions:
-    """How the text of a table is written, as the options say."""
+    """Return the text format of a table that the options set."""
     return TextOptions(
         separator=separator(config.separator),
         decimal=config.decimal or "",

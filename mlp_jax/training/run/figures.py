@@ -1,6 +1,6 @@
-"""What every picture shares: figures without pyplot, plain frames, files that are whole or absent.
+"""Figures of all plots: built without pyplot, plain frames, files written atomically.
 
-matplotlib is imported when a picture is drawn.
+matplotlib is imported when a plot is drawn.
 """
 
 import io
@@ -24,7 +24,7 @@ _LONG_RANGE = 1e4  # from which only powers of ten are written on it
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """A white figure of that many inches, laid out so that nothing is cut off."""
+    """Return a white figure of this size in inches, with constrained layout."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), facecolor="white")
@@ -33,12 +33,12 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def row_of_axes(figure: "Figure", n: int) -> list["Axes"]:
-    """n panels side by side."""
+    """Return n panels side by side."""
     return grid_of_axes(figure, n, n)
 
 
 def grid_of_axes(figure: "Figure", n: int, columns: int) -> list["Axes"]:
-    """n panels in rows of so many; what is left of the last row stays empty."""
+    """Return n panels in rows of `columns`; the rest of the last row stays empty."""
     axes = list(figure.subplots(-(-n // columns), columns, squeeze=False).ravel())
     for unused in axes[n:]:
         unused.remove()
@@ -46,14 +46,18 @@ def grid_of_axes(figure: "Figure", n: int, columns: int) -> list["Axes"]:
 
 
 def plain_frame(axes: "Axes") -> None:
-    """Leaves the frame open at the top and on the right."""
+    """Hide the top and right spines."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FRAME)
     axes.tick_params(color=FRAME)
 
 
 def save(figure: "Figure", path: PathLike) -> None:
-    """Writes the PNG, whole or not at all. Raises RunFolderError."""
+    """Write the figure as PNG, atomically.
+
+    Raises:
+        RunFolderError: if the file cannot be written.
+    """
     for axes in figure.axes:
         axes.title.set(fontsize=11, color=INK)
     buffer = io.BytesIO()
@@ -65,7 +69,7 @@ def save(figure: "Figure", path: PathLike) -> None:
 
 
 def log_if_wide(axes: "Axes", values: np.ndarray) -> None:
-    """A logarithmic axis where the values span several powers of ten."""
+    """Use a logarithmic y-axis if the values span several powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     finite = values[np.isfinite(values)]
@@ -78,7 +82,7 @@ def log_if_wide(axes: "Axes", values: np.ndarray) -> None:
 
 
 def finish_curve(axes: "Axes", epochs: np.ndarray, label: str) -> None:
-    """Labels, whole epochs, grid and legend of a curve over epochs."""
+    """Add labels, integer epochs, grid and legend to a curve over epochs."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set(xlabel="epoch", ylabel=label)
@@ -94,6 +98,6 @@ def finish_curve(axes: "Axes", epochs: np.ndarray, label: str) -> None:
 
 
 def shortened(name: str) -> str:
-    """The name, its middle left out where it is long: numbered names differ at the end."""
+    """Return the name with its middle elided if it is long; numbered names differ at the end."""
     half = _LONGEST_NAME // 2
     return name if len(name) <= _LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"

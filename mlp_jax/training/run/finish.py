@@ -1,4 +1,4 @@
-"""What a finished training leaves behind: test metrics, the saved model, pictures."""
+"""Results of a finished training: test metrics, saved model, plots."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -21,51 +21,51 @@ MODEL = "model"
 
 
 def finish(
-    folder: Path, config: TrainConfig, parts: RunComponents, fitted: TrainResult
+    folder: Path, config: TrainConfig, components: RunComponents, fitted: TrainResult
 ) -> dict[str, float]:
-    """Judges the test rows and writes test.json, model/ and report/; the metrics."""
-    found, predictions = tested(fitted, parts)
+    """Evaluate the test rows, write test.json, model/ and report/, and return the metrics."""
+    found, predictions = tested(fitted, components)
     write_json_atomic(folder / TEST_FILE, found)
-    save_model(folder / MODEL, trained_model(config, parts, fitted, found))
-    draw(folder, parts, fitted, predictions)
+    save_model(folder / MODEL, trained_model(config, components, fitted, found))
+    draw(folder, components, fitted, predictions)
     return found
 
 
-def tested(fitted: TrainResult, parts: RunComponents) -> tuple[dict[str, float], np.ndarray]:
-    """(metrics, predictions) of the test rows, if there are any."""
-    if parts.data.test is None:
+def tested(fitted: TrainResult, components: RunComponents) -> tuple[dict[str, float], np.ndarray]:
+    """Return the metrics and the predictions of the test rows; both empty without test rows."""
+    if components.data.test is None:
         return {}, np.zeros((0, 1))
-    names = tuple(dict.fromkeys((*TEST_METRICS[parts.task], *parts.metrics)))
-    test = parts.data.test
+    names = tuple(dict.fromkeys((*TEST_METRICS[components.task], *components.metrics)))
+    test = components.data.test
     return fitted.evaluate(test, names), fitted.predictions(fitted.features(test.x))
 
 
 def trained_model(
-    config: TrainConfig, parts: RunComponents, fitted: TrainResult, metrics: dict[str, float]
+    config: TrainConfig, components: RunComponents, fitted: TrainResult, metrics: dict[str, float]
 ) -> Model:
-    """The model that is saved."""
+    """Return the model to save."""
     about = {
-        "data": parts.data.name,
+        "data": components.data.name,
         "epoch": fitted.best_epoch,
         "private": fitted.private,
         "config": {name: value for name, value in asdict(config).items() if value is not None},
     }
     return Model(
         fitted.network,
-        parts.loss,
+        components.loss,
         fitted.params,
         fitted.layer_state,
-        parts.data.inputs,
-        parts.data.target,
+        components.data.inputs,
+        components.data.target,
         fitted.precision,
         metrics,
         about,
     )
 
 
-def draw(folder: Path, parts: RunComponents, fitted: TrainResult, found: np.ndarray) -> None:
-    """The pictures of a run, under report/."""
-    report, data = folder / "report", parts.data
+def draw(folder: Path, components: RunComponents, fitted: TrainResult, found: np.ndarray) -> None:
+    """Draw the plots of a run into report/."""
+    report, data = folder / "report", components.data
     report.mkdir(exist_ok=True)
     plots.learning_curve(fitted.history, report / "learning_curve.png", best=fitted.best_epoch)
     arrays = data.inputs if isinstance(data.inputs, ArrayEncoding) else None
@@ -79,7 +79,7 @@ def draw(folder: Path, parts: RunComponents, fitted: TrainResult, found: np.ndar
         )
     if data.test is None:
         return
-    if parts.task == "classification":
+    if components.task == "classification":
         guess = found[:, 0] > 0.5 if found.shape[1] == 1 else np.argmax(found, axis=1)
         plots.confusion_matrix(
             data.test.y,
@@ -87,7 +87,7 @@ def draw(folder: Path, parts: RunComponents, fitted: TrainResult, found: np.ndar
             data.target.classes,
             report / "confusion_matrix.png",
         )
-    elif parts.task == "regression":
+    elif components.task == "regression":
         plots.regression_scatter(
             data.test.y.reshape(found.shape), found, report / "predicted_and_true.png"
         )

@@ -1,4 +1,4 @@
-"""The folder of a run: made once, held by one process at a time, the facts of the run in it."""
+"""Run folder: creation, lock against concurrent writers, metadata."""
 
 import contextlib
 import itertools
@@ -15,30 +15,31 @@ from mlp_jax.files import write_json_atomic
 from mlp_jax.training.run.config import CONFIG_FILE
 
 CHECK_FILE = "check.json"
-FACTS_FILE = "run.json"
+METADATA_FILE = "run.json"
 TEST_FILE = "test.json"
 LOCK_FILE = ".lock"
 
 
 def check_folder(out: str | None) -> None:
-    """RunFolderError where the folder asked for holds anything already."""
+    """Raise RunFolderError if the requested folder is not empty."""
     folder = Path(out) if out is not None else None
     if folder is None or not folder.exists():
         return
     if folder.is_dir() and all(path.name == LOCK_FILE for path in folder.iterdir()):
         return
-    marks = (CONFIG_FILE, FACTS_FILE)
+    marks = (CONFIG_FILE, METADATA_FILE)
     content = "a run" if any((folder / name).exists() for name in marks) else "something else"
     raise RunFolderError(
         f"{folder} already holds {content}; "
-        "give another --out, or none for a new folder under runs/."
+        "give another --out, or leave it out for a new folder under runs/."
     )
 
 
 def new_folder(out: str | None, data: str) -> Path:
-    """The run's folder, made; a new one under runs/ each time unless `out` says which.
+    """Create and return the run folder: `out`, or by default a new one under runs/.
 
-    RunFolderError where it holds anything already or cannot be made.
+    Raises:
+        RunFolderError: if it is not empty or cannot be created.
     """
     check_folder(out)
     folder = Path("runs") if out is None else Path(out)
@@ -47,14 +48,14 @@ def new_folder(out: str | None, data: str) -> Path:
         if out is None:
             folder = _numbered_folder(folder, Path(data.partition(":")[2] or data).stem or "data")
     except OSError as error:
-        raise RunFolderError(f"Cannot make the run's folder {folder}: {error.strerror}.") from None
+        raise RunFolderError(f"Cannot create the run folder {folder}: {error.strerror}.") from None
     if not os.access(folder, os.W_OK):
-        raise RunFolderError(f"Cannot write to the run's folder {folder}: permission denied.")
+        raise RunFolderError(f"Cannot write to the run folder {folder}: permission denied.")
     return folder
 
 
 def _numbered_folder(parent: Path, name: str) -> Path:
-    """A folder that was not there, made; runs that start in the same second get different ones."""
+    """Create and return a new folder; runs that start in the same second get different numbers."""
     stamped = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
     for number in itertools.count(1):
         folder = parent / (stamped if number == 1 else f"{stamped}-{number}")
@@ -65,10 +66,13 @@ def _numbered_folder(parent: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process as long as the block runs, or until the process is gone.
+def lock_run_folder(folder: Path) -> Iterator[None]:
+    """Lock the folder for this process while the block runs.
 
-    RunFolderError where another process holds it. Where the system has no `flock`, nothing is held.
+    The lock ends with the process. Systems without `flock` have no lock.
+
+    Raises:
+        RunFolderError: if another process holds the lock.
     """
     try:
         import fcntl
@@ -83,31 +87,29 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise RunFolderError(f"Another run is writing to {folder} now.") from None
+            raise RunFolderError(f"Another process is writing to {folder}.") from None
         yield
 
 
 def now() -> str:
-    """The time as ISO 8601 with its zone, to the second."""
+    """Return the time as ISO 8601 with time zone, to the second."""
     return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
 
 
-def write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    """Writes run.json."""
-    write_json_atomic(folder / FACTS_FILE, facts)
+def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
+    """Write run.json."""
+    write_json_atomic(folder / METADATA_FILE, metadata)
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """The facts of a run; RunFolderError where the folder holds none."""
-    path = folder / FACTS_FILE
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Return the metadata of a run; raise RunFolderError if the folder has none."""
+    path = folder / METADATA_FILE
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunFolderError(
-            f"{folder} holds no run that can be used: it has no {FACTS_FILE}."
-        ) from None
+        raise RunFolderError(f"{folder} holds no usable run: it has no {METADATA_FILE}.") from None
     except (OSError, ValueError) as error:
         raise RunFolderError(f"Cannot read {path}: {error}.") from None
     if not isinstance(found, dict):
-        raise RunFolderError(f"{path} is not what a run writes.")
+        raise RunFolderError(f"{path} is not the metadata of a run.")
     return found

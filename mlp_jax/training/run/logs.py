@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: lines of JSON, TensorBoard events."""
+"""Log writers: JSON lines and TensorBoard events."""
 
 import math
 import os
@@ -21,11 +21,14 @@ _HISTOGRAM_EDGES = np.concatenate([-_POSITIVE_EDGES[::-1], [0], _POSITIVE_EDGES]
 
 
 class MetricsLog:
-    """Appends records to metrics.jsonl, layers.jsonl and, of the clock, timing.jsonl in a folder.
+    """Append records to metrics.jsonl, layers.jsonl and timing.jsonl in a folder.
 
-    Two equal runs write equal bytes to the first two; layers.jsonl comes with its first record.
-    Keys are sorted, floats keep every digit, NaN and ∞ become null, and each line is flushed. A
-    torn last line that a killed run left is removed first. Raises RunFolderError.
+    Equal runs write equal bytes to the first two. layers.jsonl is created with its first record.
+    Keys are sorted, floats keep all digits, NaN and ∞ become null, and each line is flushed. An
+    incomplete last line of a killed run is removed first.
+
+    Raises:
+        RunFolderError: if a file cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -35,15 +38,15 @@ class MetricsLog:
             self._open(name)
 
     def metrics(self, record: Mapping[str, object]) -> None:
-        """Append what a repeated run would say again: epoch, step, losses, metrics."""
+        """Append reproducible values: epoch, step, losses, metrics."""
         _append(self._files[METRICS_FILE], record)
 
     def timing(self, record: Mapping[str, object]) -> None:
-        """Append what it would not: seconds, samples a second."""
+        """Append values that differ between equal runs: seconds, samples per second."""
         _append(self._files[TIMING_FILE], record)
 
     def layers(self, record: Mapping[str, object]) -> None:
-        """Append how each layer does."""
+        """Append layer diagnostics."""
         _append(self._files.get(LAYERS_FILE) or self._open(LAYERS_FILE), record)
 
     def close(self) -> None:
@@ -63,11 +66,17 @@ class MetricsLog:
 
 
 class TensorBoardLog:
-    """Writes TensorBoard events to a folder; imports tensorboardX when made.
+    """Write TensorBoard events to a folder.
 
-    Events are written here, without the library's thread, so that a full disk is an error of this
-    run's and not a traceback of another thread's. `resumed_at` hides the events of an earlier run
-    from that step on. Raises RunFolderError.
+    Events are written without the background thread of tensorboardX, so that a full disk raises an
+    error in this thread. tensorboardX is imported when the log is opened.
+
+    Args:
+        folder: folder of the events.
+        resumed_at: step from which events of an earlier run are hidden.
+
+    Raises:
+        RunFolderError: if a file cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, resumed_at: int | None = None) -> None:
@@ -77,13 +86,13 @@ class TensorBoardLog:
         self._folder, self._flushed = Path(folder), time.monotonic()
         with as_run_folder_error("write", self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            # Absolute, for a relative path that begins with "s3:" would be a place in a cloud.
+            # Absolute: tensorboardX would take a relative path that begins with "s3:" as a URL.
             self._writer = EventsWriter(str(self._folder.absolute() / "events"), f".{os.getpid()}")
         if resumed_at is not None:
             self._write(resumed_at, session_log=SessionLog(status=SessionLog.START))
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
-        """Write one point a name, all as one event; None, NaN and ∞ leave a gap."""
+        """Write one point per name as a single event; None, NaN and ∞ leave a gap."""
         from tensorboardX.proto.summary_pb2 import Summary
 
         points = [
@@ -95,7 +104,7 @@ class TensorBoardLog:
             self._write(step, summary=Summary(value=points))
 
     def histograms(self, step: int, values: Mapping[str, ArrayLike]) -> None:
-        """Write one histogram a name, of an array of any shape; NaN and ∞ are left out."""
+        """Write one histogram per name, of an array of any shape, without NaN and ∞."""
         from tensorboardX.summary import histogram
 
         for name, array in values.items():
@@ -105,7 +114,7 @@ class TensorBoardLog:
                 self._write(step, summary=histogram(name, finite, _HISTOGRAM_EDGES))
 
     def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Flush and close the file."""
         with as_run_folder_error("write", self._folder):
             self._writer.close()
 

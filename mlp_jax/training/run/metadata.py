@@ -1,4 +1,4 @@
-"""Metadata of a run: its headline, the checksum of its data, and what `run.json` says of it."""
+"""Metadata of a run: headline, checksum of the data, content of `run.json`."""
 
 import zlib
 from typing import Any
@@ -16,17 +16,17 @@ from mlp_jax.training.run.build import RunComponents, widths
 from mlp_jax.training.run.config import TrainConfig
 
 
-def headline(config: TrainConfig, parts: RunComponents) -> str:
-    """Return a line that says what is trained on what."""
-    data = parts.data
-    shape = "-".join(map(str, widths(parts.network, data.inputs.n_features)))
-    columns, streamed = "", " that stream" if isinstance(data.train, Streamed) else ""
+def headline(config: TrainConfig, components: RunComponents) -> str:
+    """Return one line that names the data and the network."""
+    data = components.data
+    shape = "-".join(map(str, widths(components.network, data.inputs.n_features)))
+    columns, streamed = "", " (streamed)" if isinstance(data.train, Streamed) else ""
     if isinstance(data.inputs, TableEncoding):
         count = len(data.inputs.column_names)
         columns = f", {count} column{'s' * (count != 1)}"
     return (
         f"{data.name}: {len(data.train)} training rows{streamed}{columns};"
-        f" {shape} {config.preset or config.activation}, {parts.loss}"
+        f" {shape} {config.preset or config.activation}, {components.loss}"
     )
 
 
@@ -41,18 +41,18 @@ def digest(data: Prepared) -> str:
     return f"crc32:{total:08x}"
 
 
-def metadata_at_start(config: TrainConfig, parts: RunComponents) -> dict[str, Any]:
-    """Return what `run.json` says of a run before it trains."""
-    data, n_in = parts.data, parts.data.inputs.n_features
-    shapes = jax.eval_shape(lambda key: parts.network.init(key, n_in)[0], jax.random.key(0))
+def metadata_at_start(config: TrainConfig, components: RunComponents) -> dict[str, Any]:
+    """Return the content of `run.json` before training."""
+    data, n_in = components.data, components.data.inputs.n_features
+    shapes = jax.eval_shape(lambda key: components.network.init(key, n_in)[0], jax.random.key(0))
     return {
         "data": data.name,
-        "network": str(parts.network),
-        "widths": widths(parts.network, n_in),
+        "network": str(components.network),
+        "widths": widths(components.network, n_in),
         "parameters": sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes)),
-        "loss": str(parts.loss),
-        "task": parts.task,
-        "monitor": parts.metrics[0],
+        "loss": str(components.loss),
+        "task": components.task,
+        "monitor": components.metrics[0],
         "rows": {
             name: 0 if part is None else len(part)
             for name, part in (
@@ -63,14 +63,14 @@ def metadata_at_start(config: TrainConfig, parts: RunComponents) -> dict[str, An
     }  # fmt: skip
 
 
-def metadata_at_end(parts: RunComponents, result: TrainResult) -> dict[str, Any]:
-    """Return what `run.json` says of a run that has ended, above all the defaults it used."""
+def metadata_at_end(components: RunComponents, result: TrainResult) -> dict[str, Any]:
+    """Return the content of `run.json` after training, including the defaults that were used."""
     return {
         "finished": run_folder.now(),
         "epochs": len(result.history),
         "batch_size": result.about["batch_size"],
-        "learning_rate": parts.optimizer.peak,
-        "weight_decay": parts.optimizer.decay,
+        "learning_rate": components.optimizer.peak,
+        "weight_decay": components.optimizer.decay,
         "private": result.private,
         "precision": result.precision,
         "device": result.about["device"],

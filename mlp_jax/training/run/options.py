@@ -1,4 +1,4 @@
-"""Options of `mlp-jax train` and `mlp-jax sweep`, in groups; those of `fit` are declared there.
+"""Options of `mlp-jax train` and `mlp-jax sweep`, in groups; `fit_options` declares those of `fit`.
 
 Each class is a group of the help; the docstring of a field is its help text.
 """
@@ -11,15 +11,15 @@ from mlp_jax.training.fit_options import Count, Number, Shown, Switch, Word, Wor
 
 Text = str | None
 Widths = Annotated[tuple[int, ...], Shown("INT ...", default=True)]
-Numbers = Annotated[tuple[float, ...], Shown("LOW HIGH")]
+LowHigh = Annotated[tuple[float, ...], Shown("LOW HIGH")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Data: where the rows are, how a table is read, and how rows are split."""
+    """Data: source, format and split of the rows."""
 
     data: Annotated[str, Shown("DATA")] = "digits"
-    """a name (`mlp-jax datasets`), FILE or folder, URL, openml:NAME, hf:NAME"""
+    """name of a data set (`mlp-jax datasets`), FILE or folder, URL, openml:NAME, hf:NAME"""
     target: Words = ()
     """columns of a table to predict, by name or index"""
     task: Word = None
@@ -33,29 +33,29 @@ class DataOptions:
     drop: Words = ()
     """columns to leave out"""
     no_header: Switch = False
-    """the first line of the file is a row"""
+    """the file has no header line"""
     separator: Annotated[Text, Shown("MARK")] = None
-    """separator of the fields, as ; or '\\t' (default: found in the file)"""
+    """field separator, such as ; or '\\t' (default: detected)"""
     decimal: Annotated[Text, Shown("MARK")] = None
-    """decimal mark of numbers, . or , (default: found column by column)"""
+    """decimal mark of numbers, . or , (default: detected per column)"""
     date_format: Annotated[Text, Shown("FORMAT")] = None
-    """format of dates, like %d.%m.%Y (default: found column by column)"""
+    """date format, such as %d.%m.%Y (default: detected per column)"""
     na_values: Annotated[tuple[str, ...], Shown("WORD ...")] = ()
-    """words for missing values, in place of NA n/a nan null none ? - missing unknown …"""
+    """markers of missing values (default: NA n/a nan null none ? - missing unknown …)"""
     rare: Count = None
-    """categories with fewer training rows than this share one code (default: 5)"""
+    """merge categories with fewer training rows than this (default: 5)"""
     scaling: str = "standard"
     """scaling of a table's numbers: standard, robust or quantile"""
     data_dir: Annotated[Text, Shown("FOLDER")] = None
     """folder of the named data sets (default: $MLP_JAX_DATA)"""
     validation: Number = None
-    """validation share of the training rows (default: 0.1, at most 2000 rows)"""
+    """share of the training rows for validation (default: 0.1, at most 2000 rows)"""
     test: float = 0.2
-    """test share, for data without test rows"""
+    """share of the rows to hold out for testing, for data without test rows"""
     split_column: Word = None
-    """column that says train, validation or test"""
+    """column with the split of each row: train, validation or test"""
     group_column: Word = None
-    """column whose equal values stay in one part"""
+    """column whose equal values stay in one split"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ class StreamOptions:
 
     stream: Switch = False
     """read the rows from their files while training"""
-    lanes: Count = None
-    """blocks of a table to read in parallel (default: 4, or one per process)"""
+    shards: Annotated[int | None, Shown(aliases=("--lanes",))] = None
+    """number of shards of a table to read in parallel (default: 4, or one per process)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class RecipeOptions:
     """Recipe: a preset, a saved model to start from, an ensemble."""
 
     preset: Word = None
-    """tabular or images: network, optimizer and training as one recipe"""
+    """complete recipe of network, optimizer and training: tabular or images"""
     init_from: Annotated[Text, Shown("RUN")] = None
     """start from the model of this run"""
     ensemble: int = 1
@@ -87,11 +87,11 @@ class SharedModelOptions:
     activation: str = "relu"
     """activation of the hidden layers (`mlp-jax check --help` lists them)"""
     loss: Word = None
-    """loss (default: by the targets)"""
+    """loss function (default: chosen by the targets)"""
     norm: Word = None
     """normalization before each activation: layer, rms or batch"""
     residual: Switch = False
-    """add a shortcut around layers of equal width"""
+    """add a residual connection around layers of equal width"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,15 +111,15 @@ class SharedOptimizerOptions:
     """Optimizer."""
 
     optimizer: str = "adam"
-    """name of the optimizer; an unknown one lists all"""
+    """optimizer; an unknown name lists all"""
     schedule: str = "constant"
     """learning-rate schedule: constant, cosine, one-cycle, linear, step, warm-up or coslog4"""
     warm_up: float = 0.0
-    """share of the steps in which the learning rate rises"""
+    """fraction of the steps in which the learning rate rises"""
     clip_norm: Number = None
-    """largest norm of the gradient"""
+    """clip the gradient to this norm"""
     max_norm: Number = None
-    """largest norm of the incoming weights of each unit"""
+    """bound the norm of the incoming weights of each unit"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ class OptimizerOptions(SharedOptimizerOptions):
     """Optimizer."""
 
     learning_rate: Annotated[float | None, Shown(aliases=("--lr",))] = None
-    """peak learning rate (default: a usual one for the optimizer)"""
+    """peak learning rate (default: chosen by the optimizer)"""
     weight_decay: Number = None
     """decoupled weight decay of the weight matrices"""
 
@@ -153,8 +153,8 @@ class PrivateOptions:
     delta: Number = None
     """failure probability δ"""
     clip_example: Number = None
-    """largest norm of the gradient of each example (default: 1)"""
-    input_range: Numbers = ()
+    """clip the gradient of each example to this norm (default: 1)"""
+    input_range: LowHigh = ()
     """range of the inputs (default: 0 255 for bytes)"""
 
 
@@ -165,27 +165,27 @@ class ProcessOptions:
     distributed: Switch = False
     """train together with the processes that SLURM, Open MPI or Kubernetes started"""
     coordinator: Annotated[Text, Shown("HOST:PORT")] = None
-    """address of the first process, if no scheduler gives it"""
+    """address of process 0 (default: given by the scheduler)"""
     processes: Count = None
-    """number of processes"""
+    """number of processes (default: given by the scheduler)"""
     process_id: Count = None
-    """number of this process, from 0"""
+    """number of this process, from 0 (default: given by the scheduler)"""
     deterministic: Switch = False
-    """give the same bits each time on a GPU too, at lower speed"""
+    """use deterministic algorithms on a GPU, at lower speed"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """Run folder and checkpoints."""
 
-    out: Annotated[Text, Shown("FOLDER")] = None
-    """folder of the run (default: a new one under runs/)"""
+    out: Annotated[Text, Shown("FOLDER", ("--output",))] = None
+    """run folder (default: a new one under runs/)"""
     checkpoint_every: str = "20s"
-    """interval of checkpoints: '20s', '500 steps', '2 epochs' or never"""
+    """checkpoint interval: '20s', '500 steps', '2 epochs' or never"""
     keep: int = 3
     """number of checkpoints to keep, at least 2"""
     resume: Annotated[Text, Shown("RUN")] = None
-    """resume this run with its own options"""
+    """resume the run in this folder with its options"""
 
 
 def check_processes(options: ProcessOptions) -> None:

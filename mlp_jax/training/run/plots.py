@@ -1,6 +1,6 @@
-"""Pictures of a run as PNG files, in one style; matplotlib is imported when one is drawn.
+"""Plots of a run as PNG files; matplotlib is imported when one is drawn.
 
-Figures are made without pyplot: no window, no global state. A file is whole or absent.
+Figures are built without pyplot: no window, no global state. Files are written atomically.
 Letters: N examples, I features, J units, C classes or outputs.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 TRAIN, VALIDATION = "#3b6ea8", "#d1651f"
 _OUTPUTS = ("#3b6ea8", "#d1651f", "#3f8f5b", "#8a5aa8", "#b8942a", "#a83b52")
-_MOST_COUNTS = 20  # classes up to which a confusion matrix writes its numbers
+_MOST_COUNTS = 20  # classes up to which a confusion matrix shows its counts
 _MOST_NAMES = 40  # names on an axis
 _MOST_POINTS = 5000  # points in a scatter plot
 _MANY_WEIGHTS = 1000
@@ -42,12 +42,15 @@ _MANY_WEIGHTS = 1000
 def learning_curve(
     history: Sequence[Mapping[str, float | None]], path: PathLike, *, best: int | None = None
 ) -> None:
-    """Draw loss and metric by epoch, the best epoch marked.
+    """Draw loss and metric by epoch, with the best epoch marked.
 
-    A record has `train_loss`, `validation_loss`, and `train_` and `validation_` before a metric's
-    name; all may be missing, None or NaN. `epoch` counts from 1 where no record says it. The
-    metric drawn is the first one found. `best` is an epoch; without it, the one with the best
-    validation metric or, where `metrics` knows none, the lowest validation loss.
+    Args:
+        history: a record per epoch with `train_` and `validation_` before "loss" and the name of a
+            metric; entries may be missing, None or NaN. `epoch` counts from 1 if it is missing. The
+            first metric found is drawn.
+        path: PNG file to write.
+        best: epoch to mark (default: best validation metric, or lowest validation loss if the
+            metric is unknown).
     """
     epochs = np.array([record.get("epoch", i) for i, record in enumerate(history, start=1)])
     metric = _first_metric(history)
@@ -78,9 +81,12 @@ def confusion_matrix(
     classes: Sequence[str],
     path: PathLike,
 ) -> None:
-    """Draw how often each class (row) was taken for each (column): shares of the row as colour.
+    """Draw how often each class (row) is predicted as each class (column), as shares of the row.
 
-    Labels and predictions lie in 0 to C-1. Counts are written in the cells up to 20 classes.
+    Args:
+        labels, predicted: classes as numbers from 0 to C-1.
+        classes: names of the classes; counts are written in the cells up to 20 classes.
+        path: PNG file to write.
     """
     n = len(classes)
     flat = np.asarray(labels, np.int64) * n + np.asarray(predicted, np.int64)
@@ -97,7 +103,7 @@ def confusion_matrix(
     axes.set_ylabel("true")
     right = int(np.trace(counts))
     total = int(counts.sum())
-    axes.set_title(f"{right:,} of {total:,} right ({right / max(total, 1):.1%})")
+    axes.set_title(f"{right:,} of {total:,} correct ({right / max(total, 1):.1%})")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, ticks=[0, 0.02, 0.1, 0.25, 0.5, 1])
     bar.ax.set_yticklabels(["0%", "2%", "10%", "25%", "50%", "100%"])
     bar.set_label("share of the true class")
@@ -113,16 +119,23 @@ def first_layer(
     *,
     feature_names: Sequence[str] = (),
 ) -> None:
-    """Draw the weights into the a_max units of largest norm, on one scale symmetric about 0.
+    """Draw the incoming weights of the a_max units of largest norm, on one scale symmetric about 0.
 
-    With image_shape (height, width), height · width = I, each unit is a picture; with (height,
-    width, 3) a picture in colour, in which the weight 0 is middle grey; without, the weights are a
-    heat map of features by units. Raises InputError for an image_shape of another I.
+    Args:
+        W: weights, (I, J).
+        image_shape: (height, width) draws each unit as an image, (height, width, 3) as a colour
+            image with middle grey for weight 0; None draws a heat map of features by units.
+        path: PNG file to write.
+        a_max: number of units to draw.
+        feature_names: labels of the heat map.
+
+    Raises:
+        InputError: if the product of image_shape is not I.
     """
     weights = np.asarray(W, np.float64)
     n_features, n_units = weights.shape
     if image_shape is not None and math.prod(image_shape) != n_features:
-        raise InputError(f"{n_features} features are no picture of shape {image_shape}.")
+        raise InputError(f"{n_features} features do not form an image of shape {image_shape}.")
     norms = np.linalg.norm(np.nan_to_num(weights), axis=0)
     shown = weights[:, np.argsort(-norms, kind="stable")[:a_max]]
     if image_shape is None:
@@ -140,16 +153,17 @@ def first_layer(
     which = f"all {n_units} units" if n_shown == n_units else f"{n_shown} of {n_units} units"
     if n_units == 1:
         which = "one unit"
-    axes.set_title(f"First layer's weights: {which}{', largest norm first' if n_units > 1 else ''}")
+    order = ", largest norm first" if n_units > 1 else ""
+    axes.set_title(f"Weights of the first layer: {which}{order}")
     save(figure, path)
 
 
 def regression_scatter(
     targets: Float[np.ndarray, "N ..."], predictions: Float[np.ndarray, "N ..."], path: PathLike
 ) -> None:
-    """Draw predictions (N, C) over true values (N, C), with their diagonal; (N,) is (N, 1).
+    """Draw predictions (N, C) over true values (N, C) with the diagonal; (N,) is read as (N, 1).
 
-    Of more than 5000 points an evenly spaced 5000 are shown.
+    At most 5000 evenly spaced points are drawn.
     """
     y, s = (np.asarray(values, np.float64) for values in (targets, predictions))
     y, s = (values[:, None] if values.ndim == 1 else values for values in (y, s))
@@ -224,7 +238,7 @@ def _mark_best(axes: "Axes", epochs: np.ndarray, values: np.ndarray, best: int |
     if best is None or not at.size or not np.isfinite(values[at[0]]):
         return
     value = values[at[0]]
-    label = f"taken: epoch {best}, {value:.4g}"
+    label = f"best: epoch {best}, {value:.4g}"
     axes.axvline(best, color=PALE, linewidth=1, zorder=0)
     axes.plot(
         [best], [value], "o", markersize=8, color=FRAME, fillstyle="none", label=label, zorder=4
@@ -236,7 +250,7 @@ def _title(name: str) -> str:
 
 
 def _share_image(axes: "Axes", shares: np.ndarray) -> Any:
-    """Shares of 0 to 1 as colour; the square root makes rare confusions visible."""
+    """Draw shares as colours; the square-root scale makes rare confusions visible."""
     from matplotlib.colors import PowerNorm
 
     return axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
@@ -276,7 +290,7 @@ def _name_classes(axes: "Axes", classes: Sequence[str]) -> None:
 
 
 def _mosaic(tiles: np.ndarray) -> np.ndarray:
-    """Pictures (J, H, W) or (J, H, W, 3) in a grid about as wide as high, NaN between them."""
+    """Arrange images (J, H, W) or (J, H, W, 3) in a square-like grid, with NaN between them."""
     n, height, width, *channels = tiles.shape
     columns = max(1, min(n, round(math.sqrt(n * height / width))))
     rows = -(-n // columns)
@@ -297,9 +311,9 @@ def _weight_image(
     *,
     aspect: Literal["equal", "auto"],
 ) -> None:
-    """An image, with its colour bar where it is one of numbers and not of red, green and blue.
+    """Draw an image, with a colour bar unless it is an RGB image.
 
-    Of many weights, the scale ends at the 99.5th percentile.
+    For many weights the scale ends at the 99.5th percentile.
     """
     sizes = np.abs(weights[np.isfinite(weights)])
     share = 0.995 if sizes.size >= _MANY_WEIGHTS else 1.0
@@ -337,7 +351,7 @@ def _feature_map(weights: np.ndarray, feature_names: Sequence[str]) -> tuple["Fi
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """An interval around all values, 4 % wider on each side, never empty."""
+    """Return a non-empty interval around all values, 4 % wider on each side."""
     if not values.size:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())

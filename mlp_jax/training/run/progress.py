@@ -1,4 +1,4 @@
-"""How far a run is: a bar in a terminal, one plain line an epoch elsewhere."""
+"""Progress of a run: a bar in a terminal, otherwise one plain line per epoch."""
 
 import os
 import sys
@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_PACE = 0.2  # epochs that must have passed before they tell how long one takes
+_PACE = 0.2  # epochs before the time left is estimated
 _DUMB_TERMINALS = ("dumb", "unknown")
 
 
 class EpochProgress:
-    """Shows epoch, loss, metric, samples a second and time left; `with EpochProgress(20) as p`.
+    """Show epoch, loss, metric, samples per second and time left: `with EpochProgress(20) as p`.
 
-    In a terminal one bar moves, and the terminal is left clean however the block ends. Elsewhere
-    each epoch prints one ASCII line when its fraction reaches 1. Without `enabled` nothing shows.
+    In a terminal one bar moves, and the terminal is restored however the block ends. Otherwise each
+    epoch prints one ASCII line when its fraction reaches 1.
+
+    Args:
+        total_epochs: epochs of the run.
+        enabled: show anything at all.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -55,10 +60,15 @@ class EpochProgress:
         metric: float | None,
         samples_per_second: float,
     ) -> None:
-        """Show that this fraction (0 to 1) of an epoch (1 to total_epochs) is done.
+        """Show the progress of an epoch.
 
-        Say 1 once an epoch, when its metric is known; the plain line is printed then. Without a
-        metric the bar keeps the last one; without a loss it shows none.
+        Args:
+            epoch: number of the epoch, from 1.
+            fraction_of_epoch: 0 to 1. Pass 1 once per epoch, with its metric, to print the plain
+                line.
+            loss: mean training loss; None hides it.
+            metric_name, metric: metric to show; without one the bar keeps the last.
+            samples_per_second: training speed.
         """
         if not self._enabled:
             return
@@ -80,7 +90,7 @@ class EpochProgress:
             print(f"{title}  {details}", flush=True)
 
     def _time_left(self, done: float) -> str:
-        """From the pace since the first update: what came before was compiled, or resumed."""
+        """Estimate the time left from the pace since the first update, without compilation."""
         now = self._clock()
         if self._first is None:
             self._first = now, done
@@ -109,7 +119,7 @@ def _rich_bar(total: int) -> "Progress":
 
 
 def _number(value: float) -> str:
-    """Four decimals in the usual range, four digits below, six above."""
+    """Format with four decimals in the usual range, four digits below and six above."""
     size = abs(value)
     if 0 < size < 1e-3:
         return f"{value:.3e}"
@@ -117,7 +127,7 @@ def _number(value: float) -> str:
 
 
 def _short(number: float) -> str:
-    """Three digits and a unit: 987, 41.2k, 1.30M."""
+    """Format with three digits and a unit: 987, 41.2k, 1.30M."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= 0.9995 * size:
             value = number / size

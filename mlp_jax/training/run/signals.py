@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish that the run looks at between two compiled calls."""
+"""SIGTERM and Ctrl-C as stop requests, polled between compiled calls."""
 
 import contextlib
 import signal
@@ -6,29 +6,29 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-WATCHED = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Callable[[], int | None]]:
-    """Gives () -> the signal that asked the process to stop, or None, for the length of a block.
+    """Return a function that returns the signal that requested a stop, or None, during a block.
 
-    A second Ctrl-C ends at once, as KeyboardInterrupt. Outside the main thread, where Python
-    allows no handlers, nothing is watched.
+    A second Ctrl-C raises KeyboardInterrupt at once. Outside the main thread, where Python allows
+    no handlers, no signal is handled.
     """
-    asked: list[int] = []
+    requested: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if asked and number == signal.SIGINT:
+        if requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked.append(number)
+        requested.append(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    before = {number: signal.signal(number, note) for number in WATCHED}
+    before = {number: signal.signal(number, note) for number in SIGNALS}
     try:
-        yield lambda: asked[0] if asked else None
+        yield lambda: requested[0] if requested else None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The options of a sweep: those of a run, with ranges where a run has a number."""
+"""Options of a sweep: those of a run, with ranges in place of some numbers."""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from mlp_jax.training.run.options import (
 from mlp_jax.training.sweep.ranges import Range, parse_shapes
 
 SWEEP_FILE = "sweep.toml"
-RANGED = {  # what a number lies in: [low, high)
+RANGED = {  # valid values: [low, high)
     "learning_rate": (0.0, math.inf),
     "weight_decay": (0.0, math.inf),
     "dropout": (0.0, 1.0),
@@ -36,9 +36,9 @@ class SearchOptions:
     """Search."""
 
     trials: int = 32
-    """random draws from the ranges per shape"""
+    """number of random trials per shape"""
     seeds: int = 1
-    """networks per trial, for the spread"""
+    """number of networks per trial, which gives the spread"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class RangedModelOptions(SharedModelOptions):
     """Network and loss."""
 
     hidden: Annotated[tuple[str, ...], Shown("WIDTHS ...", default=True)] = ("64", "64")
-    """64 64 is one shape; 64,64 128,128 are two"""
+    """widths of the hidden layers: 64 64 is one shape, 64,64 128,128 are two"""
     dropout: Text = "0"
     """dropout rate after each hidden layer: a number or a range"""
     label_smoothing: Text = "0"
@@ -58,9 +58,9 @@ class RangedOptimizerOptions(SharedOptimizerOptions):
     """Optimizer."""
 
     learning_rate: Annotated[str, Shown("RANGE", ("--lr",), default=True)] = "1e-4:1e-1:log"
-    """LOW:HIGH, LOW:HIGH:log, A,B,C or a number"""
+    """peak learning rate: LOW:HIGH, LOW:HIGH:log, A,B,C or a number"""
     weight_decay: OptionalText = None
-    """a number or a range (default: that of the optimizer)"""
+    """decoupled weight decay: a number or a range (default: chosen by the optimizer)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class SweepConfig(
     """Options of `mlp-jax sweep`. Each base class is a group of its help."""
 
     def ranges(self) -> dict[str, Range]:
-        """What is drawn from, by name; InputError for what is no range, or goes too far."""
+        """Return the ranges by name; raise InputError for an invalid range."""
         found = {}
         for name, (low, high) in RANGED.items():
             text, option = getattr(self, name), f"--{name.replace('_', '-')}"
@@ -85,38 +85,37 @@ class SweepConfig(
                 continue
             found[name] = Range.parse(option, text)
             if not all(low <= end < high for end in found[name].ends):
-                where = f"lies in [{low:g}, {high:g})"
-                raise InputError(f"The range {option} {text} goes too far: each number {where}.")
+                raise InputError(f"The range {option} {text} must lie in [{low:g}, {high:g}).")
         return found
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """The widths of each shape; InputError for what is no width."""
+        """Return the hidden widths of each shape; raise InputError for an invalid width."""
         return parse_shapes(self.hidden)
 
     def of_a_run(self) -> TrainConfig:
-        """What all trials share, as a run's configuration; shape and numbers at their defaults."""
+        """Return the options shared by all trials as a run's configuration."""
         own = {"hidden", "trials", "seeds", *RANGED}
         shared = {field.name for field in fields(self)} - own
         return TrainConfig(**{name: getattr(self, name) for name in shared})
 
 
 def read_sweep(path: Path) -> SweepConfig:
-    """The options of a sweep in a TOML file: the defaults, with what the file says."""
+    """Return the options of a sweep from a TOML file, with defaults for those that it omits."""
     return read_options(path, SweepConfig())
 
 
 def sweep_config(folder: Path) -> SweepConfig:
-    """The options of the sweep in a folder; RunFolderError where it holds none."""
+    """Return the options of the sweep in a folder; raise RunFolderError if there is none."""
     if not (folder / SWEEP_FILE).is_file():
         raise RunFolderError(f"{folder} holds no sweep: it has no {SWEEP_FILE}.")
     return read_sweep(folder / SWEEP_FILE)
 
 
-def check_same(saved: SweepConfig, asked: SweepConfig, folder: Path) -> None:
-    """InputError where a sweep is asked to go on with options that may not change."""
-    refuse_changes(saved, asked, f"The sweep in {folder}", MAY_CHANGE)
+def check_same(saved: SweepConfig, requested: SweepConfig, folder: Path) -> None:
+    """Raise InputError if a resumed sweep changes options that must stay the same."""
+    refuse_changes(saved, requested, f"The sweep in {folder}", MAY_CHANGE)
 
 
 def named_numbers(ranges: Mapping[str, Range]) -> tuple[str, ...]:
-    """The names of the numbers that differ between trials."""
+    """Return the names of the hyperparameters that differ between trials."""
     return tuple(name for name, span in ranges.items() if not span.fixed)

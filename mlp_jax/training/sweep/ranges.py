@@ -1,4 +1,4 @@
-"""What a sweep draws from: "1e-4:1e-1:log", "0,0.1,0.2", or a single number; shapes of networks."""
+"""Search ranges, such as "1e-4:1e-1:log", "0,0.1,0.2" or a number, and network shapes."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from mlp_jax.errors import InputError
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high, evenly or evenly in their logarithms; or the choices, if any."""
+    """Interval on a linear or logarithmic scale, or a list of choices."""
 
     low: float = 0.0
     high: float = 0.0
@@ -20,7 +20,7 @@ class Range:
 
     @classmethod
     def parse(cls, name: str, text: str) -> "Range":
-        """`low:high`, `low:high:log`, `a,b,c` or `a`; InputError for anything else."""
+        """Parse `low:high`, `low:high:log`, `a,b,c` or `a`; raise InputError for any other text."""
         parts = text.split(":")
         try:
             if len(parts) == 1:
@@ -39,16 +39,16 @@ class Range:
 
     @property
     def fixed(self) -> bool:
-        """Whether there is one number to draw."""
+        """True if there is a single value."""
         return len(self.choices) == 1
 
     @property
     def ends(self) -> tuple[float, ...]:
-        """The numbers between which all that are drawn lie, or the choices."""
+        """Ends of the interval, or the choices."""
         return self.choices or (self.low, self.high)
 
     def draw(self, rng: np.random.Generator, n: int) -> list[float]:
-        """n numbers."""
+        """Draw n numbers."""
         if self.choices:
             return [float(value) for value in rng.choice(self.choices, n)]
         if self.log:
@@ -57,22 +57,26 @@ class Range:
 
 
 def _unreadable(name: str, text: str) -> InputError:
-    return InputError(f"{name} is LOW:HIGH, LOW:HIGH:log, a list A,B,C or a number, not '{text}'.")
+    """Return the error for an invalid range."""
+    return InputError(
+        f"{name} must be LOW:HIGH, LOW:HIGH:log, a list A,B,C or a number, not '{text}'."
+    )
 
 
 def parse_shapes(words: Sequence[str]) -> list[tuple[int, ...]]:
-    """Widths of hidden layers: "64 64" is one shape, "64,64 128,128" are two.
+    """Parse hidden widths: "64 64" is one shape, "64,64 128,128" are two.
 
-    InputError for what is no width.
+    Raises:
+        InputError: for an invalid width.
     """
     texts = [word.split(",") for word in words] if any("," in w for w in words) else [list(words)]
     try:
         shapes = [tuple(int(width) for width in text if width) for text in texts]
     except ValueError:
         raise InputError(
-            f"Hidden layers are widths, as 64 64, or shapes, as 64,64 128,128, not"
+            f"Hidden layers must be widths, such as 64 64, or shapes, such as 64,64 128,128, not"
             f" '{' '.join(words)}'."
         ) from None
     if any(width < 1 for shape in shapes for width in shape):
-        raise InputError(f"A width is at least 1; this has another: '{' '.join(words)}'.")
+        raise InputError(f"Widths must be at least 1, not '{' '.join(words)}'.")
     return list(dict.fromkeys(shapes))

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: a ranked table, sweep.csv, a picture, the best model."""
+"""Results of a sweep: ranked table, sweep.csv, plot, best model."""
 
 import csv
 import io
@@ -10,15 +10,15 @@ from mlp_jax.training.run.config import CONFIG_FILE, to_toml
 from mlp_jax.training.run.finish import finish
 from mlp_jax.training.run.folder import CHECK_FILE
 from mlp_jax.training.run.logs import METRICS_FILE
-from mlp_jax.training.sweep.picture import Columns, sweep_plot
-from mlp_jax.training.sweep.search import Found, Scored
+from mlp_jax.training.sweep.search import SweepResult, TrialScore
+from mlp_jax.training.sweep.sweep_plot import RankingColumns, sweep_plot
 
 SWEEP_CSV, SWEEP_PLOT = "sweep.csv", "sweep.png"
 _SHOWN = 10  # rows of the table
 
 
-def ranked_csv(ranked: list[Scored], columns: Columns) -> str:
-    """All trials, best first, as CSV."""
+def ranked_csv(ranked: list[TrialScore], columns: RankingColumns) -> str:
+    """Return all trials as CSV, best first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     metric = f"validation_{columns.metric}"
@@ -35,8 +35,8 @@ def ranked_csv(ranked: list[Scored], columns: Columns) -> str:
     return text.getvalue()
 
 
-def ranked_table(ranked: list[Scored], columns: Columns) -> str:
-    """The best trials as a table for people."""
+def ranked_table(ranked: list[TrialScore], columns: RankingColumns) -> str:
+    """Return the best trials as a text table."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -63,15 +63,15 @@ def ranked_table(ranked: list[Scored], columns: Columns) -> str:
 
 
 def leave_behind(
-    folder: Path, found: Found, parts: RunComponents, columns: Columns
+    folder: Path, found: SweepResult, components: RunComponents, columns: RankingColumns
 ) -> dict[str, float]:
-    """Writes the ranking, and the best network as a run leaves it; its metrics on the test rows.
+    """Write the ranking and the best network; return its metrics on the test rows.
 
-    parts: those of the best network.
+    components: those of the best network.
     """
     write_text_atomic(folder / CONFIG_FILE, to_toml(found.config))
     write_text_atomic(folder / CHECK_FILE, found.best.report.to_json())
     write_text_atomic(folder / METRICS_FILE, "".join(map(jsonl, found.best.history)))
     write_text_atomic(folder / SWEEP_CSV, ranked_csv(found.ranked, columns))
     sweep_plot(found.ranked, columns, folder / SWEEP_PLOT)
-    return finish(folder, found.config, parts, found.best)
+    return finish(folder, found.config, components, found.best)

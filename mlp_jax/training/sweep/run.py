@@ -1,4 +1,4 @@
-"""From the options of `mlp-jax sweep` to its folder, new or gone on with."""
+"""Run or resume a sweep: from a configuration to its folder."""
 
 import contextlib
 import shlex
@@ -16,13 +16,13 @@ from mlp_jax.proof import Report
 from mlp_jax.training.callbacks import Callback
 from mlp_jax.training.checkpoint.manager import Saving
 from mlp_jax.training.many.memory import room
-from mlp_jax.training.mesh.processes import Cluster, common, is_first, join, on_first
-from mlp_jax.training.mesh.shape import multiple_of_members, visible
+from mlp_jax.training.mesh.mesh_shape import choose_devices, multiple_of_members
+from mlp_jax.training.mesh.processes import Cluster, broadcast_folder, is_first, join, on_first
 from mlp_jax.training.run import folder as run_folder
 from mlp_jax.training.run.build import build, build_optimizer
 from mlp_jax.training.run.callbacks import RunCheckpoints
 from mlp_jax.training.run.config import to_toml
-from mlp_jax.training.run.folder import CHECK_FILE, check_folder, held, new_folder
+from mlp_jax.training.run.folder import CHECK_FILE, check_folder, lock_run_folder, new_folder
 from mlp_jax.training.run.metadata import digest, metadata_at_end, metadata_at_start
 from mlp_jax.training.run.options import check_processes
 from mlp_jax.training.run.progress import EpochProgress
@@ -34,32 +34,39 @@ from mlp_jax.training.sweep.config import (
     named_numbers,
     sweep_config,
 )
-from mlp_jax.training.sweep.picture import Columns
-from mlp_jax.training.sweep.progress import BestSoFar, LegProgress, counted
+from mlp_jax.training.sweep.progress import BestSoFar, RungProgress, counted
 from mlp_jax.training.sweep.results import SWEEP_CSV, leave_behind, ranked_table
 from mlp_jax.training.sweep.search import (
-    Found,
-    Leg,
-    Search,
-    Watched,
+    RungCallbacks,
+    RungTrials,
+    SweepResult,
+    SweepSpace,
     draw_trials,
     sweep,
     trial_config,
 )
+from mlp_jax.training.sweep.sweep_plot import RankingColumns
 
-LEGS = "legs"
+RUNGS_FOLDER = "legs"
 
 
 def run_sweep(
     config: SweepConfig, say: Callable[[str], None] = print, bar: bool = True
 ) -> Path | None:
-    """Loads, proves, trains all trials, ranks them, and leaves the sweep's folder behind.
+    """Load the data, verify the gradient, train all trials, rank them and write the folder.
 
-    The folder is made once data and options are known to be good and the first proof has passed.
-    SIGTERM and Ctrl-C end the sweep after the compiled call under way, saved (StoppedError). Of
-    several processes the first one speaks and writes; the others return None.
+    The folder is created after the first gradient check has passed. SIGTERM and Ctrl-C stop the
+    sweep after the current compiled call, save a checkpoint and raise StoppedError.
+
+    Args:
+        config: configuration of the sweep.
+        say: receives each line to print.
+        bar: show a progress bar.
+
+    Returns:
+        The folder; None in all processes but process 0.
     """
-    _meet(config)
+    _join_processes(config)
     on_first(lambda: check_folder(config.out))
     with contextlib.ExitStack() as stack:
         return _Sweep(config, say, bar, stack).run()
@@ -68,23 +75,32 @@ def run_sweep(
 def resume_sweep(
     folder: Path, config: SweepConfig, say: Callable[[str], None] = print, bar: bool = True
 ) -> Path | None:
-    """Goes on with the sweep in a folder, as if never cut: what is saved is not trained again.
+    """Resume the sweep in a folder; finished networks are not trained again.
 
-    config: the options asked for now; those that may not change must be the sweep's own. Raises
-    InputError where they are not, where the data have changed, or where nothing is left to do;
-    RunFolderError where the folder holds no sweep or another process is writing to it.
+    Args:
+        folder: folder of the sweep.
+        config: requested options; those that may not change must equal those of the sweep.
+        say: receives each line to print.
+        bar: show a progress bar.
+
+    Returns:
+        The folder; None in all processes but process 0.
+
+    Raises:
+        InputError: for changed options or data, or a sweep that has finished.
+        RunFolderError: if the folder has no sweep, or another process writes to it.
     """
-    _meet(config)
-    saved, facts = sweep_config(folder), run_folder.read_facts(folder)
+    _join_processes(config)
+    saved, metadata = sweep_config(folder), run_folder.read_metadata(folder)
     check_same(saved, config, folder)
-    if facts.get("finished"):
+    if metadata.get("finished"):
         raise InputError(f"The sweep in {folder} has finished: see {folder / SWEEP_CSV}.")
     with contextlib.ExitStack() as stack:
-        on_first(lambda: stack.enter_context(held(folder)))
-        return _Sweep(config, say, bar, stack, folder, facts).run()
+        on_first(lambda: stack.enter_context(lock_run_folder(folder)))
+        return _Sweep(config, say, bar, stack, folder, metadata).run()
 
 
-def _meet(config: SweepConfig) -> None:
+def _join_processes(config: SweepConfig) -> None:
     """Join the other processes of a distributed sweep."""
     check_processes(config)
     if config.distributed:
@@ -92,9 +108,9 @@ def _meet(config: SweepConfig) -> None:
 
 
 class _Sweep(Callback):
-    """A sweep in this process: the first of several prints and writes, the others train along.
+    """A sweep in this process; only process 0 prints and writes.
 
-    As a callback it shows the gradient check, and makes the folder once the first one has passed.
+    As a callback, it prints the gradient check and creates the folder after the first one.
     """
 
     def __init__(
@@ -104,7 +120,7 @@ class _Sweep(Callback):
         bar: bool,
         stack: contextlib.ExitStack,
         folder: Path | None = None,
-        facts: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         self.config, self.folder, self._stack = config, folder, stack
         self.say: Callable[[str], None] = say if is_first() else lambda text: None
@@ -113,66 +129,72 @@ class _Sweep(Callback):
             ask_for_determinism()
         self._saving = Saving.parse(config.checkpoint_every, config.keep)
         ranges = config.ranges()
-        self._search = Search(tuple(config.shapes()), ranges, config.trials, config.seeds)
+        self._search = SweepSpace(tuple(config.shapes()), ranges, config.trials, config.seeds)
         self._base = config.of_a_run()
         first = draw_trials(self._search, config.seed)[0]
         self._first = trial_config(self._base, first)
-        self._parts = build(self._first)
+        self._components = build(self._first)
         numbers = named_numbers(ranges)
         logarithmic = tuple(name for name in numbers if ranges[name].log)
-        self._columns = Columns(numbers, logarithmic, self._parts.metrics[0], config.seeds)
+        self._columns = RankingColumns(
+            numbers, logarithmic, self._components.metrics[0], config.seeds
+        )
         self._best = BestSoFar(self._columns.metric)
         self._stop: Callable[[], int | None] = lambda: None
         self._proofs = 0
-        self._metadata = facts or _first_metadata(config)
-        found = digest(self._parts.data)
+        self._metadata = metadata or _first_metadata(config)
+        found = digest(self._components.data)
         if self._metadata.setdefault("digest", found) != found:
             raise InputError(
-                f"The data of the sweep in {folder} have changed since it began: start a new one."
+                f"The data of the sweep in {folder} have changed since it started: start a new one."
             )
 
     def run(self) -> Path | None:
-        """Trains what is left, and leaves the results behind."""
-        data = self._parts.data
+        """Train the remaining trials, and write the results."""
+        data = self._components.data
         self.say(f"{data.name}: {len(data.train)} training rows")
         for note in data.notes:
             self.say(f"  {note}")
         with self._naming_the_folder():
-            found = sweep(self._search, self._base, self._parts, self._leg)
+            found = sweep(self._search, self._base, self._components, self._rung_trials)
         return self._finished(found)
 
     @contextlib.contextmanager
-    def _leg(self, leg: Leg) -> Iterator[Watched]:
-        """Print what trains now, and give the callbacks of each of its chunks."""
-        self.say(f"\n{headline(leg)}")
+    def _rung_trials(self, rung_trials: RungTrials) -> Iterator[RungCallbacks]:
+        """Print the trials that train next, and yield the callbacks of their chunks."""
+        self.say(f"\n{headline(rung_trials)}")
         with contextlib.ExitStack() as stack:
 
             def callbacks(first: int, size: int) -> list[Callback]:
                 stack.close()
                 saved = RunCheckpoints(
-                    lambda: self._leg_folder(leg, first), self._saving, self.say, stack,
-                    stop=lambda: self._stop(), again=self._again,
+                    lambda: self._rung_folder(rung_trials, first), self._saving, self.say, stack,
+                    stop=lambda: self._stop(), resume_command=self._resume_command,
                 )  # fmt: skip
                 if not is_first():
                     return [self, saved]
-                bar = stack.enter_context(EpochProgress(leg.epochs, enabled=self._bar))
-                shown = LegProgress(leg, self._best, self.say, bar, first=first, size=size)
+                bar = stack.enter_context(EpochProgress(rung_trials.epochs, enabled=self._bar))
+                shown = RungProgress(rung_trials, self._best, self.say, bar, first=first, size=size)
                 return [self, shown, saved]
 
-            yield Watched(
+            yield RungCallbacks(
                 callbacks=callbacks,
                 memory=self._metadata["memory"],
                 multiple=self._metadata.get("multiple", 1),
             )
 
-    def _again(self) -> str:
+    def _resume_command(self) -> str:
         """Return the command that resumes the sweep."""
         return f"mlp-jax sweep --resume {shlex.quote(str(self.folder))}"
 
-    def _leg_folder(self, leg: Leg, first: int) -> Path:
-        """Return the folder of the networks of a leg from `first` on, made if it is missing."""
-        self.folder = common(self.folder)
-        folder = self.folder / LEGS / f"{leg.rung}-{leg.name.replace(' ', '-')}-{first}"
+    def _rung_folder(self, rung_trials: RungTrials, first: int) -> Path:
+        """Return the folder of the checkpoints of a chunk, created if it is missing."""
+        self.folder = broadcast_folder(self.folder)
+        folder = (
+            self.folder
+            / RUNGS_FOLDER
+            / f"{rung_trials.rung}-{rung_trials.name.replace(' ', '-')}-{first}"
+        )
 
         def make() -> None:
             with as_run_folder_error("make the folder", folder):
@@ -182,7 +204,7 @@ class _Sweep(Callback):
         return folder
 
     def on_proof(self, report: Report) -> None:
-        """Print the first report and any that fails; make the folder after the first that holds."""
+        """Print the first report and any failure; create the folder after the first success."""
         self._proofs += 1
         if self._proofs == 1 or not report.ok:
             self.say(f"\n{report}\n")
@@ -193,45 +215,45 @@ class _Sweep(Callback):
             return
         if self.folder is None:
             self.folder = new_folder(self.config.out, f"{Path(self.config.data).stem}-sweep")
-            self._stack.enter_context(held(self.folder))
+            self._stack.enter_context(lock_run_folder(self.folder))
         write_text_atomic(self.folder / SWEEP_FILE, to_toml(self.config))
         write_text_atomic(self.folder / CHECK_FILE, report.to_json())
         sizes = {"trials": self.config.trials, "seeds": self.config.seeds}
         self._metadata |= {"sweep": sizes, "finished": None, "failed": None}
-        self._metadata |= metadata_at_start(self._first, self._parts)
-        run_folder.write_facts(self.folder, self._metadata)
+        self._metadata |= metadata_at_start(self._first, self._components)
+        run_folder.write_metadata(self.folder, self._metadata)
 
     @contextlib.contextmanager
     def _naming_the_folder(self) -> Iterator[None]:
-        """Notes that all trials diverged, and tells where their records are."""
+        """Record a divergence in the metadata, and name the folder in the message."""
         try:
             yield
         except DivergedError as error:
             if not is_first():
                 raise
             if self.folder is not None:
-                run_folder.write_facts(self.folder, self._metadata | {"failed": str(error)})
-            where = f"The records of the sweep are in {self.folder}."
+                run_folder.write_metadata(self.folder, self._metadata | {"failed": str(error)})
+            where = f"The logs of the sweep are in {self.folder}."
             raise DivergedError(f"{error} {where}") from None
 
-    def _finished(self, found: Found) -> Path | None:
-        """Writes the results, closes the facts, and forgets the checkpoints."""
+    def _finished(self, found: SweepResult) -> Path | None:
+        """Write the results, complete the metadata, and delete the checkpoints."""
         if not is_first():
             return None
         assert self.folder is not None
         network = found.best.network
         assert isinstance(network, Sequential), "a run's network is a chain of layers"
-        parts = self._parts._replace(
+        components = self._components._replace(
             network=network,
             loss=found.best.loss,
             optimizer=build_optimizer(found.config),
         )
-        metrics = leave_behind(self.folder, found, parts, self._columns)
-        self._metadata |= metadata_at_start(found.config, parts) | metadata_at_end(
-            parts, found.best
+        metrics = leave_behind(self.folder, found, components, self._columns)
+        self._metadata |= metadata_at_start(found.config, components) | metadata_at_end(
+            components, found.best
         )
-        run_folder.write_facts(self.folder, self._metadata)
-        shutil.rmtree(self.folder / LEGS, ignore_errors=True)
+        run_folder.write_metadata(self.folder, self._metadata)
+        shutil.rmtree(self.folder / RUNGS_FOLDER, ignore_errors=True)
         self.say(f"\n{ranked_table(found.ranked, self._columns)}\n")
         for name, value in metrics.items():
             self.say(f"test {name} of the best: {value:.4f}")
@@ -242,17 +264,20 @@ class _Sweep(Callback):
 
 
 def _first_metadata(config: SweepConfig) -> dict[str, Any]:
-    """What is known of a new sweep: the memory it may take, which decides what trains together."""
+    """Return the metadata of a new sweep, with the memory that decides the size of chunks."""
     device = choose_device(config.device)
     return {
         "started": run_folder.now(),
-        "memory": room(device, len(visible(config.devices, device))),
+        "memory": room(device, len(choose_devices(config.devices, device))),
         "multiple": multiple_of_members(config.devices, device),
     }
 
 
-def headline(leg: Leg) -> str:
-    """What trains, in a line."""
-    trials, seeds = counted(len(leg.trials), "trial"), counted(leg.seeds, "seed")
-    networks, epochs = counted(leg.networks, "network"), counted(leg.epochs, "epoch")
-    return f"{leg.name}: {trials} of {seeds}, {networks}, {epochs}"
+def headline(rung_trials: RungTrials) -> str:
+    """Return one line that describes the trials of a rung."""
+    trials, seeds = counted(len(rung_trials.trials), "trial"), counted(rung_trials.seeds, "seed")
+    networks, epochs = (
+        counted(rung_trials.networks, "network"),
+        counted(rung_trials.epochs, "epoch"),
+    )
+    return f"{rung_trials.name}: {trials} of {seeds}, {networks}, {epochs}"

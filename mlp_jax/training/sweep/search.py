@@ -1,8 +1,8 @@
-"""A sweep: random search over numbers, every shape's trials trained as one compiled program.
+"""Random search in which the trials of a shape train as one compiled program.
 
 Several shapes are searched by successive halving (Jamieson & Talwalkar 2016): each rung trains the
-trials that are left from the start, for three times as many epochs as the one before, and the best
-third of all shapes together goes on.
+remaining trials from the start, for three times as many epochs as the previous one, and keeps the
+best third over all shapes.
 """
 
 import math
@@ -29,13 +29,13 @@ from mlp_jax.training.run.run import fit_options_of
 from mlp_jax.training.sweep.config import named_numbers
 from mlp_jax.training.sweep.ranges import Range
 
-KEPT = 3  # one in so many trials goes on to the next rung
+REDUCTION_FACTOR = 3  # of the number of trials from one rung to the next
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Search:
-    """What is searched: shapes, ranges by name, trials a shape, seeds a trial."""
+class SweepSpace:
+    """Search space: shapes, ranges by name, trials per shape, seeds per trial."""
 
     shapes: tuple[Shape, ...]
     ranges: Mapping[str, Range]
@@ -48,53 +48,53 @@ class Search:
                 raise InputError(f"A sweep needs at least 1 {name}, not {value}.")
 
 
-class Trial(NamedTuple):
-    """One choice of shape and numbers, by its number in the order of drawing."""
+class SweepTrial(NamedTuple):
+    """A trial: its number in the order of drawing, its shape and its hyperparameters."""
 
     number: int
     hidden: Shape
     values: dict[str, float]
 
 
-class Leg(NamedTuple):
-    """What trains together: the trials of one shape that are left at a rung (from 1)."""
+class RungTrials(NamedTuple):
+    """Trials of one shape that train together at a rung (from 1)."""
 
     rung: int
     shape: Shape
-    trials: tuple[Trial, ...]
+    trials: tuple[SweepTrial, ...]
     seeds: int
     epochs: int
 
     @property
     def networks(self) -> int:
-        """How many networks that is."""
+        """Number of networks."""
         return len(self.trials) * self.seeds
 
     @property
     def name(self) -> str:
-        """The shape in words."""
+        """Name of the shape."""
         return "-".join(map(str, self.shape)) or "no hidden layer"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watched:
-    """How a leg is watched: `callbacks` of each chunk, as `fit_many` takes them; its memory."""
+class RungCallbacks:
+    """Callbacks of the chunks of a rung, as `fit_many` takes them, and its memory."""
 
     callbacks: ChunkCallbacks | tuple[()] = ()
     memory: int | None = None
     multiple: int | None = None
 
 
-Watch = Callable[[Leg], AbstractContextManager[Watched]]
+WatchRung = Callable[[RungTrials], AbstractContextManager[RungCallbacks]]
 
 
-class Scored(NamedTuple):
-    """How a trial did: the metric's mean and spread over the seeds that did not diverge.
+class TrialScore(NamedTuple):
+    """Score of a trial: mean and spread of the metric over the seeds that did not diverge.
 
-    epochs: how long it trained.  score: the mean, larger is better; −∞ where all diverged.
+    epochs: epochs that it trained. score: the mean, larger is better; −∞ if all seeds diverged.
     """
 
-    trial: Trial
+    trial: SweepTrial
     epochs: int
     mean: float
     spread: float
@@ -102,133 +102,144 @@ class Scored(NamedTuple):
     score: float
 
 
-class Found(NamedTuple):
-    """All trials from best to worst, and the best trial's best network."""
+class SweepResult(NamedTuple):
+    """Result of a sweep: all trials from best to worst, and the best network."""
 
-    ranked: list[Scored]
+    ranked: list[TrialScore]
     best: TrainResult
     config: TrainConfig
 
 
-def draw_trials(search: Search, seed: int) -> list[Trial]:
-    """Random trials; every shape meets the same numbers. InputError for what is no seed."""
+def draw_trials(search: SweepSpace, seed: int) -> list[SweepTrial]:
+    """Draw random trials, with the same hyperparameters for every shape."""
     check_seed(seed)
     rng = np.random.default_rng(seed)
     drawn = {name: span.draw(rng, search.trials) for name, span in search.ranges.items()}
     return [
-        Trial(place * search.trials + k + 1, shape, {name: drawn[name][k] for name in drawn})
+        SweepTrial(place * search.trials + k + 1, shape, {name: drawn[name][k] for name in drawn})
         for place, shape in enumerate(search.shapes)
         for k in range(search.trials)
     ]
 
 
 def rungs(epochs: int, shapes: int, trials: int) -> list[int]:
-    """The epochs of each rung: all at once for one shape, thirds of thirds for several."""
+    """Return the epochs of each rung: a single rung for one shape, thirds of thirds for several."""
     if shapes == 1:
         return [epochs]
-    count = min(int(math.log(max(trials, 1), KEPT)), int(math.log(max(epochs, 1), KEPT)), 2)
-    return [max(epochs // KEPT**k, 1) for k in range(count, -1, -1)]
+    count = min(
+        int(math.log(max(trials, 1), REDUCTION_FACTOR)),
+        int(math.log(max(epochs, 1), REDUCTION_FACTOR)),
+        2,
+    )
+    return [max(epochs // REDUCTION_FACTOR**k, 1) for k in range(count, -1, -1)]
 
 
 def sweep(
-    search: Search,
+    search: SweepSpace,
     config: TrainConfig,
-    parts: RunComponents,
-    watch: Watch = lambda _: nullcontext(Watched()),
-) -> Found:
-    """Trains and ranks the trials by the first metric on the validation rows.
+    components: RunComponents,
+    watch: WatchRung = lambda _: nullcontext(RungCallbacks()),
+) -> SweepResult:
+    """Train and rank the trials by the first metric on the validation rows.
 
-    watch: surrounds each leg, and gives its callbacks.
-    DivergedError where every trial diverges, InputError where there are no validation rows.
+    watch: context manager around the trials of a shape at a rung, which returns their callbacks.
+
+    Raises:
+        InputError: without validation rows.
+        DivergedError: if every trial diverges.
     """
-    if parts.data.validation is None:
-        raise InputError("A sweep chooses by validation rows: give --validation 0.1, say.")
-    left, done = draw_trials(search, config.seed), dict[int, Scored]()
-    best: tuple[Scored, ManyResult, int] | None = None
+    if components.data.validation is None:
+        raise InputError("A sweep needs validation rows: give --validation 0.1, for example.")
+    left, done = draw_trials(search, config.seed), dict[int, TrialScore]()
+    best: tuple[TrialScore, ManyResult, int] | None = None
     lengths = rungs(config.epochs, len(search.shapes), len(left))
     for number, epochs in enumerate(lengths, start=1):
         best = None
-        rung: list[Scored] = []
+        rung: list[TrialScore] = []
         for shape in search.shapes:
             own = tuple(trial for trial in left if trial.hidden == shape)
             if not own:
                 continue
-            leg = Leg(number, shape, own, search.seeds, epochs)
-            with watch(leg) as watched:
-                many = _train(search, replace(config, epochs=epochs), parts, leg, watched)
+            rung_trials = RungTrials(number, shape, own, search.seeds, epochs)
+            with watch(rung_trials) as rung_callbacks:
+                many = _train(
+                    search, replace(config, epochs=epochs), components, rung_trials, rung_callbacks
+                )
             for place, trial in enumerate(own):
-                scored, member = _scored(search, trial, epochs, many, place, parts.metrics[0])
+                scored, member = _score_trial(
+                    search, trial, epochs, many, place, components.metrics[0]
+                )
                 rung.append(scored)
                 if best is None or scored.score > best[0].score:
                     best = (scored, many, member)
         rung.sort(key=lambda scored: -scored.score)
         done |= {scored.trial.number: scored for scored in rung}
         if number < len(lengths):
-            left = [scored.trial for scored in rung[: max(len(rung) // KEPT, 1)]]
+            left = [scored.trial for scored in rung[: max(len(rung) // REDUCTION_FACTOR, 1)]]
     assert best is not None
     scored, many, member = best
     if scored.score == -math.inf:
         raise DivergedError("Every trial diverged; try smaller learning rates.")
     ranked = sorted(done.values(), key=lambda scored: (-scored.epochs, -scored.score))
-    return Found(ranked, many.member(member), trial_config(config, scored.trial))
+    return SweepResult(ranked, many.member(member), trial_config(config, scored.trial))
 
 
-def trial_config(config: TrainConfig, trial: Trial) -> TrainConfig:
-    """The configuration that trains one trial by itself."""
+def trial_config(config: TrainConfig, trial: SweepTrial) -> TrainConfig:
+    """Return the configuration that trains one trial alone."""
     return replace(config, hidden=trial.hidden, **trial.values)  # type: ignore[arg-type]
 
 
 def _train(
-    search: Search,
+    search: SweepSpace,
     config: TrainConfig,
-    parts: RunComponents,
-    leg: Leg,
-    watched: Watched,
+    components: RunComponents,
+    rung_trials: RungTrials,
+    rung_callbacks: RungCallbacks,
 ) -> ManyResult:
-    """Train the trials of a leg, each seed of each as a member, in the order of the trials."""
+    """Train the trials of a shape, each seed of each as a member, in order."""
     varied = named_numbers(search.ranges)
-    start = trial_config(config, leg.trials[0])
+    start = trial_config(config, rung_trials.trials[0])
     network = build_network(
         replace(start, dropout=start.dropout or (0.5 if "dropout" in varied else 0.0)),
-        parts.loss,
-        parts.data,
+        components.loss,
+        components.data,
     )
-    loss = build_loss(replace(start, label_smoothing=0.0), parts.data)
+    loss = build_loss(replace(start, label_smoothing=0.0), components.data)
     if "label_smoothing" not in varied:
-        loss = build_loss(start, parts.data)
+        loss = build_loss(start, components.data)
     optimizer = replace(
-        parts.optimizer, learning_rate=start.learning_rate, weight_decay=start.weight_decay
+        components.optimizer, learning_rate=start.learning_rate, weight_decay=start.weight_decay
     )
-    seeds = [(config.seed + k) % 2**32 for _ in leg.trials for k in range(search.seeds)]
+    seeds = [(config.seed + k) % 2**32 for _ in rung_trials.trials for k in range(search.seeds)]
     vary = {
-        name: [trial.values[name] for trial in leg.trials for _ in range(search.seeds)]
+        name: [trial.values[name] for trial in rung_trials.trials for _ in range(search.seeds)]
         for name in sorted(varied)
     }
     return fit_many(
         network,
         loss,
         optimizer,
-        parts.data.train,
-        fit_options_of(replace(config, select="best"), parts),
+        components.data.train,
+        fit_options_of(replace(config, select="best"), components),
         members=MemberOptions(
-            seeds=seeds, vary=vary, shared_order=True, memory=watched.memory,
-            multiple=watched.multiple,
+            seeds=seeds, vary=vary, shared_order=True, memory=rung_callbacks.memory,
+            multiple=rung_callbacks.multiple,
         ),
-        callbacks=watched.callbacks,
+        callbacks=rung_callbacks.callbacks,
     )  # fmt: skip
 
 
-def _scored(
-    search: Search, trial: Trial, epochs: int, many: ManyResult, place: int, metric: str
-) -> tuple[Scored, int]:
-    """How a trial did, and its best member."""
+def _score_trial(
+    search: SweepSpace, trial: SweepTrial, epochs: int, many: ManyResult, place: int, metric: str
+) -> tuple[TrialScore, int]:
+    """Return the score of a trial, and its best member."""
     members = range(place * search.seeds, (place + 1) * search.seeds)
     values = many.scores(f"validation_{metric}")[members.start : members.stop]
     sign = 1.0 if higher_is_better(metric) else -1.0
     known = values[~np.isnan(values)]
     diverged = len(values) - len(known)
     if not len(known):
-        return Scored(trial, epochs, math.nan, math.nan, diverged, -math.inf), members.start
+        return TrialScore(trial, epochs, math.nan, math.nan, diverged, -math.inf), members.start
     mean, spread = float(known.mean()), float(known.std())
     best = members.start + int(np.nanargmax(sign * values))
-    return Scored(trial, epochs, mean, spread, diverged, sign * mean), best
+    return TrialScore(trial, epochs, mean, spread, diverged, sign * mean), best

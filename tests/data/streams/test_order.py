@@ -7,9 +7,9 @@ from mlp_jax.data.streams.order import (
     MOST_ROWS,
     derived,
     keys_of,
-    lane,
     permuted,
     rows_of_windows,
+    shard_pieces,
     windows,
 )
 from mlp_jax.training.engine import shuffle as orders
@@ -31,25 +31,25 @@ def test_the_order_on_the_host_is_that_on_the_device(n, seed):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 10])
 def test_windows_hold_every_row_once(size):
-    order = windows(KEYS, lane(KEYS, STARTS), size)
+    order = windows(KEYS, shard_pieces(KEYS, STARTS), size)
     rows = rows_of_windows(order, np.arange(107))
     np.testing.assert_array_equal(np.sort(rows), np.arange(107))
 
 
-@pytest.mark.parametrize("n_lanes", [1, 2, 3, 4, 7, 107])
-def test_lanes_hold_every_row_once_and_are_of_a_length(n_lanes):
-    lanes = [lane(KEYS, STARTS, number, n_lanes) for number in range(n_lanes)]
-    lengths = [int(pieces.ends[-1]) for pieces in lanes]
+@pytest.mark.parametrize("n_shards", [1, 2, 3, 4, 7, 107])
+def test_shards_hold_every_row_once_and_are_of_a_length(n_shards):
+    shards = [shard_pieces(KEYS, STARTS, number, n_shards) for number in range(n_shards)]
+    lengths = [int(pieces.ends[-1]) for pieces in shards]
     assert max(lengths) - min(lengths) <= 1
     found = [
         rows_of_windows(windows(KEYS, pieces, 2, number), np.arange(length))
-        for number, (pieces, length) in enumerate(zip(lanes, lengths, strict=True))
+        for number, (pieces, length) in enumerate(zip(shards, lengths, strict=True))
     ]
     np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(107))
 
 
 def test_a_window_holds_the_rows_of_its_blocks_and_no_other():
-    order = windows(KEYS, lane(KEYS, STARTS), 2)
+    order = windows(KEYS, shard_pieces(KEYS, STARTS), 2)
     assert order.starts[-1] == 107
     for number in range(3):
         places = np.arange(order.starts[number], order.starts[number + 1])
@@ -60,14 +60,14 @@ def test_a_window_holds_the_rows_of_its_blocks_and_no_other():
 
 def test_the_rows_of_a_window_are_shuffled_across_its_blocks():
     starts = np.arange(0, 1001, 100)
-    rows = rows_of_windows(windows(KEYS, lane(KEYS, starts), 5), np.arange(500))
+    rows = rows_of_windows(windows(KEYS, shard_pieces(KEYS, starts), 5), np.arange(500))
     blocks = rows // 100
     # Of two neighbours in a shuffle of five equal blocks a fifth are of one block.
     assert 0.1 < np.mean(blocks[1:] == blocks[:-1]) < 0.3
 
 
 def test_places_are_asked_for_in_any_parts_and_order():
-    order = windows(KEYS, lane(KEYS, STARTS), 2)
+    order = windows(KEYS, shard_pieces(KEYS, STARTS), 2)
     whole = rows_of_windows(order, np.arange(107))
     places = np.random.default_rng(0).permutation(107)
     np.testing.assert_array_equal(rows_of_windows(order, places), whole[places])

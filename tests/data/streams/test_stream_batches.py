@@ -105,12 +105,12 @@ def test_blocks_give_every_row_once_an_epoch(window, steps):
     assert weights[:15].all()
 
 
-@pytest.mark.parametrize("lanes", [2, 4, 8])
+@pytest.mark.parametrize("shards", [2, 4, 8])
 @pytest.mark.parametrize("n_processes", [1, 2, 4])
-def test_lanes_give_every_row_once_whoever_reads_them(lanes, n_processes):
-    alone = whole(Stream(Blocks(), 64, window=1, lanes=lanes))
+def test_shards_give_every_row_once_whoever_reads_them(shards, n_processes):
+    alone = whole(Stream(Blocks(), 64, window=1, shards=shards))
     shares = [
-        whole(Stream(Blocks(), 64, process, n_processes, window=1, lanes=lanes, steps=3))
+        whole(Stream(Blocks(), 64, process, n_processes, window=1, shards=shards, steps=3))
         for process in range(n_processes)
     ]
     for part, one in enumerate(alone):
@@ -121,13 +121,13 @@ def test_lanes_give_every_row_once_whoever_reads_them(lanes, n_processes):
     np.testing.assert_array_equal(x, X[row])
 
 
-def test_a_process_reads_the_blocks_of_its_own_lanes():
+def test_a_process_reads_the_blocks_of_its_own_shards():
     reads = []
     for process in range(4):
         source = Blocks()
-        whole(Stream(source, 64, process, 4, window=1, lanes=4))
+        whole(Stream(source, 64, process, 4, window=1, shards=4))
         reads.append(source.reads)
-    # Seven blocks, and one more wherever a lane ends inside of one.
+    # Seven blocks, and one more wherever a shard ends inside of one.
     assert sum(map(len, reads)) <= 7 + 3
     assert max(map(len, reads)) < 7
 
@@ -211,7 +211,7 @@ def test_an_error_while_reading_ahead_reaches_whoever_takes_the_batches():
         ({"steps": 0}, "steps must be at least 1"),
         ({"process": 2, "n_processes": 2}, "there is no process 2"),
         ({"batch_size": 63, "n_processes": 2}, "63 rows cannot be shared by 2"),
-        ({"lanes": 3}, "64 of 1003 rows cannot be taken evenly from 3 lanes"),
+        ({"shards": 3}, "64 of 1003 rows cannot be taken evenly from 3 shards"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(options, message):

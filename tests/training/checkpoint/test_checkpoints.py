@@ -44,7 +44,7 @@ def train(
     kill_after=None,
     every="1 steps",
     stop=lambda: None,
-    tell=None,
+    warn=None,
     listeners=(),
     **changed,
 ):
@@ -59,7 +59,7 @@ def train(
     opened = []
 
     if folder is not None:
-        opened.append(Checkpoints(folder, Saving.parse(every), stop, tell or warnings.warn))
+        opened.append(Checkpoints(folder, Saving.parse(every), stop, warn or warnings.warn))
     options = {"epochs": 4, "patience": 3, "average": 0.8, "schedule_epochs": 4} | changed
     try:
         return fit(
@@ -154,12 +154,14 @@ def test_the_last_few_are_kept_at_the_interval_asked_for(tmp_path, every, steps)
 
 @pytest.mark.parametrize("text", ["", "0s", "5", "-3s", "ten steps", "5 minutes"])
 def test_an_interval_that_is_none_is_refused(text):
-    with pytest.raises(InputError, match="saved every '20s', '500 steps', '2 epochs' or 'never'"):
+    with pytest.raises(
+        InputError, match="interval must be like '20s', '500 steps', '2 epochs' or 'never'"
+    ):
         Saving.parse(text)
 
 
 def test_one_checkpoint_alone_is_not_enough():
-    with pytest.raises(InputError, match="At least 2 checkpoints are kept, not 1"):
+    with pytest.raises(InputError, match="At least 2 checkpoints must be kept, not 1"):
         Saving.parse("20s", 1)
 
 
@@ -182,7 +184,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, whol
     else:
         file.unlink()
     said = []
-    assert same(train(tmp_path, tell=said.append), whole)
+    assert same(train(tmp_path, warn=said.append), whole)
     assert len(said) == 1
     assert said[0].startswith(f"The checkpoint of step {newest} is damaged (")
     assert file.name in said[0]
@@ -192,13 +194,13 @@ def test_where_every_checkpoint_is_damaged_the_run_is_refused(tmp_path):
     train(tmp_path)
     for step in steps_kept(tmp_path):
         largest_file(tmp_path / FOLDER / str(step)).write_bytes(b"")
-    with pytest.raises(RunFolderError, match="No checkpoint in"):
-        train(tmp_path, tell=lambda _: None)
+    with pytest.raises(RunFolderError, match="All checkpoints in"):
+        train(tmp_path, warn=lambda _: None)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     train(tmp_path)
-    with pytest.raises(RunFolderError, match="holds other arrays than this run's"):
+    with pytest.raises(RunFolderError, match="has arrays of other shapes than this run"):
         train(tmp_path, average=None)
 
 
@@ -211,7 +213,7 @@ def test_what_an_interrupted_save_left_behind_is_not_taken(tmp_path, whole):
     (torn / "leaves").write_bytes(b"half")
     (tmp_path / FOLDER / str(newest) / CHECKSUMS).unlink()
     said = []
-    assert same(train(tmp_path, tell=said.append), whole)
+    assert same(train(tmp_path, warn=said.append), whole)
     assert (said, torn.exists()) == ([], False)
 
 
@@ -265,5 +267,5 @@ def test_a_run_that_goes_on_takes_the_schedule_of_now(tmp_path):
 def test_the_command_to_go_on_with_is_quoted_for_a_shell(tmp_path):
     folder = tmp_path / "a run [1]"
     folder.mkdir()
-    with pytest.raises(StoppedError, match=r"go on with: mlp-jax train --resume '.*/a run \[1\]'"):
+    with pytest.raises(StoppedError, match=r"To resume: mlp-jax train --resume '.*/a run \[1\]'"):
         train(folder, stop=lambda: signal.SIGTERM)

@@ -10,8 +10,8 @@ from training_cases import batches, labelled, named_weights, tanh_cross_entropy
 
 from mlp_jax import Activation, Dense, LayerNorm, Sequential, mlp
 from mlp_jax.backprop import Layer, NoiseAverage, get_loss
-from mlp_jax.training.diagnostics import probe
-from mlp_jax.training.diagnostics import report as diagnose
+from mlp_jax.training.diagnostics import batch_diagnostics
+from mlp_jax.training.diagnostics import diagnostics_report as report
 from mlp_jax.training.engine.batches import DeviceData
 from mlp_jax.training.engine.program import Program, initial_state
 
@@ -30,7 +30,7 @@ def looked_at(network, loss="softmax_cross_entropy", y=None):
 
 def test_a_look_is_due_after_a_thousand_steps_and_early_in_a_run_after_ever_more_epochs():
     def due(n, epochs):
-        return [epoch for epoch in range(1, epochs + 1) if probe.is_due(epoch, n, 10)]
+        return [epoch for epoch in range(1, epochs + 1) if batch_diagnostics.is_due(epoch, n, 10)]
 
     assert due(10_000, 4) == [1, 2, 3, 4]
     assert due(3330, 10) == [1, 2, 4, 8]
@@ -45,15 +45,17 @@ def with_param(state, layer, name, value):
 
 
 def look_at(program, state, data, average=None):
-    return probe.look(program, state, data, SEED, EPOCH, average or NoiseAverage.start())
+    return batch_diagnostics.diagnose_batches(
+        program, state, data, SEED, EPOCH, average or NoiseAverage.start()
+    )
 
 
-def diagnosed(program, state, data):
-    return diagnose.diagnosed(state.params, look_at(program, state, data))
+def diagnosis_of(program, state, data):
+    return report.summarize(state.params, look_at(program, state, data))
 
 
 def scalars_of(network, found):
-    return diagnose.scalars(diagnose.layers(network, found), found.norms)
+    return report.scalars(report.layers(network, found), found.norms)
 
 
 def test_norms_are_those_of_the_gradient_by_jax_on_the_batch():
@@ -61,7 +63,7 @@ def test_norms_are_those_of_the_gradient_by_jax_on_the_batch():
     seen = look_at(program, state, data)
     rows = batches(10, 4, 0, 1)[1]
     grads = jax.grad(tanh_cross_entropy)(state.params, data.x[rows], data.y[rows])
-    scalars = scalars_of(program.network, diagnose.diagnosed(state.params, seen))
+    scalars = scalars_of(program.network, report.summarize(state.params, seen))
     for (name, grad), (_, weight) in zip(
         named_weights(grads), named_weights(state.params), strict=True
     ):
@@ -73,7 +75,7 @@ def test_norms_are_those_of_the_gradient_by_jax_on_the_batch():
             share = RATE * norm / size
             assert scalars[f"update_to_weight/{name}"] == pytest.approx(share, rel=1e-5)
     assert "update_to_weight/0.b" not in scalars
-    histograms = diagnose.histograms(state, seen)
+    histograms = report.histograms(state, seen)
     assert set(histograms) == {
         f"{title}/{name}" for title in ("weights", "gradients") for name, _ in named_weights(grads)
     }
@@ -85,7 +87,7 @@ def test_a_unit_that_is_zero_for_every_example_is_dead():
     program, state, data = looked_at(network)
     state = with_param(state, 0, "b", [-100, 100, -100, 100])
     state = with_param(state, 2, "shift", [-100, 100, 100, 100])
-    scalars = scalars_of(network, diagnosed(program, state, data))
+    scalars = scalars_of(network, diagnosis_of(program, state, data))
     dead = {name: value for name, value in scalars.items() if name.startswith("dead_units")}
     assert dead == {"dead_units/0": 0.5, "dead_units/3": 0.25}
 
@@ -106,8 +108,8 @@ def test_a_unit_is_dead_only_where_no_batch_wakes_it():
 def test_the_layers_are_those_of_numpy_over_all_the_batches():
     program, state, data = looked_at(mlp([5], 3, "tanh"))
     state = with_param(state, 0, "W", 3 * np.asarray(state.params[0]["W"]))
-    found = diagnosed(program, state, data)
-    record, last = diagnose.layers(program.network, found)
+    found = diagnosis_of(program, state, data)
+    record, last = report.layers(program.network, found)
     assert found.examples == 8
     rows = np.concatenate(batches(10, 4, 0, 1)[:2])
     x, y = np.asarray(data.x, np.float64)[rows], np.asarray(data.y)[rows]
@@ -155,7 +157,7 @@ def known_noise(rows, spread=2.0, seed=0):
 
 def test_the_noise_scale_is_that_of_gradients_that_are_known():
     program, state, data, _ = known_noise(128 * 64 * 40)
-    found = diagnose.noise_record(look_at(program, state, data))
+    found = report.noise_record(look_at(program, state, data))
     assert found["gradient_variance"] == pytest.approx(4, rel=0.1)
     assert found["gradient_signal"] == pytest.approx(1, rel=0.1)
     assert found["noise_scale"] == pytest.approx(4, rel=0.2)
@@ -164,10 +166,12 @@ def test_the_noise_scale_is_that_of_gradients_that_are_known():
 def test_numerator_and_denominator_are_averaged_apart_over_the_looks():
     program, state, data, gradients = known_noise(96)
     program = replace(program, batch_size=8)
-    assert probe.extent(96, 8) == (4, 8)
+    assert batch_diagnostics.diagnosed_rows(96, 8) == (4, 8)
     average, sums, decay = NoiseAverage.start(), np.zeros(3), 1 - 1 / 16
     for epoch in (1, 2):
-        seen = probe.look(program, state, data, SEED, np.int32(epoch), average)
+        seen = batch_diagnostics.diagnose_batches(
+            program, state, data, SEED, np.int32(epoch), average
+        )
         average, looked_at = seen.average, []
         for rows in batches(96, 8, 0, epoch)[:4]:
             g = gradients[rows]
@@ -176,7 +180,7 @@ def test_numerator_and_denominator_are_averaged_apart_over_the_looks():
             relative = [*told / np.mean(g**2), 1]
             sums = decay * sums + (1 - decay) * np.array(relative)
     np.testing.assert_allclose(average, sums, rtol=1e-4)
-    record = diagnose.noise_record(seen)
+    record = report.noise_record(seen)
     own = [record[name] for name in ("gradient_variance", "gradient_signal")]
     np.testing.assert_allclose(own, np.mean(looked_at, axis=0), rtol=1e-4)
     assert record["noise_scale"] == pytest.approx(sums[0] / sums[1], rel=1e-4)
@@ -185,15 +189,19 @@ def test_numerator_and_denominator_are_averaged_apart_over_the_looks():
 def test_where_noise_drowns_the_signal_the_scale_is_infinite_and_nothing_is_made_up():
     program, state, data = looked_at(mlp([5], 3))
     drowned = NoiseAverage(*map(np.float32, (100, -100, 0.5)))
-    assert diagnose.noise_record(look_at(program, state, data, drowned))["noise_scale"] == np.inf
+    assert report.noise_record(look_at(program, state, data, drowned))["noise_scale"] == np.inf
 
 
 def test_a_gradient_that_shrinks_does_not_leave_the_average_to_the_past():
     program, state, data, _ = known_noise(64 * 64)
-    before = probe.look(program, state, data, SEED, EPOCH, NoiseAverage.start())
+    before = batch_diagnostics.diagnose_batches(
+        program, state, data, SEED, EPOCH, NoiseAverage.start()
+    )
     small = data._replace(y=data.y / 1000)
-    after = probe.look(program, state, small, SEED, EPOCH, NoiseAverage.start())
-    scales = [diagnose.noise_record(seen)["noise_scale"] for seen in (before, after)]
+    after = batch_diagnostics.diagnose_batches(
+        program, state, small, SEED, EPOCH, NoiseAverage.start()
+    )
+    scales = [report.noise_record(seen)["noise_scale"] for seen in (before, after)]
     assert scales[1] == pytest.approx(scales[0], rel=1e-3)
     np.testing.assert_allclose(after.average, before.average, rtol=1e-3)
 
@@ -205,19 +213,19 @@ def test_what_has_no_noise_leaves_it_out(case):
     if case == "one example":
         program = replace(program, batch_size=1)
     seen = look_at(program, state, data)
-    assert diagnose.noise_record(seen) == {}
-    for record in diagnose.layers(network, diagnose.diagnosed(state.params, seen)):
+    assert report.noise_record(seen) == {}
+    for record in report.layers(network, report.summarize(state.params, seen)):
         assert "signal_to_noise" not in record
         assert "update_to_weight" in record or "norm_a" in record
 
 
 def test_a_look_sees_at_most_one_row_in_128_or_32_of_few():
-    assert probe.extent(54_000, 128) == (3, 128)
-    assert probe.extent(5120, 64) == (1, 40)
-    assert probe.extent(100, 64) == (1, 32)
-    assert probe.extent(10, 4) == (2, 4)
-    assert probe.extent(1, 1) == (1, 1)
-    assert probe.extent(10**8, 128) == (64, 128)
+    assert batch_diagnostics.diagnosed_rows(54_000, 128) == (3, 128)
+    assert batch_diagnostics.diagnosed_rows(5120, 64) == (1, 40)
+    assert batch_diagnostics.diagnosed_rows(100, 64) == (1, 32)
+    assert batch_diagnostics.diagnosed_rows(10, 4) == (2, 4)
+    assert batch_diagnostics.diagnosed_rows(1, 1) == (1, 1)
+    assert batch_diagnostics.diagnosed_rows(10**8, 128) == (64, 128)
 
 
 @dataclass(frozen=True)
@@ -242,25 +250,25 @@ def test_the_first_layer_whose_output_is_not_finite_is_named():
     program, state, data = looked_at(mlp([5, 5], 3))
     state = with_param(state, 0, "b", [1e20] * 5)
     state = with_param(state, 1, "W", np.full((5, 5), 1e20))
-    where = diagnose.first_not_finite(program, state, data, SEED, 1, 0, 1)
+    where = report.first_not_finite(program, state, data, SEED, 1, 0, 1)
     assert where == "the output of layer 1 Dense(5, relu)"
 
 
 def test_a_loss_that_overflows_after_finite_outputs_is_named():
     program, state, data = looked_at(mlp([5], 1), "squared_error", np.zeros(10, np.float32))
     state = with_param(state, 1, "b", [1e30])
-    where = diagnose.first_not_finite(program, state, data, SEED, 1, 0, 1)
+    where = report.first_not_finite(program, state, data, SEED, 1, 0, 1)
     assert where == "the loss squared_error, after outputs that are finite,"
 
 
 def test_the_layer_whose_gradient_is_not_finite_is_named():
     network = Sequential((Dense(5, "relu"), EndlessGradient(), Dense(3)))
     program, state, data = looked_at(network)
-    where = diagnose.first_not_finite(program, state, data, SEED, 1, 0, 1)
+    where = report.first_not_finite(program, state, data, SEED, 1, 0, 1)
     assert where == "the gradient at layer 1 EndlessGradient"
 
 
 def test_where_all_is_finite_the_optimizer_is_left():
     program, state, data = looked_at(mlp([5], 3))
-    where = diagnose.first_not_finite(program, state, data, SEED, 1, 0, 0)
+    where = report.first_not_finite(program, state, data, SEED, 1, 0, 0)
     assert where == "the update of the optimizer"

@@ -32,7 +32,7 @@ SEED = np.uint32(3)
 N, B = 60, 20
 
 
-def rule(**changed):
+def spec(**changed):
     return replace(DPStepSpec(clip=0.7, noise=0.0, last=last_draw(B, N), capacity=40), **changed)
 
 
@@ -118,7 +118,7 @@ def test_one_row_more_moves_the_sum_by_no_more_than_the_clip(moved):
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("as_transposed", [False, True])
 def test_without_noise_and_bound_it_is_plain_training_on_the_same_batches(as_transposed):
-    private, rows = rule(clip=1e9), data()
+    private, rows = spec(clip=1e9), data()
     ours = program(private, transposed=as_transposed)
     state = initial_state(ours, SEED, 4)
     params, optimizer = state.params, optax.sgd(0.5)
@@ -144,7 +144,7 @@ def test_without_noise_and_bound_it_is_plain_training_on_the_same_batches(as_tra
 
 
 def test_a_row_is_in_a_batch_with_its_probability_and_apart_from_the_others():
-    ours, rows, steps = program(rule(capacity=N), jnp.float32), data(np.float32), 4000
+    ours, rows, steps = program(spec(capacity=N), jnp.float32), data(np.float32), 4000
 
     def one(step):
         drawn = jax.random.wrap_key_data(rows.secret, impl="threefry2x32")[0]
@@ -168,8 +168,8 @@ def test_a_row_is_in_a_batch_with_its_probability_and_apart_from_the_others():
 
 
 def test_a_batch_that_overflows_keeps_the_first_rows_that_it_has_room_for():
-    small, rows = program(rule(capacity=7), jnp.float32), data(np.float32)
-    whole = poisson_batch(small, rule(capacity=N), rows, keys_of(rows, 0)[0])
+    small, rows = program(spec(capacity=7), jnp.float32), data(np.float32)
+    whole = poisson_batch(small, spec(capacity=N), rows, keys_of(rows, 0)[0])
     cut = poisson_batch(small, small.private, rows, keys_of(rows, 0)[0])
     assert int(whole.mask.sum()) > 7
     assert cut.mask.tolist() == [True] * 7
@@ -177,7 +177,7 @@ def test_a_batch_that_overflows_keeps_the_first_rows_that_it_has_room_for():
 
 
 def test_every_row_can_be_in_every_batch():
-    every = program(rule(last=last_draw(N, N), capacity=N + 1), jnp.float32)
+    every = program(spec(last=last_draw(N, N), capacity=N + 1), jnp.float32)
     assert every.private.sampling == 1
     mask = poisson_batch(every, every.private, data(np.float32), jax.random.key(0)).mask
     assert mask.tolist() == [True] * N + [False]
@@ -204,7 +204,7 @@ def test_the_noise_is_normal_and_independent():
 
 @pytest.mark.usefixtures("x64")
 def test_the_noise_is_sigma_times_the_clip_on_the_sum_and_shared_by_the_expected_batch():
-    programs, rows = (program(rule()), program(rule(noise=3.0))), data()
+    programs, rows = (program(spec()), program(spec(noise=3.0))), data()
     quiet = programs[0]
     _, _, layer_state, *_ = state = initial_state(quiet, SEED, 4)
     batch = poisson_batch(quiet, quiet.private, rows, keys_of(rows, 0)[0])
@@ -221,7 +221,7 @@ def test_the_noise_is_sigma_times_the_clip_on_the_sum_and_shared_by_the_expected
 
 
 def test_the_draws_are_of_the_secret_and_the_step_alone():
-    ours = program(rule(noise=1.0), jnp.float32, mlp([8], 3, dropout=0.5))
+    ours = program(spec(noise=1.0), jnp.float32, mlp([8], 3, dropout=0.5))
 
     begun = initial_state(ours, SEED, 4)
 
@@ -248,7 +248,7 @@ def test_each_secret_is_new():
 
 def test_a_network_without_hidden_layers_is_clipped_too():
     lone = Sequential(NETWORK.layers[-1:])
-    ours = program(rule(noise=1.0), jnp.float32, lone)
+    ours = program(spec(noise=1.0), jnp.float32, lone)
     state = initial_state(ours, SEED, 4)
     after, _ = run_steps(ours)(ours, 2, state, data(np.float32), SEED, np.int32(1), np.int32(0))
     assert bool(after.alive)

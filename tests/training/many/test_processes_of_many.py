@@ -17,8 +17,8 @@ import pytest
 from mlp_jax.cli.sweep import sweep
 from mlp_jax.errors import InputError
 from mlp_jax.proof import Report
-from mlp_jax.training.mesh.processes import from_each, machines, said_by_each
-from mlp_jax.training.mesh.shape import members_over
+from mlp_jax.training.mesh.mesh_shape import member_sharding
+from mlp_jax.training.mesh.processes import allgather, allgather_json, count_machines
 
 WORDS = (
     "--data", "rows.npz", "--hidden", "8", "--epochs", "3", "--trials", "5",
@@ -105,17 +105,19 @@ def test_two_processes_give_the_sweep_of_one(tmp_path, monkeypatch):
 
 
 def test_one_process_hears_itself():
-    assert said_by_each({"a": [0.1, None]}) == [{"a": [0.1, None]}]
-    np.testing.assert_array_equal(from_each(np.arange(3.0)), [[0, 1, 2]])
-    assert machines() == 1
+    assert allgather_json({"a": [0.1, None]}) == [{"a": [0.1, None]}]
+    np.testing.assert_array_equal(allgather(np.arange(3.0)), [[0, 1, 2]])
+    assert count_machines() == 1
 
 
 def test_several_processes_take_all_devices_or_say_why_not(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     first = jax.devices("cpu")[0]
-    assert members_over(None, first, 16).mesh.size == 8
-    with pytest.raises(InputError, match="do not lie evenly on the 8 devices of 2 processes"):
-        members_over(None, first, 12)
+    assert member_sharding(None, first, 16).mesh.size == 8
+    with pytest.raises(
+        InputError, match="cannot be split evenly over the 8 devices of 2 processes"
+    ):
+        member_sharding(None, first, 12)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from mlp_jax import mlp
 from mlp_jax.errors import DeviceError
 from mlp_jax.proof import Report
 from mlp_jax.training.many.fit import fit_many
-from mlp_jax.training.mesh.shape import members_over
+from mlp_jax.training.mesh.mesh_shape import member_sharding
 
 pytestmark = pytest.mark.usefixtures("optax_promotes", "unproved")
 
@@ -95,10 +95,10 @@ def test_copies_that_fill_up_the_members_are_not_looked_at():
 def test_as_many_devices_are_taken_as_divide_the_members():
     first = jax.devices("cpu")[0]
     for devices, count, used in ((8, 256, 8), (8, 12, 6), (4, 7, 1), (8, 7, 7), (None, 8, 1)):
-        spread = members_over(devices, first, count)
+        spread = member_sharding(devices, first, count)
         assert (1 if spread is None else spread.mesh.size) == used
 
 
 def test_devices_that_are_not_there_are_said():
-    with pytest.raises(DeviceError, match="9 devices are asked for"):
+    with pytest.raises(DeviceError, match="9 devices were requested"):
         trained(4, 9)

@@ -9,7 +9,7 @@ import pytest
 from mlp_jax import fit, mlp
 from mlp_jax.errors import DeviceError, InputError
 from mlp_jax.proof import Report
-from mlp_jax.training.mesh import shape
+from mlp_jax.training.mesh import mesh_shape
 from mlp_jax.training.private.config import Privacy
 
 pytestmark = pytest.mark.usefixtures("optax_promotes", "unproved")
@@ -124,10 +124,10 @@ def test_weights_of_rows_are_spread_with_the_rows(rows):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"devices": 9}, DeviceError, "9 devices are asked for, but JAX sees 8"),
+        ({"devices": 9}, DeviceError, "9 devices were requested, but JAX sees 8"),
         ({"devices": 0}, InputError, "devices must be at least 1, not 0"),
-        ({"mesh": "data=2,tensor=2"}, InputError, "not as 'data=2,tensor=2'"),
-        ({"mesh": "data=2", "devices": 4}, InputError, "has 2 devices, not the 4"),
+        ({"mesh": "data=2,tensor=2"}, InputError, "not 'data=2,tensor=2'"),
+        ({"mesh": "data=2", "devices": 4}, InputError, "has 2 devices, but 4 were requested"),
         ({"mesh": "data=3"}, InputError, "16 examples cannot be split evenly over 3 devices"),
     ],
 )
@@ -139,8 +139,8 @@ def test_what_cannot_be_is_said(rows, options, error, said):
 @pytest.mark.parametrize(("batch_size", "used"), [(64, 8), (60, 6), (7, 7), (11, 1)])
 def test_where_nobody_says_how_many_the_batch_divides_evenly(monkeypatch, batch_size, used):
     there = jax.devices("cpu")
-    monkeypatch.setattr(shape, "visible", lambda devices, first: there)
-    found = shape.choose_layout(None, None, False, there[0], batch_size)
+    monkeypatch.setattr(mesh_shape, "choose_devices", lambda devices, first: there)
+    found = mesh_shape.choose_layout(None, None, False, there[0], batch_size)
     assert (1 if found is None else found.data) == used
 
 

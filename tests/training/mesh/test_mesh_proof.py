@@ -9,9 +9,9 @@ from mlp_jax import fit, mlp
 from mlp_jax.backprop import get_loss
 from mlp_jax.errors import ProofError
 from mlp_jax.proof import check_gradients
-from mlp_jax.training.mesh import proof
+from mlp_jax.training.mesh import sharded_gradient
 from mlp_jax.training.mesh.layout import Layout
-from mlp_jax.training.mesh.shape import choose_layout
+from mlp_jax.training.mesh.mesh_shape import choose_layout
 
 NETWORK = mlp((16, 16, 12), 3, "gelu", norm="layer", dropout=0.2)
 
@@ -25,7 +25,7 @@ def rows(n=16):
     return rng.standard_normal((n, 5)), rng.integers(0, 3, n).astype(np.int32)
 
 
-def checked(network, mesh, split=proof.split_gradient, dtypes=("float64",)):
+def checked(network, mesh, split=sharded_gradient.split_gradient, dtypes=("float64",)):
     params, state = network.init(jax.random.key(0), 5)
     loss = get_loss("softmax_cross_entropy")
     return check_gradients(
@@ -55,7 +55,9 @@ def forgotten_sum(layout, network, loss, train, params, state, x, y, c, mask, se
     """Each device contracts its own examples and nobody adds up: the first device's share."""
     share = np.arange(len(x)) < len(x) // layout.data
     own = np.where(share, c, 0).astype(c.dtype)
-    return proof.split_gradient(layout, network, loss, train, params, state, x, y, own, mask, seed)
+    return sharded_gradient.split_gradient(
+        layout, network, loss, train, params, state, x, y, own, mask, seed
+    )
 
 
 def test_a_sum_over_the_devices_that_is_forgotten_is_found():

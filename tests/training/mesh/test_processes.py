@@ -14,7 +14,13 @@ from mlp_jax.errors import DeviceError, InputError, LostProcessError, RunFolderE
 from mlp_jax.files import read_jsonl
 from mlp_jax.training.checkpoint.integrity import CHECKSUMS, FOLDER
 from mlp_jax.training.mesh import processes
-from mlp_jax.training.mesh.processes import Cluster, agreed, common, join, told
+from mlp_jax.training.mesh.processes import (
+    Cluster,
+    allreduce_max,
+    broadcast_folder,
+    broadcast_json,
+    join,
+)
 
 WORDS = (
     "--data", "rows.npz", "--hidden", "128", "128", "--epochs", "30", "--batch-size", "8",
@@ -93,8 +99,8 @@ def test_two_processes_give_the_run_of_one_also_when_one_is_killed(place):
     codes, said = ends([first], 60)
     assert codes == [LostProcessError.exit_code]
     last = said.splitlines()[-1]
-    assert last.startswith("mlp-jax: Another process of this training is gone")
-    assert last.endswith("go on with --resume, on as many processes as are left.")
+    assert last.startswith("mlp-jax: Another process of this training was lost")
+    assert last.endswith("resume with --resume, on any number of processes.")
     assert min(bytes_written(place / "two")) > 0.3 * sum(bytes_written(place / "two"))
     resumed = start(place, "--resume", "two", "--mesh", "model=2", processes=2)
     read_epochs(resumed[0], 3)
@@ -138,17 +144,19 @@ def test_one_that_waits_for_another_in_vain_says_so():
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     alone = (
-        "from mlp_jax.training.mesh import processes as p; p.MEETING_SECONDS = 2;"
+        "from mlp_jax.training.mesh import processes as p; p.CONNECT_SECONDS = 2;"
         f" p.join(p.Cluster({address!r}, 2, 0))"
     )
     done = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, timeout=60)
     said = done.stderr.splitlines()[-1]
-    assert said.startswith("mlp-jax: The processes did not meet: another one is gone, or could not")
+    assert said.startswith(
+        "mlp-jax: The processes could not connect: another one was lost, or did not"
+    )
     assert done.returncode == DeviceError.exit_code
 
 
 def test_half_an_address_is_no_address():
-    with pytest.raises(InputError, match="need all three"):
+    with pytest.raises(InputError, match="needs all of --coordinator"):
         join(Cluster("localhost:1", None, 0))
 
 
@@ -163,26 +171,26 @@ def test_half_an_address_is_no_address():
     ids=str,
 )
 def test_what_ends_a_process_is_told_in_a_sentence(error, kind, words):
-    told_of = processes._in_words(error)
+    told_of = processes._known_error(error)
     assert type(told_of) is kind
     assert words in str(told_of)
 
 
 def test_what_nobody_foresaw_keeps_its_traceback():
-    assert processes._in_words(KeyError("a")) is None
+    assert processes._known_error(KeyError("a")) is None
 
 
 def test_one_process_agrees_with_itself():
     assert jax.process_count() == 1
-    assert agreed(3, 0) == (3, 0)
-    assert told({"a": [1]}) == {"a": [1]}
+    assert allreduce_max(3, 0) == (3, 0)
+    assert broadcast_json({"a": [1]}) == {"a": [1]}
 
 
 def test_a_process_that_does_not_see_the_run_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "is_first", lambda: False)
-    assert common(tmp_path) == tmp_path
-    with pytest.raises(RunFolderError, match="need a file system that they share"):
-        common(tmp_path / "elsewhere")
+    assert broadcast_folder(tmp_path) == tmp_path
+    with pytest.raises(RunFolderError, match="needs a shared file system"):
+        broadcast_folder(tmp_path / "elsewhere")
 
 
 def test_without_a_scheduler_it_says_what_is_needed(monkeypatch):

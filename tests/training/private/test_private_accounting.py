@@ -95,7 +95,7 @@ def test_a_run_overflows_with_no_more_than_the_probability_allowed(n, q, steps):
 
 def test_the_overflow_is_in_delta():
     account = open_account(Privacy(3.0, 1e-5), 6000, 300, 200)
-    n, q, room = 6000, account.rule.sampling, account.rule.capacity
+    n, q, room = 6000, account.spec.sampling, account.spec.capacity
     assert 300 < room < 500
     terms = [
         math.lgamma(n + 2) - math.lgamma(k + 1) - math.lgamma(n + 2 - k)
@@ -104,8 +104,8 @@ def test_the_overflow_is_in_delta():
     ]  # fmt: skip
     overflows = 200 * math.fsum(map(math.exp, terms))
     assert (1 + math.exp(3.0)) * overflows <= OVERFLOW_SHARE * 1e-5
-    assert account.epsilon(200) == spent(account.rule.noise, q, 200, 0.99 * 1e-5) <= 3.0
-    assert spent(account.rule.noise, q, 200, 1e-5) < account.epsilon(200)
+    assert account.epsilon(200) == spent(account.spec.noise, q, 200, 0.99 * 1e-5) <= 3.0
+    assert spent(account.spec.noise, q, 200, 1e-5) < account.epsilon(200)
 
 
 def test_the_librarys_own_account_of_cut_batches_is_no_higher():
@@ -114,9 +114,9 @@ def test_the_librarys_own_account_of_cut_batches_is_no_higher():
     )
 
     account = open_account(Privacy(2.0, 1e-5), 2000, 200, 100)
-    rule = account.rule
+    spec = account.spec
     cut = from_truncated_subsampled_gaussian_mechanism(
-        2001, rule.sampling, rule.capacity, rule.noise, value_discretization_interval=1e-3
+        2001, spec.sampling, spec.capacity, spec.noise, value_discretization_interval=1e-3
     )
     theirs = cut.self_compose(100).get_epsilon_for_delta(1e-5)
     assert theirs <= account.epsilon(100) <= 2.0
@@ -166,5 +166,5 @@ def test_a_missing_accountant_is_named_with_the_way_to_it(monkeypatch):
 
 def test_an_account_of_seeded_draws_promises_nothing():
     account = open_account(Privacy(1.0, 1e-5, seed=0), 1000, 100, 50)
-    assert account.facts() == {"epsilon": None, "reason": "seeded noise"}
+    assert account.metadata() == {"epsilon": None, "reason": "seeded noise"}
     assert math.isnan(account.epsilon(5))

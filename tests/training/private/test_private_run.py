@@ -18,7 +18,7 @@ from mlp_jax.files import read_jsonl
 from mlp_jax.model.saved import load_model
 from mlp_jax.reports.write import write_report
 from mlp_jax.training.compatibility import PRIVATE_OPTIMIZERS
-from mlp_jax.training.engine import private_step as rule
+from mlp_jax.training.engine import private_step as spec
 from mlp_jax.training.optim.optimizers import OPTIMIZERS
 from mlp_jax.training.private.ledger import LEDGER_FILE, Ledger
 from mlp_jax.training.run import run
@@ -130,7 +130,7 @@ def test_no_key_is_written_anywhere_and_the_seed_does_not_repeat_a_run(
         drawn.append(os.urandom(size))
         return drawn[-1]
 
-    monkeypatch.setattr(rule, "os", type("entropy", (), {"urandom": staticmethod(urandom)}))
+    monkeypatch.setattr(spec, "os", type("entropy", (), {"urandom": staticmethod(urandom)}))
     first = quiet(config)
     again = quiet(replace(config, out=config.out + "2"))
     assert [len(keys) for keys in drawn] == [48, 48]
@@ -154,7 +154,7 @@ def test_a_seeded_model_is_marked_as_not_private(unproved):
 
 def test_fit_keeps_the_promise_that_it_was_asked_for(unproved):
     seen = []
-    fitted = trained(callbacks=[lambda end: seen.append(end.look)])
+    fitted = trained(callbacks=[lambda end: seen.append(end.diagnose)])
     assert 0.98 * 4 < fitted.private["epsilon"] <= 4
     assert seen == [None] * 3
     assert fitted.history[-1]["epsilon"] == pytest.approx(fitted.private["epsilon"])
@@ -188,7 +188,7 @@ def test_steps_that_a_kill_lost_stay_paid(config, monkeypatch, unproved):
     assert [record["step"] for record in records] == [4, 8, 12]
     assert records[1]["epsilon"] < records[2]["epsilon"] <= 5
     assert json.loads((found.folder / LEDGER_FILE).read_text())["steps_started"] == 16
-    with pytest.raises(InputError, match="is over"):
+    with pytest.raises(InputError, match="has finished"):
         run.resume(found.folder, replace(config, out=None))
 
 
@@ -200,7 +200,7 @@ def test_a_resumed_run_cannot_be_longer_or_without_its_ledger(finished, tmp_path
         run.resume(folder, replace(saved, epochs=8))
     facts = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(facts | {"finished": None}))
-    with pytest.raises(InputError, match=r"epsilon is 5\.0 there and 6\.0 here"):
+    with pytest.raises(InputError, match=r"epsilon was 5\.0 and is now 6\.0"):
         run.resume(folder, replace(saved, epsilon=6.0))
     told = json.loads((folder / LEDGER_FILE).read_text())
     (folder / LEDGER_FILE).write_text(json.dumps(told | {"noise_multiplier": 0.1}))
@@ -233,7 +233,7 @@ def test_a_resumed_run_cannot_be_longer_or_without_its_ledger(finished, tmp_path
         ),
         ({"input_range": (0.0, 1.0, 2.0)}, "two numbers, not 3"),
         ({"input_range": (1.0, 0.0)}, "not from 1.0 to 0.0"),
-        ({"private": False}, "--epsilon, --delta is for private runs: add --private"),
+        ({"private": False}, "--epsilon, --delta needs --private"),
     ],
     ids=str,
 )

@@ -79,10 +79,14 @@ def test_the_options_reach_the_loss_the_network_and_the_optimizer():
 @pytest.mark.parametrize(
     ("options", "dataset", "words"),
     [
-        ({"loss": "softmax_cross_entropy"}, NUMBERS, "needs classes; 'some' has numbers"),
-        ({"loss": "huber", "label_smoothing": 0.1}, THREE, "not for huber"),
-        ({"label_smoothing": 1.0}, THREE, "lies in [0, 1), not 1.0"),
-        ({"label_smoothing": -0.1}, THREE, "lies in [0, 1), not -0.1"),
+        (
+            {"loss": "softmax_cross_entropy"},
+            NUMBERS,
+            "needs classes, but the targets of 'some' are numbers",
+        ),
+        ({"loss": "huber", "label_smoothing": 0.1}, THREE, "needs a cross-entropy loss, not huber"),
+        ({"label_smoothing": 1.0}, THREE, "must lie in [0, 1), not 1.0"),
+        ({"label_smoothing": -0.1}, THREE, "must lie in [0, 1), not -0.1"),
         ({}, data([0] * 12), "'some' has a single class, '0'"),
         ({"loss": "hing"}, THREE, "Did you mean 'hinge'?"),
     ],

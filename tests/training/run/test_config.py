@@ -85,9 +85,9 @@ def test_a_whole_number_is_a_number(read):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("learnig-rate = 1.0", "'learnig-rate' that does not exist. Did you mean 'learning_rate'?"),
-        ("zzz = 1", "has a key 'zzz' that does not exist."),
-        ("[model]\nhidden = [3]", "has a key 'model' that does not exist."),
+        ("learnig-rate = 1.0", "unknown key 'learnig-rate'. Did you mean 'learning_rate'?"),
+        ("zzz = 1", "has an unknown key 'zzz'."),
+        ("[model]\nhidden = [3]", "has an unknown key 'model'."),
         ('epochs = "many"', "'epochs' must be int, not 'many'."),
         ("epochs = 1.5", "'epochs' must be int, not 1.5."),
         ("epochs = true", "'epochs' must be int, not True."),
@@ -139,8 +139,8 @@ def test_other_options_than_the_runs_own_are_refused_each_one_named():
     with pytest.raises(InputError) as caught:
         resumed_config(saved, asked, "runs/a")
     assert str(caught.value) == (
-        "The run in runs/a cannot go on with other options: learning-rate is not given there and"
-        " 0.5 here, hidden is 8 8 there and 8 here."
+        "The run in runs/a cannot resume with changed options: learning-rate was unset and is now"
+        " 0.5, hidden was 8 8 and is now 8."
     )
 
 

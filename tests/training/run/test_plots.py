@@ -178,7 +178,7 @@ def test_the_first_layer_of_a_table_is_a_heat_map(path, names):
 
 
 def test_a_picture_shape_that_does_not_fit_is_refused(path):
-    with pytest.raises(InputError, match=r"10 features are no picture of shape \(3, 3\)"):
+    with pytest.raises(InputError, match=r"10 features do not form an image of shape \(3, 3\)"):
         first_layer(np.ones((10, 2)), (3, 3), path)
     assert not path.exists()
 

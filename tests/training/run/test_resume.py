@@ -61,14 +61,14 @@ def test_a_run_that_patience_ended_says_so(quiet, config):
     first = quiet(replace(config, epochs=40, patience=1, select="best"), "a")
     ended = len(first.fitted.history)
     assert ended < 40
-    with pytest.raises(InputError, match=f"its patience after {ended} of 40 epochs"):
+    with pytest.raises(InputError, match=f"stopped early after {ended} of 40 epochs"):
         resume(first.folder, replace(config, epochs=40, patience=1, select="best"), epochs=80)
 
 
 def test_data_that_have_changed_are_refused(quiet, config, tmp_path):
     first = quiet(config, "a")
     rows_file(tmp_path / "first.npz", seed=1)
-    with pytest.raises(InputError, match="have changed since it began"):
+    with pytest.raises(InputError, match="have changed since it started"):
         resume(first.folder, config, epochs=5)
 
 
@@ -124,7 +124,7 @@ def test_where_the_loss_needs_another_width_the_last_layer_is_new(quiet, config,
 def test_a_run_that_starts_from_a_model_takes_its_network(quiet, config):
     first = quiet(config, "a")
     asked = replace(config, init_from=str(first.folder), dropout=0.5)
-    with pytest.raises(InputError, match="that of the saved model: no --hidden, --dropout"):
+    with pytest.raises(InputError, match="of the saved model; leave out --hidden, --dropout"):
         quiet(asked, "b")
 
 

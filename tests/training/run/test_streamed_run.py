@@ -53,7 +53,7 @@ def made(config, tmp_path_factory):
 
 
 def test_a_run_says_that_its_rows_stream(made):
-    assert made[0][0].startswith("digits: 210 training rows that stream, 55 columns; 55-16-10 relu")
+    assert made[0][0].startswith("digits: 210 training rows (streamed), 55 columns; 55-16-10 relu")
 
 
 def test_its_model_is_judged_by_the_rows_held_out_and_by_a_file(made, config, tmp_path):
@@ -95,7 +95,7 @@ def test_a_run_whose_files_have_changed_does_not_go_on(made, config, tmp_path):
     asked = replace(config, data=str(changed), out=str(folder))
     run.train(asked, lambda _: None, bar=False)
     pl.read_parquet(changed / "1.parquet")[:99].write_parquet(changed / "1.parquet")
-    with pytest.raises(InputError, match="have changed since it began"):
+    with pytest.raises(InputError, match="have changed since it started"):
         run.resume(
             folder,
             replace(read_config(folder / "config.toml"), epochs=6),
@@ -117,8 +117,8 @@ def test_a_run_whose_files_have_changed_does_not_go_on(made, config, tmp_path):
         ({"scaling": "robust"}, "not by 'robust'"),
         ({"class_weight": "balanced"}, "class_weight cannot be combined with streamed rows"),
         ({"optimizer": "lbfgs"}, "lbfgs cannot be combined with streamed rows"),
-        ({"stream": False, "lanes": 2}, "--lanes goes with --stream"),
-        ({"lanes": -1}, "at least 1 lane, not -1"),
+        ({"stream": False, "shards": 2}, "The option --shards needs --stream"),
+        ({"shards": -1}, "at least 1 shard, not -1"),
         ({"data": "digits"}, "'digits' cannot stream"),
     ],
     ids=str,

@@ -24,7 +24,9 @@ def test_an_even_range_a_list_and_a_number():
 
 @pytest.mark.parametrize("text", ["", "a", "1:2:lin", "1:2:log:3", "1:", "1,b"])
 def test_what_is_no_range_is_refused(text):
-    with pytest.raises(InputError, match="is LOW:HIGH, LOW:HIGH:log, a list A,B,C or a number"):
+    with pytest.raises(
+        InputError, match="must be LOW:HIGH, LOW:HIGH:log, a list A,B,C or a number"
+    ):
         Range.parse("--dropout", text)
 
 

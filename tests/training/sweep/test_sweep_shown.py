@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from mlp_jax.training.sweep.picture import Columns, sweep_plot
 from mlp_jax.training.sweep.progress import BestSoFar
-from mlp_jax.training.sweep.search import Scored, Trial
+from mlp_jax.training.sweep.search import SweepTrial, TrialScore
+from mlp_jax.training.sweep.sweep_plot import RankingColumns, sweep_plot
 
 
 @pytest.mark.parametrize(("metric", "expected"), [("accuracy", 0.9), ("log_loss", 0.2)])
@@ -24,8 +24,8 @@ def test_the_best_so_far_is_that_of_any_network_in_any_epoch(metric, expected):
 def test_the_picture_has_a_panel_a_number_and_leaves_out_what_diverged(tmp_path, numbers):
     rng = np.random.default_rng(0)
     ranked = [
-        Scored(
-            Trial(k, (8,) * (k % 3), {name: rng.uniform(0.1, 1) for name in numbers}),
+        TrialScore(
+            SweepTrial(k, (8,) * (k % 3), {name: rng.uniform(0.1, 1) for name in numbers}),
             30 if k < 4 else 10,
             math.nan if k in (3, 7) else 0.9,
             math.nan if k in (3, 7) else 0.1,
@@ -34,7 +34,7 @@ def test_the_picture_has_a_panel_a_number_and_leaves_out_what_diverged(tmp_path,
         )
         for k in range(9)
     ]
-    columns = Columns(numbers, numbers[:1], "accuracy", 4)
+    columns = RankingColumns(numbers, numbers[:1], "accuracy", 4)
     sweep_plot(ranked, columns, tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").read_bytes()[:4] == b"\x89PNG"
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.png"]

@@ -1,4 +1,4 @@
-"""What a look at the training tells, in names and numbers; and where a number blew up."""
+"""Records of diagnostics, and the location of a non-finite value."""
 
 import math
 from functools import partial
@@ -13,7 +13,11 @@ from mlp_jax.backprop import Layer
 from mlp_jax.backprop.moments import is_noise
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, at, path_name, walk
-from mlp_jax.training.diagnostics.probe import LayerFigures, Look, watched_pass
+from mlp_jax.training.diagnostics.batch_diagnostics import (
+    BatchDiagnostics,
+    LayerFigures,
+    observed_pass,
+)
 from mlp_jax.training.engine.batches import Batch, DeviceStack, rows_at
 from mlp_jax.training.engine.bounded import BoundedJit
 from mlp_jax.training.engine.importance import next_batch
@@ -30,11 +34,11 @@ TITLES = {
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def noise_record(seen: Look) -> dict[str, float]:
-    """What an epoch's record says of the gradient's noise; nothing where none was measured.
+def noise_record(seen: BatchDiagnostics) -> dict[str, float]:
+    """Return the gradient noise for an epoch's record; empty if none was measured.
 
-    gradient_variance: tr Σ, and gradient_signal: |G|², of this look.  noise_scale: their quotient
-    in examples, each averaged over the looks so far; infinite where the noise drowns the signal.
+    gradient_variance: tr Σ, and gradient_signal: |G|², of these batches. noise_scale: their
+    quotient in examples, each averaged over all diagnostics so far; infinite if noise dominates.
     """
     by_layers, average = jax.device_get((seen.noise, seen.average))
     if not average.share > 0:
@@ -46,7 +50,7 @@ def noise_record(seen: Look) -> dict[str, float]:
 
 
 class ParameterNorms(NamedTuple):
-    """‖∇W‖, ‖W‖ and ‖ΔW‖ of one parameter."""
+    """Norms ‖∇W‖, ‖W‖ and ‖ΔW‖ of one parameter."""
 
     gradient: float
     weight: float
@@ -54,9 +58,9 @@ class ParameterNorms(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """What a look tells, on the host: figures of layers by path, noise and norms in trees.
+    """Diagnostics on the host: layers by path, noise and norms as trees.
 
-    examples: how many the figures are of.
+    examples: number of examples.
     """
 
     examples: int
@@ -66,8 +70,8 @@ class Diagnosis(NamedTuple):
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def diagnosed(params: Any, seen: Look) -> Diagnosis:
-    """The figures of a look, brought over, and the norms of every parameter."""
+def summarize(params: Any, seen: BatchDiagnostics) -> Diagnosis:
+    """Return the diagnostics on the host, with the norms of every parameter."""
     trees = jax.device_get((seen.grads, params, seen.updates))
     norms = jax.tree.map(lambda *leaves: ParameterNorms(*map(_norm, leaves)), *trees)
     examples, figures, noise = jax.device_get((seen.examples, seen.layers, seen.noise))
@@ -75,20 +79,20 @@ def diagnosed(params: Any, seen: Look) -> Diagnosis:
 
 
 def _norm(values: np.ndarray) -> float:
-    """‖values‖ in float64, where the squares of float32 neither overflow nor vanish.
+    """Return ‖values‖ in float64, where the squares of float32 neither overflow nor vanish.
 
-    A plain sum: NumPy's own norm asks the threads of BLAS, and those of XLA are in their way.
+    A plain sum: NumPy's norm uses BLAS threads, which compete with those of XLA.
     """
     return math.sqrt(np.sum(np.square(values, dtype=np.float64)))
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def layers(network: Layer, found: Diagnosis) -> list[dict[str, Any]]:
-    """A record a layer that has neurons or parameters, in the network's order.
+    """Return a record per layer with neurons or parameters, in network order.
 
-    layer: its place and what it is.  dead, saturated, norm_a, norm_grad_z: `LayerFigures`.
-    signal_to_noise: |G|²/tr Σ of its gradient, of one example.  update_to_weight: ‖ΔW‖/‖W‖ of all
-    its parameters.  What a layer has not is left out.
+    layer: path and description. dead, saturated, norm_a, norm_grad_z: as in `LayerFigures`.
+    signal_to_noise: |G|²/tr Σ of its gradient, for one example. update_to_weight: ‖ΔW‖/‖W‖ over its
+    parameters. Values that a layer does not have are left out.
     """
     records = []
     for path, layer in walk(network):
@@ -103,14 +107,14 @@ def layers(network: Layer, found: Diagnosis) -> list[dict[str, Any]]:
 
 
 def _of_parameters(found: Diagnosis, path: Path) -> dict[str, float]:
-    """Signal to noise and update to weight of the layer at `path`, where it has parameters."""
+    """Return signal-to-noise and update-to-weight ratio of the layer at `path`."""
     own = at(found.norms, path)
     if not isinstance(own, dict) or not own:
         return {}
     record = {}
-    told = None if found.noise is None else at(found.noise, path)
-    if told is not None and told.noise > 0:
-        record["signal_to_noise"] = max(float(told.signal / told.noise), 0.0)
+    noise = None if found.noise is None else at(found.noise, path)
+    if noise is not None and noise.noise > 0:
+        record["signal_to_noise"] = max(float(noise.signal / noise.noise), 0.0)
     weight, update = (
         math.hypot(*(getattr(norms, name) for norms in own.values()))
         for name in ("weight", "update")
@@ -119,9 +123,9 @@ def _of_parameters(found: Diagnosis, path: Path) -> dict[str, float]:
 
 
 def scalars(records: list[dict[str, Any]], norms: Any) -> dict[str, float]:
-    """TensorBoard scalars: the figures of every layer, and the norms of every parameter.
+    """Return TensorBoard scalars: the diagnostics of every layer, and the norms of every parameter.
 
-    records: as `layers` gives them.  norms: of a `Diagnosis`.
+    records: as `layers` returns them. norms: of a `Diagnosis`.
     """
     named: dict[str, float] = {}
     for record in records:
@@ -139,8 +143,8 @@ def _is_norms(node: Any) -> bool:
     return isinstance(node, ParameterNorms)
 
 
-def histograms(state: TrainState, seen: Look) -> dict[str, np.ndarray]:
-    """Every parameter's values and gradient, by name."""
+def histograms(state: TrainState, seen: BatchDiagnostics) -> dict[str, np.ndarray]:
+    """Return the values and gradients of every parameter, by name."""
     found = {}
     for title, tree in (("weights", state.params), ("gradients", seen.grads)):
         for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
@@ -177,20 +181,20 @@ def first_not_finite(
     first: int,
     index: int,
 ) -> str:
-    """Where the step that was not applied blew up, in words: forward first, then from the loss.
+    """Return where the first non-finite value occurred: output, loss, gradient or update.
 
-    index: of its batch in the epoch; first: of the first batch of the call that it was in.
+    index: of the batch in the epoch. first: of the first batch of its call.
     """
     dropout, draws = Keys.of(seed).at(state.step)
     places = (np.int32(value) for value in (epoch, first, index))
     batch = _batch_at(program, state, data, seed, *places, draws)
-    value, grads, _, log = watched_pass(program, state, batch, dropout, per_example=False)
+    value, grads, _, log = observed_pass(program, state, batch, dropout, per_example=False)
     simple = [(path, layer) for path, layer in walk(program.network) if not layer.children]
     for path, _ in simple:
         if not bool(jnp.all(jnp.isfinite(log[path].a_next))):
             return f"the output of layer {layer_label(program.network, path, 'local')}"
     if not bool(jnp.isfinite(value)):
-        return f"the loss {program.loss}, after outputs that are finite,"
+        return f"the loss {program.loss}, at finite outputs,"
     for path, _ in reversed(simple):
         values = jax.tree.leaves((log[path].grad_a, at(grads, path)))
         if not all(bool(jnp.all(jnp.isfinite(v))) for v in values):

@@ -1,8 +1,8 @@
-"""The compiled epoch of many networks: `epoch.step` of each member, by `vmap`, in one program.
+"""Compiled epoch of many networks: `step` of each member by `vmap`, in one program.
 
-Where all members see the same batch, `vmap` leaves it without a member axis, and the first layer
-of all of them is one product (B, I) @ (I, K·J), and so is its ∇W: XLA puts the member axis of W
-beside J. With batches of their own the members' products stay K small ones.
+If all members see the same batch, `vmap` leaves it without a member axis, and the first layer of
+all members is one product (B, I) @ (I, K·J), and so is its ∇W: XLA puts the member axis of W beside
+J. With separate batches, the products stay K small ones.
 
 K members, B examples in a batch, I inputs, J outputs of a layer, N rows, C outputs.
 """
@@ -21,22 +21,22 @@ from mlp_jax.training.engine.bounded import BoundedJit
 from mlp_jax.training.engine.epoch import predict_rows
 from mlp_jax.training.engine.program import Keys, TrainState, first_average, first_state, weights_of
 from mlp_jax.training.engine.step import step
-from mlp_jax.training.many.vary import Numbers, Recipe, bind
+from mlp_jax.training.many.vary import MemberNumbers, Recipe, bind
 from mlp_jax.training.optim.open_optimizer import with_numbers
 
 Seeds = UInt32[Array, " K"]
 
 
-class Members(NamedTuple):
-    """What the members of a chunk have of their own, on the device; where their axis lies."""
+class MemberInputs(NamedTuple):
+    """Seeds and numbers of the members of a chunk, on the device, and their sharding."""
 
     seeds: Any
-    numbers: Numbers
+    numbers: MemberNumbers
     where: NamedSharding | None = None
 
 
 class BestWeights(NamedTuple):
-    """Each member's weights of its best epoch so far. score: larger is better; epoch 0: none."""
+    """Weights of the best epoch of each member. score: larger is better; epoch 0: none yet."""
 
     score: Float[Array, " K"]
     epoch: Int[Array, " K"]
@@ -45,10 +45,10 @@ class BestWeights(NamedTuple):
 
 
 class ManyState(NamedTuple):
-    """All that training changes, for K members, one pytree; every leaf leads with K.
+    """State of K members as one pytree; the first axis of every leaf is K.
 
-    members.alive: False from the first update not finite on, and once a member is stopped.
-    loss, weight: what the epoch under way has added up.  best: () where none is kept.
+    members.alive: False after the first non-finite update, and for a stopped member. loss, weight:
+    sums over the current epoch. best: () if best weights are not kept.
     """
 
     members: TrainState
@@ -59,17 +59,17 @@ class ManyState(NamedTuple):
 
     @property
     def step(self) -> Array:
-        """The steps of the member that took most."""
+        """Largest number of steps of any member."""
         return jnp.max(self.members.step)
 
 
 @partial(BoundedJit, static=3)
 def first_states(
-    recipe: Recipe, n_in: int, keeps_best: bool, seeds: Seeds, own: Numbers
+    recipe: Recipe, n_in: int, keeps_best: bool, seeds: Seeds, own: MemberNumbers
 ) -> ManyState:
-    """Step 0 of every member, drawn from its seed."""
+    """Return the state of every member at step 0, drawn from its seed."""
 
-    def one(seed: Array, own: Numbers) -> TrainState:
+    def one(seed: Array, own: MemberNumbers) -> TrainState:
         program = bind(recipe, own)
         state = first_state(program, seed, n_in, None, (own.optimizer, own.average))
         if own.initial_scale is None:
@@ -95,7 +95,7 @@ def first_states(
 
 @partial(BoundedJit, static=2)
 def orders(recipe: Recipe, n: int, seeds: Seeds, seed: Array, epoch: Any) -> Int[Array, "... S B"]:
-    """The rows of an epoch's batches: (S, B) for all members, or each one's own (K, S, B)."""
+    """Return the rows of an epoch's batches: (S, B) shared by all members, or (K, S, B)."""
     size, pool = recipe.program.batch_size, recipe.program.pool
     if recipe.shared_order:
         return epoch_order(seed, epoch, n, size, pool)
@@ -110,10 +110,10 @@ def run_members(
     data: DeviceData,
     order: Int[Array, "... S B"],
     seeds: Seeds,
-    own: Numbers,
+    own: MemberNumbers,
     first: Any,
 ) -> ManyState:
-    """`length` steps of an epoch for every member, from batch `first` on."""
+    """Run `length` steps of an epoch for every member, from batch `first` on."""
     weighted = data.weights is not None and data.weights.ndim == 2
     axes = (
         0,
@@ -125,7 +125,7 @@ def run_members(
 
     def body(members: TrainState, index: Array) -> tuple[TrainState, Any]:
         def one(
-            member: TrainState, data: DeviceData, order: Array, seed: Array, own: Numbers
+            member: TrainState, data: DeviceData, order: Array, seed: Array, own: MemberNumbers
         ) -> Any:
             rows = jax.lax.dynamic_index_in_dim(order, index, keepdims=False)
             return step(bind(recipe, own), member, data, rows, index, Keys.of(seed))
@@ -135,7 +135,7 @@ def run_members(
     indices = first + jnp.arange(length, dtype=jnp.int32)
     members, totals = jax.lax.scan(body, state.members, indices)
     loss, weight = (jnp.sum(total, axis=0) for total in totals)
-    # No step follows the last one to notice that a member's weights overflowed.
+    # The last step has no successor that would detect overflowed weights.
     finite = jax.vmap(_finite)(loss, members.params)
     members = members._replace(alive=members.alive & finite)
     return state._replace(members=members, loss=state.loss + loss, weight=state.weight + weight)
@@ -148,12 +148,17 @@ def _finite(loss: Array, params: Any) -> Array:
 
 @partial(BoundedJit, static=2)
 def judge_members(
-    recipe: Recipe, one_by_one: bool, params: Any, layer_state: Any, data: DeviceData, own: Numbers
+    recipe: Recipe,
+    multilabel: bool,
+    params: Any,
+    layer_state: Any,
+    data: DeviceData,
+    own: MemberNumbers,
 ) -> tuple[Float[Array, "K N C"], Float[Array, "K N"]]:
-    """What every member predicts of every row, in inference, and its loss."""
+    """Return the predictions of every member for every row, in inference, and their losses."""
 
-    def one(params: Any, layer_state: Any, own: Numbers) -> tuple[Array, Array]:
-        return predict_rows(bind(recipe, own), one_by_one, params, layer_state, data)
+    def one(params: Any, layer_state: Any, own: MemberNumbers) -> tuple[Array, Array]:
+        return predict_rows(bind(recipe, own), multilabel, params, layer_state, data)
 
     return jax.vmap(one)(params, layer_state, own)
 
@@ -162,7 +167,7 @@ def judge_members(
 def end_epoch(
     recipe: Recipe, state: ManyState, score: Array, better: Array, stop: Array, epoch: Any
 ) -> ManyState:
-    """The state after an epoch: better weights kept, stopped members masked, sums at 0."""
+    """Return the state after an epoch: best weights updated, stopped members masked, sums reset."""
     members, best = state.members, state.best
     if isinstance(best, BestWeights):
         params, layer_state = weights_of(members)
@@ -187,5 +192,5 @@ def end_epoch(
 
 
 def member_of(tree: Any, k: int) -> Any:
-    """Member k of a tree whose leaves lead with K, on the host."""
+    """Return member k of a tree whose leaves have K as first axis, on the host."""
     return jax.tree.map(lambda leaf: np.asarray(leaf[k]), tree)

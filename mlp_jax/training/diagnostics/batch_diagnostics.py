@@ -1,9 +1,9 @@
-"""A look at the training between two epochs: a program of its own, over a few batches.
+"""Diagnostics between two epochs, computed by a separate program over a few batches.
 
-It takes the batches with which the next epoch begins, at the parameters of now, and changes
-nothing. It sees at most 1/128 of the rows, and comes after a thousand steps or more (`is_due`): a
-look has a cost of its own beside its rows', and an epoch may be short. What it gives is a function
-of the state, the epoch and the average that it is handed: equal runs see the same.
+It uses the first batches of the next epoch with the current parameters, and changes nothing. It
+sees at most 1/128 of the rows, and runs at most every thousand steps (`is_due`), because it has a
+fixed cost and an epoch may be short. Its result depends only on the state, the epoch and the
+average, so it is the same in equal runs.
 """
 
 import contextlib
@@ -38,15 +38,15 @@ from mlp_jax.training.engine.program import (
     stream,
 )
 
-SHARE = 128  # of the rows, one in so many
+SHARE = 128  # one in this many rows
 LEAST_ROWS = 32
 MOST_BATCHES = 64
 STEPS_BETWEEN = 1000
-AVERAGED = 8  # batches, or four looks where those are more: how far the average of noise reaches
+AVERAGED = 8  # batches in the average of noise, or those of four diagnostics if they are more
 
 
 class LayerFigures(NamedTuple):
-    """A layer with neurons: share of dead units, of saturated activations, ‖a‖ and ‖∇z‖.
+    """Diagnostics of a layer: share of dead units, of saturated activations, ‖a‖ and ‖∇z‖.
 
     The norms are root mean squares over the examples. The shares are None without an activation.
     """
@@ -57,13 +57,13 @@ class LayerFigures(NamedTuple):
     norm_grad_z: Float[Array, ""]
 
 
-class Look(NamedTuple):
-    """What a look saw.
+class BatchDiagnostics(NamedTuple):
+    """Diagnostics of a few batches.
 
-    grads, updates: of one step, on the last batch looked at; it is not taken.  layers: by their
-    path, over all the batches.  noise: the gradient's, a tree of layers, over all the batches;
-    None where batch norm mixes the examples.  average: the noise of the whole network over the
-    mean of ‖gₙ‖², averaged over this look and those before it.  examples: how many it saw.
+    grads, updates: of one step on the last batch, which is not applied. layers: by path, over all
+    batches. noise: gradient noise per layer, over all batches; None if batch norm couples the
+    examples. average: noise of the whole network relative to the mean of ‖gₙ‖², averaged over all
+    diagnostics so far. examples: number of examples.
     """
 
     grads: Any
@@ -74,8 +74,8 @@ class Look(NamedTuple):
     examples: Int[Array, ""]
 
 
-class Watched(NamedTuple):
-    """One pass forward and back that was watched."""
+class ObservedPass(NamedTuple):
+    """Forward and backward pass with a log of the layers."""
 
     loss: Float[Array, ""]
     grads: Any
@@ -83,15 +83,15 @@ class Watched(NamedTuple):
     log: dict[Path, Seen]
 
 
-def watched_pass(
+def observed_pass(
     program: Program,
     state: TrainState,
     batch: Batch,
     draw: Array,
     *,
     per_example: bool,
-) -> Watched:
-    """The pass of a step on a batch of `take_batch`, with dropout drawn from `draw`."""
+) -> ObservedPass:
+    """Run the pass of a step on a batch, with a log; dropout is drawn from `draw`."""
     log: dict[Path, Seen] = {}
     loss, _, grads, tape = forward_backward(
         observe(program.network, log),
@@ -106,48 +106,48 @@ def watched_pass(
         draw,
         per_example=per_example,
     )
-    return Watched(loss, grads, tape, log)
+    return ObservedPass(loss, grads, tape, log)
 
 
-def extent(n: int, batch_size: int) -> tuple[int, int]:
-    """(batches, rows in each) of a look at n rows: together at most 1/128 of them, 32 at least."""
+def diagnosed_rows(n: int, batch_size: int) -> tuple[int, int]:
+    """Return (batches, rows per batch) for n rows: at most 1/128 of them, and at least 32."""
     rows = max(n // SHARE, min(n, LEAST_ROWS))
     size = min(batch_size, rows)
     return min(rows // size, MOST_BATCHES), size
 
 
 def is_due(epoch: int, n: int, batch_size: int) -> bool:
-    """Whether a run of n rows looks after this epoch (from 1).
+    """Return whether diagnostics are due after this epoch (from 1).
 
-    As soon as a thousand steps have gone since the last time, and before that after the epochs 1,
-    2, 4, 8 and so on. It does not depend on how long the run will be, which resuming may change.
+    They are due once a thousand steps have passed since the last time, and before that after epochs
+    1, 2, 4, 8 and so on. The length of the run does not matter, because resuming may change it.
     """
     every = math.ceil(STEPS_BETWEEN / math.ceil(n / batch_size))
     return epoch % every == 0 or (epoch < every and epoch.bit_count() == 1)
 
 
 @partial(BoundedJit, static=1)
-def look(
+def diagnose_batches(
     program: Program,
     state: TrainState,
     data: DeviceData,
     seed: Seed,
     epoch: Any,
     average: NoiseAverage,
-) -> Look:
-    """A look before `epoch`, at the batches that it begins with."""
+) -> BatchDiagnostics:
+    """Compute the diagnostics before `epoch`, on its first batches."""
     n = data.n
-    count, size = extent(n, program.batch_size)
+    count, size = diagnosed_rows(n, program.batch_size)
     rows = rows_at(seed, epoch, n, size, np.int32(0), count)
-    probed, key = replace(program, batch_size=size), stream(seed, DROPOUT)
+    diagnosed, key = replace(program, batch_size=size), stream(seed, DROPOUT)
 
     def body(
         carry: tuple[NoiseAverage, Array, Any], batch: tuple[Int[Array, " B"], Array]
     ) -> tuple[Any, Any]:
         chosen, index = batch
-        taken = take_batch(probed, data, chosen, index)
+        taken = take_batch(diagnosed, data, chosen, index)
         draw = jax.random.fold_in(key, state.step + index)
-        seen = watched_pass(probed, state, taken, draw, per_example=True)
+        seen = observed_pass(diagnosed, state, taken, draw, per_example=True)
         health = layer_health(program.network, seen.log, taken.c, weighted=seen.tape.weighted)
         noise, average = None, carry[0]
         if not seen.tape.weighted:
@@ -164,28 +164,30 @@ def look(
     )
     noise = jax.tree.map(lambda values: jnp.nanmean(values, axis=0), noise)
     layers = {path: _figures(each) for path, each in health.items()}
-    return Look(grads, updates, layers, noise, average, jnp.asarray(count * size, jnp.int32))
+    return BatchDiagnostics(
+        grads, updates, layers, noise, average, jnp.asarray(count * size, jnp.int32)
+    )
 
 
 def _relative(noise: GradientNoise) -> GradientNoise:
-    """Both over their sum, which is the mean of ‖gₙ‖², so that every look counts alike.
+    """Divide both by their sum, the mean of ‖gₙ‖², so that all epochs weigh the same.
 
-    The gradient may shrink a thousandfold over a training, and the average would stay that of the
-    epochs in which it was large.
+    The gradient may shrink a thousandfold over a training, and the average would be dominated by
+    early epochs.
     """
     square = noise.noise + noise.signal
     return GradientNoise(noise.noise / square, noise.signal / square)
 
 
-LookCall = Callable[[TrainState, DeviceData, Seed, Any, NoiseAverage], Look]
+DiagnosticsCall = Callable[[TrainState, DeviceData, Seed, Any, NoiseAverage], BatchDiagnostics]
 
 
-def compile_aside(
+def compile_in_background(
     program: Program, state: TrainState, data: DeviceData, seed: Seed
-) -> Callable[[], LookCall]:
-    """() -> the compiled look for arguments of these shapes, compiled in a thread meanwhile.
+) -> Callable[[], DiagnosticsCall]:
+    """Compile the diagnostics for these shapes in a thread; return a function that waits for them.
 
-    So the first epoch need not wait for it. Equal ones are compiled once.
+    The first epoch need not wait for the compilation. Equal programs are compiled once.
     """
     arguments = (state, data, seed, np.int32(0), NoiseAverage.start(np.float32))
     structure, shapes = signature(program, arguments)
@@ -205,15 +207,15 @@ _SETTINGS = (
 @functools.lru_cache(maxsize=16)
 def _compiled(
     program: Program, structure: Any, shapes: Shapes, settings: tuple[Any, ...]
-) -> Future[LookCall]:
-    """The look under way, by all that it depends on; a thread has no settings of JAX by itself."""
+) -> Future[DiagnosticsCall]:
+    """Start the compilation, with the caller's JAX settings, which threads do not inherit."""
     arguments = abstract(structure, shapes)
 
-    def compiled() -> LookCall:
+    def compiled() -> DiagnosticsCall:
         with contextlib.ExitStack() as stack:
             for name, value in zip(_SETTINGS, settings, strict=True):
                 stack.enter_context(getattr(jax, name)(value))
-            call: LookCall = look.lower(program, *arguments).compile()
+            call: DiagnosticsCall = diagnose_batches.lower(program, *arguments).compile()
         return call
 
     worker = ThreadPoolExecutor(1, "look")
@@ -223,7 +225,7 @@ def _compiled(
 
 
 def _figures(health: LayerHealth) -> LayerFigures:
-    """A layer over all batches, from what each of them showed."""
+    """Combine the diagnostics of a layer over all batches."""
     dead = saturated = None
     if health.active is not None and health.saturated is not None:
         dead = 1 - jnp.mean(jnp.any(health.active, axis=0).astype(jnp.float32))

@@ -1,4 +1,4 @@
-"""The mesh that is asked for: how many devices, and how many along each axis."""
+"""Mesh shape: number of devices, and their number along each axis."""
 
 import re
 from typing import Any
@@ -9,33 +9,43 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from mlp_jax.errors import DeviceError, InputError
 from mlp_jax.training.mesh.layout import DATA, Layout
+from mlp_jax.training.mesh.partition_rules import MODEL
 from mlp_jax.training.mesh.processes import read
-from mlp_jax.training.mesh.processes import spread as laid_over
-from mlp_jax.training.mesh.rules import MODEL
+from mlp_jax.training.mesh.processes import to_mesh as to_mesh
 
 MEMBERS = "members"
 _AXIS = re.compile(r"\s*([a-z]+)\s*=\s*([0-9]+)\s*")
 
 
 def parse_mesh(text: str) -> dict[str, int]:
-    """ "data=4,model=2" as {"data": 4, "model": 2}; what is not named is 1. InputError."""
+    """Parse a mesh: "data=4,model=2" as {"data": 4, "model": 2}, with 1 for omitted axes.
+
+    Raises:
+        InputError: for any other text.
+    """
     found = {DATA: 1, MODEL: 1}
     for part in text.split(","):
         match = _AXIS.fullmatch(part)
         if match is None or match[1] not in found or int(match[2]) < 1:
             raise InputError(
-                f"A mesh is said as data=4,model=2, with the axes {DATA} and {MODEL} and numbers"
-                f" of devices, not as '{text}'."
+                f"A mesh must be like data=4,model=2, with the axes {DATA} and {MODEL} and numbers"
+                f" of devices, not '{text}'."
             )
         found[match[1]] = int(match[2])
     return found
 
 
-def visible(devices: int | None, first: jax.Device) -> list[jax.Device]:
-    """So many devices of the kind of `first`; None takes all GPUs, or one CPU.
+def choose_devices(devices: int | None, first: jax.Device) -> list[jax.Device]:
+    """Return the devices to use, of the kind of `first`.
 
-    Several processes take all that they have. InputError for less than one, or for some of several
-    processes', DeviceError where there are fewer.
+    Args:
+        devices: their number; None for all GPUs, or one CPU. In distributed training, all devices
+            are used.
+        first: a device of the chosen kind.
+
+    Raises:
+        InputError: for fewer than one, or for fewer than all in distributed training.
+        DeviceError: if there are fewer devices.
     """
     there = jax.devices(first.platform)
     together = jax.process_count() > 1
@@ -45,13 +55,13 @@ def visible(devices: int | None, first: jax.Device) -> list[jax.Device]:
         raise InputError(f"A training needs at least 1 device, not {devices}.")
     if devices > len(there):
         raise DeviceError(
-            f"{devices} devices are asked for, but JAX sees {len(there)} of kind {first.platform}."
+            f"{devices} devices were requested, but JAX sees {len(there)} of kind {first.platform}."
             + _how_to_simulate(first, devices)
         )
     if together and devices < len(there):
         raise InputError(
-            f"{jax.process_count()} processes train on all of their {len(there)} devices, not on"
-            f" {devices}: start fewer processes."
+            f"{jax.process_count()} processes use all of their {len(there)} devices, not {devices}:"
+            " start fewer processes."
         )
     return there[:devices]
 
@@ -63,19 +73,26 @@ def choose_layout(
     first: jax.Device,
     batch_size: int,
 ) -> Layout | None:
-    """The layout over `devices` devices of the kind of `first`, or None for that one alone.
+    """Return the layout over devices of the kind of `first`; None for a single device.
 
-    devices: as `visible` takes it, or None for as many as `mesh` says. mesh: as `parse_mesh` takes
-    it; without it all are along data. Where neither says how many, as many are taken as divide the
-    batch evenly. One device has nothing to split over. InputError for numbers that do not fit.
+    Args:
+        devices: their number, as for `choose_devices`; None for that of `mesh`.
+        mesh: as for `parse_mesh`; None puts all devices along data. If the number is not given
+            either, the largest that divides the batch size is used.
+        shard_optimizer: as for `Layout`.
+        first: a device of the chosen kind.
+        batch_size: examples per step.
+
+    Raises:
+        InputError: for numbers that do not fit.
     """
     sizes = None if mesh is None else parse_mesh(mesh)
     if sizes is not None:
         count = sizes[DATA] * sizes[MODEL]
         if devices not in (None, count):
-            raise InputError(f"The mesh {mesh} has {count} devices, not the {devices} asked for.")
+            raise InputError(f"The mesh {mesh} has {count} devices, but {devices} were requested.")
         devices = count
-    chosen = visible(devices, first)
+    chosen = choose_devices(devices, first)
     if devices is None and jax.process_count() == 1:
         chosen = _dividing(chosen, batch_size)
     if len(chosen) == 1:
@@ -86,24 +103,26 @@ def choose_layout(
 
 
 def _dividing(devices: list[jax.Device], count: int) -> list[jax.Device]:
-    """As many of the devices as divide `count` evenly."""
+    """Return the largest number of devices that divides `count`."""
     return devices[: max(d for d in range(1, len(devices) + 1) if count % d == 0)]
 
 
-def members_over(devices: int | None, first: jax.Device, count: int) -> NamedSharding | None:
-    """Where the first axis of `count` networks that train together lies: in equal parts on devices.
+def member_sharding(devices: int | None, first: jax.Device, count: int) -> NamedSharding | None:
+    """Return the sharding of networks that train together, by members; None on one device.
 
-    As many devices are taken as `visible` has and divide the count evenly; None for one. Several
-    processes take all of theirs, each a part without gaps; InputError where they do not divide it.
+    The largest number of devices that divides `count` is used. Distributed training uses all
+    devices, each process a contiguous range of members.
+
+    Raises:
+        InputError: if the devices of a distributed training do not divide the count.
     """
-    used = visible(devices, first)
+    used = choose_devices(devices, first)
     if jax.process_count() == 1:
         used = _dividing(used, count)
     elif count % len(used):
         raise InputError(
-            f"{count} networks train together here, which do not lie evenly on the {len(used)}"
-            f" devices of {jax.process_count()} processes: take a number of devices that divides"
-            f" {count}."
+            f"{count} networks cannot be split evenly over the {len(used)} devices of"
+            f" {jax.process_count()} processes: use a number of devices that divides {count}."
         )
     if len(used) == 1:
         return None
@@ -113,21 +132,22 @@ def members_over(devices: int | None, first: jax.Device, count: int) -> NamedSha
 
 
 def multiple_of_members(devices: int | None, first: jax.Device) -> int:
-    """What the networks that train together are filled up to: the devices of several processes, 1
-    on one; `devices` and `first` as `visible` takes them.
+    """Return the number that the count of members is padded to a multiple of.
+
+    It is the number of devices in distributed training, otherwise 1.
     """
-    return len(visible(devices, first)) if jax.process_count() > 1 else 1
+    return len(choose_devices(devices, first)) if jax.process_count() > 1 else 1
 
 
-def apart(tree: Any, where: NamedSharding | None) -> Any:
-    """Arrays whose first axis is the members', on their devices; every process holds them all."""
+def shard_members(tree: Any, where: NamedSharding | None) -> Any:
+    """Place arrays by members on their devices; every process holds all of them."""
     if where is None or where.is_fully_addressable:
         return tree if where is None else jax.device_put(tree, where)
     return _over_processes(tree, where)
 
 
-def everywhere(tree: Any, where: NamedSharding | None) -> Any:
-    """Arrays that every device of the members needs, whole on each; NumPy's stay on the host."""
+def replicate_to_members(tree: Any, where: NamedSharding | None) -> Any:
+    """Replicate arrays to all devices of the members; NumPy arrays stay on the host."""
     if where is None:
         return tree
     whole = NamedSharding(where.mesh, PartitionSpec())
@@ -138,20 +158,20 @@ def everywhere(tree: Any, where: NamedSharding | None) -> Any:
 
 
 def _over_processes(tree: Any, where: NamedSharding) -> Any:
-    """`jax.device_put` without comparing what the processes hold, which is the same."""
+    """Place arrays like `jax.device_put`, without comparing the equal copies of the processes."""
 
     def put(leaf: Any) -> jax.Array:
         if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
             return jax.device_put(leaf, where)
-        return laid_over(np.asarray(leaf), where)
+        return to_mesh(np.asarray(leaf), where)
 
     return jax.tree.map(put, tree)
 
 
-def held(tree: Any, where: NamedSharding | None) -> tuple[int, Any]:
-    """(the number of the first member that this process holds, the arrays of those), on the host.
+def local_members(tree: Any, where: NamedSharding | None) -> tuple[int, Any]:
+    """Return the index of the first member of this process, and its members' arrays on the host.
 
-    where: as `apart` takes it. One process holds all. Every process must ask.
+    A single process holds all members. Every process must call this.
     """
     if where is None or where.is_fully_addressable:
         return 0, read(tree)
@@ -162,20 +182,21 @@ def held(tree: Any, where: NamedSharding | None) -> tuple[int, Any]:
         firsts.append(parts[0].index[0].start or 0)
         return np.concatenate([np.asarray(part.data) for part in parts])
 
-    found = jax.tree.map(own, apart(tree, where))
+    found = jax.tree.map(own, shard_members(tree, where))
     return firsts[0], found
 
 
 def check_batch_size(layout: Layout, batch_size: int) -> None:
-    """InputError where a batch cannot be split evenly over the devices along data."""
+    """Raise InputError if the devices along data do not divide the batch size."""
     if batch_size % layout.data:
         raise InputError(
             f"A batch of {batch_size} examples cannot be split evenly over {layout.data} devices:"
-            f" take a multiple of {layout.data}."
+            f" use a multiple of {layout.data}."
         )
 
 
 def _how_to_simulate(first: jax.Device, count: int) -> str:
+    """Return a hint on how to simulate CPU devices."""
     if first.platform != "cpu":
         return ""
     return f" To simulate them: XLA_FLAGS=--xla_force_host_platform_device_count={count}."

@@ -1,4 +1,4 @@
-"""How the rows of a private run come to its network: by what is known without looking at them."""
+"""Input encoding of a private run, from public knowledge only."""
 
 from dataclasses import replace
 
@@ -13,14 +13,15 @@ from mlp_jax.errors import InputError
 
 
 def known_encoding(rows: Dataset | Table, input_range: tuple[float, ...]) -> ArrayEncoding:
-    """Inputs from −1 to 1 by a range that is known: the one said, 0 to 255 of bytes, else as is.
+    """Return an encoding to −1 … 1 by a known range: the given one, or 0 to 255 for bytes.
 
-    InputError for a table, whose encoding is learned from its rows, and for what is no range.
+    Raises:
+        InputError: for a table, whose encoding depends on its rows, or an invalid range.
     """
     if isinstance(rows, Table):
         raise InputError(
-            f"'{rows.name}' is a table, whose categories, means and missing values are learned from"
-            " its rows: a private run takes arrays, in an .npz file with x and y, say."
+            f"'{rows.name}' is a table, and its encoding would depend on private rows: give a"
+            " private run arrays, such as an .npz file with x and y."
         )
     x = rows.train.x
     pixels = x.dtype == np.uint8
@@ -31,7 +32,7 @@ def known_encoding(rows: Dataset | Table, input_range: tuple[float, ...]) -> Arr
     if input_range:
         if len(input_range) != 2:
             raise InputError(
-                "An input range is the lowest and the highest value, two numbers, not"
+                "An input range must be two numbers, the lowest and the highest value, not"
                 f" {len(input_range)}."
             )
         found = scaling_of_range(*input_range)
@@ -42,5 +43,5 @@ def known_encoding(rows: Dataset | Table, input_range: tuple[float, ...]) -> Arr
 
 
 def unscaled_targets(found: Prepared) -> Prepared:
-    """The data with real targets as they are: their mean and spread are not to be looked at."""
+    """Return the data with unscaled real targets, because their mean and spread are private."""
     return replace(found, target=replace(found.target, scale=(), offset=()))

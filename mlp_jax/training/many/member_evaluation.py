@@ -1,7 +1,7 @@
-"""The records of an epoch of many networks: what they learned, what the validation rows say.
+"""Records of an epoch of many networks: training losses and validation metrics.
 
-K networks, N rows, C outputs. Each of several processes judges the networks that it holds, and
-tells the others.
+K networks, N rows, C outputs. In distributed training each process evaluates its local members, and
+the results are gathered.
 """
 
 import math
@@ -13,11 +13,11 @@ from mlp_jax.model.judge import scores, task_of
 from mlp_jax.training.engine.evaluate import judged
 from mlp_jax.training.engine.program import weights_of
 from mlp_jax.training.input.loaders import ValidationRows
+from mlp_jax.training.many.member_steps import ManyState, MemberInputs, judge_members
 from mlp_jax.training.many.records import Record, mean
-from mlp_jax.training.many.together import ManyState, Members, judge_members
 from mlp_jax.training.many.vary import Recipe
-from mlp_jax.training.mesh.processes import from_each, read, said_by_each
-from mlp_jax.training.mesh.shape import held
+from mlp_jax.training.mesh.mesh_shape import local_members
+from mlp_jax.training.mesh.processes import allgather, allgather_json, read
 from mlp_jax.training.plan import TrainPlan
 
 
@@ -25,7 +25,7 @@ def epoch_records(
     recipe: Recipe,
     state: ManyState,
     epoch: int,
-    members_of: Members,
+    members_of: MemberInputs,
     validation: ValidationRows | None,
     plan: TrainPlan,
     count: int,
@@ -65,15 +65,15 @@ def _judged(
     recipe: Recipe,
     state: ManyState,
     validation: ValidationRows,
-    own: Members,
+    own: MemberInputs,
     plan: TrainPlan,
     members: dict[int, Record],
 ) -> tuple[dict[int, Record], np.ndarray]:
-    """(figures of each of the members, the mean of their predictions (N, C))."""
-    one_by_one = task_of(recipe.program.loss, validation.y, plan.n_classes) == "multilabel"
+    """Return the metrics of each member, and the mean of their predictions (N, C)."""
+    multilabel = task_of(recipe.program.loss, validation.y, plan.n_classes) == "multilabel"
     weights = weights_of(state.members)
-    every = judge_members(recipe, one_by_one, *weights, validation.data, own.numbers)
-    first, (outputs, losses) = held(every, own.where)
+    every = judge_members(recipe, multilabel, *weights, validation.data, own.numbers)
+    first, (outputs, losses) = local_members(every, own.where)
     found: dict[int, Record] = {}
     predicted = []
     for k in members:
@@ -88,5 +88,5 @@ def _judged(
     here = np.zeros(outputs.shape[1:], np.float64)
     for predictions in predicted:
         here += predictions
-    all_found = {k: values for said in said_by_each(list(found.items())) for k, values in said}
-    return all_found, np.sum(from_each(here), axis=0) / len(members)
+    all_found = {k: values for said in allgather_json(list(found.items())) for k, values in said}
+    return all_found, np.sum(allgather(here), axis=0) / len(members)

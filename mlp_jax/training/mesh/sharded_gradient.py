@@ -1,4 +1,4 @@
-"""The gradient as the devices of a mesh find it together, for the proof to compare with one's."""
+"""Gradient computed on a mesh, for the gradient check."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.gradient import forward_backward
 from mlp_jax.proof.quick import jit_proof
 from mlp_jax.training.mesh.layout import Layout
-from mlp_jax.training.mesh.processes import spread, to_host
+from mlp_jax.training.mesh.processes import to_host, to_mesh
 
 
 def split_gradient(
@@ -25,10 +25,10 @@ def split_gradient(
     mask: np.ndarray | None,
     seed: np.uint32,
 ) -> Any:
-    """The gradient of Σ cₙEₙ, with parameters and examples split as in the training.
+    """Return the gradient of Σ cₙEₙ, with parameters and examples split as in training.
 
-    The batch is filled up to equal parts with rows of weight 0; each draws its dropout by its own
-    place, so those before it draw what they would without them.
+    The batch is padded to equal shards with rows of weight 0. Dropout draws depend on the position
+    of an example in the batch, so padding does not change them.
     """
     n = len(x)
     places = np.arange(n + layout.padding(n)) % n
@@ -48,5 +48,5 @@ def split_gradient(
 
     batch = (x[places], y[places], c, mask)
     run = jit_proof(gradient, out_shardings=where)
-    on_mesh = jax.tree.map(spread, (params, state), (where, kept))
+    on_mesh = jax.tree.map(to_mesh, (params, state), (where, kept))
     return to_host(run(*on_mesh, batch, seed))

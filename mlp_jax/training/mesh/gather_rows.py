@@ -1,4 +1,4 @@
-"""The rows of a batch from a data set whose rows are spread over the devices.
+"""Gather the rows of a batch from a data set that is sharded over devices.
 
 N rows in the data set, N/D on each device; B in a batch.
 """
@@ -14,11 +14,10 @@ from mlp_jax.training.mesh.layout import DATA, Layout
 def rows_from(
     layout: Layout | None, array: Shaped[Array, "N ..."], rows: Int[Array, " B"]
 ) -> Shaped[Array, "B ..."]:
-    """The rows of the array; on a mesh each device gets its B/D of them, or all if D does not
-    divide B.
+    """Return these rows of the array, split over data if D divides B.
 
-    Each device looks the rows up among its own, with zeros for those that it does not hold, and
-    one reduce-scatter over data adds them up: every row comes from the one that holds it.
+    Each device selects the rows that it holds, with zeros for the others, and one reduce-scatter
+    over data adds them up, so that every row comes from the device that holds it.
     """
     if layout is None:
         return array.at[rows].get(mode="clip")
@@ -26,9 +25,11 @@ def rows_from(
 
     def own(block: Array, rows: Array) -> Array:
         place = rows - jax.lax.axis_index(DATA) * block.shape[0]
-        held = (place >= 0) & (place < block.shape[0])
+        is_local = (place >= 0) & (place < block.shape[0])
         found = block.at[place].get(mode="clip")
-        found = jnp.where(held.reshape(-1, *[1] * (found.ndim - 1)), found, jnp.zeros_like(found))
+        found = jnp.where(
+            is_local.reshape(-1, *[1] * (found.ndim - 1)), found, jnp.zeros_like(found)
+        )
         if even:
             return jax.lax.psum_scatter(found, DATA, tiled=True)
         return jax.lax.psum(found, DATA)

@@ -1,4 +1,4 @@
-"""sweep.png: the metric over each number that was drawn."""
+"""Plot of a sweep, sweep.png: the metric over each hyperparameter."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from mlp_jax.training.run.figures import (
     plain_frame,
     save,
 )
-from mlp_jax.training.sweep.search import Scored
+from mlp_jax.training.sweep.search import TrialScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,11 +24,11 @@ _BEST = "#d1495b"
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What a sweep's ranking is about.
+class RankingColumns:
+    """Columns of the ranking of a sweep.
 
-    numbers: the names of those that were drawn; logarithmic: of them, those drawn evenly in their
-    logarithms.  metric: what ranks.  seeds: networks a trial.
+    numbers: names of the hyperparameters that vary. logarithmic: those drawn on a logarithmic
+    scale. metric: metric that ranks the trials. seeds: networks per trial.
     """
 
     numbers: tuple[str, ...]
@@ -37,8 +37,8 @@ class Columns:
     seeds: int
 
 
-def sweep_plot(ranked: list[Scored], columns: Columns, path: Path) -> None:
-    """A panel a number, a mark a trial with its spread over the seeds, the best one ringed."""
+def sweep_plot(ranked: list[TrialScore], columns: RankingColumns, path: Path) -> None:
+    """Draw a panel per hyperparameter, with a marker and the spread of each trial."""
     names = columns.numbers or ("rank",)
     across = min(len(names), 2)
     figure = new_figure(4.4 * across + 0.4, 3.2 * -(-len(names) // across) + 0.3)
@@ -65,8 +65,8 @@ def sweep_plot(ranked: list[Scored], columns: Columns, path: Path) -> None:
     save(figure, path)
 
 
-def _panel(axes: "Axes", ranked: list[Scored], name: str) -> None:
-    """The marks of a panel, one colour a shape; pale where a trial did not get to the last rung."""
+def _panel(axes: "Axes", ranked: list[TrialScore], name: str) -> None:
+    """Draw the markers of a panel, one colour per shape, pale before the last rung."""
     places = {one.trial.number: rank for rank, one in enumerate(ranked, start=1)}
     known = [one for one in ranked if np.isfinite(one.mean)]
     last = max(one.epochs for one in ranked)
@@ -103,8 +103,8 @@ def _panel(axes: "Axes", ranked: list[Scored], name: str) -> None:
     )
 
 
-def _caption(ranked: list[Scored], columns: Columns) -> str:
-    """What the marks are."""
+def _caption(ranked: list[TrialScore], columns: RankingColumns) -> str:
+    """Return the caption of the markers."""
     count, seeds = len(ranked), columns.seeds
     each = "one network each" if seeds == 1 else f"mean ± standard deviation over {seeds} seeds"
     pale = "; pale: fewer epochs" if len({one.epochs for one in ranked}) > 1 else ""

@@ -13,9 +13,9 @@ from mlp_jax.training.mesh.layout import Layout
 def readied(
     data: Split, scaling: Scaling | None, dtype: Any, target_scaling: Scaling | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """(x, y, scale, offset) as they lie on the device.
+    """Return (x, y, scale, offset) in the format of the device.
 
-    Images stay uint8 with their scale beside them, the rest is scaled here, in float64 before it is
+    Images stay uint8 with their scale; other rows are scaled here, in float64 before they are
     rounded to dtype.
     """
     dtype = np.dtype(dtype)
@@ -42,9 +42,9 @@ def place(
     target_scaling: Scaling | None = None,
     layout: Layout | None = None,
 ) -> DeviceData:
-    """Rows on the device, as `readied` makes them.
+    """Return rows on the device, in the format of `readied`.
 
-    weights (N,): how much each row counts. layout: spreads the rows over the devices of a mesh.
+    weights (N,): weight of each row. layout: shards the rows over a mesh.
     """
     x, y, scale, offset = readied(data, scaling, dtype, target_scaling)
     share = None if weights is None else np.asarray(weights, np.dtype(dtype))

@@ -1,10 +1,10 @@
-"""Which parameters are split over the axis `model`: columns of one layer, rows of the next.
+"""Partition rules of the axis `model`: columns of one layer, rows of the next.
 
 Shoeybi 2019, "Megatron-LM", section 3. A dense layer whose W (I, J) is split by columns gives each
-device its own J/M neurons, and needs nothing from the others: z, f(z), ∇z and ∇W are all local. The
-next one is split by rows: each device multiplies its own activations with its own rows of W, and
-one all-reduce adds up z. Backwards the same two layers need one for ∇a. An activation, a dropout
-and the vectors of a norm between them lie as the neurons do.
+device J/M neurons, and z, f(z), ∇z and ∇W are all local. The next layer is split by rows: each
+device multiplies its activations with its rows of W, and one all-reduce adds up z. Backwards, the
+two layers need one all-reduce for ∇a. Activations, dropout and the vectors of a norm between them
+are split like the neurons.
 """
 
 from typing import Any
@@ -21,9 +21,12 @@ _WHOLE = PartitionSpec()
 
 
 def parameter_specs(network: Layer, params: Any, state: Any, parts: int) -> tuple[Any, Any]:
-    """(the specification of each parameter, of each leaf of the layers' state), as trees like them.
+    """Return the partition specs of the parameters and of the layer state, as trees.
 
-    parts: M. What M does not divide is left whole, and so is the output layer.
+    Args:
+        network: the network.
+        params, state: its parameters and state, for the structure and shapes.
+        parts: M. Axes that M does not divide are replicated, and so is the output layer.
     """
     if parts == 1:
         return _all_whole(params), _all_whole(state)
@@ -38,9 +41,11 @@ def _all_whole(tree: Any) -> Any:
 def _specs(
     layer: Layer, params: Any, state: Any, parts: int, *, split: bool, final: bool
 ) -> tuple[Any, Any, bool]:
-    """The specifications of a layer, and whether its output is split.
+    """Return the specs of a layer, and whether its output is split.
 
-    split: whether its input is.  final: whether its output is the network's.
+    Args:
+        split: whether its input is split.
+        final: whether its output is that of the network.
     """
     if isinstance(layer, Sequential):
         return _of_sequence(layer, params, state, parts, split, final)
@@ -76,7 +81,7 @@ def _of_sequence(
 
 
 def _of_residual(layer: Residual, params: Any, state: Any, parts: int) -> tuple[Any, Any, bool]:
-    """The sum lies whole, so body and shortcut begin and end so."""
+    """Return the specs of a residual block; its sum is replicated."""
     found = [
         _specs(child, params[index], state[index], parts, split=False, final=False)
         for index, child in enumerate(layer.children)
@@ -85,7 +90,7 @@ def _of_residual(layer: Residual, params: Any, state: Any, parts: int) -> tuple[
 
 
 def _of_dense(params: Any, split: bool, by_columns: bool) -> Any:
-    """By rows where the input is split, else by columns if they can be."""
+    """Split by rows if the input is split, else by columns if possible."""
     if split:
         specs = {"W": PartitionSpec(MODEL, None), "b": _WHOLE}
     elif by_columns:
