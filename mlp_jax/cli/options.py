@@ -23,8 +23,8 @@ _MARKERS = (
 def parse(record: type[Options], command: str, about: str, words: list[str], default: Any) -> Any:
     """Return the record with the options that the words give.
 
-    Each base class of a record without fields is a group of the help; any other record is one group.
-    tyro explains an option that it cannot read, and exits with 2.
+    Each base class of a record without fields is a group of the help; any other record is one
+    group. tyro explains an option that it cannot read, and exits with 2.
     """
     groups: list[Any] = [record]
     if not vars(record).get("__annotations__"):  # all of its options come from its bases

@@ -149,8 +149,8 @@ def test_networks_that_memory_does_not_hold_train_in_chunks_and_go_on(
     assert cut.code == 143, cut.err
     more = mlp_jax("sweep", "--resume", "cut")
     assert more.code == 0, more.err
-    assert "networks 1 to 2: memory holds 2 at once\n  trained already\n" in more.out
-    assert "going on from epoch" in more.out
+    assert "networks 1 to 2: memory holds 2 at once\n  already trained\n" in more.out
+    assert "Resuming from epoch" in more.out
     for name in ("sweep.csv", "model/model.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
 
@@ -193,7 +193,7 @@ def test_a_sweep_of_which_every_trial_diverges_says_so(mlp_jax, flowers, tmp_pat
     assert done.code == 1
     assert done.err == (
         "mlp-jax: Every trial diverged; try smaller learning rates."
-        " What there is of the sweep is in s.\n"
+        " The records of the sweep are in s.\n"
     )
     assert "Every trial diverged" in json.loads((tmp_path / "s/run.json").read_text())["failed"]
     assert not (tmp_path / "s/sweep.csv").exists()
@@ -283,7 +283,7 @@ def test_an_ensemble_goes_on_where_it_was_as_if_never_cut(mlp_jax, flowers, tmp_
     assert mlp_jax(*words, "--schedule-epochs", "5", "--out", "cut").code == 0
     done = mlp_jax("train", "--resume", "cut", *longer)
     assert done.code == 0, done.err
-    assert "going on from epoch 4" in done.out
+    assert "Resuming from epoch 4" in done.out
     whole, cut = (load_model(tmp_path / name) for name in ("whole", "cut"))
     assert leaves_equal(whole.params, cut.params)
     lines = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
@@ -313,7 +313,7 @@ def test_an_ensemble_of_a_regression_disagrees_in_the_targets_units(mlp_jax, tmp
         (("sweep", "--dropout", "0:2"), "--dropout 0:2 goes too far: each number lies in [0, 1)"),
         (("sweep", "--validation", "0"), "A sweep chooses by validation rows"),
         (("sweep", "--optimizer", "lbfgs"), "lbfgs"),
-        (("sweep", "--optimizer", "kfac"), "kfac trains one network at a time"),
+        (("sweep", "--optimizer", "kfac"), "together cannot be combined with the optimizer kfac"),
         (("sweep", "--seeds", "0"), "A sweep needs at least 1 seed, not 0."),
         (("sweep", "--learning-rate", "1:1e-3:log"), "needs a low end below its high end"),
         (("sweep", "--learning-rate", "0:1:log"), "is logarithmic, so it must start above 0"),

@@ -68,7 +68,7 @@ def test_a_run_killed_and_resumed_is_the_uninterrupted_run(place, held, alone):
     killed(again)
     assert not (place / "cut/model").exists()
     said += finished(train(place, "--resume", "cut", *NEVER))
-    assert len(re.findall(r"^going on from epoch \d+$", said, re.MULTILINE)) == 2
+    assert len(re.findall(r"^Resuming from epoch \d+$", said, re.MULTILINE)) == 2
     assert same(place / "cut", alone)
 
 

@@ -50,15 +50,15 @@ def test_a_sweep_killed_stopped_and_resumed_is_the_uninterrupted_sweep(place, al
     assert not (place / "cut/sweep.csv").exists()
     process = begin(place, "sweep", "--resume", "cut", *NEVER)
     said = read_epochs(process, 5)
-    assert said.count("trained already") == 1
-    assert re.search(r"going on from epoch \d+\nepoch +\d+/20 ", said)
+    assert said.count("already trained") == 1
+    assert re.search(r"Resuming from epoch \d+\nepoch +\d+/20 ", said)
     while "/60 " not in said:
         said = read_epochs(process, 1)
     read_epochs(process, 4)
     stopped(process, signal.SIGTERM, "mlp-jax sweep --resume cut")
     said = finished(begin(place, "sweep", "--resume", "cut"))
-    assert said.count("trained already") == 2
-    assert re.search(r"going on from epoch \d+\nepoch +\d+/60 ", said)
+    assert said.count("already trained") == 2
+    assert re.search(r"Resuming from epoch \d+\nepoch +\d+/60 ", said)
     assert different(place / "cut", alone, "sweep.csv", "sweep.png", "sweep.toml") == []
     names = {path.name for path in (place / "cut").iterdir()}
     assert names == {path.name for path in alone.iterdir()}
@@ -83,6 +83,6 @@ def test_an_ensemble_killed_within_an_epoch_is_the_uninterrupted_ensemble(place)
     killed(process)
     assert not (place / "half/model").exists()
     said += finished(begin(place, "train", "--resume", "half", *NEVER))
-    assert re.search(r"^going on from epoch \d+, step \d+$", said, re.MULTILINE)
+    assert re.search(r"^Resuming from epoch \d+, step \d+$", said, re.MULTILINE)
     assert different(place / "half", place / "all", "report/learning_curve.png") == []
     assert len(read_jsonl(place / "half/metrics.jsonl")) == 24

@@ -171,7 +171,7 @@ def test_what_it_cannot_train_is_refused_with_the_reason():
         fit(Sequential((Dense(4), BatchNorm(), Dense(3))), CE, "kfac", (x, y))
     with pytest.raises(InputError, match=r"kfac does not fit\. The loss hinge is not a negative"):
         fit(mlp([4], 3), "hinge", "kfac", (x, y))
-    with pytest.raises(InputError, match="kfac trains one network at a time"):
+    with pytest.raises(InputError, match="together cannot be combined with the optimizer kfac"):
         fit_many(mlp([4], 3), CE, "kfac", (x, y), seeds=[0, 1])
 
 
