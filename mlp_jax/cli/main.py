@@ -13,7 +13,7 @@ from mlp_jax.errors import MlpJaxError
 USAGE = """\
 usage: mlp-jax COMMAND [OPTIONS]
 
-  train     train a network on data, after proving its gradient
+  train     train a network on data, after verifying its gradient
   sweep     train many networks at once, and rank them
   check     prove the hand-written gradient of a network, layer by layer
   explain   the backward pass of a network, equation by equation, with its shapes

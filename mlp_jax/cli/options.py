@@ -29,8 +29,9 @@ def parse(record: type[Options], command: str, about: str, words: list[str], def
     groups: list[Any] = [record]
     if not vars(record).get("__annotations__"):  # all of its options come from its bases
         groups = [base for base in record.__bases__ if is_dataclass(base)]
+    aliases: dict[str, str] = {}
     for group in groups:
-        _write_markers(group)
+        aliases |= _write_markers(group)
     nested = make_dataclass(
         "Options",
         [(_title(group), group, field(default=_part(group, default))) for group in groups],
@@ -39,7 +40,7 @@ def parse(record: type[Options], command: str, about: str, words: list[str], def
         nested,
         prog=f"mlp-jax {command}",
         description=about,
-        args=words,
+        args=[_without_alias(word, aliases) for word in words],
         config=_MARKERS,
     )
     values: dict[str, Any] = {}
@@ -49,18 +50,29 @@ def parse(record: type[Options], command: str, about: str, words: list[str], def
     return record(**values)
 
 
-def _write_markers(group: Any) -> None:
-    """Put tyro's markers in the place of `Shown` in the annotations of a group."""
+def _write_markers(group: Any) -> dict[str, str]:
+    """Add tyro's markers to those of `Shown` in the annotations of a group; return the aliases.
+
+    tyro would show an alias beside its option, which makes the help half as long again.
+    """
+    aliases: dict[str, str] = {}
     for base in group.__mro__:
         for name, hint in vars(base).get("__annotations__", {}).items():
             shown = next((m for m in getattr(hint, "__metadata__", ()) if type(m) is Shown), None)
-            if shown is not None:
-                marker = tyro.conf.arg(
-                    metavar=shown.metavar,
-                    aliases=shown.aliases or None,
-                    help_behavior_hint=None if shown.default else "",
-                )
-                base.__annotations__[name] = Annotated[hint.__origin__, marker]
+            if shown is None:
+                continue
+            marker = tyro.conf.arg(
+                metavar=shown.metavar, help_behavior_hint=None if shown.default else ""
+            )
+            base.__annotations__[name] = Annotated[hint.__origin__, shown, marker]
+            aliases |= dict.fromkeys(shown.aliases, f"--{name.replace('_', '-')}")
+    return aliases
+
+
+def _without_alias(word: str, aliases: dict[str, str]) -> str:
+    """Return a word of the command line with the option's name in the place of an alias."""
+    name, given, value = word.partition("=")
+    return aliases.get(name, name) + given + value
 
 
 def _title(group: Any) -> str:

@@ -10,7 +10,7 @@ def train(words: list[str]) -> int:
     """`mlp-jax train`."""
     default, rest = take_config(words, TrainConfig(), read_config, run_config, "run")
     about = (
-        "Train a network on data, after proving its gradient. "
+        "Train a network on data, after verifying its gradient. "
         "--config FILE.toml sets\nthe same names; the command line wins.\n\n"
         "Example: mlp-jax train --data fashion_mnist --hidden 512 512 --optimizer adamw\n"
         "  --learning-rate 2e-3 --schedule one-cycle --dropout 0.2 --epochs 20"

@@ -64,7 +64,7 @@ class TrainingOptions:
     patience: Count = None
     """stop after this many epochs without a better validation metric"""
     average: Annotated[float | None, Shown(aliases=("--ema",))] = None
-    """decay of an exponential moving average of the weights, bias-corrected as in Adam"""
+    """decay of a moving average of the weights (also --ema)"""
     class_weight: Word = None
     """balanced: every class has the same total weight"""
     metrics: Words = ()
@@ -102,7 +102,7 @@ class SingleNetworkOptions:
     accumulate: int = 1
     """number of parts that each batch is processed in, to save memory"""
     recompute: Annotated[bool, Shown(aliases=("--grad-checkpointing",))] = False
-    """recompute activations in the backward pass, to save memory"""
+    """recompute activations going back, to save memory (also --grad-checkpointing)"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
