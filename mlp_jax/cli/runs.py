@@ -21,7 +21,7 @@ class RunsOptions:
     sort: Order = "newest"
     """order: newest first, or by metric, best first"""
     json: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FILE")] = None
-    """write all unrounded values to this file instead; - for standard output (default: -)"""
+    """write all values as JSON to this file; without a file, or with -, print them"""
 
 
 def runs(words: list[str]) -> int:
