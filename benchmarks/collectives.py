@@ -52,21 +52,17 @@ def measured(width: int, batch: int, options: dict) -> dict:
     from mlp_jax import mlp
     from mlp_jax.training.engine.program import Keys, initial_state
     from mlp_jax.training.engine.step import step
-    from mlp_jax.training.plan import settle
+    from mlp_jax.training.fit_options import FitOptions
+    from mlp_jax.training.plan import make_plan
 
     rows = np.zeros((8 * batch, INPUTS), np.float32), np.zeros(8 * batch, np.int32)
-    usual = dict.fromkeys(
-        ("validation", "sample_weight", "class_weight", "scaling", "target_scaling", "metrics",
-         "patience", "monitor", "average", "importance", "precision", "device", "schedule_epochs")
-    )  # fmt: skip
+
     network = mlp((width,) * LAYERS, CLASSES, "relu")
-    settled = settle(
-        network, "softmax_cross_entropy", "adam", rows, epochs=1, batch_size=batch, seed=0,
-        select="last", **usual, **options,
-    )  # fmt: skip
-    program = settled.program
+    training = FitOptions(epochs=1, batch_size=batch, select="last", **options)
+    plan = make_plan(network, "softmax_cross_entropy", "adam", rows, training)
+    program = plan.program
     state = initial_state(program, np.uint32(0), INPUTS)
-    data, _ = settled.place()
+    data, _ = plan.place()
     order = np.arange(batch, dtype=np.int32)
     arguments = state, data, order, np.int32(0), Keys.of(np.uint32(0))
     compiled = jax.jit(partial(step, program)).lower(*arguments).compile()

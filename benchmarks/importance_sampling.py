@@ -28,10 +28,11 @@ from mlp_jax.data import Dataset, fit_scaling, load
 from mlp_jax.training import Optimizer
 from mlp_jax.training.compile import compile_calls
 from mlp_jax.training.engine.batches import DeviceData, decode, rows_at
-from mlp_jax.training.engine.epoch import outputs_and_losses
+from mlp_jax.training.engine.epoch import predictions_and_losses
 from mlp_jax.training.engine.importance import next_batch
 from mlp_jax.training.engine.program import Keys, Program, TrainState, initial_state
 from mlp_jax.training.engine.step import value_and_gradient
+from mlp_jax.training.input.loaders import InMemoryLoader
 from mlp_jax.training.input.placement import place
 
 HIDDEN, BATCH = (256, 256), 128
@@ -58,7 +59,9 @@ class Run:
             pool=pool,
         )
         self.state = initial_state(self.program, self.seed, data.x.shape[1])
-        self.calls = compile_calls(self.program, self.state, data, self.seed)
+        self.calls = compile_calls(
+            self.program, self.state, InMemoryLoader(data, self.program.batch_size), self.seed
+        )
 
     def epoch(self, number: int) -> float:
         """Its seconds."""
@@ -73,8 +76,8 @@ class Run:
     def judged(self, data: DeviceData) -> tuple[float, float]:
         """Loss and accuracy, in inference."""
         weights = (self.state.params, self.state.layer_state)
-        output, losses = outputs_and_losses(self.program, *weights, data)
-        return float(jnp.mean(losses)), float(jnp.mean(jnp.argmax(output, axis=1) == data.y))
+        predictions, losses = predictions_and_losses(self.program, False, *weights, data)
+        return float(jnp.mean(losses)), float(jnp.mean(jnp.argmax(predictions, axis=1) == data.y))
 
 
 def full_gradient(program: Program, state: TrainState, data: DeviceData) -> Any:

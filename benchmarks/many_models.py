@@ -29,9 +29,10 @@ from mlp_jax.data import Split, fit_scaling
 from mlp_jax.training import Optimizer
 from mlp_jax.training.compile import compile_calls
 from mlp_jax.training.engine.program import Program, initial_state
+from mlp_jax.training.input.loaders import InMemoryLoader
 from mlp_jax.training.input.placement import place
 from mlp_jax.training.many.member_steps import first_states, orders, run_members
-from mlp_jax.training.many.vary import Numbers, Recipe
+from mlp_jax.training.many.vary import MemberNumbers, Recipe
 
 SINGLE_THREAD = "scikit-learn, one by one, one thread"
 HIDDEN, BATCH, ROWS, MEMBERS = (32, 32), 128, 12_800, 16
@@ -60,13 +61,13 @@ def together(shared: bool) -> Callable[[], int]:
     """An epoch of all members in one program; the samples that it trained on."""
     recipe = Recipe(program(False), Optimizer("adam", 1e-3), STEPS, shared)
     seeds, data = np.arange(MEMBERS, dtype=np.uint32), rows()
-    box = {"state": first_states(recipe, 784, False, seeds, Numbers())}
+    box = {"state": first_states(recipe, 784, False, seeds, MemberNumbers())}
 
     def epoch() -> int:
         order = orders(recipe, ROWS, seeds, np.uint32(0), np.int32(1))
         first = np.int32(0)
         box["state"] = run_members(
-            recipe, STEPS, box["state"], data, order, seeds, Numbers(), first
+            recipe, STEPS, box["state"], data, order, seeds, MemberNumbers(), first
         )
         jax.block_until_ready(box["state"])
         return MEMBERS * ROWS
@@ -78,7 +79,7 @@ def alone() -> Callable[[], int]:
     """An epoch of one model, as `fit` runs it."""
     single, data, seed = program(True), rows(), np.uint32(0)
     state = initial_state(single, seed, 784)
-    calls = compile_calls(single, state, data, seed)
+    calls = compile_calls(single, state, InMemoryLoader(data, single.batch_size), seed)
     length = next(iter(calls))
     box = {"state": state}
 

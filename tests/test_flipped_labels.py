@@ -22,8 +22,8 @@ def script():
 
 @pytest.mark.usefixtures("optax_promotes")
 def test_most_of_the_flipped_digits_are_among_the_first(script, monkeypatch, tmp_path):
-    settle = importlib.import_module("mlp_jax.training.plan")
-    monkeypatch.setattr(settle, "check_gradients", lambda *_, **__: Report(()))
+    plan = importlib.import_module("mlp_jax.training.plan")
+    monkeypatch.setattr(plan, "check_gradients", lambda *_, **__: Report(()))
     digits = load_digits()
     one = script.search(digits, 0.05, seed=0, epochs=6)
     assert abs(one.flipped.mean() - 0.05) < 0.01

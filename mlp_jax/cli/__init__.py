@@ -1,1 +1,1 @@
-"""The command line: parse and call; no logic of its own."""
+"""Command line: parse options and call the package; no logic here."""

@@ -1,4 +1,4 @@
-"""`mlp-jax bench WHAT`: measurements, each a subcommand."""
+"""`mlp-jax bench BENCHMARK`: benchmarks, each a subcommand."""
 
 import shlex
 from collections.abc import Callable
@@ -13,46 +13,46 @@ from mlp_jax.cli.options import parse
 from mlp_jax.errors import InputError, UnknownNameError
 
 USAGE = """\
-usage: mlp-jax bench WHAT [OPTIONS]
+usage: mlp-jax bench BENCHMARK [OPTIONS]
 
-  gradients  the hand-written gradient against jax.grad: time, memory, compiling, accuracy
-  trainers   a whole epoch against scikit-learn, PyTorch, Flax and Equinox
+  gradients  compare the hand-written gradient with jax.grad: time, memory, compilation, accuracy
+  trainers   compare an epoch of training with scikit-learn, PyTorch, Flax and Equinox
 
-mlp-jax bench WHAT --help shows the options.  Example: mlp-jax bench gradients --json FILE.json
+mlp-jax bench BENCHMARK --help shows the options.  Example: mlp-jax bench gradients --json FILE.json
 """
 
 
 @dataclass(frozen=True)
 class GradientOptions:
-    """Everything that `mlp-jax bench gradients` can be told."""
+    """Options of `mlp-jax bench gradients`."""
 
     full: bool = False
-    """the whole grid of widths, depths, batch sizes, activations and precisions: hours"""
+    """measure the whole grid of widths, depths, batch sizes, activations and precisions (hours)"""
     width: tuple[int, ...] = ()
-    """measure these widths, and only what is asked for on this and the next four lines"""
+    """widths to measure; with one of these five options, only the given values are measured"""
     depth: tuple[int, ...] = ()
-    """numbers of hidden layers"""
+    """numbers of hidden layers to measure"""
     batch_size: tuple[int, ...] = ()
-    """examples a batch"""
+    """batch sizes to measure"""
     activation: tuple[str, ...] = ()
-    """activations by name"""
+    """activations to measure"""
     precision: tuple[str, ...] = ()
-    """float32, tf32 (GPU), bf16, float64"""
+    """precisions to measure: float32, tf32 (GPU), bf16, float64"""
     repeats: int = 20
-    """samples of each contender, of at least 20 ms each"""
+    """samples per contender, of at least 20 ms each"""
     device: str | None = None
-    """cpu or gpu; else what JAX takes"""
+    """cpu or gpu (default: chosen by JAX)"""
     json: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """write the results to this file too"""
+    """also write the results to this file"""
     plots: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """draw the ratio over size and the memory over depth into this folder"""
+    """write plots of the ratio by size and the memory by depth to this folder"""
 
 
 def gradients(words: list[str]) -> int:
-    """`mlp-jax bench gradients`."""
+    """Run `mlp-jax bench gradients`."""
     about = (
-        "Measure the hand-written gradient against jax.grad, correctness first: nothing is\n"
-        "timed that disagrees. Without options, two minutes on two cores.\n\n"
+        "Compare the hand-written gradient with jax.grad. Gradients that disagree are not timed.\n"
+        "Without options it takes two minutes on two cores.\n\n"
         "Example: mlp-jax bench gradients --json gradients.json --plots ."
     )
     options: GradientOptions = parse(
@@ -64,13 +64,13 @@ def gradients(words: list[str]) -> int:
 
     if options.repeats < LEAST_REPEATS:
         raise InputError(
-            f"A measurement takes at least {LEAST_REPEATS} repeats, not {options.repeats}."
+            f"A measurement needs at least {LEAST_REPEATS} repeats, not {options.repeats}."
         )
     axes = (
         options.width, options.depth, options.batch_size, options.activation, options.precision
     )  # fmt: skip
     if any(axes) and options.full:
-        raise InputError("--full is the whole grid: give it, or the axes, not both.")
+        raise InputError("--full measures the whole grid: give it or the axes, not both.")
     if any(axes):
         points, memory = asked_points(*axes), []
     else:
@@ -91,7 +91,7 @@ BENCHMARKS: dict[str, Callable[[list[str]], int]] = {"gradients": gradients, "tr
 
 
 def bench(words: list[str]) -> int:
-    """`mlp-jax bench`: finds the measurement."""
+    """Run `mlp-jax bench`: dispatch to the benchmark."""
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0 if words else 2

@@ -1,4 +1,4 @@
-"""`mlp-jax bench trainers`: an epoch of training, against what people use."""
+"""`mlp-jax bench trainers`: training speed compared with other libraries."""
 
 import shlex
 from dataclasses import dataclass
@@ -15,37 +15,37 @@ FULL_ROUNDS, QUICK_ROUNDS = 9, 3
 
 @dataclass(frozen=True)
 class TrainersOptions:
-    """Everything that `mlp-jax bench trainers` can be told."""
+    """Options of `mlp-jax bench trainers`."""
 
     points: Annotated[tuple[str, ...], tyro.conf.arg(metavar="POINT ...")] = ()
-    """points of the grid by name, such as 784-512-512-10@128; without, the whole grid"""
+    """points of the grid, such as 784-512-512-10@128 (default: the whole grid)"""
     precision: Annotated[str | None, tyro.conf.arg(metavar="float32|tf32|bf16")] = None
-    """of the products, in place of what the grid has"""
+    """precision of the matrix products (default: that of the grid)"""
     quick: bool = False
-    """fewer rows where an epoch is long, and few rounds: under ten minutes on two cores"""
+    """use fewer rows and rounds: under ten minutes on two cores"""
     rounds: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """epochs that are timed of each trainer; 0: 9, or 3 with --quick"""
+    """epochs to time per trainer; 0 for the default of 9, or 3 with --quick"""
     device: Annotated[str | None, tyro.conf.arg(metavar="cpu|gpu")] = None
-    """where all trainers compute; else on the GPU where JAX sees one"""
+    """cpu or gpu, for all trainers (default: the GPU if JAX sees one)"""
     json: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """write the results to this file too"""
+    """also write the results to this file"""
     plots: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """draw samples a second of every trainer into this folder"""
+    """write a plot of the samples per second of every trainer to this folder"""
 
 
 def trainers(words: list[str]) -> int:
-    """Measures, prints the tables, writes what was asked for."""
+    """Run `mlp-jax bench trainers`: measure, print the tables, and write the requested files."""
     about = (
-        "A whole epoch of training in samples a second, against scikit-learn, PyTorch, Flax and "
-        "Equinox: equal data, weights, order and precision; nothing is timed whose loss differs.\n"
-        "\nThe contenders come with: pip install 'mlp-jax[bench]'"
+        "Compare the samples per second of an epoch with scikit-learn, PyTorch, Flax and Equinox, "
+        "at equal data, weights, order and precision. Trainers whose loss differs are not timed.\n"
+        "\nInstall the other libraries with: pip install 'mlp-jax[bench]'"
         "\n\nExample: mlp-jax bench trainers --quick --plots ."
     )
     options: TrainersOptions = parse(
         TrainersOptions, "bench trainers", about, words, TrainersOptions()
     )
     if options.rounds < 0:
-        raise InputError(f"The number of rounds is at least 1, not {options.rounds}.")
+        raise InputError(f"The number of rounds must be at least 1, not {options.rounds}.")
     from mlp_jax.bench.trainers.run import run
 
     run(

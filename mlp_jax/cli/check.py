@@ -1,8 +1,7 @@
-"""`mlp-jax check`: the proof of a network's gradient, without data."""
+"""`mlp-jax check`: gradient check of a network, without data."""
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from mlp_jax.cli.options import parse, write_text
 from mlp_jax.errors import InputError
@@ -12,26 +11,26 @@ from mlp_jax.proof.trial import Trial, check_trial, fault_list
 
 @dataclass(frozen=True)
 class CheckOptions(Trial):
-    """Everything that `mlp-jax check` can be told."""
+    """Options of `mlp-jax check`."""
 
     precision: str = "float32"
-    """checked besides float64: float32 or bf16; float64 alone"""
+    """precision to check besides float64: float32 or bf16; float64 for that alone"""
     seed: int = 0
-    """of the weights and examples"""
+    """seed of the weights and examples"""
     all_entries: bool = False
-    """index loops over every entry, not a sample (slow)"""
+    """compare every entry with the index loops, not a sample (slow)"""
     inject: str | None = None
-    """make this deliberate fault, to see it found"""
+    """inject this fault, to see that the check detects it"""
     list_faults: bool = False
-    """the faults that can be injected"""
+    """list the faults that can be injected"""
     json: str | None = None
-    """write the report to this file too"""
+    """also write the report to this file"""
 
 
 def check(words: list[str]) -> int:
-    """`mlp-jax check`."""
+    """Run `mlp-jax check`."""
     about = (
-        "Prove the hand-written gradient of a network: four witnesses for every equation.\n\n"
+        "Verify the hand-written gradient of a network by four independent methods.\n\n"
         "Example: mlp-jax check --inputs 784 --hidden 512 512 --outputs 10 --norm layer"
     )
     options: CheckOptions = parse(CheckOptions, "check", about, words, CheckOptions())
@@ -41,7 +40,7 @@ def check(words: list[str]) -> int:
         print(fault_list())
         return 0
     if options.seed < 0:
-        raise InputError(f"A seed is not negative, so {options.seed} cannot be one.")
+        raise InputError(f"A seed must not be negative, but {options.seed} is.")
     use_compilation_cache()
     report, note = check_trial(
         options,
@@ -54,7 +53,7 @@ def check(words: list[str]) -> int:
         print(note)
     print(report)
     if options.json is not None:
-        write_text(Path(options.json), report.to_json())
+        write_text(options.json, report.to_json())
     if not report.ok:
-        print(f"mlp-jax: the gradient fails the proof at {report.fault}.", file=sys.stderr)
+        print(f"mlp-jax: the gradient check failed at {report.fault}.", file=sys.stderr)
     return 0 if report.ok else 1

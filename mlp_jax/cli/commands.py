@@ -1,4 +1,4 @@
-"""The commands by name. Each parses its options and calls the rooms below; none has logic."""
+"""Table of the commands. Each parses its options and calls the package."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""`mlp-jax compare`: runs side by side."""
+"""`mlp-jax compare`: compare runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +12,22 @@ from mlp_jax.errors import InputError
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """Everything that `mlp-jax compare` can be told."""
+    """Options of `mlp-jax compare`."""
 
     runs: Annotated[
         tyro.conf.Positional[tuple[str, ...]],
         tyro.conf.arg(help_behavior_hint="", metavar="RUN ..."),
     ] = ()
-    """folders of runs"""
+    """run folders"""
     output: Annotated[str, tyro.conf.arg(metavar="FILE.png")] = "compare.png"
-    """the picture of their curves"""
+    """plot of the curves to write"""
 
 
 def compare(words: list[str]) -> int:
-    """Prints the table and draws the curves."""
+    """Run `mlp-jax compare`: print the table and draw the curves."""
 
     about = (
-        "What differs between runs, what came of it, and their curves in one picture.\n\n"
+        "Compare the options and metrics of runs, and plot their curves.\n\n"
         "Example: mlp-jax compare runs/a runs/b --output curves.png"
     )
     options: CompareOptions = parse(CompareOptions, "compare", about, words, CompareOptions())
@@ -42,5 +42,5 @@ def compare(words: list[str]) -> int:
     if draw_curves(found, path):
         print(f"curves: {path}")
     else:
-        print("There are no curves to draw: no epoch of these runs has ended.")
+        print("There are no curves to draw: these runs have no finished epoch.")
     return 0

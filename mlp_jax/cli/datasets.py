@@ -1,4 +1,4 @@
-"""`mlp-jax datasets`: what can be trained on, and what of it is on this machine."""
+"""`mlp-jax datasets`: list the named data sets."""
 
 import os
 import shutil
@@ -13,18 +13,18 @@ from mlp_jax.cli.options import parse
 
 @dataclass(frozen=True)
 class DatasetsOptions:
-    """Everything that `mlp-jax datasets` can be told."""
+    """Options of `mlp-jax datasets`."""
 
     data_dir: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
-    """where data sets lie; else MLP_JAX_DATA, else the user's data directory"""
+    """folder of the data sets (default: $MLP_JAX_DATA, or the user's data directory)"""
 
 
 def datasets(words: list[str]) -> int:
-    """Prints the catalog."""
+    """Run `mlp-jax datasets`: print the catalog."""
 
     about = (
-        "The data sets that --data takes by name: rows, features, classes, size, licence, and\n"
-        "whether each is on this machine.\n\n"
+        "List the data sets that --data takes by name: rows, features, classes, size, licence,\n"
+        "and whether each is on this machine.\n\n"
         "Example: mlp-jax datasets --data-dir /data"
     )
     options: DatasetsOptions = parse(DatasetsOptions, "datasets", about, words, DatasetsOptions())

@@ -1,4 +1,4 @@
-"""`mlp-jax evaluate`: a saved model on rows whose targets are known."""
+"""`mlp-jax evaluate`: evaluate a saved model on rows with targets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,37 +11,37 @@ from mlp_jax.cli.options import parse, write_text
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Everything that `mlp-jax evaluate` can be told."""
+    """Options of `mlp-jax evaluate`."""
 
     run: Annotated[
         tyro.conf.Positional[str], tyro.conf.arg(help_behavior_hint="", metavar="RUN")
     ] = ""
-    """the run's folder, or the model/ in it"""
+    """run folder, or its model/"""
     data: Annotated[str, tyro.conf.arg(help_behavior_hint="", metavar="DATA")] = ""
-    """rows with their targets, by name or as a file, as for train"""
+    """rows with targets: name of a data set or file, as for train"""
     target: Annotated[
         tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="COLUMN …")
     ] = ()
-    """the column that is predicted, or several; else as in training"""
+    """target columns (default: as in training)"""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="NAME …")] = ()
-    """what to measure; else all that suits the task"""
+    """metrics to compute (default: those of the task)"""
     separator: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="MARK")] = None
-    """of a text file's fields; else found in its lines"""
+    """field separator of a text file (default: detected)"""
     uncertainty: bool = False
-    """judge what it predicts with what mlp-jax laplace fitted"""
+    """evaluate the predictive distribution of mlp-jax laplace"""
     data_dir: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
-    """where data sets by name lie"""
+    """folder of the named data sets (default: $MLP_JAX_DATA)"""
     json: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FILE")] = None
-    """write the metrics to this file too"""
+    """also write the metrics to this file"""
 
 
 def evaluate(words: list[str]) -> int:
-    """Prints the metrics beside those of the run's own test rows."""
+    """Run `mlp-jax evaluate`: print the metrics beside those of the run's test rows."""
     from mlp_jax.errors import InputError
 
     about = (
-        "Measure a saved model on rows whose targets are known: a data set's own test rows\n"
-        "where it has some, else all of them.\n\n"
+        "Evaluate a saved model on rows with targets: the test rows of a data set that has\n"
+        "some, otherwise all rows.\n\n"
         "Example: mlp-jax evaluate runs/20260101-120000-adult --data more.csv"
     )
     options: EvaluateOptions = parse(EvaluateOptions, "evaluate", about, words, EvaluateOptions())
@@ -68,5 +68,5 @@ def evaluate(words: list[str]) -> int:
     for sentence in undefined(found, "these rows"):
         print(sentence)
     if options.json is not None:
-        write_text(Path(options.json), metrics_json(found))
+        write_text(options.json, metrics_json(found))
     return 0

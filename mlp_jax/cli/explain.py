@@ -1,4 +1,4 @@
-"""`mlp-jax explain`: a network's backward pass, equation by equation."""
+"""`mlp-jax explain`: the backward pass of a network, equation by equation."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ from mlp_jax.proof.trial import Trial
 
 @dataclass(frozen=True)
 class ExplainOptions(Trial):
-    """Everything that `mlp-jax explain` can be told."""
+    """Options of `mlp-jax explain`."""
 
     batch_size: int = 128
-    """examples, for the bytes that are kept"""
+    """batch size, for the memory that the backward pass needs"""
 
 
 def explain(words: list[str]) -> int:
-    """`mlp-jax explain`."""
+    """Run `mlp-jax explain`."""
     about = (
-        "The backward pass of a network, equation by equation, with its own shapes, its cost "
-        "and the agreement measured.\n\n"
+        "Print the backward pass of a network, equation by equation, with shapes, cost and "
+        "measured agreement.\n\n"
         "Example: mlp-jax explain --inputs 784 --hidden 512 512 --outputs 10"
     )
     options: ExplainOptions = parse(ExplainOptions, "explain", about, words, ExplainOptions())
     if options.batch_size < 1:
-        raise InputError(f"A batch has at least 1 example, not {options.batch_size}.")
+        raise InputError(f"A batch needs at least 1 example, not {options.batch_size}.")
     from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.proof.explain import explain as text
 

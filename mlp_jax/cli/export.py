@@ -1,4 +1,4 @@
-"""`mlp-jax export`: a saved model as one file that other programs run."""
+"""`mlp-jax export`: export a saved model to ONNX or StableHLO."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,27 +11,27 @@ from mlp_jax.cli.options import parse
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Everything that `mlp-jax export` can be told."""
+    """Options of `mlp-jax export`."""
 
     run: Annotated[
         tyro.conf.Positional[str], tyro.conf.arg(help_behavior_hint="", metavar="RUN")
     ] = ""
-    """the run's folder, or the model/ in it"""
+    """run folder, or its model/"""
     format: Annotated[str, tyro.conf.arg(help_behavior_hint="", metavar="NAME")] = "onnx"
-    """onnx (columns go in as they are in the table), or stablehlo (for JAX)"""
+    """file format: onnx (inputs are the columns of the table) or stablehlo (for JAX)"""
     output: Annotated[str, tyro.conf.arg(help_behavior_hint="", metavar="FILE")] = ""
-    """the file to write"""
+    """file to write"""
     overwrite: bool = False
-    """replace it if it exists"""
+    """replace an existing file"""
 
 
 def export(words: list[str]) -> int:
-    """Writes the file, and says what goes in and what comes out."""
+    """Run `mlp-jax export`: write the file, and print its inputs and outputs."""
     from mlp_jax.errors import InputError
 
     about = (
-        "Write a saved model as one file for other programs. It is run and compared with the\n"
-        "model before it gets its name.\n\n"
+        "Export a saved model to one file for other programs. The file is run and compared\n"
+        "with the model before it is saved.\n\n"
         "Example: mlp-jax export runs/20260101-120000-adult --format onnx --output adult.onnx"
     )
     options: ExportOptions = parse(ExportOptions, "export", about, words, ExportOptions())

@@ -1,4 +1,4 @@
-"""`mlp-jax laplace`: how uncertain a trained model's weights are."""
+"""`mlp-jax laplace`: fit a Laplace approximation to a trained model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +11,27 @@ from mlp_jax.cli.options import parse
 
 @dataclass(frozen=True)
 class LaplaceOptions:
-    """Everything that `mlp-jax laplace` can be told."""
+    """Options of `mlp-jax laplace`."""
 
     run: Annotated[
         tyro.conf.Positional[str], tyro.conf.arg(help_behavior_hint="", metavar="RUN")
     ] = ""
-    """the run's folder"""
+    """run folder"""
     kind: Annotated[str, tyro.conf.arg(help_behavior_hint="", metavar="NAME")] = "last-layer"
-    """last-layer, or diagonal (over all weights)"""
+    """approximation: last-layer, or diagonal (over all weights)"""
     prior: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="NAME")] = None
-    """how wide: as validation rows bear out (where there are any), or as the evidence says"""
+    """how to choose the prior: validation or evidence (default: validation if there are rows)"""
     data: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="DATA")] = None
-    """where the run's data are now; else where they were"""
+    """data of the run, if they have moved"""
 
 
 def laplace(words: list[str]) -> int:
-    """Fits the approximation and says where it is."""
+    """Run `mlp-jax laplace`: fit the approximation and print its file."""
     from mlp_jax.errors import InputError
 
     about = (
-        "Fit a Laplace approximation to the rows that a run was trained on: how far its weights\n"
-        "could be elsewhere and explain them as well. predict and evaluate take it with\n"
-        "--uncertainty.\n\n"
+        "Fit a Laplace approximation of the weights' uncertainty to the training rows of a run.\n"
+        "predict and evaluate use it with --uncertainty.\n\n"
         "Example: mlp-jax laplace runs/20260101-120000-digits"
     )
     options: LaplaceOptions = parse(LaplaceOptions, "laplace", about, words, LaplaceOptions())

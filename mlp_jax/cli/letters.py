@@ -1,8 +1,7 @@
-"""Text for an output that cannot show every letter: each is spelled with letters that it has.
+"""ASCII spelling of characters that the output encoding lacks.
 
-An output's encoding is what the terminal, PYTHONIOENCODING or the locale say; many a console has
-ASCII, Latin-1 or code page 1252, none of which has ∇. Bytes of a file's name that are no UTF-8 go
-out as they came in.
+The terminal, PYTHONIOENCODING or the locale set the encoding. Many consoles have ASCII, Latin-1 or
+code page 1252, none of which has ∇. Bytes of file names that are not UTF-8 are written unchanged.
 """
 
 import codecs
@@ -30,7 +29,7 @@ FRAMES = {"─": "-", "━": "-", "╌": "-", "═": "=", "│": "|", "┃": "|"
 
 
 def spelled(letter: str) -> str:
-    """The letter in ASCII: its usual spelling, without its accents, or a question mark."""
+    """Return a character in ASCII: its usual spelling, without accents, or a question mark."""
     if letter in SPELLINGS:
         return SPELLINGS[letter]
     if "\u2500" <= letter <= "\u257f":  # frames of tables
@@ -42,7 +41,7 @@ def spelled(letter: str) -> str:
 
 
 def _replacement(error: UnicodeError) -> tuple[str | bytes, int]:
-    """What stands in for the first letter that an encoding lacks, and where to go on."""
+    """Return the replacement of the first unencodable character, and where to continue."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letter = error.object[error.start]
@@ -52,7 +51,7 @@ def _replacement(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def spell_what_is_missing(streams: Sequence[Any]) -> None:
-    """Lets these output streams spell what their encoding lacks, where they would raise."""
+    """Make these output streams spell characters that they cannot encode, instead of raising."""
     codecs.register_error(HANDLER, _replacement)
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):

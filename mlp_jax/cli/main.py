@@ -1,4 +1,4 @@
-"""`mlp-jax COMMAND …`: finds the command, and turns errors into one sentence and an exit code."""
+"""`mlp-jax COMMAND …`: dispatch commands; print errors as one sentence, with an exit code."""
 
 import contextlib
 import os
@@ -15,25 +15,25 @@ usage: mlp-jax COMMAND [OPTIONS]
 
   train     train a network on data, after verifying its gradient
   sweep     train many networks at once, and rank them
-  check     prove the hand-written gradient of a network, layer by layer
-  explain   the backward pass of a network, equation by equation, with its shapes
-  runs      the runs in a folder: data, network, best metric, when
-  compare   what differs between runs, and their curves in one picture
-  report    one HTML page about a run: proof, curves, mistakes, gradients
-  inspect   what troubles a trained network: layers, and rows whose labels look wrong
-  datasets  what can be trained on, and whether it is on this machine
-  evaluate  a saved model on rows whose targets are known
-  predict   a saved model on a file of rows, of any size
-  laplace   how uncertain a run's weights are, for predict and evaluate
-  export    a saved model as one file that other programs run
-  bench     measure: the gradient against jax.grad, the epoch against other trainers
+  evaluate  evaluate a saved model on rows with targets
+  predict   predict the rows of a file, of any size
+  export    export a saved model to ONNX or StableHLO
+  laplace   fit the uncertainty of a model's weights, for predict and evaluate
+  runs      list the runs in a folder: data, network, best metric, time
+  compare   compare the options and curves of runs
+  report    write an HTML report of a run: gradient check, curves, mistakes
+  inspect   show layer diagnostics, and rows with suspicious labels
+  datasets  list the data sets, and whether they are on this machine
+  check     verify the hand-written gradient of a network, layer by layer
+  explain   print the backward pass of a network, equation by equation
+  bench     compare speed with jax.grad and with other trainers
 
 mlp-jax COMMAND --help shows the options.  Example: mlp-jax train --data digits --hidden 256 256
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command and exits: 0, 1 for a failed proof or a diverged run, 2 for bad input."""
+    """Run the command and exit: 0, 1 for a failed check or a diverged run, 2 for invalid input."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     spell_what_is_missing((sys.stdout, sys.stderr))
     if not words or words[0] in ("-h", "--help"):
@@ -64,10 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def _warnings_as_sentences() -> Iterator[None]:
-    """Shows a warning as what it says alone: its place in the source is of no use to a user.
+    """Print only the message of a warning, without its place in the source.
 
-    NumPy's "overflow encountered in square" says nothing without it, and is left out: a figure that
-    is not finite is reported, or refused, where it matters.
+    NumPy's "overflow encountered in square" is left out: it means nothing without its place, and
+    non-finite values are reported or rejected where they matter.
     """
 
     def sentence(message: Warning | str, *_: Any, **__: Any) -> str:
@@ -82,6 +82,7 @@ def _warnings_as_sentences() -> Iterator[None]:
 
 
 def _run(command: str, words: list[str]) -> int:
+    """Run a command by name."""
     from mlp_jax.cli import commands
     from mlp_jax.errors import UnknownNameError
 

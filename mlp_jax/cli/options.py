@@ -1,4 +1,4 @@
-"""Options in typed records, read from a command line by tyro; the files that it asks for."""
+"""Typed option records, parsed from a command line by tyro; output files of commands."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _MARKERS = (
 
 
 def parse(record: type[Options], command: str, about: str, words: list[str], default: Any) -> Any:
-    """Return the record with the options that the words give.
+    """Return the record with the options of the command line.
 
     Each base class of a record without fields is a group of the help; any other record is one
     group. tyro explains an option that it cannot read, and exits with 2.
@@ -82,7 +82,7 @@ def _title(group: Any) -> str:
 
 
 def _part(group: Any, whole: Any) -> Any:
-    """Return the options of a group out of a whole record."""
+    """Return the options of a group from a whole record."""
     return group(**{f.name: getattr(whole, f.name) for f in fields(group)})
 
 
@@ -93,10 +93,10 @@ def take_config(
     of_folder: Callable[[Path], Options],
     what: str,
 ) -> tuple[Options, list[str]]:
-    """(the defaults, the other words): from --config FILE, or from the folder to --resume.
+    """Return the defaults from --config FILE or from the folder of --resume, and the other words.
 
-    The folder is among the other words too. what: "run" or "sweep", for the error of a word that
-    is missing.
+    The folder stays among the other words. what: "run" or "sweep", for the error of a missing
+    value.
     """
     rest = []
     remaining = iter(words)
@@ -119,10 +119,18 @@ def take_config(
     return default, rest
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file that the user asked for; RunFolderError where there is no such folder."""
+def write_text(output: str, text: str) -> None:
+    """Write an output file of a command, or print it for "-".
+
+    Raises:
+        RunFolderError: if its folder does not exist.
+    """
     from mlp_jax.files import write_text_atomic
 
+    if output == "-":
+        print(text.rstrip("\n"))
+        return
+    path = Path(output)
     if not path.parent.is_dir():
         raise RunFolderError(f"Cannot write {path}: there is no folder {path.parent}.")
     write_text_atomic(path, text)

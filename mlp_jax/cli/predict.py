@@ -1,4 +1,4 @@
-"""`mlp-jax predict`: a saved model on a file of rows, of any size."""
+"""`mlp-jax predict`: predict the rows of a file with a saved model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,37 +11,40 @@ from mlp_jax.cli.options import parse
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Everything that `mlp-jax predict` can be told."""
+    """Options of `mlp-jax predict`."""
 
     run: Annotated[
         tyro.conf.Positional[str], tyro.conf.arg(help_behavior_hint="", metavar="RUN")
     ] = ""
-    """the run's folder, or the model/ in it"""
+    """run folder, or its model/"""
     input: Annotated[str, tyro.conf.arg(help_behavior_hint="", metavar="FILE")] = ""
-    """rows: .csv, .tsv (or .gz of them), .parquet, .npy, .npz"""
+    """file of rows: .csv, .tsv (also .gz), .parquet, .npy, .npz"""
     output: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FILE")] = None
-    """predictions: .csv, .tsv, .parquet; - or nothing prints CSV"""
+    """file to write: .csv, .tsv, .parquet; - for standard output (default: -)"""
     separator: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="MARK")] = None
-    """of the fields of a text input; else found in its lines"""
+    """field separator of a text file (default: detected)"""
     probabilities: bool = False
-    """a column probability_CLASS for each class besides"""
+    """add a column probability_CLASS for each class"""
     disagreement: bool = False
-    """a column that says how much an ensemble's members disagree"""
+    """add a column with the disagreement of the members of an ensemble"""
     uncertainty: bool = False
-    """predict with what mlp-jax laplace fitted, and a column that says how uncertain"""
-    keep: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="", metavar="COLUMN …")] = ()
-    """columns of the input that go along, as an identifier"""
+    """predict with the distribution of mlp-jax laplace, and add a column of its uncertainty"""
+    copy_columns: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(help_behavior_hint="", metavar="COLUMN …", aliases=("--keep",)),
+    ] = ()
+    """columns of the input to copy to the output, such as an identifier"""
     overwrite: bool = False
-    """replace the output if it exists"""
+    """replace an existing output file"""
 
 
 def predict(words: list[str]) -> int:
-    """Writes the predictions, one line a row, in the order of the rows."""
+    """Run `mlp-jax predict`: write the predictions, one line per row, in order."""
     from mlp_jax.errors import InputError
 
     about = (
-        "Predict every row of a file with a saved model. The file is read piece by piece, so\n"
-        "it may be larger than memory; columns are found by name, others are left alone.\n\n"
+        "Predict every row of a file with a saved model. The file is read in chunks, so it may\n"
+        "be larger than memory. Columns are found by name, and others are ignored.\n\n"
         "Example: mlp-jax predict runs/20260101-120000-adult --input new.csv --output out.csv"
     )
     options: PredictOptions = parse(PredictOptions, "predict", about, words, PredictOptions())
@@ -62,7 +65,7 @@ def predict(words: list[str]) -> int:
         probabilities=options.probabilities,
         disagreement=options.disagreement,
         uncertainty=options.uncertainty,
-        keep=options.keep,
+        keep=options.copy_columns,
         overwrite=options.overwrite,
         separator=separator(options.separator),
     )

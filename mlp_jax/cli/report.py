@@ -1,4 +1,4 @@
-"""`mlp-jax report`: one HTML page about a run."""
+"""`mlp-jax report`: HTML report of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +11,26 @@ from mlp_jax.cli.options import parse
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Everything that `mlp-jax report` can be told."""
+    """Options of `mlp-jax report`."""
 
     run: Annotated[
         tyro.conf.Positional[str], tyro.conf.arg(help_behavior_hint="", metavar="RUN")
     ] = ""
-    """the run's folder"""
+    """run folder"""
     output: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FILE.html")] = None
-    """the page; else RUN/report/report.html"""
+    """page to write (default: RUN/report/report.html)"""
     data: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="DATA")] = None
-    """where the run's data are now; else where they were"""
+    """data of the run, if they have moved"""
 
 
 def report(words: list[str]) -> int:
-    """Writes the page."""
+    """Run `mlp-jax report`: write the page."""
     from mlp_jax.errors import InputError
 
     about = (
-        "One self-contained HTML page about a run: the proof, the curves, confusion matrix,\n"
-        "calibration, what the first layer sees, worst mistakes with their inputs, gradient\n"
-        "flow, and how to run it again. It asks for nothing from the network.\n\n"
+        "Write a self-contained HTML page about a run: gradient check, curves, confusion matrix,\n"
+        "calibration, first-layer weights, worst mistakes with their inputs, gradient flow, and\n"
+        "the command to repeat it. It loads nothing from the internet.\n\n"
         "Example: mlp-jax report runs/20260101-120000-digits --output digits.html"
     )
     options: ReportOptions = parse(ReportOptions, "report", about, words, ReportOptions())

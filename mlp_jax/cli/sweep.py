@@ -1,4 +1,4 @@
-"""`mlp-jax sweep`: many networks at once, and the best of them; new or gone on with."""
+"""`mlp-jax sweep`: train and rank many networks; start or resume a sweep."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from mlp_jax.training.sweep.config import SweepConfig, read_sweep, sweep_config
 
 
 def _one_hidden(words: list[str]) -> list[str]:
-    """`--hidden 32 --hidden 64 64`, which reads as two shapes, as `--hidden 32, 64,64`."""
+    """Merge repeated options: `--hidden 32 --hidden 64 64` as `--hidden 32, 64,64`, two shapes."""
     groups: list[list[str]] = []
     rest: list[str] = []
     into = rest
@@ -31,12 +31,12 @@ def _has_commas(words: list[str]) -> bool:
 
 
 def sweep(words: list[str]) -> int:
-    """Prints the ranked trials, and where the best model is."""
+    """Run `mlp-jax sweep`: print the ranked trials and the folder of the best model."""
     default, rest = take_config(words, SweepConfig(), read_sweep, sweep_config, "sweep")
     about = (
-        "Train many networks of one shape as one compiled program, with random numbers from\n"
-        "the ranges, and rank them. Several shapes run by successive halving. --config\n"
-        "FILE.toml sets the same names; the command line wins.\n\n"
+        "Train many networks of one shape as one compiled program, with hyperparameters drawn\n"
+        "from the ranges, and rank them. Several shapes use successive halving. --config\n"
+        "FILE.toml sets the same options; the command line takes precedence.\n\n"
         "Example: mlp-jax sweep --data digits --hidden 64 64 --learning-rate 1e-4:1e-1:log\n"
         "  --weight-decay 0:0.1 --trials 64 --seeds 4"
     )

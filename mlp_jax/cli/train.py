@@ -1,4 +1,4 @@
-"""`mlp-jax train`: a run, new or gone on with."""
+"""`mlp-jax train`: start or resume a run."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from mlp_jax.training.run.config import TrainConfig, read_config, run_config
 
 
 def train(words: list[str]) -> int:
-    """`mlp-jax train`."""
+    """Run `mlp-jax train`."""
     default, rest = take_config(words, TrainConfig(), read_config, run_config, "run")
     about = (
-        "Train a network on data, after verifying its gradient. "
-        "--config FILE.toml sets\nthe same names; the command line wins.\n\n"
+        "Train a network on data, after verifying its gradient. --config FILE.toml sets the\n"
+        "same options; the command line takes precedence.\n\n"
         "Example: mlp-jax train --data fashion_mnist --hidden 512 512 --optimizer adamw\n"
         "  --learning-rate 2e-3 --schedule one-cycle --dropout 0.2 --epochs 20"
     )

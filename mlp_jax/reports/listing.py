@@ -104,10 +104,10 @@ def as_json(run: RunRecord) -> dict[str, Any]:
     )
 
 
-def print_json(runs: Sequence[RunRecord]) -> None:
-    """Print a JSON list of the runs."""
+def json_text(runs: Sequence[RunRecord]) -> str:
+    """Return a JSON list of the runs, in ASCII unless the terminal can show UTF-8."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps([as_json(run) for run in runs], indent=2, ensure_ascii=not unicode))
+    return json.dumps([as_json(run) for run in runs], indent=2, ensure_ascii=not unicode) + "\n"
 
 
 def console_for(stream: Any) -> "Console":

@@ -157,7 +157,11 @@ def as_callbacks(given: Iterable[CallbackLike]) -> tuple[Callback, ...]:
 
 
 class EarlyStopping(Callback):
-    """End the training after `patience` epochs without a better monitored metric."""
+    """End the training after `patience` epochs without a better monitored metric.
+
+    Args:
+        patience: number of epochs to wait.
+    """
 
     def __init__(self, patience: int) -> None:
         self._patience = patience

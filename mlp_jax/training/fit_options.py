@@ -29,7 +29,7 @@ from mlp_jax.training.private.config import Privacy
 
 @dataclass(frozen=True)
 class Shown:
-    """How the help shows an option: its placeholder, other names of it, and whether its default.
+    """Presentation of an option in the help: placeholder, aliases, and whether to show its default.
 
     The command line reads it; importing the package does not import the command line's library.
     """

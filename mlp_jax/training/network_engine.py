@@ -26,7 +26,7 @@ from mlp_jax.training.plan import TrainPlan
 
 
 class NetworkEngine:
-    """Drives the compiled epochs of one network; an `Engine` of the host loop.
+    """Engine of one network, which runs its compiled epochs for the host loop.
 
     Args:
         plan: the training.

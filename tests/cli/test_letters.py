@@ -68,7 +68,7 @@ def test_json_is_escaped_and_not_spelled_where_the_output_lacks_a_letter(monkeyp
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii"))
     monkeypatch.setattr(listing, "as_json", lambda run: {"name": "Größe"})
-    listing.print_json([object.__new__(RunRecord)])
+    print(listing.json_text([object.__new__(RunRecord)]), end="")
     sys.stdout.flush()
     assert json.loads(raw.getvalue()) == [{"name": "Größe"}]
 

@@ -68,7 +68,7 @@ def download(file: PublishedFile, folder: Path) -> Path:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Waits until no other process downloads into the folder."""
+    """Wait until no other process downloads into the folder."""
     import fcntl
 
     handle = os.open(folder, os.O_RDONLY)

@@ -42,7 +42,7 @@ def list_datasets(data_dir: str | os.PathLike[str] | None, width: int, color: bo
 
 
 def _named(data_dir: str | os.PathLike[str] | None, *, narrow: bool) -> "Table":
-    """Fits in 80 columns where it is narrow."""
+    """Return the table in 80 columns if the terminal is narrow."""
     from rich import box
     from rich.table import Table
 

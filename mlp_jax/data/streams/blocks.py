@@ -22,7 +22,7 @@ _EARLY = 1.25  # the next window is read by the time four fifths of this one are
 
 
 class WindowReader:
-    """Reads the rows at places of an epoch whose order is `windows`, its blocks by a pool."""
+    """Reader of the rows at places of an epoch whose order is `windows`, its blocks by a pool."""
 
     def __init__(self, source: BlockSource, order: Windows, pool: ThreadPoolExecutor) -> None:
         self._source, self._order, self._starts = source, order, source.starts

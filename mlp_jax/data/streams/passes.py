@@ -37,7 +37,7 @@ _EXACT = 2.0**53  # whole numbers from here on are not told apart
 
 @runtime_checkable
 class ColumnPass(Protocol):
-    """Takes in the values of a column block by block, then says what becomes of it."""
+    """Pass over the values of a column, block by block, that derives its encoding."""
 
     def add(self, values: pl.Series, first_row: RowNumbers) -> None:
         """The values of the next block; first_row: of their first, or those of all."""

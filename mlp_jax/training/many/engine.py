@@ -74,7 +74,7 @@ class Chunk:
 
 
 class ManyEngine:
-    """Drives the compiled epochs of many networks; an `Engine` of the host loop.
+    """Engine of many networks, which runs their compiled epochs for the host loop.
 
     Args:
         plan: the training.

@@ -47,7 +47,7 @@ ChunkCallbacks = Callable[[int, int], Iterable[CallbackLike]]
 
 @dataclass(frozen=True, kw_only=True)
 class MemberOptions:
-    """How many networks train together: options of `fit_many` besides those of each network.
+    """Options of the members of `fit_many`, besides those of each network.
 
     Args:
         seeds: seed of each member: of its weights, the order of its batches, and its dropout.

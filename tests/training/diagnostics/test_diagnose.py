@@ -258,7 +258,7 @@ def test_a_loss_that_overflows_after_finite_outputs_is_named():
     program, state, data = looked_at(mlp([5], 1), "squared_error", np.zeros(10, np.float32))
     state = with_param(state, 1, "b", [1e30])
     where = report.first_not_finite(program, state, data, SEED, 1, 0, 1)
-    assert where == "the loss squared_error, after outputs that are finite,"
+    assert where == "the loss squared_error, at finite outputs,"
 
 
 def test_the_layer_whose_gradient_is_not_finite_is_named():

@@ -72,8 +72,8 @@ def test_a_training_that_recomputes_is_the_training(rows, options):
     ("options", "said"),
     [
         ({"accumulate": 0}, "accumulate must be at least 1, not 0"),
-        ({"accumulate": 5}, "24 examples cannot be cut evenly into 5 parts: take a multiple of 5"),
-        ({"accumulate": 4, "devices": 4}, "4 parts on 4 devices each: take a multiple of 16"),
+        ({"accumulate": 5}, "24 examples cannot be split evenly into 5 parts: use a multiple of 5"),
+        ({"accumulate": 4, "devices": 4}, "4 parts on 4 devices each: use a multiple of 16"),
         ({"accumulate": 2, "norm": "batch"}, "accumulate cannot be combined with batch norm"),
         (
             {"accumulate": 2, "optimizer": "kfac"},

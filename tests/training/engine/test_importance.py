@@ -291,7 +291,7 @@ def test_a_run_that_blows_up_stops_with_the_usual_message():
             "importance cannot .* optimizer lbfgs",
         ),
         (NETWORK, "sgd", {"importance": 1}, "at least 2 batches, not 1"),
-        (NETWORK, "sgd", {"importance": 2, "batch_size": 40}, "take a smaller batch"),
+        (NETWORK, "sgd", {"importance": 2, "batch_size": 40}, "use a smaller batch"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(network, optimizer, options, said):

@@ -201,7 +201,7 @@ def test_labels_beyond_the_outputs_are_refused_as_they_come(tmp_path):
     labels = LABELS.copy()
     labels[150] = 7
     source = npy(tmp_path, X, labels)
-    with pytest.raises(InputError, match="one of class 3, counted from 0, but the network tells 3"):
+    with pytest.raises(InputError, match="has the class 3, counted from 0, but the network has 3"):
         train(Streamed(source), (None, None))
 
 

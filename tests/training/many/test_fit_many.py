@@ -250,11 +250,11 @@ def test_patience_1_leaves_the_state_of_a_stopped_member_as_it_was():
     [
         ({"vary": {"hidden": [1, 2, 3]}}, "Unknown hyperparameter that can vary 'hidden'"),
         ({"vary": {"learning_rate": [0.1]}}, "There are 3 members, but 1 values of learning_rate"),
-        ({"vary": {"learning_rate": [0.1, -1, 1]}}, "A learning rate is a positive number, not -1"),
+        ({"vary": {"learning_rate": [0.1, -1, 1]}}, "The learning rate must be positive, not -1"),
         ({"vary": {"dropout": [0, 0.1, 0.2]}}, "this one has none"),
         ({"vary": {"initial_scale": [1, 0, 1]}}, "An initial scale must be positive, not 0"),
         ({"seeds": []}, "at least 1 member"),
-        ({"seeds": [-1]}, "A seed lies between 0 and"),
+        ({"seeds": [-1]}, "A seed must lie between 0 and"),
         ({"member_weight": np.ones((2, 60))}, r"member weights of shape \(3, 60\), not \(2, 60\)"),
     ],
 )

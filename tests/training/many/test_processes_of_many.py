@@ -38,8 +38,8 @@ def noted_sweep(note, *words):
         Path(note).write_text(json.dumps(found))
         return many
 
-    settle = importlib.import_module("mlp_jax.training.plan")
-    unproved = patch.object(settle, "check_gradients", lambda *_, **__: Report(()))
+    plan = importlib.import_module("mlp_jax.training.plan")
+    unproved = patch.object(plan, "check_gradients", lambda *_, **__: Report(()))
     with patch.object(module, "fit_many", noting), unproved:
         return sweep([*WORDS, *words])
 

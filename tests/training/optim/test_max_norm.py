@@ -105,10 +105,10 @@ def test_the_average_of_the_weights_keeps_the_bound_too():
 
 @pytest.mark.parametrize("bound", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_bound_that_cannot_be_is_refused(bound):
-    with pytest.raises(InputError, match=f"norm of weights is a positive number, not {bound}"):
+    with pytest.raises(InputError, match=f"norm of weights must be positive, not {bound}"):
         Optimizer(max_norm=bound)
 
 
 def test_lbfgs_refuses_a_bound():
-    with pytest.raises(InputError, match="lbfgs chooses its own steps"):
+    with pytest.raises(InputError, match="lbfgs finds its step sizes"):
         Optimizer("lbfgs", max_norm=1.0).build(10)

@@ -36,7 +36,7 @@ def test_pixels_and_units_drop_out_and_every_hidden_layer_is_normalized():
 
 
 def test_what_is_no_task_of_classes_is_refused():
-    with pytest.raises(InputError, match="is for classes, not for a task of regression"):
+    with pytest.raises(InputError, match="needs classes, not regression"):
         images(784, 1, 1000, "regression")
 
 

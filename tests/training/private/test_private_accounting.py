@@ -140,12 +140,12 @@ def test_the_probability_of_a_row_is_at_most_what_the_batch_size_says():
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"epsilon": 0.0}, "An epsilon is a positive number, not 0.0"),
+        ({"epsilon": 0.0}, "Epsilon must be positive, not 0.0"),
         ({"epsilon": math.inf}, "not inf"),
         ({"epsilon": math.nan}, "not nan"),
-        ({"delta": 0.0}, "A delta lies between 0 and 1, not 0.0"),
+        ({"delta": 0.0}, "Delta must lie between 0 and 1, not 0.0"),
         ({"delta": 1.0}, "not 1.0"),
-        ({"clip": -1.0}, "A clip of examples is a positive number, not -1.0"),
+        ({"clip": -1.0}, "The clip of examples must be positive, not -1.0"),
     ],
 )
 def test_a_promise_that_is_none_is_refused(asked, sentence):

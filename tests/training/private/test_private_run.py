@@ -204,7 +204,7 @@ def test_a_resumed_run_cannot_be_longer_or_without_its_ledger(finished, tmp_path
         run.resume(folder, replace(saved, epsilon=6.0))
     told = json.loads((folder / LEDGER_FILE).read_text())
     (folder / LEDGER_FILE).write_text(json.dumps(told | {"noise_multiplier": 0.1}))
-    with pytest.raises(RunFolderError, match="does not fit this run"):
+    with pytest.raises(RunFolderError, match="does not match this run"):
         run.resume(folder, saved, lambda _: None, bar=False)
     (folder / LEDGER_FILE).unlink()
     with pytest.raises(RunFolderError, match=r"has no privacy\.json"):
@@ -217,15 +217,15 @@ def test_a_resumed_run_cannot_be_longer_or_without_its_ledger(finished, tmp_path
         ({"epsilon": None}, "--epsilon 3 --delta 1e-5"),
         ({"delta": None}, "needs a budget"),
         ({"delta": 0.5}, "less than 1/rows"),
-        ({"epsilon": -1.0}, "An epsilon is a positive number"),
-        ({"clip_example": 0.0}, "A clip of examples is a positive number, not 0.0"),
+        ({"epsilon": -1.0}, "Epsilon must be positive"),
+        ({"clip_example": 0.0}, "The clip of examples must be positive, not 0.0"),
         ({"init_from": "runs/a"}, "init_from cannot be combined with private training"),
         ({"ensemble": 2}, "An ensemble cannot be combined with private training: every member"),
         ({"histograms": True}, "histograms cannot be combined with private training"),
         ({"select": "best"}, "Select best cannot be combined with private training"),
         ({"patience": 2, "validation": 0.2}, "patience cannot be combined with private training"),
         ({"class_weight": "balanced"}, "class_weight cannot be combined with private training"),
-        ({"norm": "batch"}, "Batch norm cannot be combined with private training: it mixes"),
+        ({"norm": "batch"}, "Batch norm cannot be combined with private training: it couples"),
         ({"optimizer": "lbfgs"}, "This optimizer cannot be combined with private training"),
         (
             {"precision": "bf16"},
@@ -245,7 +245,7 @@ def test_what_leaks_is_refused_before_there_is_a_folder(config, tmp_path, change
 
 def test_a_table_is_refused(config, tmp_path):
     (tmp_path / "t.csv").write_text("a,b,y\n" + "1,2,x\n2,1,z\n" * 30)
-    with pytest.raises(InputError, match="is a table, whose categories, means"):
+    with pytest.raises(InputError, match="is a table, and its encoding"):
         quiet(replace(config, data=str(tmp_path / "t.csv"), target=("y",)))
 
 
