@@ -173,7 +173,7 @@ def test_an_option_of_train_that_cannot_be(mlp_jax, tmp_path, words, sentence):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--device gpu", "No gpu here: JAX sees only cpu. For an NVIDIA GPU install"),
+        ("--device gpu", "No gpu found: JAX sees only cpu. For an NVIDIA GPU install"),
         ("--precision tf32", "cpu has no TensorFloat-32 arithmetic; use --precision float32"),
     ],
 )

@@ -233,12 +233,12 @@ def test_what_has_no_approximation_is_refused():
     several = Ensemble((colours.network,) * 2, "softmax")
     twice = (colours.params,) * 2, (colours.layer_state,) * 2
     ensemble = replace(colours, network=several, params=twice[0], layer_state=twice[1])
-    with pytest.raises(InputError, match="the members of an ensemble say by --disagreement"):
+    with pytest.raises(InputError, match="use --disagreement"):
         fit_laplace(ensemble, rows)
     with pytest.raises(InputError, match="a loss that is a likelihood of classes or numbers"):
         fit_laplace(replace(colours, loss=get_loss("hinge")), rows)
     nested = Sequential((colours.network,))
-    with pytest.raises(InputError, match="take the diagonal one"):
+    with pytest.raises(InputError, match="use the diagonal one"):
         fit_laplace(replace(colours, network=nested, params=(colours.params,)), rows)
     with pytest.raises(InputError, match="Unknown kind of Laplace approximation 'last'"):
         fit_laplace(colours, rows, "last")
