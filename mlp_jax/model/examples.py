@@ -26,7 +26,7 @@ CHUNK = 1024  # rows per tape in memory
 RANKINGS = ("loss", "gradient_norm", "influence")
 
 
-class Trained(NamedTuple):
+class TrainedNetwork(NamedTuple):
     """A network with its weights and the preprocessing of its rows.
 
     Attributes:
@@ -85,7 +85,7 @@ def suspects_first(examples: Examples, by: str) -> np.ndarray:
     return np.argsort(values if by == "influence" else -values, kind="stable")
 
 
-def reference_of(trained: Trained, x: Shaped[np.ndarray, "N I"], y: np.ndarray) -> Reference:
+def reference_of(trained: TrainedNetwork, x: Shaped[np.ndarray, "N I"], y: np.ndarray) -> Reference:
     """Return the reference of rows, preferably held-out ones; x and y as `examine` takes them.
 
     For labels only correctly classified rows count, if there are any. At the end of training the
@@ -106,7 +106,7 @@ def reference_of(trained: Trained, x: Shaped[np.ndarray, "N I"], y: np.ndarray) 
 
 
 def examine(
-    trained: Trained,
+    trained: TrainedNetwork,
     x: Shaped[np.ndarray, "N I"],
     y: np.ndarray,
     reference: Reference | None = None,
@@ -137,7 +137,7 @@ def examine(
         return Examples(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-def _ready(trained: Trained) -> tuple[Precision, tuple[Any, Any, Any]]:
+def _ready(trained: TrainedNetwork) -> tuple[Precision, tuple[Any, Any, Any]]:
     """Return the policy, and weights, state and scaling for the compiled passes."""
     policy = runnable_precision(trained.precision)
     with policy.active():
@@ -149,7 +149,7 @@ def _ready(trained: Trained) -> tuple[Precision, tuple[Any, Any, Any]]:
 
 
 def _chunks(
-    trained: Trained, policy: Precision, x: np.ndarray, y: np.ndarray
+    trained: TrainedNetwork, policy: Precision, x: np.ndarray, y: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """Iterate over (rows, targets, number of unpadded rows), all of one size."""
     if x.ndim != 2 or not len(x) or len(x) != len(y):

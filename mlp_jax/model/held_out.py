@@ -18,14 +18,14 @@ GRID = 10.0 ** np.arange(6, -2.25, -0.5)
 _LEAST = 1e-12
 
 
-class Judged(NamedTuple):
+class HeldOutScore(NamedTuple):
     """Negative log likelihood of each held-out row at one ρ (M,), and the matching σ²."""
 
     losses: Float[np.ndarray, " M"]
     noise: float
 
 
-def choose(judge: Callable[[float], Judged]) -> tuple[float, float]:
+def choose(judge: Callable[[float], HeldOutScore]) -> tuple[float, float]:
     """Return (τ, σ²) of the smallest ρ within one standard error of the best.
 
     This is the one-standard-error rule of Breiman 1984, applied in favour of the wider distribution
@@ -38,28 +38,28 @@ def choose(judge: Callable[[float], Judged]) -> tuple[float, float]:
     return rho / found[rho].noise, found[rho].noise
 
 
-def judge_classes(p: Float[np.ndarray, "M C"], y: np.ndarray) -> Judged:
+def judge_classes(p: Float[np.ndarray, "M C"], y: np.ndarray) -> HeldOutScore:
     """Score class probabilities on labels (M,) or distributions (M, C)."""
     log_p = np.log(np.maximum(p.astype(np.float64), _LEAST))
     if y.ndim == 1:
-        return Judged(-log_p[np.arange(len(y)), y], 1.0)
-    return Judged(-np.sum(y * log_p, axis=1), 1.0)
+        return HeldOutScore(-log_p[np.arange(len(y)), y], 1.0)
+    return HeldOutScore(-np.sum(y * log_p, axis=1), 1.0)
 
 
-def judge_labels(p: Float[np.ndarray, "M C"], y: np.ndarray) -> Judged:
+def judge_labels(p: Float[np.ndarray, "M C"], y: np.ndarray) -> HeldOutScore:
     """Score independent probabilities on targets of 0 and 1."""
     p = p.astype(np.float64)
     y = y.reshape(p.shape)
     log_on, log_off = (np.log(np.maximum(v, _LEAST)) for v in (p, 1 - p))
-    return Judged(-np.sum(y * log_on + (1 - y) * log_off, axis=1), 1.0)
+    return HeldOutScore(-np.sum(y * log_on + (1 - y) * log_off, axis=1), 1.0)
 
 
 def judge_numbers(
     s: Float[np.ndarray, "M C"], q: Float[np.ndarray, "M C"], y: np.ndarray
-) -> Judged:
+) -> HeldOutScore:
     """Score a normal with mean s and variance σ²(1 + q) on y, at the σ² of maximum likelihood."""
     spread = 1 + q.astype(np.float64)
     squares = (y.reshape(s.shape) - s.astype(np.float64)) ** 2 / spread
     noise = max(float(np.mean(squares)), _LEAST)
     each = 0.5 * (np.log(2 * np.pi * noise * spread) + squares / noise)
-    return Judged(np.sum(each, axis=1), noise)
+    return HeldOutScore(np.sum(each, axis=1), noise)

@@ -139,7 +139,7 @@ def _by_rows(
     """Return τ and σ² chosen on held-out rows."""
     coded = model.coded_targets(y)
 
-    def judge(rho: float) -> held_out.Judged:
+    def judge(rho: float) -> held_out.HeldOutScore:
         at = Laplace(LaplaceFacts(kind, "validation", rho, 1.0, 0.0, 0, 0), curvature.arrays)
         s, predicted, variance = distribution(model, at, x)
         if model.loss.name == "squared_error":

@@ -89,10 +89,10 @@ def test_an_idx_folder_that_is_damaged(mlp_jax, tmp_path, damage):
     content = images.read_bytes()
     if damage == "truncated":
         images.write_bytes(content[:-5])
-        words = "holds 475 bytes of values, but its header promises 480 (shape 30 × 4 × 4)"
+        words = "holds 475 bytes of values, but its header declares 480 (shape 30 × 4 × 4)"
     elif damage == "promises":
         images.write_bytes(content[:4] + (10**6).to_bytes(4, "big") + content[8:])
-        words = "but its header promises 16000000"
+        words = "but its header declares 16000000"
     elif damage == "wrong kind":
         images.write_bytes(b"GIF89a")
         words = "is not an IDX file"

@@ -7,7 +7,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from mlp_jax.data.arrays import from_arrays
 from mlp_jax.data.prepare import prepare
-from mlp_jax.data.streams.opening import Asked, prepare_stream
+from mlp_jax.data.streams.opening import StreamOptions, prepare_stream
 from mlp_jax.data.table import Table
 from mlp_jax.data.tables.targets import fit_target
 from mlp_jax.errors import InputError
@@ -150,7 +150,7 @@ def test_a_number_to_predict_that_never_changes_is_told(tmp_path, stream):
     def notes(*targets):
         if stream:
             return prepare_stream(
-                str(tmp_path / "t.csv"), Asked(0.2, 0.1, 0, targets=targets)
+                str(tmp_path / "t.csv"), StreamOptions(0.2, 0.1, 0, targets=targets)
             ).notes
         table = Table("t", frame, targets)
         return prepare(table, test=0.2, validation=0.1, seed=0).notes
@@ -167,7 +167,7 @@ def test_an_array_of_numbers_that_never_changes_is_told(tmp_path, stream):
         if stream:
             np.save(tmp_path / "x.npy", y)
             np.save(tmp_path / "y.npy", chosen)
-            notes = prepare_stream(str(tmp_path), Asked(0.2, 0.1, 0)).notes
+            notes = prepare_stream(str(tmp_path), StreamOptions(0.2, 0.1, 0)).notes
         else:
             notes = prepare(from_arrays("t", y, chosen), test=0.2, validation=0.1, seed=0).notes
         assert notes.count(SAID.format(name)) == 1

@@ -161,7 +161,7 @@ def test_the_evidence_is_greatest_at_the_chosen_prior_and_noise():
 def test_of_priors_that_held_out_rows_cannot_tell_apart_the_weakest_is_taken():
     def judge(rho):  # standard error 0.1, and a loss that grows by 0.06 a half decade below 1e3
         steps = max(0, 2 * (3 - np.log10(rho)))
-        return held_out.Judged(0.06 * steps + np.tile([0.0, 2.0], 50), 4.0)
+        return held_out.HeldOutScore(0.06 * steps + np.tile([0.0, 2.0], 50), 4.0)
 
     prior, noise = held_out.choose(judge)
     assert (prior, noise) == (pytest.approx(10**2.5 / 4), 4.0)

@@ -254,7 +254,7 @@ def test_an_array_that_is_cut_off_or_pickled_is_refused():
     model = colour_model()
     np.save("in.npy", np.zeros((9, 4)))
     Path("in.npy").write_bytes(Path("in.npy").read_bytes()[:-8])
-    with pytest.raises(DataFileError, match="is cut off"):
+    with pytest.raises(DataFileError, match="is truncated"):
         predict_file(model, Path("in.npy"), Path("out.csv"))
     np.save("in.npy", np.array([[{}] * 4], object), allow_pickle=True)
     with pytest.raises(InputError, match="which needs pickle"):

@@ -15,7 +15,7 @@ import polars as pl
 from mlp_jax.data.encoding import TableEncoding, TargetEncoding, TextForm
 from mlp_jax.data.streams.frames import Frames
 from mlp_jax.data.streams.parts import HeldOut
-from mlp_jax.data.streams.passes import ColumnPass, Numbers, column_pass
+from mlp_jax.data.streams.passes import ColumnPass, NumberStatistics, column_pass
 from mlp_jax.data.tables.columns import (
     RowNumbers,
     check_type,
@@ -140,7 +140,7 @@ class _TargetPass:
         self.name = name
         self.counts: pl.DataFrame | None = None
         self.too_many = False
-        self.numbers = Numbers()
+        self.numbers = NumberStatistics()
         self.not_a_number: InputError | None = None
         self._text = text
         self._missing: dict[str, list[int]] = {"label": [], "number": []}  # first row, count
@@ -231,12 +231,12 @@ def _target(
     return standardized(figures, forms, text.na_values), notes
 
 
-def _numbers_of(column: _TargetPass, form: TextForm) -> Numbers:
+def _numbers_of(column: _TargetPass, form: TextForm) -> NumberStatistics:
     """The moments of a target's numbers."""
     moments = column.numbers
     if column.not_a_number is not None:
         if form == PLAIN:
             raise column.not_a_number
-        moments = Numbers()
+        moments = NumberStatistics()
         moments.add(numbers(column.found.values, 0, form), column.found.rows)
     return moments

@@ -21,7 +21,7 @@ from mlp_jax.data.tables.columns import is_text, trimmed
 from mlp_jax.data.tables.forms import LEADING_ZERO
 from mlp_jax.data.tables.text_format import (
     QUOTED,
-    Format,
+    DelimitedFormat,
     decoded,
     open_text,
     read_format_of,
@@ -46,12 +46,12 @@ class Piece(NamedTuple):
     rows: int
 
 
-class Cut(NamedTuple):
+class DelimitedPieces(NamedTuple):
     """The pieces of a file, the types of its columns that fit them all, and how it is written."""
 
     pieces: tuple[Piece, ...]
     types: dict[str, Any]
-    form: Format
+    form: DelimitedFormat
 
 
 class _WiderError(Exception):
@@ -99,14 +99,14 @@ def read_delimited(
                 overrides |= found.schema
 
 
-def read_format(path: Path, separator: str | None, header: bool = True) -> Format:
+def read_format(path: Path, separator: str | None, header: bool = True) -> DelimitedFormat:
     """How a file is written. Raises DataFileError and InputError."""
     with data_file_errors(path), open_text(path) as file:
         return read_format_of(path, file, separator, header)
 
 
 def stream_delimited(
-    path: Path, form: Format, types: dict[str, Any], size: int
+    path: Path, form: DelimitedFormat, types: dict[str, Any], size: int
 ) -> Iterator[pl.DataFrame]:
     """Some columns of a file, about `size` bytes at a time: of these types, or all text.
 
@@ -132,10 +132,12 @@ def stream_delimited(
             yield frame.select(list(types))
 
 
-def cut_delimited(path: Path, form: Format, size: int, as_text: tuple[str, ...] | None = ()) -> Cut:
-    """Cut a file that is not gzipped into pieces of about `size` bytes, and find its types.
+def cut_delimited(
+    path: Path, form: DelimitedFormat, size: int, as_text: tuple[str, ...] | None = ()
+) -> DelimitedPieces:
+    """Cut a file that is not gzipped into pieces of about `size` bytes, and infer its types.
 
-    Reads the file once, a piece at a time. Types and errors are those of `read_delimited`.
+    Reads the file once, piece by piece. Types and errors are those of `read_delimited`.
     """
     pieces: list[Piece] = []
     schema: dict[str, Any] = {}
@@ -164,10 +166,12 @@ def cut_delimited(path: Path, form: Format, size: int, as_text: tuple[str, ...] 
         raise InputError(f"'{path}' has no rows{' below its header' if form.header else ''}.")
     settled = with_unnamed(path, form, list(filled))
     types = dict(zip(settled.names, pl.Schema(schema).values(), strict=True))
-    return Cut(tuple(pieces), {n: t for n, t in types.items() if n not in _aside(settled)}, settled)
+    return DelimitedPieces(
+        tuple(pieces), {n: t for n, t in types.items() if n not in _aside(settled)}, settled
+    )
 
 
-def _filled(form: Format, frame: pl.DataFrame) -> list[str]:
+def _filled(form: DelimitedFormat, frame: pl.DataFrame) -> list[str]:
     """The columns without a name that hold something."""
     return [
         name
@@ -176,12 +180,12 @@ def _filled(form: Format, frame: pl.DataFrame) -> list[str]:
     ]
 
 
-def _aside(form: Format) -> list[str]:
+def _aside(form: DelimitedFormat) -> list[str]:
     """The columns that have neither a name nor a value."""
     return [name for name in form.unnamed if name]
 
 
-def _named(path: Path, form: Format, frame: pl.DataFrame) -> pl.DataFrame:
+def _named(path: Path, form: DelimitedFormat, frame: pl.DataFrame) -> pl.DataFrame:
     """The frame of a whole file, without the columns that have neither a name nor a value."""
     if not form.unnamed:
         return frame
@@ -196,7 +200,7 @@ def _trimmed(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_piece(
-    path: Path, form: Format, piece: Piece, schema: dict[str, Any], columns: list[str]
+    path: Path, form: DelimitedFormat, piece: Piece, schema: dict[str, Any], columns: list[str]
 ) -> pl.DataFrame:
     """Some columns of a piece that `cut_delimited` found. DataFileError if the file was changed."""
     with data_file_errors(path), path.open("rb") as file:
@@ -213,7 +217,7 @@ def read_piece(
     return _trimmed(frame.select(columns))
 
 
-def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
+def _read(path: Path, form: DelimitedFormat, overrides: dict[str, Any]) -> pl.DataFrame:
     frames: list[pl.DataFrame] = []
     schema: dict[str, Any] = {}
     with open_text(path) as file:
@@ -234,7 +238,9 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
     return pl.concat([frame.cast(pl.Schema(schema)) for frame in frames])
 
 
-def _pieces(file: Any, form: Format, size: int = PIECE) -> Iterator[tuple[int, bytes, bytes]]:
+def _pieces(
+    file: Any, form: DelimitedFormat, size: int = PIECE
+) -> Iterator[tuple[int, bytes, bytes]]:
     """(line, bytes, rows) of pieces of about `size` bytes that end where a row ends.
 
     rows: the bytes without blank lines. A piece that would have none is part of the next.
@@ -257,7 +263,7 @@ def _pieces(file: Any, form: Format, size: int = PIECE) -> Iterator[tuple[int, b
 
 
 def _parsed(
-    path: Path, piece: bytes, rows: bytes, line: int, form: Format, schema: dict[str, Any]
+    path: Path, piece: bytes, rows: bytes, line: int, form: DelimitedFormat, schema: dict[str, Any]
 ) -> pl.DataFrame:
     """A piece as a frame of these types.
 
@@ -273,7 +279,7 @@ def _parsed(
     return frame
 
 
-def _codes(rows: bytes, form: Format, schema: dict[str, Any]) -> list[str]:
+def _codes(rows: bytes, form: DelimitedFormat, schema: dict[str, Any]) -> list[str]:
     """The columns of numbers with a value like 007, whose zeros are part of what it says."""
     data = np.frombuffer(rows, np.uint8)
     at = np.flatnonzero(data[:-1] == _ZERO)
@@ -290,7 +296,7 @@ def _codes(rows: bytes, form: Format, schema: dict[str, Any]) -> list[str]:
     return [name for name in numeric if text.get_column(name).str.contains(LEADING_ZERO).any()]
 
 
-def _lengthy(rows: bytes, form: Format, frame: pl.DataFrame) -> list[str]:
+def _lengthy(rows: bytes, form: DelimitedFormat, frame: pl.DataFrame) -> list[str]:
     """The columns of floats with a whole number in digits that a float does not hold."""
     floats = frame.select(pl.col(pl.Float64).abs().max() >= _EXACT)
     large = [form.names.index(column.name) for column in floats if column[0]]
@@ -306,14 +312,14 @@ def _lengthy(rows: bytes, form: Format, frame: pl.DataFrame) -> list[str]:
     return found
 
 
-def _parse(piece: bytes, form: Format, **options: Any) -> pl.DataFrame:
+def _parse(piece: bytes, form: DelimitedFormat, **options: Any) -> pl.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is malformed raises as well
         return pl.read_csv(piece, has_header=False, separator=form.separator, **options)
 
 
 def _inferred(
-    path: Path, piece: bytes, line: int, form: Format, rows: int | None
+    path: Path, piece: bytes, line: int, form: DelimitedFormat, rows: int | None
 ) -> dict[str, Any]:
     """The type of each column by the first rows of a piece, None for all.
 
@@ -341,7 +347,7 @@ def _inferred(
 
 
 def _first_schema(
-    path: Path, piece: bytes, line: int, form: Format, overrides: dict[str, Any]
+    path: Path, piece: bytes, line: int, form: DelimitedFormat, overrides: dict[str, Any]
 ) -> dict[str, Any]:
     known = {name: dtype for name, dtype in overrides.items() if name in form.names}
     return _inferred(path, piece, line, form, _INFERRED_ROWS) | known
@@ -352,7 +358,7 @@ def _wider(
     piece: bytes,
     rows: bytes,
     line: int,
-    form: Format,
+    form: DelimitedFormat,
     schema: dict[str, Any],
     error: pl.exceptions.PolarsError,
 ) -> dict[str, Any]:
@@ -380,7 +386,7 @@ def _common(known: Any, found: Any) -> Any:
     return pl.Int128 if both_whole else pl.Float64
 
 
-def _diagnose(path: Path, piece: bytes, line: int, form: Format) -> None:
+def _diagnose(path: Path, piece: bytes, line: int, form: DelimitedFormat) -> None:
     """The errors that polars does not place: broken encoding, rows of another length."""
     decoded(path, piece, line)
     _check_lengths(path, piece, line, form)
@@ -396,14 +402,16 @@ def _refuse(path: Path, piece: bytes, line: int, error: pl.exceptions.PolarsErro
     ) from None
 
 
-def _check_short_rows(path: Path, piece: bytes, line: int, form: Format, n_rows: int) -> None:
+def _check_short_rows(
+    path: Path, piece: bytes, line: int, form: DelimitedFormat, n_rows: int
+) -> None:
     """DataFileError for a row that polars filled up: then the separators do not add up."""
     bare = QUOTED.sub(b"", piece) if b'"' in piece else piece
     if bare.count(form.separator.encode()) != n_rows * (len(form.names) - 1):
         _check_lengths(path, piece, line, form)
 
 
-def _check_lengths(path: Path, piece: bytes, line: int, form: Format) -> None:
+def _check_lengths(path: Path, piece: bytes, line: int, form: DelimitedFormat) -> None:
     """DataFileError for the first row with more or fewer fields than there are columns."""
     rows = csv.reader(
         io.StringIO(piece.decode(errors="replace"), newline=""), delimiter=form.separator

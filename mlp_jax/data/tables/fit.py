@@ -20,7 +20,7 @@ from mlp_jax.data.tables.notes import MissingWords, alike
 from mlp_jax.data.tables.number_scaling import TooSpreadError, fit_boolean, fit_numeric
 from mlp_jax.data.tables.options import KINDS, ColumnOptions, embedding_width
 from mlp_jax.data.tables.reading import Reading, read_column, word_counts
-from mlp_jax.data.tables.sentinels import Ends
+from mlp_jax.data.tables.sentinels import ExtremeValues
 from mlp_jax.errors import InputError, UnknownNameError
 
 DATE_WAVES: tuple[DatePart, ...] = (
@@ -31,10 +31,10 @@ _SEVERAL_WORDS = 20
 _MARKED = r"^[^A-Za-z]*[0-9][^A-Za-z]*$"  # digits, with marks and signs but no letters
 
 
-Fit = Callable[[NumericColumn, np.ndarray, ColumnOptions], NumericColumn]
+ScalingFit = Callable[[NumericColumn, np.ndarray, ColumnOptions], NumericColumn]
 
 
-class Found(NamedTuple):
+class FittedColumn(NamedTuple):
     """What became of one column: features, or the reason why there are none."""
 
     numeric: tuple[NumericColumn, ...] = ()
@@ -57,7 +57,7 @@ def fit_encoding(
     columns that are there for something else. Raises InputError where no column is of use.
     """
     known = check_kinds(kinds or {}, frame.columns)
-    found: dict[str, Found] = {}
+    found: dict[str, FittedColumn] = {}
     missing = MissingWords(options.text.na_values)
     chosen = None if rows is None else pl.Series(rows)
     numbered: RowNumbers = 0 if rows is None else np.flatnonzero(rows)
@@ -83,7 +83,7 @@ def fit_encoding(
 
 
 def joined(
-    found: Mapping[str, Found], options: ColumnOptions, ignored: Sequence[str] = ()
+    found: Mapping[str, FittedColumn], options: ColumnOptions, ignored: Sequence[str] = ()
 ) -> TableEncoding:
     """The encoding of columns that were fitted one by one; InputError where none is of use."""
     numeric = tuple(column for one in found.values() for column in one.numeric)
@@ -118,7 +118,7 @@ def fit_column(
     options: ColumnOptions,
     reading: Reading,
     rows: RowNumbers = 0,
-) -> Found:
+) -> FittedColumn:
     """What becomes of one column of training rows.
 
     kind: what the user says it is. reading: what it is, found from all rows. rows: what messages
@@ -141,7 +141,7 @@ def fit_column(
     if column.boolean:
         return _usable(column, v, fit_boolean, options)
     found = _usable(column, v, fit_numeric, options)
-    ends = Ends()
+    ends = ExtremeValues()
     if found.numeric:
         ends.add(v[np.isfinite(v)])
     return found._replace(notes=found.notes + ends.notes(values.name))
@@ -181,15 +181,15 @@ def in_no_form(words: pl.Series) -> bool:
     )
 
 
-def ignored_column(name: str, why: str) -> Found:
+def ignored_column(name: str, why: str) -> FittedColumn:
     """A column of no use, and the note that says why."""
-    return Found(notes=(f"Column '{name}' is ignored: {why}.",))
+    return FittedColumn(notes=(f"Column '{name}' is ignored: {why}.",))
 
 
-def ignored_identifier(name: str) -> Found:
+def ignored_identifier(name: str) -> FittedColumn:
     """A column that numbers the rows."""
     called = f"Column '{name}'" if name else "The column without a name"
-    return Found(
+    return FittedColumn(
         notes=(
             f"{called} is ignored: it numbers the rows, and so says nothing of new ones"
             f" (--numeric '{name}' keeps it).",
@@ -197,7 +197,9 @@ def ignored_identifier(name: str) -> Found:
     )
 
 
-def _usable(column: NumericColumn, v: np.ndarray, fit: Fit, options: ColumnOptions) -> Found:
+def _usable(
+    column: NumericColumn, v: np.ndarray, fit: ScalingFit, options: ColumnOptions
+) -> FittedColumn:
     """The column fitted to its finite values, unless they are constant or none."""
     finite = np.isfinite(v)
     n_missing = len(v) - int(np.count_nonzero(finite))
@@ -205,7 +207,7 @@ def _usable(column: NumericColumn, v: np.ndarray, fit: Fit, options: ColumnOptio
     low, high = (values.min(), values.max()) if len(values) else (np.nan, np.nan)
     useless = find_useless(column, n_missing, low, high)
     notes = infinite(column.name, int(np.count_nonzero(np.isinf(v)))) if n_missing else ()
-    return useless or Found(
+    return useless or FittedColumn(
         (fit(replace(column, indicator=n_missing > 0), values, options),), notes=notes
     )
 
@@ -218,7 +220,9 @@ def infinite(name: str, count: int) -> tuple[str, ...]:
     return (f"Column '{name}': {count} {are} infinite and count{'s' * (count == 1)} as missing.",)
 
 
-def find_useless(column: NumericColumn, n_missing: int, low: float, high: float) -> Found | None:
+def find_useless(
+    column: NumericColumn, n_missing: int, low: float, high: float
+) -> FittedColumn | None:
     """Why a column from low to high (NaN where it has no value) carries nothing, if so."""
     if np.isnan(low):
         return ignored_column(column.name, "every value is missing")
@@ -230,7 +234,7 @@ def find_useless(column: NumericColumn, n_missing: int, low: float, high: float)
 
 def _fit_date(
     values: pl.Series, options: ColumnOptions, reading: Reading, rows: RowNumbers
-) -> Found:
+) -> FittedColumn:
     """Days since 1970 as a number, and the waves of year, week and day that vary."""
     whole = NumericColumn(values.name, part="days", form=reading.form)
     v = raw_numbers(whole, values, rows)
@@ -245,10 +249,12 @@ def _fit_date(
         wave = date_part(v, part)
         if wave.min() < wave.max():
             waves.append(replace(whole, scaling="none", part=part))
-    return Found((*found.numeric, *waves))
+    return FittedColumn((*found.numeric, *waves))
 
 
-def categories_of(name: str, counts: pl.DataFrame, n_rows: int, options: ColumnOptions) -> Found:
+def categories_of(
+    name: str, counts: pl.DataFrame, n_rows: int, options: ColumnOptions
+) -> FittedColumn:
     """Categories in the order of their text, by `word_counts` of n_rows; the rare ones pooled."""
     n_missing = n_rows - int(counts.get_column("rows").sum())
     if not counts.height:
@@ -285,4 +291,4 @@ def categories_of(name: str, counts: pl.DataFrame, n_rows: int, options: ColumnO
     if same := alike(counts.get_column("text").sort()):
         what = "differ only in case or spaces around them, and are different categories"
         notes = (*notes, f"Column '{name}': {same} {what}.")
-    return Found(categorical=column, notes=notes)
+    return FittedColumn(categorical=column, notes=notes)

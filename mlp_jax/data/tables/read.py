@@ -18,7 +18,7 @@ from mlp_jax.data.tables.fit import check_kinds
 from mlp_jax.data.tables.forms import number_form
 from mlp_jax.data.tables.options import TextOptions
 from mlp_jax.data.tables.reading import word_counts
-from mlp_jax.data.tables.text_format import NAMES, Format, check_names
+from mlp_jax.data.tables.text_format import NAMES, DelimitedFormat, check_names
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".npy")
@@ -93,7 +93,7 @@ def target_note(name: str) -> str:
     return f"Column '{name}' is predicted, for its name: --target names another."
 
 
-def separator_notes(form: Format) -> list[str]:
+def separator_notes(form: DelimitedFormat) -> list[str]:
     """A note on a separator that was found, but for the comma."""
     if not form.found or form.separator == ",":
         return []
@@ -119,7 +119,7 @@ def separator_of(path: Path, text: TextOptions) -> str | None:
     return text.separator or ("\t" if ".tsv" in path.name.lower() else None)
 
 
-def read_fitting_format(path: Path, text: TextOptions, header: bool) -> Format:
+def read_fitting_format(path: Path, text: TextOptions, header: bool) -> DelimitedFormat:
     """How a file is written, by a separator that gives the columns that are needed.
 
     Raises DataFileError and InputError, also where no column that is needed is there.

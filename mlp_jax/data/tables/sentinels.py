@@ -13,7 +13,7 @@ _TAKEN = 3  # different values at either end, so that there may be one such valu
 _SAMPLE = 1000
 
 
-class Ends:
+class ExtremeValues:
     """The least and the greatest different numbers of a column, with their rows, chunk by chunk.
 
     A sample of the first numbers says at little cost that none can be far from all others, which is

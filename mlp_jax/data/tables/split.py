@@ -36,7 +36,7 @@ _PART_WORDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class TableSplit:
     """The part of each row (N,), UNUSED where the target is missing; the task; notes.
 
     columns: those that the split needs, which are no features.
@@ -56,7 +56,7 @@ def split_table(
     split_column: str | None,
     group_column: str | None,
     text: TextOptions = TextOptions(),  # noqa: B008 - frozen
-) -> Parts:
+) -> TableSplit:
     """The part of each row of `table.frame`, as `prepare` says it is chosen."""
     frame = table.frame
     by = tuple(name for name in (split_column, group_column) if name is not None)
@@ -85,7 +85,7 @@ def split_table(
         n_rows = frame.height - n_missing
         share = usual_validation(n_rows) if validation is None else validation
         part[known] = part_of_rows(n_rows, labels, test=own_test, validation=share, seed=seed)
-    return Parts(part, task, by, notes)
+    return TableSplit(part, task, by, notes)
 
 
 def left_out(n_rows: int, came: Sequence[pl.Series], targets: Sequence[pl.Series]) -> str:

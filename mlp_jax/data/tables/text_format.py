@@ -27,7 +27,7 @@ _SAMPLE_ROWS = 21
 _NUMBER = re.compile(r"^\s*[+-]?\d+([.,]\d+)?\s*$")
 
 
-class Format(NamedTuple):
+class DelimitedFormat(NamedTuple):
     """How a file is written.
 
     names: of its columns, without spaces around them; a column without a name has its number behind
@@ -49,7 +49,7 @@ class Format(NamedTuple):
         return [name for name in self.names if name[:1] in ("", " ")]
 
 
-def with_unnamed(path: Path, form: Format, filled: Sequence[str]) -> Format:
+def with_unnamed(path: Path, form: DelimitedFormat, filled: Sequence[str]) -> DelimitedFormat:
     """The format once it is known which of the columns without a name hold something.
 
     It is called "", and the others stand aside: they are empty in every row, as the columns that
@@ -71,7 +71,7 @@ def open_text(path: Path) -> Any:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def read_format_of(path: Path, file: Any, separator: str | None, header: bool) -> Format:
+def read_format_of(path: Path, file: Any, separator: str | None, header: bool) -> DelimitedFormat:
     """Find how an open file is written, from its first lines.
 
     separator: None finds it. Excel's first line sep=; is believed before all, and blank lines
@@ -96,12 +96,14 @@ def read_format_of(path: Path, file: Any, separator: str | None, header: bool) -
         ends = " (lines must end in a line feed)" if "\r" in text else ""
         raise DataFileError(f"The first line of '{path}' is no row: {error}{ends}.") from None
     if not header:
-        return Format(separator, [str(k) for k in range(len(names))], False, offset, line, found)
+        return DelimitedFormat(
+            separator, [str(k) for k in range(len(names))], False, offset, line, found
+        )
     names = [name.strip() for name in names]
     check_names(path, [name for name in names if name])
     names = [name or f" {k}" for k, name in enumerate(names)]
     rows = first.count(b"\n")
-    return Format(separator, names, True, offset + len(first), line + rows, found)
+    return DelimitedFormat(separator, names, True, offset + len(first), line + rows, found)
 
 
 def check_names(path: Path, names: list[str]) -> None:
@@ -166,7 +168,7 @@ def _evenness(text: str, mark: str) -> tuple[float, float]:
     return count / len(rows), simple / len(fields)
 
 
-def without_blank_lines(piece: bytes, form: Format) -> bytes:
+def without_blank_lines(piece: bytes, form: DelimitedFormat) -> bytes:
     """A piece of whole rows without its blank lines, but for those inside quotes.
 
     In a file of one column a blank line is a row whose value is missing, and stays.

@@ -78,9 +78,9 @@ def prepared(
 
 def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
     """The data of a run whose training rows stay in their files."""
-    from mlp_jax.data.streams.opening import Asked, prepare_stream
+    from mlp_jax.data.streams.opening import StreamOptions, prepare_stream
 
-    asked = Asked(
+    asked = StreamOptions(
         config.test,
         config.validation,
         config.seed,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, RobustScaler, StandardScaler
 from table_cases import people
 
-from mlp_jax.data.streams.opening import Asked, prepare_stream
+from mlp_jax.data.streams.opening import StreamOptions, prepare_stream
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.fit import fit_encoding
 from mlp_jax.data.tables.options import ColumnOptions, embedding_width
@@ -332,7 +332,7 @@ def test_what_a_parquet_file_calls_a_category_is_one_whatever_it_looks_like(tmp_
     frame = pl.DataFrame({"code": code, "digits": digits, "y": ["a", "b"] * 60})
     frame.write_parquet(tmp_path / "t.parquet")
     if stream:
-        asked = Asked(test=0.2, validation=0.1, seed=0, targets=("y",))
+        asked = StreamOptions(test=0.2, validation=0.1, seed=0, targets=("y",))
         inputs = prepare_stream(str(tmp_path / "t.parquet"), asked).inputs
     else:
         table = read_table(tmp_path / "t.parquet", targets=["y"])

@@ -9,7 +9,7 @@ from mlp_jax.data.prepare import prepare
 from mlp_jax.data.streams import frames
 from mlp_jax.data.streams.fitting import fit_table
 from mlp_jax.data.streams.frames import open_frames
-from mlp_jax.data.streams.opening import Asked, prepare_stream
+from mlp_jax.data.streams.opening import StreamOptions, prepare_stream
 from mlp_jax.data.tables import delimited
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.options import ColumnOptions, TextOptions
@@ -260,7 +260,7 @@ def test_the_separator_of_the_training_rows_is_tried_where_the_one_found_does_no
     if learn is load:
         parts = prepare(load(path, text=text), test=0.2, validation=0.1, seed=0)
     else:
-        parts = prepare_stream(path, Asked(0.2, 0.1, 0, options=ColumnOptions(text=text)))
+        parts = prepare_stream(path, StreamOptions(0.2, 0.1, 0, options=ColumnOptions(text=text)))
     assert parts.inputs.separator == ":"
     (batch,) = batches(path, parts.inputs)
     assert batch.rows["b"].to_list() == [k % 7 for k in range(60)]
