@@ -135,7 +135,9 @@ def test_spans_of_time_are_numbers_and_dates_no_target():
     spans = pl.Series([k * 90 for k in range(40)]).cast(pl.Duration("ms"))
     assert task_of(spans)[0].task == "regression"
     days = pl.Series(range(40)).cast(pl.Date)
-    with pytest.raises(InputError, match="Target 'y' holds dates: predict a number made of them"):
+    with pytest.raises(
+        InputError, match="Target 'y' holds dates: predict a number derived from them"
+    ):
         task_of(days)
 
 

@@ -45,10 +45,10 @@ def npy_layout(path: Path) -> FileLayout:
     except (ValueError, EOFError, OSError) as error:
         if "object" in str(error).lower():
             raise InputError(
-                f"'{path}' holds objects, which only a pickle can: save it as numbers."
+                f"'{path}' holds objects, which need pickle: save it as numbers."
             ) from None
         reason = " ".join(str(error).split()).rstrip(".")
-        raise DataFileError(f"'{path}' is no whole .npy file: {reason}.") from None
+        raise DataFileError(f"'{path}' is a damaged .npy file: {reason}.") from None
     if not array.ndim or not array.size:
         raise InputError(f"'{path}' has no rows: its shape is {array.shape}.")
     if not array.flags.c_contiguous:

@@ -200,7 +200,7 @@ def _target(
     columns: Sequence[_TargetPass], task: str, text: TextOptions, written: bool
 ) -> tuple[TargetEncoding, tuple[str, ...]]:
     if not columns:
-        raise InputError("No target is named: say which column is to be predicted.")
+        raise InputError("No target is named: name the column to predict.")
     many = next((column for column in columns if column.too_many), None)
     if many is None:
         found = find_task([column.found for column in columns], task, text)

@@ -101,13 +101,13 @@ def test_a_torn_npy_is_refused(tmp_path):
     pair(tmp_path)
     path = tmp_path / "x.npy"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataFileError, match=r"no whole \.npy file"):
+    with pytest.raises(DataFileError, match=r"damaged \.npy file"):
         open_npy(path, tmp_path / "y.npy")
     path.write_bytes(b"\x93NUMPY")
-    with pytest.raises(DataFileError, match=r"no whole \.npy file"):
+    with pytest.raises(DataFileError, match=r"damaged \.npy file"):
         open_npy(path, tmp_path / "y.npy")
     path.write_bytes(gzip.compress(b"x"))
-    with pytest.raises(DataFileError, match=r"no whole \.npy file"):
+    with pytest.raises(DataFileError, match=r"damaged \.npy file"):
         open_npy(path, tmp_path / "y.npy")
 
 
