@@ -28,7 +28,7 @@ from mlp_jax.files import write_json_atomic
 from mlp_jax.model.examples import (
     RANKINGS,
     Examples,
-    Trained,
+    TrainedNetwork,
     examine,
     reference_of,
     suspects_first,
@@ -78,7 +78,9 @@ def search(dataset: Dataset, share: float, seed: int, epochs: int) -> Search:
         scaling=scaling,
         select="best",
     )
-    trained = Trained(fitted.network, fitted.loss, fitted.params, fitted.layer_state, scaling)
+    trained = TrainedNetwork(
+        fitted.network, fitted.loss, fitted.params, fitted.layer_state, scaling
+    )
     reference = reference_of(trained, x[held_out], y[held_out])
     found = examine(trained, x[train], y[train], reference)
     tested = None

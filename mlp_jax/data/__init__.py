@@ -1,4 +1,4 @@
-"""From a name or a file to arrays: load, check, split, scale."""
+"""Data: load a name or a file as arrays, check, split and scale them."""
 
 from mlp_jax.data.arrays import from_arrays
 from mlp_jax.data.dataset import Dataset, Split

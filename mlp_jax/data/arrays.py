@@ -1,4 +1,4 @@
-"""From arrays as people keep them to a Dataset: images flattened, labels encoded.
+"""Arrays as a Dataset: images flattened, labels encoded.
 
 Letters: N rows, I features, C classes or outputs.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from mlp_jax.data.dataset import Dataset, Split, check_labels, place
 from mlp_jax.data.encoding import LabelType
-from mlp_jax.data.task import Decision, decide
+from mlp_jax.data.task import TaskDecision, decide
 from mlp_jax.errors import InputError, UnknownNameError
 
 TASKS = ("auto", "classification", "regression")
@@ -28,17 +28,26 @@ def from_arrays(
     classes: Sequence[str] | None = None,
     feature_names: tuple[str, ...] = (),
 ) -> Dataset:
-    """Make a Dataset of x (N, I), or images (N, H, W) or (N, H, W, channels), and y.
+    """Make a Dataset of arrays.
 
-    Images of one channel are grey, those of three are red, green and blue.
+    Args:
+        name: name in messages.
+        x: rows (N, I), or images (N, H, W) or (N, H, W, channels) with 1 channel for grey or 3 for
+            RGB. uint8 and float64 are kept, other numbers become float32.
+        y: labels or targets (N,), or targets (N, C).
+        test: test rows (x, y).
+        task: "classification", "regression" or "auto": strings and booleans (N,) are labels,
+            numbers follow the rule of `task.py`, and (N, C) are targets.
+        classes: names of the classes; whole numbers are indices and strings are looked up (default:
+            the sorted distinct values of all rows, predicted in the type of the training rows).
+        feature_names: names of the columns of x.
 
-    uint8 stays uint8, float64 stays float64, every other number becomes float32.
-    `task` "auto" takes strings and booleans in y (N,) for labels, numbers by the rule of
-    `task.py`, and several columns y (N, C) for targets. With `classes`, whole numbers index it and
-    strings are looked up in it; without, the classes are the distinct values of the training and
-    test rows, sorted, and a model of the rows predicts labels of the type that the training rows
-    have.
-    Raises InputError for what Dataset cannot hold, UnknownNameError for an unknown task.
+    Returns:
+        The set.
+
+    Raises:
+        InputError: for what Dataset cannot hold.
+        UnknownNameError: for an unknown task.
     """
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
@@ -65,7 +74,7 @@ def from_arrays(
         encoded, names = [_targets(y, w) for y, w in zip(targets, places, strict=True)], ()
 
     splits = [Split(x, y) for x, y in zip(flat, encoded, strict=True)]
-    counted = names == tuple(map(str, range(len(names))))  # names that say no more than the numbers
+    counted = names == tuple(map(str, range(len(names))))  # the names are the indices
     return Dataset(
         name=name,
         train=splits[0],
@@ -79,7 +88,7 @@ def from_arrays(
 
 
 def label_type_of(dtype: np.dtype) -> LabelType:
-    """Return the type that predicted labels have where those of the training rows have `dtype`."""
+    """Return the type of predicted labels for training labels of a dtype."""
     usual: dict[str, LabelType] = {"bool": "boolean", "int64": "integer", "float64": "number"}
     if dtype.name in usual:
         return usual[dtype.name]
@@ -88,14 +97,14 @@ def label_type_of(dtype: np.dtype) -> LabelType:
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """(height, width) of grey images, (height, width, 3) of colour; None for what is no picture."""
+    """Return (height, width) of grey images, (height, width, 3) of colour images; else None."""
     if not shape or (len(shape) == 3 and shape[2] not in (1, 3)):
         return None
     return shape[:2] if shape[2:] == (1,) else shape
 
 
 def _features(x: np.ndarray, where: str) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Rows of numbers (N, I), and the shape of the image that each row was, or ()."""
+    """Return rows of numbers (N, I), and the shape of the image of each row, or ()."""
     if x.dtype.kind not in "biuf":
         raise InputError(f"In {where}, x must hold numbers, but its dtype is {x.dtype}.")
     shape = x.shape[1:] if x.ndim in (3, 4) else ()
@@ -118,29 +127,29 @@ def kept_dtype(dtype: np.dtype) -> type[np.uint8 | np.float32 | np.float64]:
     return np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32
 
 
-def decide_array(y: np.ndarray, task: str) -> Decision:
-    """Decide whether the targets of rows are labels; the reason is "" where it needs no word.
+def decide_array(y: np.ndarray, task: str) -> TaskDecision:
+    """Decide whether targets (N,) or (N, C), or their distinct values, are labels.
 
-    y: (N,) or (N, C), or its distinct values.
+    The reason is "" if it is obvious.
     """
     if task != "auto":
-        return Decision(task == "classification", "")
+        return TaskDecision(task == "classification", "")
     if y.dtype.kind not in "iuf":
-        return Decision(True, "")
+        return TaskDecision(True, "")
     if y.ndim > 1 and y.shape[1] > 1:
-        return Decision(y.dtype.kind != "f", "")
+        return TaskDecision(y.dtype.kind != "f", "")
     finite = y[np.isfinite(y)] if y.dtype.kind == "f" else y
     values, rows = np.unique(finite, return_counts=True)
     return decide("y", values.astype(np.float64), rows, whole_array=y.dtype.kind != "f")
 
 
-def task_notes(decision: Decision, n_classes: int) -> tuple[str, ...]:
+def task_notes(decision: TaskDecision, n_classes: int) -> tuple[str, ...]:
     """Return notes for the user on how the task was decided."""
     if not decision.reason:
         return ()
     if decision.is_class:
-        said = f"classification with {n_classes} classes, since {decision.reason}"
-        return (f"Target y: {said} (--task regression predicts numbers).",)
+        task = f"classification with {n_classes} classes, since {decision.reason}"
+        return (f"Target y: {task} (--task regression predicts numbers).",)
     other = (
         "" if "fraction" in decision.reason else " (--task classification takes them for classes)"
     )
@@ -150,7 +159,7 @@ def task_notes(decision: Decision, n_classes: int) -> tuple[str, ...]:
 def _encode(
     targets: list[np.ndarray], places: list[str], classes: Sequence[str] | None
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Labels as int32 (N,) for each part, and the class that each number stands for."""
+    """Return labels as int32 (N,) for each part, and the class names."""
     labels = [labels_of(y, where) for y, where in zip(targets, places, strict=True)]
     widest = next((y.dtype for y in labels if y.dtype == np.uint64), labels[0].dtype)
     labels = [_of_same_kind(y, widest) for y in labels]
@@ -175,30 +184,33 @@ def _encode(
 
 
 def _of_same_kind(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Labels that differ from those of type `dtype` in type alone, as these: True and 1 are one."""
+    """Cast labels that equal those of type `dtype` except in type: True and 1 are one label."""
     kinds = y.dtype.kind + dtype.kind
     same = kinds in ("bi", "bu") or (kinds[0] in "iu" and _holds(dtype, y))
     return y.astype(dtype) if same else y
 
 
 def _holds(dtype: np.dtype, y: np.ndarray) -> bool:
-    """Whether whole numbers are all values of a type of whole numbers or booleans."""
+    """Return True if an integer or boolean dtype holds these whole numbers."""
     if dtype.kind == "b":
         return bool(np.isin(y, (0, 1)).all())
     return dtype.kind == "u" and bool((y >= 0).all())
 
 
 def labels_of(y: np.ndarray, where: str, first_row: int = 0) -> np.ndarray:
-    """Labels (N,) as int64, uint64 where that does not hold them, bool or str.
+    """Return labels (N,) as int64, uint64 if that is too small, bool or str.
 
-    first_row: the number of the first row in messages. InputError for what is no label.
+    first_row: number of the first row in messages.
+
+    Raises:
+        InputError: for values that cannot be labels.
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
         raise InputError(
             f"In {where}, labels must have shape (rows,), but y has shape {y.shape};"
-            " of one-hot rows take y.argmax(axis=1)."
+            " for one-hot rows use y.argmax(axis=1)."
         )
     kind = y.dtype.kind
     if kind in "UT":

@@ -1,16 +1,16 @@
-"""Bounds on the inflation of compressed files, against small files that fill the memory."""
+"""Limits on the inflation of compressed files, against decompression bombs."""
 
 MOST_FOR_FREE = 1 << 30
 MOST_TIMES = 100
 
 
 def inflation_bound(n_packed: int) -> int:
-    """Bytes that a compressed file of n_packed bytes may become: 1 GiB, or 100 times its size."""
+    """Return the maximum inflated size of a compressed file: 1 GiB, or 100 times n_packed bytes."""
     return max(MOST_FOR_FREE, MOST_TIMES * n_packed)
 
 
 def as_size(n_bytes: float) -> str:
-    """A number of bytes for people: '5 kB', '11.6 MB', '2.8 GB'."""
+    """Format a number of bytes: '5 kB', '11.6 MB', '2.8 GB'."""
     if n_bytes < 1000:
         return f"{n_bytes:.0f} bytes"
     if n_bytes < 999_500:

@@ -1,4 +1,4 @@
-"""A data set in memory: arrays that are known to be usable, and what they mean.
+"""`Dataset`: checked arrays in memory, with their meaning.
 
 Letters: N rows, I features, C classes or outputs. Rows and columns count from 0.
 """
@@ -17,7 +17,12 @@ _TARGET_DTYPES = (np.float32, np.float64)
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows and their targets: x (N, I); y (N,) int32 labels, or (N,) or (N, C) floats."""
+    """Rows and their targets.
+
+    Attributes:
+        x: rows (N, I).
+        y: int32 labels (N,), or floats (N,) or (N, C).
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -28,14 +33,19 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training rows, the set's own test rows where it has some, and their meaning.
+    """Training rows, a separate test set if there is one, and their meaning.
 
-    x is uint8 (pixels; they stay uint8 in memory), float32 or float64. `classes` names the labels
-    0 to C-1 and is empty for regression. `image_shape` is (height, width) of a row of pixels,
-    or (height, width, 3) with red, green and blue of each pixel side by side. `label_type` is the
-    type that the labels had before they were numbered: what a model of the set predicts again.
-    `notes`: what was inferred, for the user.
-    Raises InputError, in one sentence that says where, for anything that cannot be trained on.
+    InputError, with the place, for data that cannot be trained on.
+
+    Attributes:
+        name: name in messages.
+        train: training rows; x is uint8 (pixels), float32 or float64.
+        test: test rows, or None.
+        classes: names of the labels 0 to C − 1; empty for regression.
+        image_shape: (height, width) or (height, width, 3) of a row of pixels, else None.
+        feature_names: names of the columns of x, or empty.
+        label_type: type of the original labels, which predictions have again.
+        notes: what was inferred, for the user.
     """
 
     name: str
@@ -61,12 +71,12 @@ class Dataset:
 
     @property
     def n_features(self) -> int:
-        """I, the number of columns of x."""
+        """Number of columns of x."""
         return self.train.x.shape[1]
 
     @property
     def n_outputs(self) -> int:
-        """C, the number of classes, or of columns of y (1 when y is (N,))."""
+        """Number of classes, or of columns of y (1 if y is (N,))."""
         if self.classes:
             return len(self.classes)
         return 1 if self.train.y.ndim == 1 else self.train.y.shape[1]
@@ -75,7 +85,7 @@ class Dataset:
 def place(name: str, part: str) -> str:
     """Return the name of a part of a set in messages; part: "" if it has only one.
 
-    A set without a name is called by its kind: "the data", "the validation data".
+    Unnamed sets are "the data", "the validation data".
     """
     rows = f"{part} rows" if part else "rows"
     return name if name.startswith("the ") else f"the {rows} of '{name}'"

@@ -1,7 +1,7 @@
-"""The 1797 handwritten digits of 8 × 8 pixels that travel with the package.
+"""The bundled 1797 handwritten digits of 8 × 8 pixels.
 
 Source: Alpaydin & Kaynak, "Optical recognition of handwritten digits", UCI, 1998 (the test part),
-as scikit-learn's load_digits gives it; scripts/make_digits.py wrote the file.
+as in scikit-learn's load_digits; written by scripts/make_digits.py.
 """
 
 from pathlib import Path
@@ -13,7 +13,11 @@ from mlp_jax.data.dataset import Dataset
 
 
 def load_digits() -> Dataset:
-    """The digits: x uint8 (1797, 64) from 0 to 16, ten classes, no test rows."""
+    """Load the bundled handwritten digits.
+
+    Returns:
+        x uint8 (1797, 64) from 0 to 16, ten classes, no test rows.
+    """
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as archive:
         images, labels = archive["x"].reshape(-1, 8, 8), archive["y"]
     return from_arrays("digits", images, labels, task="classification")

@@ -1,7 +1,7 @@
-"""Encodings learned from the training rows, as data: from raw rows to a network's inputs.
+"""Encodings of raw rows as network inputs, fitted to the training rows and stored as data.
 
-Frozen records without arrays of rows in them, so that they are saved with the model as JSON, read
-back without running code, and applied again at prediction. Fitting them is `data/tables/`.
+Frozen records without rows, so that they are saved with the model as JSON, loaded without running
+code, and applied again at prediction. They are fitted in `data/tables/`.
 
 Letters: N rows, I features, C classes or outputs.
 """
@@ -22,9 +22,9 @@ LabelType = Literal[
     "int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
     "datetime64[D]", "datetime64[s]", "datetime64[ms]", "datetime64[us]", "datetime64[ns]",
 ]  # fmt: skip
-"""Of labels: str, int64, float64 and bool, or the NumPy type that they had."""
+"""Type of labels: str, int64, float64 and bool, or their NumPy dtype."""
 SMOOTH_CLIP = 3.0
-SCALED_LIMIT = 1e6  # scaled numbers are clipped to ± this, so that no sum in the network overflows
+SCALED_LIMIT = 1e6  # bound of scaled numbers, so that no sum in the network overflows
 
 MISSING_WORDS = (
     "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-", "--", "missing", "unknown"
@@ -33,7 +33,7 @@ MISSING_WORDS = (
 
 
 def missing_numbers(na_values: Sequence[str]) -> tuple[float, ...]:
-    """Return the words that are finite numbers, which count as missing among numbers too."""
+    """Return the finite numbers among the words, which also count as missing in numeric columns."""
     found = []
     for word in na_values:
         try:
@@ -47,12 +47,15 @@ def missing_numbers(na_values: Sequence[str]) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class TextForm:
-    """Format of the numbers or dates of a column that come as text.
+    """Format of the numbers or dates of a text column.
 
-    decimal: the decimal mark. thousands: the mark between groups of three digits, "" for none; " "
-    stands for any space and "'" for any apostrophe. symbol: a currency or %, left out. date: the
-    format of a date as `strptime` has it, "" for ISO 8601. missing: words, in lower case, that
-    count as missing in this column besides `na_values`.
+    Attributes:
+        decimal: decimal mark.
+        thousands: mark between groups of three digits, "" for none; " " stands for any space and
+            "'" for any apostrophe.
+        symbol: currency or % to strip.
+        date: `strptime` format of dates, "" for ISO 8601.
+        missing: lower-case words that count as missing in this column besides `na_values`.
     """
 
     decimal: Literal[".", ","] = "."
@@ -64,19 +67,19 @@ class TextForm:
 
 @dataclass(frozen=True)
 class NumericColumn:
-    """One number of a column → one feature, and a second that is 1 where it is missing.
+    """Encoding of a number as one feature, and an optional second one that is 1 if it is missing.
 
-    v is the number (booleans are 0 and 1, so that they become −1 and 1 by center 0.5 and scale 2;
-    for a date, `part` of it, from days since 1970-01-01 UTC: "days" itself, or sine and cosine of
-    2π·days/365.2425, /7 or /1); where it is missing or not finite, `fill`. The feature is
+    v is the number (booleans are 0 and 1, which center 0.5 and scale 2 map to −1 and 1; for a date,
+    `part` of it, from days since 1970-01-01 UTC: "days", or sine and cosine of 2π·days/365.2425, /7
+    or /1); if it is missing or not finite, `fill`. The feature is
 
     - none: v;  standard: s = (v − center)·scale, center the mean and scale 1/standard deviation;
     - robust: s as above, then s/√(1 + (s/3)²), center the median and scale 1/(q75 − q25), or
       2/(max − min) where that is 0 (Holzmüller 2024, RealMLP);
     - quantile: normal `scores` interpolated linearly at v between `knots`, constant beyond.
 
-    s is clipped to ±SCALED_LIMIT. indicator: whether the second feature exists (where a training
-    row had the value missing). form: how the values are written where they come as text.
+    s is clipped to ±SCALED_LIMIT. indicator: the second feature exists (a training row had the
+    value missing). form: format of values that are text.
     """
 
     name: str
@@ -94,16 +97,20 @@ class NumericColumn:
 
 @dataclass(frozen=True)
 class CategoricalColumn:
-    """A category → its code, one feature: k + 1 for categories[k] (text as it stands in the table).
+    """Encoding of a category as its code: k + 1 for categories[k] (text as in the table).
 
-    A number is looked up by its shortest text (3.0 as "3"), true and false in lower case; what is
-    no category but a number, by its value, where one category alone has it ("3.0" as "3", and 2139
-    as "02139"). Text with a leading zero is no number. Missing are null, NaN, the empty text and
-    the words of `na_values`.
-    rare: the code of what is rare or was never seen in training, missing: of a missing value;
-    either is 0 where no training row had it, and code 0 reaches the network as a vector of zeros.
-    n_codes: the codes besides 0 run from 1 to n_codes. width: of the learned embedding, 0 for
-    one-hot.
+    Numbers are matched by their shortest text (3.0 as "3"), true and false in lower case, then by
+    value if exactly one category has it ("3.0" as "3", and 2139 as "02139"). Text with a leading
+    zero is not a number. Null, NaN, the empty text and the words of `na_values` are missing.
+
+    Attributes:
+        name: name of the column.
+        categories: the categories, as text.
+        rare: code of rare and unseen categories.
+        missing: code of missing values. Both are 0 if no training row had one; code 0 is a vector
+            of zeros in the network.
+        n_codes: number of codes besides 0.
+        width: width of the learned embedding, 0 for one-hot.
     """
 
     name: str
@@ -116,14 +123,19 @@ class CategoricalColumn:
 
 @dataclass(frozen=True)
 class TableEncoding:
-    """Table rows → x (N, I) float32: numeric features in order, each with its indicator behind
-    it where it has one, then one code a categorical column.
+    """Encoding of table rows as x (N, I) float32.
 
-    ignored: columns of the training table that carry nothing (constant, all missing) or were
-    dropped; they may be absent at prediction. header: whether the first line of a text file of such
-    rows names its columns; else they are "0", "1", …. na_values: words, in lower case, that count
-    as missing in text, and those that are numbers in columns of numbers too. separator: of the text
-    file that it was learned from, "" where that was none.
+    The numeric features come first, each followed by its indicator if it has one, then one code per
+    categorical column.
+
+    Attributes:
+        numeric: numeric columns.
+        categorical: categorical columns.
+        ignored: columns of the training table that are constant, missing or dropped; they may be
+            absent at prediction.
+        header: the first line of a text file names the columns; else they are "0", "1", ….
+        na_values: lower-case words that count as missing; those that are numbers also in numbers.
+        separator: of the text file of the training rows, "" if there was none.
     """
 
     numeric: tuple[NumericColumn, ...]
@@ -135,32 +147,38 @@ class TableEncoding:
 
     @property
     def n_numeric(self) -> int:
-        """The features before the codes."""
+        """Number of features before the codes."""
         return sum(1 + column.indicator for column in self.numeric)
 
     @property
     def n_features(self) -> int:
-        """I."""
+        """Number of features."""
         return self.n_numeric + len(self.categorical)
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The columns of a table that prediction needs, each once."""
+        """Columns of a table that prediction needs, each once."""
         names = [column.name for column in self.numeric]
         return tuple(dict.fromkeys(names + [column.name for column in self.categorical]))
 
     @property
     def written_columns(self) -> tuple[str, ...]:
-        """The columns whose text says more than the number that a reader may take it for."""
+        """Columns to read as text, since a number would lose information."""
         formed = [column.name for column in self.numeric if column.form != TextForm()]
         return tuple(dict.fromkeys(formed + [column.name for column in self.categorical]))
 
 
 @dataclass(frozen=True)
 class ArrayEncoding:
-    """Array rows → x: v·scale + offset, of length 1 (one for all) or I; both empty: v itself.
+    """Encoding of array rows as v·scale + offset.
 
-    pixels: rows are uint8 and stay so until the step. image_shape: (height, width[, channels]).
+    Attributes:
+        n_features: I.
+        scale: of length 1 (for all columns), I, or 0 for no scaling.
+        offset: of the same length.
+        pixels: rows are uint8 until the step.
+        image_shape: (height, width[, channels]), or empty.
+        feature_names: names of the columns, or empty.
     """
 
     n_features: int
@@ -175,11 +193,17 @@ class ArrayEncoding:
 class TargetEncoding:
     """Encoding of the target. Labels are the index into `classes` (text as in the table).
 
-    names: the target's columns in the table; () for arrays. A regression network predicts
-    (y − offset)/scale of each of its C outputs; scale and offset are empty where y is as it is.
-    label_type: the type that the labels of a classification had in the training data, and that
-    predictions have again. forms: how each column's numbers are written where they come as text,
-    () where plainly. na_values: as those of `TableEncoding`.
+    A regression network predicts (y − offset)/scale of each of its C outputs.
+
+    Attributes:
+        task: the task.
+        names: target columns of the table; () for arrays.
+        classes: names of the classes.
+        scale: standard deviations, empty for unscaled targets.
+        offset: means, empty for unscaled targets.
+        label_type: type of the labels in the training data, which predictions have again.
+        forms: number format of each text column, () if all are plain.
+        na_values: as in `TableEncoding`.
     """
 
     task: Literal["classification", "multilabel", "regression"]
@@ -192,10 +216,7 @@ class TargetEncoding:
     na_values: tuple[str, ...] = MISSING_WORDS
 
     def label_values(self) -> np.ndarray:
-        """Return the classes (C,) as labels of the type that the training data had.
-
-        Returns: str, int64, float64, bool or what `label_type` names, in the order of `classes`.
-        """
+        """Return the classes (C,) as labels in the type of the training data."""
         names = self.classes
         if self.label_type == "text":
             return np.array(names, np.str_)
@@ -213,7 +234,7 @@ InputEncoding = TableEncoding | ArrayEncoding
 
 
 def input_layers(inputs: InputEncoding | None) -> tuple[Layer, ...]:
-    """Return the layers that take encoded rows: one for categorical codes, none without them."""
+    """Return the layers that take encoded rows: one for categorical codes, or none."""
     if not isinstance(inputs, TableEncoding) or not inputs.categorical:
         return ()
     columns = inputs.categorical

@@ -1,4 +1,4 @@
-"""One sentence for a data file that is missing, unreadable, or a damaged gzip file."""
+"""DataFileError for data files that are missing, unreadable, or damaged gzip files."""
 
 import gzip
 import zlib
@@ -14,7 +14,7 @@ GZIP_DAMAGE = (gzip.BadGzipFile, EOFError, zlib.error)
 
 @contextmanager
 def data_file_errors(path: Path) -> Iterator[None]:
-    """Turn what reading a file raises inside the block into a DataFileError."""
+    """Turn errors from reading a file inside the block into a DataFileError."""
     try:
         yield
     except MlpJaxError:

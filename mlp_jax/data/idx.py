@@ -1,8 +1,8 @@
-"""IDX, the format of MNIST: read one file, or a folder of four files into a Dataset.
+"""IDX, the format of MNIST: read one file, or a folder of four files as a Dataset.
 
 A file is two zero bytes, a type code, the number of dimensions, each dimension as a big-endian
-uint32, then the values, big-endian (LeCun, Cortes & Burges, "The MNIST database"). It may be
-gzipped, which its first bytes tell, whatever its name.
+uint32, then the values, big-endian (LeCun, Cortes & Burges, "The MNIST database"). Gzipped files
+are recognized by their first bytes.
 """
 
 import gzip
@@ -40,12 +40,20 @@ FILES = (
 def read_idx(
     path: str | os.PathLike[str], seen: Callable[[bytes | bytearray], object] | None = None
 ) -> np.ndarray:
-    """Read an IDX file, plain or gzipped, into an array of the machine's byte order.
+    """Read an IDX file, plain or gzipped, as an array in native byte order.
 
-    `seen` is called with the decompressed bytes, piece by piece (a digest's update).
-    Raises DataFileError for a file that is missing, is not IDX, does not hold exactly what its
-    header promises, or would inflate beyond 1 GiB and 100 times its size. Memory never exceeds
-    what the file holds.
+    Memory never exceeds the contents of the file.
+
+    Args:
+        path: the file.
+        seen: called with the decompressed bytes, piece by piece (a digest's update).
+
+    Returns:
+        The array.
+
+    Raises:
+        DataFileError: for a file that is missing, not IDX, inconsistent with its header, or that
+            inflates beyond 1 GiB and 100 times its size.
     """
     path = Path(path)
     with data_file_errors(path), path.open("rb") as raw:
@@ -59,15 +67,16 @@ def read_idx(
 
 
 def idx_layout(path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
-    """Type and shape of the values in a plain IDX file, and the byte at which they begin.
+    """Return dtype and shape of the values in a plain IDX file, and their byte offset.
 
-    Raises DataFileError as `read_idx` does, and for a gzipped file: its rows cannot be had alone.
+    Raises:
+        DataFileError: as `read_idx`, and for a gzipped file, which has no random access.
     """
     with data_file_errors(path), path.open("rb") as raw:
         size = path.stat().st_size
         if raw.read(2) == GZIP_MAGIC:
             raise DataFileError(
-                f"'{path}' is gzipped, so that its rows cannot be read alone: gunzip it first."
+                f"'{path}' is gzipped, which has no random access to rows: gunzip it first."
             )
         raw.seek(0)
         start, dtype, shape = _read_header(raw, path)
@@ -83,11 +92,22 @@ def read_folder(
     name: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> Dataset:
-    """Read the files of MNIST's names in a folder: training, and test where there are any.
+    """Read a folder of MNIST-like files: training, and test if there are any.
 
-    Names are those of MNIST (`train-images-idx3-ubyte`), also with `.idx3`, also with `.gz`; of
-    several the plain file is read. The classes are '0' to '9', or to the largest label.
-    Raises DataFileError for a file that is missing or not of its kind, InputError for bad labels.
+    Names are those of MNIST (`train-images-idx3-ubyte`), also with `.idx3`, also with `.gz`; plain
+    files take precedence.
+
+    Args:
+        folder: the folder.
+        name: name of the set (default: the folder's).
+        classes: names of the labels (default: '0' to '9', or to the largest label).
+
+    Returns:
+        The set.
+
+    Raises:
+        DataFileError: for a file that is missing or invalid.
+        InputError: for labels outside the classes.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -122,7 +142,7 @@ def _read(
     bound: int,
     seen: Callable[[bytes | bytearray], object] | None,
 ) -> np.ndarray:
-    """Read from a stream of known size, or, where only its end tells the size, up to there."""
+    """Read a stream of known size; size None: up to its end."""
     start, dtype, shape = _read_header(stream, path)
     promised = math.prod(shape) * dtype.itemsize
     held = None if size is None else size - len(start)
@@ -131,7 +151,7 @@ def _read(
     values = _read_up_to(stream, min(promised, bound) + 1)
     if len(values) > bound:
         raise DataFileError(
-            f"'{path}' inflates to more than {as_size(bound)}, which is refused for its size."
+            f"'{path}' inflates to more than {as_size(bound)}, the limit for a file of its size."
         )
     if len(values) != promised:
         more = len(values) > promised
@@ -147,7 +167,7 @@ def _read(
 
 
 def _read_header(stream: io.BufferedIOBase, path: Path) -> tuple[bytes, np.dtype, tuple[int, ...]]:
-    """The bytes of the header, the type of the values, and their shape."""
+    """Return the bytes of the header, the dtype of the values, and their shape."""
     start = stream.read(4)
     if start[:2] != b"\0\0"[: len(start)] or not start:
         raise DataFileError(
@@ -158,7 +178,7 @@ def _read_header(stream: io.BufferedIOBase, path: Path) -> tuple[bytes, np.dtype
     sizes = stream.read(4 * n_dimensions)
     if len(start) < 4 or len(sizes) < 4 * n_dimensions:
         raise DataFileError(
-            f"'{path}' is cut off inside its header, after {len(start) + len(sizes)} bytes."
+            f"'{path}' is truncated inside its header, after {len(start) + len(sizes)} bytes."
         )
     if start[2] not in DTYPES:
         known = ", ".join(f"0x{code:02x}" for code in DTYPES)
@@ -172,7 +192,7 @@ def _read_header(stream: io.BufferedIOBase, path: Path) -> tuple[bytes, np.dtype
 
 def _mismatch(path: Path, shape: tuple[int, ...], promised: int, held: str) -> DataFileError:
     return DataFileError(
-        f"'{path}' holds {held} bytes of values, but its header promises {promised}"
+        f"'{path}' holds {held} bytes of values, but its header declares {promised}"
         f" (shape {' × '.join(map(str, shape)) or '()'})."
     )
 
@@ -185,7 +205,7 @@ def _read_up_to(stream: io.BufferedIOBase, limit: int) -> bytearray:
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
-    """The file of an IDX name like 'train-images-idx3-ubyte' in a folder, in any of its forms."""
+    """Return the file of an IDX name, such as 'train-images-idx3-ubyte', in any form; else None."""
     forms = [form + end for end in ("", ".gz") for form in (name, name.replace("-idx", ".idx"))]
     return next((folder / form for form in forms if (folder / form).is_file()), None)
 

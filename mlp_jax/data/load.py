@@ -1,4 +1,4 @@
-"""From what a user writes, a name, a file or an address, to a Dataset or a Table."""
+"""Loading of a name, file or address as a Dataset or a Table."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -43,12 +43,24 @@ def load(
 ) -> Dataset | Table:
     """Load a set of the catalog by name, a file, an IDX folder, openml:, hf: or an address.
 
-    Sets with columns come as Table, arrays as Dataset. `task` is "auto", "classification" or
-    "regression". `targets` (columns by name or index), `kinds` and `drop` are for tables only; a
-    named table has its own target, which `targets` overrides. `header`: whether the first
-    line of a CSV names its columns. text: how a CSV is written. Named sets lie in, and downloads
-    go to, `data_dir`, else what MLP_JAX_DATA names, else the user's data directory.
-    Raises UnknownNameError, DataFileError, InputError.
+    Args:
+        spec: the name, path or address.
+        task: "auto", "classification" or "regression".
+        targets: target columns of a table, by name or index; overrides those of a named table.
+        data_dir: folder of named sets and downloads (default: MLP_JAX_DATA, or the user's data
+            directory).
+        kinds: kinds of columns of a table.
+        drop: columns of a table to leave out.
+        header: the first line of a CSV names its columns.
+        text: format of a CSV.
+
+    Returns:
+        A Table for sets with columns, a Dataset for arrays.
+
+    Raises:
+        UnknownNameError: for an unknown name, task or column.
+        DataFileError: for a file that is missing or damaged.
+        InputError: for data that cannot be used.
     """
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
@@ -81,10 +93,10 @@ def load(
 
 
 def _hint_at_streams(folder: Path) -> None:
-    """InputError for a folder of files that are read one after the other, as a stream."""
+    """Raise InputError for a folder of row files, which only --stream reads."""
     if any(folder.glob("*.parquet")) or any(folder.glob("x*.npy")):
         raise InputError(
-            f"'{folder}' holds rows in several files, which mlp-jax train reads with --stream."
+            f"'{folder}' holds rows in several files: read them with mlp-jax train --stream."
         )
 
 
@@ -99,7 +111,7 @@ def _read_file(
 ) -> Dataset | Table:
     name = path.name.lower()
     if not name.endswith(FILE_SUFFIXES):
-        raise InputError(f"'{path}' is of no known kind: {', '.join(FILE_SUFFIXES)}.")
+        raise InputError(f"'{path}' must end in one of {', '.join(FILE_SUFFIXES)}.")
     if not path.is_file():
         raise DataFileError(f"There is no file '{path}'.")
     if name.endswith(".npz"):
@@ -131,7 +143,7 @@ def _as_asked(
     kinds: Mapping[str, Kind],
     drop: Sequence[str],
 ) -> Dataset | Table:
-    """A set that brings its own target, with what the user asks of its task and columns."""
+    """Apply the requested task and columns to a set with a known target."""
     if isinstance(source, Dataset):
         refuse_columns(source.name, targets, kinds, drop)
         if task == "regression" and source.is_classification:
@@ -144,7 +156,7 @@ def _as_asked(
     chosen = tuple(_column(source.name, target, known) for target in targets)
     found = chosen or source.targets
     if not found:
-        raise InputError(f"'{source.name}' names no target: say which column with --target.")
+        raise InputError(f"'{source.name}' names no target: name a column with --target.")
     both = [column for column in found if column in drop]
     if both:
         raise InputError(f"Column '{both[0]}' is both the target and to be dropped.")
@@ -167,11 +179,11 @@ def _column(name: str, target: str, columns: Sequence[str]) -> str:
 def refuse_columns(
     name: str, targets: Sequence[str], kinds: Mapping[str, str], drop: Sequence[str]
 ) -> None:
-    """InputError for options of tables with a source of arrays."""
+    """Raise InputError for options of tables with a source of arrays."""
     named = {kind: [n for n, k in kinds.items() if k == kind] for kind in kinds.values()}
     for option, value in (("target", targets), *named.items(), ("drop", drop)):
         if value:
             raise InputError(
-                f"'{name}' has its targets beside its rows, and no named columns:"
+                f"'{name}' holds arrays with separate targets and no named columns:"
                 f" --{option} is for tables."
             )

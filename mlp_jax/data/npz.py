@@ -1,4 +1,4 @@
-"""A NumPy .npz file to a Dataset. Pickled (object) arrays are refused, never loaded."""
+"""NumPy .npz files as a Dataset. Object arrays are rejected, never unpickled."""
 
 import os
 import zipfile
@@ -20,12 +20,19 @@ _TEST_KEYS = {"x_train": ("x_test", "y_test"), "X_train": ("X_test", "y_test")}
 
 
 def read_npz(path: str | os.PathLike[str], *, task: str = "auto") -> Dataset:
-    """Read x and y, X and y, or x_train, y_train, x_test and y_test; and `classes` if there.
+    """Read x and y, X and y, or x_train, y_train, x_test and y_test, and `classes` if present.
 
-    Arrays are taken as `from_arrays` takes them, which says what `task` does.
-    Raises DataFileError for a file that is missing, damaged, no .npz, or would inflate beyond
-    1 GiB and 100 times its size; InputError for keys that are missing, object arrays, and what
-    `from_arrays` refuses.
+    Args:
+        path: the file.
+        task: as in `from_arrays`.
+
+    Returns:
+        The set.
+
+    Raises:
+        DataFileError: for a file that is missing, damaged, not .npz, or that inflates beyond 1 GiB
+            and 100 times its size.
+        InputError: for missing keys, object arrays, and what `from_arrays` rejects.
     """
     path = Path(path)
     arrays = _read_arrays(path)
@@ -50,7 +57,7 @@ def read_npz(path: str | os.PathLike[str], *, task: str = "auto") -> Dataset:
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of the file that a Dataset is made of."""
+    """Return the arrays of the file that make up a Dataset."""
     wanted = {key for pair in (*_TRAIN_KEYS, *_TEST_KEYS.values()) for key in pair} | {"classes"}
     try:
         with path.open("rb") as file:
@@ -72,10 +79,9 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_inflation(path: Path, file: BinaryIO) -> None:
-    """Refuse a file whose members would fill the memory.
+    """Reject a file whose members would exhaust memory.
 
-    A member is read up to the size that the directory declares and no further; what differs from
-    it fails its checksum.
+    NumPy reads a member up to its declared size only; a wrong size fails the checksum.
     """
     bound = inflation_bound(path.stat().st_size)
     with zipfile.ZipFile(file) as archive:
@@ -83,8 +89,8 @@ def _check_inflation(path: Path, file: BinaryIO) -> None:
     file.seek(0)
     if declared > bound:
         raise DataFileError(
-            f"'{path}' would inflate to {as_size(declared)}, more than the {as_size(bound)} that"
-            " its size allows."
+            f"'{path}' would inflate to {as_size(declared)}, more than {as_size(bound)}, the limit"
+            " for a file of its size."
         )
 
 
@@ -95,7 +101,7 @@ def _member(path: Path, archive: NpzFile, key: str) -> np.ndarray:
         if "allow_pickle" not in str(error):
             raise
         raise InputError(
-            f"'{key}' in '{path}' is an object array, which only a pickle can hold:"
+            f"'{key}' in '{path}' is an object array, which needs pickle:"
             " save it as numbers or as strings (dtype U)."
         ) from None
     if not isinstance(array, np.ndarray):

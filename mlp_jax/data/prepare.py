@@ -1,5 +1,4 @@
-"""From a data set or a table to what training takes: rows split, encodings fitted to the training
-rows alone.
+"""Preparation for training: rows are split, and encodings are fitted to the training rows only.
 
 Letters: N rows, I features, C classes or outputs.
 """
@@ -22,18 +21,24 @@ from mlp_jax.data.task import constant_notes
 from mlp_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from mlp_jax.data.tables.split import Parts
+    from mlp_jax.data.tables.split import TableSplit
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Rows to learn from, to choose by and to judge by, and what was learned from the first.
+    """Split rows, and the encodings fitted to the training rows.
 
-    x of a table is encoded, float32; of arrays it is as it came, and `inputs` is applied later. y
-    is labels (N,) int32, 0 and 1 (N, C), or numbers in their own units. part: of each of the
-    source's own training rows, TRAIN, VALIDATION or TEST, and negative for a row that is in none;
-    each part has its rows in the source's order. Where the training rows stream, they are encoded
-    as they are read (arrays still come as they are), and part is None.
+    Attributes:
+        name: name in messages.
+        train: training rows. x of a table is encoded, float32; arrays are unscaled (`inputs` is
+            applied later). y are labels (N,) int32, 0 and 1 (N, C), or numbers in their units.
+        validation: validation rows, or None.
+        test: test rows, or None.
+        inputs: encoding of rows.
+        target: encoding of targets.
+        notes: what was inferred, for the user.
+        part: TRAIN, VALIDATION or TEST of each of the source's training rows, negative for unused
+            ones, None if they stream. Each part keeps the order of the rows.
     """
 
     name: str
@@ -47,7 +52,7 @@ class Prepared:
 
     @property
     def test_rows(self) -> np.ndarray | None:
-        """Which of the source's own training rows are the test rows.
+        """Indices of the test rows among the source's training rows.
 
         None if the source has separate test rows, there are none, or the rows stream.
         """
@@ -73,12 +78,23 @@ def prepare(
 ) -> Prepared:
     """Split the rows and fit the encodings to the training rows.
 
-    test, validation: fractions, stratified by class; validation=None is a tenth, at most 2000
-    rows. split_column: the column of a table that says train, validation (valid, val) or test of
-    each row; validation rows are drawn by fraction where it names none. group_column: whose
-    values are never in two parts. Neither is a feature. known: encodings that are applied in
-    place of fitting (of the inputs alone, with None beside them). Raises InputError for what
-    cannot be split, encoded or told apart.
+    Args:
+        source: the data.
+        test: fraction of test rows, stratified by class.
+        validation: fraction of validation rows, stratified by class (default: a tenth, at most 2000
+            rows).
+        seed: seed of the split.
+        split_column: column of a table with train, validation (valid, val) or test for each row; it
+            is not a feature. Validation rows are drawn by fraction if it names none.
+        group_column: column whose values stay within one part; it is not a feature.
+        options: encoding of columns.
+        known: encodings (inputs, target or None) to apply instead of fitting.
+
+    Returns:
+        The parts and encodings.
+
+    Raises:
+        InputError: for data that cannot be split or encoded.
     """
     if isinstance(source, Table):
         from mlp_jax.data.tables.split import split_table
@@ -135,7 +151,7 @@ def _prepare_dataset(
 
 
 def _constant(y: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
-    """Notes on numbers to predict (N,) or (N, C) that are the same in all training rows."""
+    """Return notes on targets (N,) or (N, C) that are constant over the training rows."""
     columns = y.reshape(len(y), -1)
     return constant_notes(columns.min(axis=0).tolist(), columns.max(axis=0).tolist(), names)
 
@@ -157,9 +173,9 @@ def _array_encoding(source: Dataset, train: Split, rows: np.ndarray) -> ArrayEnc
 
 
 def array_target(source: Dataset, y: np.ndarray, rows: np.ndarray | None = None) -> TargetEncoding:
-    """Return the target of a data set: classes; several columns of 0 and 1; or scaled numbers.
+    """Return the target encoding of a data set: classes, columns of 0 and 1, or scaled numbers.
 
-    rows: the numbers of y's rows (N,) in messages, their indices if None.
+    rows: the numbers of y's rows (N,) in messages (default: their index).
     """
     if source.is_classification:
         return TargetEncoding("classification", (), source.classes, label_type=source.label_type)
@@ -179,7 +195,7 @@ def array_target(source: Dataset, y: np.ndarray, rows: np.ndarray | None = None)
 
 
 def _prepare_table(
-    source: Table, parts: "Parts", options: ColumnOptions, known: Known | None
+    source: Table, parts: "TableSplit", options: ColumnOptions, known: Known | None
 ) -> Prepared:
     from mlp_jax.data.tables.encode import encode
     from mlp_jax.data.tables.fit import fit_encoding

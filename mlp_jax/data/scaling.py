@@ -1,4 +1,4 @@
-"""Bring features to mean 0 and standard deviation 1, as one multiplication and one addition.
+"""Standardization of features as one multiplication and one addition.
 
 Letters: N rows, I features.
 """
@@ -13,12 +13,17 @@ from numpy.typing import DTypeLike
 from mlp_jax.data.encoding import SCALED_LIMIT
 from mlp_jax.errors import InputError
 
-FAR_TARGET = 1e15  # deviations from the mean; the square of more is soon beyond float32
-_CHUNK = 1 << 20  # values that are in float64 at a time
+FAR_TARGET = 1e15  # deviations from the mean; larger squares overflow float32
+_CHUNK = 1 << 20  # values in float64 at a time
 
 
 class Scaling(NamedTuple):
-    """x_scaled = x · scale + offset; both of shape () for pixels or (I,) for columns."""
+    """x_scaled = x · scale + offset.
+
+    Attributes:
+        scale: () for pixels or (I,) for columns.
+        offset: of the same shape.
+    """
 
     scale: Float64[np.ndarray, "*shape"]
     offset: Float64[np.ndarray, "*shape"]
@@ -27,12 +32,20 @@ class Scaling(NamedTuple):
 def fit_scaling(
     x: Shaped[np.ndarray, "N I"], *, pixels: bool = False, rows: np.ndarray | None = None
 ) -> Scaling:
-    """The scaling that gives these (training) rows mean 0 and standard deviation 1.
+    """Fit the scaling that gives rows mean 0 and standard deviation 1 (dividing by N).
 
-    uint8 x, and float x that `pixels` says are pixels, get one scale and offset for all columns;
-    other x one a column. What is constant gets scale 1. Standard deviations divide by N.
-    rows: what messages call the rows (N,), their place without it. Raises InputError for a column
-    too widely spread for float64, with the number that is farthest out and its row.
+    Args:
+        x: training rows. uint8 gets one scale and offset for all columns, other x one per column.
+            Constants get scale 1.
+        pixels: treat float x as pixels too.
+        rows: numbers of the rows (N,) in messages (default: their index).
+
+    Returns:
+        The scaling.
+
+    Raises:
+        InputError: for a column too widely spread for float64, with the farthest number and its
+            row.
     """
     if x.dtype == np.uint8:
         return _fit_histogram(x)
@@ -40,7 +53,18 @@ def fit_scaling(
 
 
 def scaling_of_range(low: float, high: float) -> Scaling:
-    """The scaling that brings low to −1 and high to 1; InputError where high is not above low."""
+    """Return the scaling that maps [low, high] to [−1, 1].
+
+    Args:
+        low: lower end.
+        high: upper end.
+
+    Returns:
+        The scaling.
+
+    Raises:
+        InputError: unless low < high, both finite.
+    """
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise InputError(f"A range goes from a lower to a higher number, not from {low} to {high}.")
     scale = 2 / (high - low)
@@ -50,11 +74,20 @@ def scaling_of_range(low: float, high: float) -> Scaling:
 def apply(
     scaling: Scaling, x: Shaped[np.ndarray, "N I"], dtype: DTypeLike
 ) -> Float[np.ndarray, "N I"]:
-    """x · scale + offset, computed in float64, clipped to ±SCALED_LIMIT and returned in dtype."""
+    """Apply a scaling in float64 and clip to ±SCALED_LIMIT.
+
+    Args:
+        scaling: the scaling.
+        x: rows.
+        dtype: dtype of the result.
+
+    Returns:
+        x · scale + offset.
+    """
     if x.dtype == np.uint8 and scaling.scale.ndim == 0:
         return (np.arange(256) * scaling.scale + scaling.offset).astype(dtype)[x]
     scaled = np.empty(x.shape, dtype)
-    with np.errstate(over="ignore"):  # infinite where x is far outside of the training rows
+    with np.errstate(over="ignore"):  # infinite for x far outside the training rows
         for rows in _chunks(x):
             values = x[rows] * scaling.scale + scaling.offset
             scaled[rows] = np.clip(values, -SCALED_LIMIT, SCALED_LIMIT, out=values)
@@ -64,7 +97,7 @@ def apply(
 def standardized(
     scaling: Scaling, y: Shaped[np.ndarray, "N C"], dtype: DTypeLike
 ) -> Float[np.ndarray, "N C"]:
-    """Targets y · scale + offset in dtype; InputError for one that dtype does not hold."""
+    """Return targets y · scale + offset in dtype; InputError for one that dtype cannot hold."""
     with np.errstate(over="ignore"):
         scaled = y * scaling.scale + scaling.offset
     return narrowed(scaled, dtype, y, "A target of")
@@ -77,10 +110,10 @@ def check_targets_near(
     rows: np.ndarray,
     names: Sequence[str] = (),
 ) -> None:
-    """InputError for the first target y (N,) or (N, C) too far out to be judged in float32.
+    """Raise InputError for the first target y (N,) or (N, C) too far out for evaluation in float32.
 
-    scale, offset: of its standardization, 1 and 0 where there is none. rows: the number of each
-    row in messages; a row that is NaN has no target. names: of the outputs.
+    scale, offset: of its standardization, empty if there is none. rows: number of each row in
+    messages; a row that is NaN has no target. names: of the outputs.
     """
     columns = y.reshape(len(y), -1)
     with np.errstate(over="ignore"):
@@ -92,14 +125,14 @@ def check_targets_near(
     name = f" '{names[output]}'" if names else ""
     raise InputError(
         f"Target{name} has {columns[row, output]:.6g} in row {rows[row]}, too far from those of"
-        " training to be judged: correct it, or leave its row out."
+        " training to be evaluated: correct it, or leave its row out."
     )
 
 
 def check_targets_small(
     scale: Sequence[float], offset: Sequence[float], names: Sequence[str] = ()
 ) -> None:
-    """InputError for numbers too large to be trained on as they are, by deviations and means."""
+    """Raise InputError for unscaled targets too large to train on, by deviations and means."""
     for output, (spread, mean) in enumerate(zip(scale, offset, strict=True)):
         if abs(mean) + spread > FAR_TARGET:
             name = f" '{names[output]}'" if names else ""
@@ -112,7 +145,7 @@ def check_targets_small(
 def narrowed(
     values: Float[np.ndarray, "*shape"], dtype: DTypeLike, shown: np.ndarray, what: str
 ) -> Float[np.ndarray, "*shape"]:
-    """The values in dtype; InputError for a finite one that it does not hold, as `shown` has it."""
+    """Cast values to dtype; InputError for a finite one that overflows, reported as in `shown`."""
     with np.errstate(over="ignore"):
         found = values.astype(dtype, copy=False)
     lost = np.isinf(found) & np.isfinite(shown)
@@ -125,7 +158,15 @@ def narrowed(
 
 
 def unscaled(scaling: Scaling, x: Float[np.ndarray, "N I"]) -> Float64[np.ndarray, "N I"]:
-    """The values that the scaling brought to x: (x − offset)/scale."""
+    """Invert a scaling.
+
+    Args:
+        scaling: the scaling.
+        x: scaled rows.
+
+    Returns:
+        (x − offset)/scale in float64.
+    """
     return (x.astype(np.float64) - scaling.offset) / scaling.scale
 
 
@@ -135,7 +176,7 @@ def _fit_histogram(x: np.ndarray) -> Scaling:
 
 
 def scaling_of_counts(counts: Int64[np.ndarray, "256"]) -> Scaling:
-    """The scaling of pixels, of which `counts` says how many have each value; exact."""
+    """Return the exact scaling of pixels from the number of pixels of each value."""
     size = int(counts.sum())
     values = [(value, int(n)) for value, n in enumerate(counts)]
     total = sum(value * n for value, n in values)
@@ -165,7 +206,7 @@ def _fit_columns(x: np.ndarray, one: bool, numbers: np.ndarray) -> Scaling:
 
 
 def farthest(deviation: np.ndarray, low: np.ndarray, high: np.ndarray) -> float | None:
-    """The number farthest out in the first column whose deviation float64 does not hold, if any."""
+    """Return the extreme number of the first column with an infinite deviation, or None."""
     if np.isfinite(deviation).all():
         return None
     column = int(np.argmin(np.isfinite(deviation)))
@@ -179,9 +220,9 @@ def refuse_far(
     rows: np.ndarray,
     letter: str = "x",
 ) -> None:
-    """InputError for a number among rows x, where it is there, too far out to be standardized.
+    """Raise InputError if rows x contain the number `far`, which is too far out to be standardized.
 
-    column: where it stands; None for any. rows: what messages call the rows (N,). letter: of x.
+    column: its column, None for any. rows: numbers of the rows (N,) in messages. letter: name of x.
     """
     found = x == far
     if column is not None:
@@ -196,7 +237,7 @@ def refuse_far(
 
 
 def scaling_of(mean: np.ndarray, deviation: np.ndarray, is_constant: np.ndarray) -> Scaling:
-    """The scaling that brings this mean to 0 and this deviation to 1, or keeps the unit."""
+    """Return the scaling of a mean and a deviation; scale 1 for constants."""
     scale = 1 / np.where(is_constant | (deviation == 0), 1.0, deviation)
     return Scaling(np.asarray(scale), np.asarray(-mean * scale))
 

@@ -1,6 +1,6 @@
-"""Rows that stay in files: any that can be had in any order, or blocks that are read whole.
+"""Rows that stay in files, with random access or in blocks.
 
-Letters: N rows, M of them asked for, K blocks, I features, C outputs.
+Letters: N rows, M requested rows, K blocks, I features, C outputs.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _FEW = 8
 
 
 class Rows(NamedTuple):
-    """x (M, I) uint8, float32 or float64; y (M,) int32 labels, or (M,) or (M, C) floats."""
+    """x (M, I) uint8, float32 or float64; y int32 labels (M,), or floats (M,) or (M, C)."""
 
     x: Shaped[np.ndarray, "M I"]
     y: np.ndarray
@@ -27,7 +27,7 @@ class Rows(NamedTuple):
 
 @runtime_checkable
 class RowSource(Protocol):
-    """N rows, of which any are read at little more than the cost of their bytes."""
+    """N rows with random access, at little more than the cost of their bytes."""
 
     @property
     def name(self) -> str:
@@ -35,18 +35,18 @@ class RowSource(Protocol):
 
     @property
     def n_features(self) -> int:
-        """I."""
+        """Number of features."""
 
     def __len__(self) -> int:
         """N."""
 
     def read(self, rows: Int64[np.ndarray, " M"]) -> Rows:
-        """These rows in this order; called by several threads at once."""
+        """Read these rows in this order; must be thread-safe."""
 
 
 @runtime_checkable
 class BlockSource(Protocol):
-    """N rows in K blocks; a row costs its block."""
+    """N rows in K blocks, each read as a whole."""
 
     @property
     def name(self) -> str:
@@ -54,17 +54,17 @@ class BlockSource(Protocol):
 
     @property
     def n_features(self) -> int:
-        """I."""
+        """Number of features."""
 
     @property
     def starts(self) -> Int64[np.ndarray, " K1"]:
-        """(K + 1,): the first row of each block, and N. No block is empty."""
+        """First row of each block, then N: (K + 1,). No block is empty."""
 
     def __len__(self) -> int:
         """N."""
 
     def read_block(self, number: int) -> Rows:
-        """The rows of a block in their order; called by several threads at once."""
+        """Read the rows of a block in order; must be thread-safe."""
 
 
 Source = RowSource | BlockSource
@@ -72,12 +72,14 @@ Source = RowSource | BlockSource
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """Rows that stay in their files and are read as training needs them.
+    """Rows that stay in their files and are read during training.
 
-    fingerprint: tells these files from others, "" where none was taken. shards: of a source of
-    blocks, how many are read side by side, as far as they divide a batch evenly; processes that
-    train together each read separate shards, if these are a multiple of those. The order
-    depends on it.
+    Attributes:
+        source: the files.
+        fingerprint: identifies the files; "" if not computed.
+        shards: number of blocks that are read side by side, if they divide a batch evenly.
+            Processes that train together read separate shards if these are a multiple of them. The
+            order depends on it.
     """
 
     source: Source
@@ -93,12 +95,12 @@ class Streamed:
 
     @cached_property
     def sample(self) -> Split:
-        """A few of the rows, by which a training sees what they are."""
+        """A few of the rows, for types and shapes."""
         return some_rows(self, _FEW)
 
 
 def some_rows(rows: Split | Streamed, most: int) -> Split:
-    """At most so many rows, evenly spaced: of all, or of the first block where blocks are read."""
+    """Return at most `most` rows, evenly spaced over all rows, or over the first block."""
     if isinstance(rows, Split):
         chosen = _evenly(len(rows), most)
         return Split(rows.x[chosen], rows.y[chosen])
@@ -114,8 +116,8 @@ def _evenly(n: int, most: int) -> Int64[np.ndarray, " M"]:
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
-class Converted:
-    """A source of blocks whose rows pass through a function as they are read."""
+class ConvertedBlocks:
+    """A source of blocks with a function applied to its rows."""
 
     def __init__(self, source: BlockSource, function: Callable[[Rows], Rows]) -> None:
         self._source, self._function = source, function
@@ -125,12 +127,12 @@ class Converted:
         return len(self._source)
 
     def read_block(self, number: int) -> Rows:
-        """The rows of a block, converted."""
+        """Read and convert the rows of a block."""
         return self._function(self._source.read_block(number))
 
 
 class ConvertedRows:
-    """A source of rows that pass through a function as they are read."""
+    """A source with random access and a function applied to its rows."""
 
     def __init__(self, source: RowSource, function: Callable[[Rows], Rows]) -> None:
         self._source, self._function = source, function
@@ -140,12 +142,12 @@ class ConvertedRows:
         return len(self._source)
 
     def read(self, rows: Int64[np.ndarray, " M"]) -> Rows:
-        """These rows in this order, converted."""
+        """Read and convert these rows in this order."""
         return self._function(self._source.read(rows))
 
 
 def converted(source: Source, function: Callable[[Rows], Rows]) -> Source:
-    """The source with its rows passed through a function, in the threads that read them."""
+    """Return the source with a function applied to its rows, in the threads that read them."""
     if isinstance(source, BlockSource):
-        return Converted(source, function)
+        return ConvertedBlocks(source, function)
     return ConvertedRows(source, function)

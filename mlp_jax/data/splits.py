@@ -1,4 +1,4 @@
-"""Give up rows for validation and test: stratified, disjoint, complete, the same for a seed.
+"""Splits into training, validation and test rows: stratified, disjoint, complete, reproducible.
 
 Letters: N rows, C classes.
 """
@@ -18,7 +18,13 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Rows to learn from, to choose by, and to judge by."""
+    """Training, validation and test rows.
+
+    Attributes:
+        train: training rows.
+        validation: rows that choose the epoch, or None.
+        test: rows of the final evaluation, or None.
+    """
 
     train: Split
     validation: Split | None
@@ -26,12 +32,22 @@ class Splits:
 
 
 def split(dataset: Dataset, *, test: float | None, validation: float, seed: int) -> Splits:
-    """Part dataset.train into training, validation and test rows, which keep their order.
+    """Split dataset.train into training, validation and test rows, which keep their order.
 
-    `test` and `validation` are fractions of the rows of dataset.train, in [0, 1). A set with its
-    own test rows keeps those, and `test` is not used. Labels are stratified: in every part each
-    class has its exact share, rounded down or up, and no class loses its last training row.
-    Raises InputError for a fraction out of range, or one that leaves a part without rows.
+    Labels are stratified: in every part each class has its exact share, rounded down or up, and no
+    class loses its last training row.
+
+    Args:
+        dataset: the set. If it has test rows, they are kept and `test` is ignored.
+        test: fraction of test rows in [0, 1), or None.
+        validation: fraction of validation rows in [0, 1).
+        seed: seed of the draw.
+
+    Returns:
+        The parts.
+
+    Raises:
+        InputError: for a fraction out of range, or one that leaves a part empty.
     """
     labels = dataset.train.y if dataset.is_classification else None
     own_test = dataset.test is not None
@@ -58,9 +74,9 @@ def part_of_rows(
     validation: float,
     seed: int,
 ) -> Int8[np.ndarray, " N"]:
-    """The part of each row: TRAIN, VALIDATION or TEST, by fractions as `split` has them.
+    """Return the part of each row, TRAIN, VALIDATION or TEST, by fractions as in `split`.
 
-    labels: whole numbers from 0 to stratify by; None where there are none.
+    labels: whole numbers from 0 to stratify by, or None.
     """
     shares = {
         "validation": as_share("validation", validation),
@@ -84,19 +100,17 @@ def part_of_rows(
 
 
 def usual_validation(n_rows: int) -> float:
-    """The share of the training rows to judge epochs by where none is asked for: a tenth, but no
-    more than 2000 rows.
-    """
+    """Return the default fraction of validation rows: a tenth, at most 2000 rows."""
     return min(0.1, 2000 / n_rows)
 
 
 def part_of_groups(
     groups: Int[np.ndarray, " N"], *, test: float | None, validation: float, seed: int
 ) -> Int8[np.ndarray, " N"]:
-    """The part of each row, by fractions, with no group (whole numbers from 0) in two parts.
+    """Return the part of each row by fractions, with each group (integers from 0) in one part.
 
-    Groups in random order go to the test rows until one more would bring these farther from
-    their share, then to the validation rows, the others to training.
+    Groups in random order go to the test rows while that brings these closer to their share, then
+    to the validation rows, the others to training.
     """
     shares = ((TEST, "test", test or 0.0), (VALIDATION, "validation", validation))
     if float(as_share("test", test or 0.0) + as_share("validation", validation)) >= 1:
@@ -116,7 +130,7 @@ def part_of_groups(
     for number, _, share in shares:
         if not share:
             continue
-        # One group at least stays for each part that is still to come, and for training.
+        # Leave at least one group for each remaining part and for training.
         waiting = 1 + sum(1 for n, _, s in shares if n < number and s)
         reached = np.cumsum(sizes[order[first : len(order) - waiting]])
         last = first + 1 + int(np.argmin(np.abs(reached - share * len(groups))))
@@ -126,9 +140,17 @@ def part_of_groups(
 
 
 def class_weights(y: np.ndarray, n_classes: int) -> Float32[np.ndarray, " C"]:
-    """Weights N / (C · count) that let every class count the same; 0 for a class without rows.
+    """Return balanced weights N / (C · count), 0 for a class without rows.
 
-    y (N,) holds whole-number labels; raises InputError for one outside 0 to C-1.
+    Args:
+        y: labels (N,), whole numbers.
+        n_classes: C.
+
+    Returns:
+        Weights (C,) float32.
+
+    Raises:
+        InputError: for a label outside 0 to C − 1.
     """
     check_labels(y, n_classes, "y")
     counts = np.bincount(y, minlength=n_classes)
@@ -137,7 +159,7 @@ def class_weights(y: np.ndarray, n_classes: int) -> Float32[np.ndarray, " C"]:
 
 
 def as_share(name: str, fraction: float) -> Fraction:
-    """A fraction as it is written; InputError for one outside [0, 1)."""
+    """Return a fraction exactly as written; InputError for one outside [0, 1)."""
     if not 0 <= fraction < 1:
         raise InputError(
             f"The {name} fraction must be at least 0 and less than 1, but is {fraction}."
@@ -150,7 +172,7 @@ def _take(rows: Split, chosen: np.ndarray) -> Split:
 
 
 def _assign(y: np.ndarray, shares: tuple[Fraction, Fraction], seed: int) -> np.ndarray:
-    """The part of each row (N,)."""
+    """Return the part of each row (N,)."""
     rng = np.random.Generator(np.random.PCG64(seed))
     rows = rng.permutation(len(y))
     rows = rows[np.argsort(y[rows], kind="stable")]
@@ -171,8 +193,8 @@ def _assign(y: np.ndarray, shares: tuple[Fraction, Fraction], seed: int) -> np.n
 def _allot(sizes: list[int], shares: tuple[Fraction, Fraction]) -> list[tuple[int, int]]:
     """Return the number of (validation, test) rows of each class.
 
-    Every count, that of the training rows too, is its exact share rounded down or up; which of the
-    two, the error that the classes before have left decides, so that the totals come out right.
+    Every count, that of the training rows too, is its exact share rounded down or up; the
+    accumulated error of the previous classes decides which, so that the totals are right.
     """
     debt = [Fraction(0)] * 3
     counts = []

@@ -1,4 +1,4 @@
-"""A table as it came: named columns of any type, before anything is learned from it."""
+"""`Table`: named columns of any type, before encoding."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,15 +12,20 @@ Kind = Literal["numeric", "categorical", "boolean", "date"]
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows with named columns, which of them are to be predicted, and the set's own test rows.
+    """Rows with named columns, the targets among them, and separate test rows if there are any.
 
-    kinds: what is known about columns beforehand; the others' kinds are found from the training
-    rows. task: "classification", "regression" or "auto" (by the rule of `task.py`). header:
-    whether the file that it came from names its columns; else they are "0", "1", …. written:
-    whether it came from a file of text, whose types are those of its words. likely: the decimal
-    mark that its file uses elsewhere, for numbers that fit both. separator: of the fields of a file
-    of text. notes: what was inferred when it
-    was read.
+    Attributes:
+        name: name in messages.
+        frame: the rows.
+        targets: columns to predict.
+        test: test rows, or None.
+        kinds: declared kinds of columns; others are inferred from the training rows.
+        task: "classification", "regression" or "auto" (by the rule of `task.py`).
+        header: the file names its columns; else they are "0", "1", ….
+        written: the rows come from a text file.
+        likely: decimal mark to prefer for numbers that fit both, as elsewhere in the file.
+        separator: of the fields of a text file.
+        notes: what was inferred, for the user.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""Which task a target sets: the one rule for tables and arrays, with its reason in words.
+"""Choice of the task from a target: one rule for tables and arrays, with its reason.
 
-Text and booleans are classes. Whole numbers are classes only where they look like labels, for to
-take numbers for classes is the costlier mistake; all other numbers are numbers to predict.
+Text and booleans are classes. Whole numbers are classes only if they look like labels, since
+treating numbers as classes is the costlier mistake; other numbers are regression targets.
 """
 
 import re
@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-FEW = 5  # whole numbers that are classes wherever they lie
-SOME = 9  # that are classes where they count up from 0 or 1
-NAMED = 100  # that are classes where the column is called a class or label
-COUNTED = 1000  # that are classes where an array of whole numbers counts up from 0
+FEW = 5  # distinct whole numbers that are always classes
+SOME = 9  # that are classes if they count up from 0 or 1
+NAMED = 100  # that are classes if the column is called class or label
+COUNTED = 1000  # that are classes if an integer array counts up from 0
 ROWS_A_CLASS = 3  # on average
 RAREST = 0.01  # of the rows, in the rarest of SOME classes
 _NAMES = re.compile(r"^(?i:(?:.*[ _-])?(?:class|classes|label|labels)|\w*[a-z](?:Class|Label))$")
 
 
-class Decision(NamedTuple):
-    """Decision on whether whole numbers are classes; reason: the end of a sentence with "since"."""
+class TaskDecision(NamedTuple):
+    """TaskDecision on whether whole numbers are classes; the reason follows "since" in notes."""
 
     is_class: bool
     reason: str
@@ -28,41 +28,41 @@ class Decision(NamedTuple):
 
 def decide(
     name: str, values: np.ndarray, rows: np.ndarray, *, whole_array: bool = False
-) -> Decision:
+) -> TaskDecision:
     """Decide whether the numbers of a target are classes.
 
     Args:
-        name: the target's.
-        values: its distinct finite numbers (C,), in order.
-        rows: how many rows have each (C,).
-        whole_array: whether they come from an array of a whole-number type, which a program made.
+        name: name of the target.
+        values: its distinct finite numbers (C,), sorted.
+        rows: number of rows of each (C,).
+        whole_array: the values come from an array of an integer dtype.
     """
     n, total = len(values), int(rows.sum())
     if (values != np.floor(values)).any():
-        return Decision(False, "it holds numbers with fractions")
+        return TaskDecision(False, "it holds numbers with fractions")
     counts_up = n and values[0] in (0, 1) and values[-1] - values[0] == n - 1
     enough = total >= ROWS_A_CLASS * n or (counts_up and n <= FEW)
     if n < 2:
-        return Decision(whole_array, f"it holds {_different(n)}")
+        return TaskDecision(whole_array, f"it holds {_different(n)}")
     if n == 2:
-        return Decision(True, f"it holds {_different(n)}")
+        return TaskDecision(True, f"it holds {_different(n)}")
     if n <= FEW and enough:
-        return Decision(True, f"it holds only {_different(n)}")
+        return TaskDecision(True, f"it holds only {_different(n)}")
     if n <= SOME and enough and counts_up and rows.min() >= RAREST * total:
-        return Decision(True, f"it holds only {_different(n)}, from {values[0]:g} up")
+        return TaskDecision(True, f"it holds only {_different(n)}, from {values[0]:g} up")
     if n <= NAMED and enough and _NAMES.match(name.strip()):
-        return Decision(True, f"it is called '{name}' and holds only {_different(n)}")
+        return TaskDecision(True, f"it is called '{name}' and holds only {_different(n)}")
     if whole_array and counts_up and values[0] == 0 and n <= COUNTED and enough:
-        return Decision(True, f"it is an array of whole numbers, all of 0 to {n - 1}")
-    return Decision(False, f"it holds {_different(n)}")
+        return TaskDecision(True, f"it is an array of whole numbers, all of 0 to {n - 1}")
+    return TaskDecision(False, f"it holds {_different(n)}")
 
 
 def constant_notes(
     low: Sequence[float], high: Sequence[float], names: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """A note on each number to predict that is the same in every training row.
+    """Return a note for each regression target that is constant over the training rows.
 
-    low, high: the least and the greatest of each output. names: of the outputs.
+    low, high: minimum and maximum of each output. names: of the outputs.
     """
     alone = len(low) == 1
     called = [f"'{n}'" for n in names] or [f"y{'' if alone else f'[{k}]'}" for k in range(len(low))]

@@ -1,1 +1,1 @@
-"""A trained network: what it is judged by, on disk, and out of the door."""
+"""A trained network: prediction, metrics, uncertainty, saving and export."""

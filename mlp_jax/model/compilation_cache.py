@@ -1,4 +1,4 @@
-"""Compiled programs on disk, which a command or an estimator switches on before it computes."""
+"""Disk cache of compiled programs, enabled by commands and estimators before they compute."""
 
 import os
 from pathlib import Path
@@ -9,10 +9,10 @@ CACHE = "jax_compilation_cache_dir"
 
 
 def use_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache directory, so that a second start is quick.
+    """Cache compiled programs in the user's cache directory, for a quick second start.
 
-    JAX_COMPILATION_CACHE_DIR or JAX's own setting, if set, says where instead. Without a folder
-    that can be written, programs are compiled each time: JAX would warn of every one of them.
+    JAX_COMPILATION_CACHE_DIR or JAX's setting takes precedence. Without a writable folder the cache
+    stays off; JAX would warn for each program.
     """
     chosen = getattr(jax.config, CACHE, None)
     if chosen and "://" not in chosen and not _can_be_written(Path(chosen)):
@@ -28,9 +28,9 @@ def use_compilation_cache() -> None:
 
 
 def _usual_folder() -> Path | None:
-    """The folder in the user's cache directory; None for a user who has no home."""
+    """Return the folder in the user's cache directory; None for a user without a home."""
     named = os.environ.get("XDG_CACHE_HOME", "")
-    try:  # a relative one is to be ignored, says the XDG standard
+    try:  # the XDG standard ignores relative paths
         base = Path(named) if Path(named).is_absolute() else Path.home() / ".cache"
     except RuntimeError:
         return None
@@ -38,7 +38,7 @@ def _usual_folder() -> Path | None:
 
 
 def _can_be_written(folder: Path) -> bool:
-    """Whether the folder is there, or can be made, and takes files."""
+    """Return True if the folder exists or can be created, and is writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -1,6 +1,6 @@
-"""Whether the parts of a saved model belong together: network, loss, encodings.
+"""Consistency checks across the parts of a saved model: network, loss, encodings.
 
-What each part says by itself its own class checks; here is what only several of them can say.
+Each class checks its fields; this module checks conditions that involve several parts.
 """
 
 import itertools
@@ -22,9 +22,10 @@ from mlp_jax.errors import InputError
 
 
 def expected_shapes(network: Layer, n_inputs: int) -> tuple[Any, Any]:
-    """(params, layer_state) as the architecture gives them, shapes without arrays.
+    """Return (params, layer_state) of the architecture, as shapes without arrays.
 
-    InputError for an architecture that no array can have.
+    Raises:
+        InputError: for an architecture that cannot be initialized.
     """
     if n_inputs < 1:
         raise InputError(f"A network takes at least 1 feature, not {n_inputs}.")
@@ -40,7 +41,7 @@ def expected_shapes(network: Layer, n_inputs: int) -> tuple[Any, Any]:
 def check_consistent(
     network: Layer, loss: Loss, inputs: InputEncoding, target: TargetEncoding
 ) -> None:
-    """InputError, in one sentence, where a network cannot have these encodings or this loss."""
+    """Raise InputError if a network cannot have these encodings or this loss."""
     if isinstance(inputs, ArrayEncoding):
         _check_arrays(inputs)
     else:
@@ -73,7 +74,7 @@ def _check_table(inputs: TableEncoding) -> None:
 
 
 def _check_first_layer(network: Layer, inputs: TableEncoding) -> None:
-    """The layer of categories, where there is one, has a row for every code."""
+    """Check that the layer of categories, if any, has a row for every code."""
     if isinstance(network, Ensemble):
         for member in network.members:
             _check_first_layer(member, inputs)

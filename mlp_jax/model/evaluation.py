@@ -1,4 +1,4 @@
-"""A saved model on data by name or file: load them as training does, judge, tell."""
+"""Evaluation of a saved model on a named data set or a file."""
 
 import io
 import json
@@ -19,16 +19,16 @@ def judge(
     data_dir: Path | None = None,
     separator: str | None = None,
 ) -> dict[str, float]:
-    """`Model.evaluate` of data as `load` takes them; targets: the model's own unless given.
+    """Evaluate a model on data that `load` takes.
 
-    separator: of a text file; None finds it.
+    targets: target columns (default: the model's). separator: of a text file (default: detected).
     """
     rows = load_for(model.inputs, model.target, data, targets, data_dir, separator)
     return model.evaluate(rows, names)
 
 
 def metrics_table(found: Mapping[str, float], before: Mapping[str, float | None]) -> str:
-    """The metrics in a small table, beside those of the run's test rows where there are any."""
+    """Return the metrics as a text table, beside those of the run's test rows if there are any."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as Grid
@@ -48,5 +48,5 @@ def metrics_table(found: Mapping[str, float], before: Mapping[str, float | None]
 
 
 def metrics_json(found: Mapping[str, float]) -> str:
-    """The metrics as JSON; what is undefined is null."""
+    """Return the metrics as JSON, undefined ones as null."""
     return json.dumps(plain(found), indent=2) + "\n"

@@ -1,13 +1,13 @@
-"""Prior precision and noise of a Laplace approximation, where the marginal likelihood is greatest.
+"""Prior precision and noise of a Laplace approximation that maximize the marginal likelihood.
 
 Letters: P weights θ with prior N(0, 1/τ), M targets (rows times outputs). With H = V/σ² the
-curvature of the −log likelihood, vᵢ the eigenvalues of V (its entries where it is diagonal), the
+curvature of the −log likelihood, vᵢ the eigenvalues of V (its entries if it is diagonal), the
 log evidence is (MacKay 1992, "A Practical Bayesian Framework for Backpropagation Networks")
 
     log p(y | τ, σ²) ≈ log p(y | θ, σ²) − ½ τ‖θ‖² + ½ Σᵢ log(τ/(vᵢ/σ² + τ)),
 
-and γ = Σᵢ vᵢ/(vᵢ + σ²τ) counts the weights that the data determine. The noise of a classification
-is σ² = 1. All in NumPy, float64.
+and γ = Σᵢ vᵢ/(vᵢ + σ²τ) is the effective number of parameters. A classification has σ² = 1. All in
+NumPy, float64.
 """
 
 import math
@@ -23,21 +23,22 @@ _CLOSE = 1e-12
 
 
 def determined(values: Float[np.ndarray, " P"], prior: float, noise: float) -> float:
-    """γ, how many weights the data determine rather than the prior."""
+    """Return γ, the effective number of parameters."""
     return float(np.sum(values / (values + noise * prior)))
 
 
 def log_prior_share(
     values: Float[np.ndarray, " P"], square: float, prior: float, noise: float
 ) -> float:
-    """−½ τ‖θ‖² + ½ Σ log(τ/(v/σ² + τ)): what the prior takes from the log likelihood."""
+    """Return −½ τ‖θ‖² + ½ Σ log(τ/(v/σ² + τ)), the Occam factor of the evidence."""
     return -0.5 * prior * square - 0.5 * float(np.sum(np.log1p(values / (noise * prior))))
 
 
 def choose_prior(values: Float[np.ndarray, " P"], square: float, noise: float = 1.0) -> float:
-    """τ of the greatest evidence, where τ‖θ‖² = γ (MacKay 1992).
+    """Return the τ that maximizes the evidence, the root of τ‖θ‖² = γ (MacKay 1992).
 
-    The left side grows with τ and the right side falls, so there is but one such τ. square: ‖θ‖².
+    The left side increases with τ and the right side decreases, so the root is unique. square:
+    ‖θ‖².
     """
     return _root(lambda tau: tau * square - determined(values, tau, noise))
 
@@ -45,10 +46,10 @@ def choose_prior(values: Float[np.ndarray, " P"], square: float, noise: float = 
 def choose_both(
     values: Float[np.ndarray, " P"], square: float, squared_errors: float, n: int
 ) -> tuple[float, float]:
-    """τ and σ² of a regression with n targets and this sum of squared errors.
+    """Return τ and σ² of a regression with n targets and this sum of squared errors.
 
-    In turn until neither moves: τ as above, and σ² where it is squared_errors/(n − γ), of which
-    again there is but one, for squared_errors/σ² falls with σ² and n − γ grows.
+    Alternates until both converge: τ as in `choose_prior`, and σ² = squared_errors/(n − γ), whose
+    root is unique since squared_errors/σ² decreases with σ² and n − γ increases.
     """
     prior, noise = 1.0, max(squared_errors / n, LEAST)
 
@@ -67,7 +68,7 @@ def choose_both(
 
 
 def _root(rising: Callable[[float], float]) -> float:
-    """Where a rising function of a positive number is 0; else the nearer end of the range."""
+    """Return the positive root of an increasing function; else the nearer end of the range."""
     from scipy.optimize import brentq
 
     low, high = _RANGE

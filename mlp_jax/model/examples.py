@@ -1,8 +1,8 @@
-"""What each example is to a trained network: its loss, its gradient's norm, its influence.
+"""Loss, gradient norm and influence of each example, to find wrong labels.
 
-A wrong label is a large loss, a gradient that pulls hard, and a pull away from where rows that are
-right would have the network go. One forward and one backward pass in inference give all three, for
-any number of rows, batch by batch. Letters: N rows, I features, C outputs, gₙ = ∇Eₙ of row n.
+A wrong label tends to have a large loss, a large gradient, and a gradient opposed to that of
+correct rows. One forward and one backward pass in inference give all three, batch by batch.
+Letters: N rows, I features, C outputs, gₙ = ∇Eₙ of row n.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,16 @@ from mlp_jax.model.inference import fitting_size, padded, runnable_precision
 from mlp_jax.model.judge import encode_targets
 from mlp_jax.model.precision import Precision
 
-CHUNK = 1024  # rows whose tape is held at once
+CHUNK = 1024  # rows per tape in memory
 RANKINGS = ("loss", "gradient_norm", "influence")
 
 
-class Trained(NamedTuple):
-    """A network with its weights, and how rows come to it.
+class TrainedNetwork(NamedTuple):
+    """A network with its weights and the preprocessing of its rows.
 
-    scaling: (scale, offset), each a number or (I,); a row goes in as x·scale + offset, or as it is.
+    Attributes:
+        scaling: (scale, offset), each a number or (I,), applied as x·scale + offset; None for none.
+        precision: name of the arithmetic.
     """
 
     network: Layer
@@ -41,9 +43,12 @@ class Trained(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """Rows whose loss influence is measured on: Σ gₘ over those that count, and how many do.
+    """Rows on which influence is measured.
 
-    all_count: whether rows count that the network gets wrong.
+    Attributes:
+        gradient: Σ gₘ over the rows that count.
+        n_rows: number of rows that count.
+        all_count: whether misclassified rows count too.
     """
 
     gradient: Any
@@ -52,12 +57,15 @@ class Reference(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """What N rows are to a network; every array (N, …) in the order of the rows.
+    """Statistics of N rows under a network, in the order of the rows.
 
-    output: the network's, (N, C).  loss: Eₙ.  gradient_norm: ‖gₙ‖ over all parameters.
-    influence: ⟨gₙ, ḡ⟩ with ḡ the mean gradient of the reference's rows: by how much a step of
-    gradient descent on this row alone would lower their mean loss, at rate 1 and to first order
-    (Pruthi 2020, "TracIn", of one checkpoint). Below 0 the row does harm.
+    Attributes:
+        output: output of the network (N, C).
+        loss: Eₙ.
+        gradient_norm: ‖gₙ‖ over all parameters.
+        influence: ⟨gₙ, ḡ⟩ with ḡ the mean gradient of the reference rows: the first-order decrease
+            of their mean loss by a gradient step on this row at rate 1 (Pruthi 2020, "TracIn", of
+            one checkpoint). Negative values are harmful.
     """
 
     output: Float[np.ndarray, "N C"]
@@ -67,9 +75,9 @@ class Examples(NamedTuple):
 
 
 def suspects_first(examples: Examples, by: str) -> np.ndarray:
-    """The places of the rows (N,), the most suspicious first; equal ones as they come.
+    """Return the indices of the rows (N,), the most suspicious first; ties in order.
 
-    By the largest "loss" or "gradient_norm", or the "influence" that does most harm.
+    by: "loss" and "gradient_norm" put the largest first, "influence" the most harmful.
     """
     if by not in RANKINGS:
         raise UnknownNameError("ranking", by, RANKINGS)
@@ -77,12 +85,12 @@ def suspects_first(examples: Examples, by: str) -> np.ndarray:
     return np.argsort(values if by == "influence" else -values, kind="stable")
 
 
-def reference_of(trained: Trained, x: Shaped[np.ndarray, "N I"], y: np.ndarray) -> Reference:
-    """The reference that rows make, best held-out ones; x and y as `examine` takes them.
+def reference_of(trained: TrainedNetwork, x: Shaped[np.ndarray, "N I"], y: np.ndarray) -> Reference:
+    """Return the reference of rows, preferably held-out ones; x and y as `examine` takes them.
 
-    Of labels only rows that the network gets right count, where there are any. Where training has
-    ended the gradients of all rows cancel: held-out rows whose own label is wrong take away most
-    of what the others say, and the sign of their sum is chance.
+    For labels only correctly classified rows count, if there are any. At the end of training the
+    gradients of all rows cancel: held-out rows with wrong labels offset most of the others, which
+    makes the sign of their sum random.
     """
     policy, given = _ready(trained)
     with policy.active():
@@ -98,19 +106,25 @@ def reference_of(trained: Trained, x: Shaped[np.ndarray, "N I"], y: np.ndarray) 
 
 
 def examine(
-    trained: Trained,
+    trained: TrainedNetwork,
     x: Shaped[np.ndarray, "N I"],
     y: np.ndarray,
     reference: Reference | None = None,
     *,
     among: bool = False,
 ) -> Examples:
-    """The loss, gradient norm and influence of rows x (N, I) with their targets y.
+    """Return loss, gradient norm and influence of rows x (N, I) with targets y.
 
-    y as the loss takes it: labels (N,), or (N, C). reference: `reference_of` other rows, or None
-    for these rows themselves. among: these rows are the reference's own; each is then measured on
-    the others. Batch norm uses its running statistics and dropout is left out, so that each row
-    has a gradient of its own. InputError for rows and targets that do not fit the network.
+    Batch norm uses its running statistics and dropout is off, so that each row's gradient is
+    independent of the others.
+
+    Args:
+        y: labels (N,), or (N, C), as the loss takes them.
+        reference: `reference_of` other rows; None for these rows.
+        among: these rows are the reference's rows; each is measured on the others.
+
+    Raises:
+        InputError: for rows and targets that do not fit the network.
     """
     if reference is None:
         reference, among = reference_of(trained, x, y), True
@@ -123,8 +137,8 @@ def examine(
         return Examples(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-def _ready(trained: Trained) -> tuple[Precision, tuple[Any, Any, Any]]:
-    """The arithmetic, and weights, state and scaling as the compiled passes take them."""
+def _ready(trained: TrainedNetwork) -> tuple[Precision, tuple[Any, Any, Any]]:
+    """Return the policy, and weights, state and scaling for the compiled passes."""
     policy = runnable_precision(trained.precision)
     with policy.active():
         decoding = tuple(
@@ -135,12 +149,12 @@ def _ready(trained: Trained) -> tuple[Precision, tuple[Any, Any, Any]]:
 
 
 def _chunks(
-    trained: Trained, policy: Precision, x: np.ndarray, y: np.ndarray
+    trained: TrainedNetwork, policy: Precision, x: np.ndarray, y: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """(rows, targets, how many of them are no padding), of one size or, of few rows, smaller."""
+    """Iterate over (rows, targets, number of unpadded rows), all of one size."""
     if x.ndim != 2 or not len(x) or len(x) != len(y):
         raise InputError(
-            f"x is (N, I) and y has N rows, at least one; these are {x.shape} and {y.shape}."
+            f"x must be (N, I) and y have N rows, at least one, not {x.shape} and {y.shape}."
         )
     n_outputs = trained.network.width_out(x.shape[1])
     y = encode_targets(trained.loss, y, n_outputs)
@@ -154,7 +168,7 @@ def _chunks(
 
 
 def gets_right(loss: Loss, output: Float[Array, "N C"], y: Array) -> Bool[Array, " N"]:
-    """Whether the network decides as y says, for every label of a row; true of numbers."""
+    """Return a mask of the rows that are correctly classified in every label; True for numbers."""
     if loss.function.targets == "real":
         return jnp.ones(len(output), bool)
     if y.ndim == 1 and output.shape[1] > 1:
@@ -167,7 +181,7 @@ def gets_right(loss: Loss, output: Float[Array, "N C"], y: Array) -> Bool[Array,
 def _pass(
     network: Layer, loss: Loss, weights: Any, state: Any, scaling: Any, x: Array, y: Array
 ) -> tuple[Array, Array, Any]:
-    """(output, Eₙ, records) in inference: every row's own gradient, whatever the network."""
+    """Return (output, Eₙ, records) in inference."""
     scale, offset = scaling
     a = x.astype(scale.dtype) * scale + offset
     output, _, residual = network.forward(weights, state, a, train=False, key=None, mask=None)
@@ -188,7 +202,7 @@ def _summed(
     real: Array,
     all_count: Any,
 ) -> tuple[Any, Array]:
-    """Σ gₘ over the rows that count, and how many they are; real: which rows are no padding."""
+    """Return Σ gₘ over the rows that count, and their number; real: mask of unpadded rows."""
     output, losses, records = _pass(network, loss, weights, state, scaling, x, y)
     counts = real & (all_count | gets_right(loss, output, y))
     return contract(records, counts.astype(losses.dtype)), jnp.sum(counts)
@@ -206,7 +220,7 @@ def _examined(
     x: Array,
     y: Array,
 ) -> tuple[Array, Array, Array, Array]:
-    """`Examples` of one chunk. A row that is itself in the reference's sum is taken out of it."""
+    """Return `Examples` of one chunk; a row in the reference is subtracted from its sum."""
     output, losses, records = _pass(network, loss, weights, state, scaling, x, y)
     squares = squared_norms(Tape(records))
     products = inner_products(Tape(records), reference.gradient)

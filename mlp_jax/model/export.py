@@ -1,4 +1,4 @@
-"""A model out of the door: one file that other programs run, tried before it gets its name."""
+"""Export of a model to one file for other runtimes, tested before it is written."""
 
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,13 @@ _PROBE_ROWS = (1, 37)
 def export_model(model: Model, format: str, output: Path, *, overwrite: bool = False) -> str:
     """Write the model as "onnx" (see `onnx_file`) or "stablehlo" (see `stablehlo_bytes`).
 
-    Gives a few lines for people: what goes into the file's function, and what comes out.
+    Returns:
+        A readable description of the function's inputs and outputs.
 
-    Raises UnknownNameError for another format, InputError for a model that the format cannot
-    express, RunFolderError where the file exists or cannot be written.
+    Raises:
+        UnknownNameError: for another format.
+        InputError: for a model that the format cannot express.
+        RunFolderError: if the file exists or cannot be written.
     """
     if format not in FORMATS:
         raise UnknownNameError("export format", format, FORMATS)
@@ -39,30 +42,30 @@ def export_model(model: Model, format: str, output: Path, *, overwrite: bool = F
         from mlp_jax.model.onnx_file import onnx_bytes, signature
 
         data = onnx_bytes(model)
-        said = signature(data)
+        description = signature(data)
     else:
         data = stablehlo_bytes(model)
-        said = (
+        description = (
             f"x (N, {model.inputs.n_features}) -> predictions (N, {model.n_outputs}): "
             f'jax.export.deserialize(open("{output.name}", "rb").read()).call(x)'
         )
         if isinstance(model.inputs, TableEncoding):
-            said += "\nx: the table's rows as mlp_jax.load(RUN).features(rows) encodes them"
+            description += "\nx: the table's rows, encoded by mlp_jax.load(RUN).features(rows)"
     write_bytes_atomic(output, data)
-    return said
+    return description
 
 
 def stablehlo_bytes(model: Model) -> bytes:
-    """A function x (N, I) ↦ predictions (N, C) for any N, on CPU and GPU, that needs JAX alone:
+    """Serialize a function x (N, I) ↦ predictions (N, C) for any N, on CPU and GPU.
 
         function = jax.export.deserialize(open(FILE, "rb").read())
         predictions = function.call(x)
 
-    x: of arrays the raw rows, uint8 for pixels and the model's own type else; of tables the
-    features that `Model.features` gives, for StableHLO has no text. Numbers of arrays that are far
-    out, infinite ones too, are clipped as the model clips them. The predictions: one column
-    of P(class 1) for a single logit, else probabilities; or values in the target's own units.
-    A float64 model is called under jax.enable_x64(True).
+    It needs only JAX. x: raw rows of arrays, uint8 for pixels, else the model's dtype; for tables
+    the features that `Model.features` returns, since StableHLO has no text. Far and infinite
+    numbers of arrays are clipped as in the model. Predictions are P(class 1) for a single logit,
+    else probabilities, or values in the target's units. A float64 model is called under
+    jax.enable_x64(True).
     """
     precision = runnable_precision(model.precision)
     target = model.target
@@ -102,9 +105,9 @@ def _takes_bytes(model: Model) -> bool:
 def _network_rows(
     model: Model, precision: Precision, x: Any
 ) -> tuple[Any, tuple[np.ndarray, np.ndarray] | None]:
-    """(rows, the scaling that they still need); what is far out is clipped as the model clips it.
+    """Return (rows, the scaling that they still need), clipped as in the model.
 
-    Pixels stay as they are, and so do the features of a table, which come clipped.
+    Pixels are unchanged, and so are the features of a table, which are clipped already.
     """
     inputs = model.inputs
     if not isinstance(inputs, ArrayEncoding) or inputs.pixels:
@@ -119,7 +122,7 @@ def _network_rows(
 
 
 def _verify(model: Model, data: bytes, dtype: Any) -> None:
-    """InputError unless the function, read back, gives what the model gives."""
+    """Raise InputError unless the deserialized function agrees with the model."""
     function = jax.export.deserialize(bytearray(data))
     for n in _PROBE_ROWS:
         rows = specimens(model.inputs, n)
@@ -127,4 +130,6 @@ def _verify(model: Model, data: bytes, dtype: Any) -> None:
         found = np.asarray(function.call(jnp.asarray(x, dtype)), np.float64)
         expected = model.predictions(features(model.inputs, rows, dtype))
         if not agree(model, found, expected):
-            raise InputError("The exported function would not agree with the model.")
+            raise InputError(
+                "The exported function does not agree with the model; no file was written."
+            )

@@ -1,13 +1,13 @@
-"""The dense layer that sees the inputs themselves, where there is one."""
+"""The first dense layer that takes the inputs directly."""
 
 from mlp_jax.backprop import Beside, Dense, FeatureScale, Layer, Members, NTKScale
 from mlp_jax.proof.observe import Path, walk
 
 
 def first_dense(network: Layer) -> Path | None:
-    """Where the first dense layer stands, before it at most categories, norms and the like.
+    """Return the path of the first dense layer if only categories, norms and the like precede it.
 
-    None where numbers are embedded or scaled first: no weight there belongs to a feature.
+    None if numbers are embedded or scaled first, since no weight there belongs to a feature.
     """
     for path, layer in walk(network):
         if isinstance(layer, Dense):

@@ -1,6 +1,7 @@
-"""Processes forked after JAX had started: JAX's threads are not in them, so that it would hang.
+"""Detection of processes forked after JAX had started.
 
-Predictions are computed by NumPy there (`numpy_network`); all else is refused in one sentence.
+JAX's threads are missing there, so that it would hang. Predictions are computed by NumPy there
+(`numpy_network`); everything else raises ForkError.
 """
 
 import os
@@ -10,33 +11,30 @@ from pathlib import Path
 
 from mlp_jax.errors import ForkError
 
-_SETTLED_AT_START = ("jax_cpu_get_local_topology_timeout_minutes", "jax_num_cpu_devices")
+_FIXED_AT_START = ("jax_cpu_get_local_topology_timeout_minutes", "jax_num_cpu_devices")
 _started = (False, False)  # JAX, polars, before the last fork
 _inherited = False
 _polars = False
 
 
 def polars_is_inherited() -> bool:
-    """Return whether this process was forked from one in which polars' threads ran.
-
-    They are not there either, and what asks them for help waits for ever.
-    """
+    """Return True if this process was forked while polars' threads ran; polars would hang in it."""
     return _polars
 
 
 def jax_is_inherited() -> bool:
-    """Return whether this process was forked from one in which JAX had started."""
+    """Return True if this process was forked after JAX had started."""
     return _inherited
 
 
 def check_not_inherited(what: str) -> None:
-    """Raise ForkError for what JAX would have to do where it was inherited by a fork."""
+    """Raise ForkError if JAX was inherited by a fork; `what` completes "JAX cannot …"."""
     if _inherited:
         raise _error("JAX", what)
 
 
 def check_polars_not_inherited(what: str) -> None:
-    """Raise ForkError for what polars would have to do where it was inherited by a fork."""
+    """Raise ForkError if polars was inherited by a fork; `what` completes "polars cannot …"."""
     if _polars:
         raise _error("polars", what)
 
@@ -50,14 +48,14 @@ def _error(library: str, what: str) -> ForkError:
 
 
 def _jax_has_started() -> bool:
-    """Whether JAX has devices, which it gets when it first computes.
+    """Return True if JAX has devices, which it creates on first use.
 
-    JAX has no function that says so, but refuses from then on to change a setting like this one.
+    JAX has no public query for it, but then rejects changes of a setting like this one.
     """
     jax = sys.modules.get("jax")
     if jax is None:
         return False
-    name = next((name for name in _SETTLED_AT_START if hasattr(jax.config, name)), "")
+    name = next((name for name in _FIXED_AT_START if hasattr(jax.config, name)), "")
     try:
         before = getattr(jax.config, name)
         jax.config.update(name, before + 1)
@@ -68,7 +66,7 @@ def _jax_has_started() -> bool:
 
 
 def _polars_has_started() -> bool:
-    """Whether polars' threads run; where threads have no names, whether it is imported."""
+    """Return True if polars' threads run, or if it is imported and threads have no names."""
     if "polars" not in sys.modules:
         return False
     tasks = Path("/proc/self/task")

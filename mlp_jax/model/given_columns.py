@@ -1,7 +1,7 @@
-"""Columns as people give them (pandas, polars, lists, arrays) in the few forms that a table has.
+"""Columns from users (pandas, polars, lists, arrays) in the few forms that tables have.
 
-What a frame says of its types is believed: a category is one whatever its levels are, and objects
-that are all numbers are numbers. Letters: N rows.
+Declared types are respected: a category is one whatever its levels are, and objects that are all
+numbers are numbers. Letters: N rows.
 """
 
 import datetime
@@ -22,20 +22,20 @@ _EXACT = 2.0**53
 _MOMENTS, _SPANS = "datetime64[us]", "timedelta64[us]"
 
 
-class GivenCategories(NamedTuple):
-    """A column that was declared to hold categories: each value's text, None where missing."""
+class DeclaredCategories(NamedTuple):
+    """Values of a declared categorical column as text, None if missing."""
 
     values: list[str | None]
 
 
-Column = np.ndarray | list[Any] | GivenCategories
+Column = np.ndarray | list[Any] | DeclaredCategories
 
 
 def given_columns(rows: Any) -> dict[str, Column] | None:
-    """Return the named columns of a pandas or polars frame or a mapping; None without names.
+    """Return the named columns of a pandas or polars frame or a mapping, names as text; else None.
 
-    Names become text. InputError for a Series, for two columns of one name, and for values that
-    no column can hold.
+    Raises:
+        InputError: for a Series, duplicate names, or values that no column can hold.
     """
     library = library_of(rows)
     if library in ("pandas", "polars") and type(rows).__name__ == "Series":
@@ -64,7 +64,7 @@ def library_of(rows: Any) -> str:
 
 
 def check_distinct(names: Iterable[Any]) -> None:
-    """Raise InputError for the first of two columns that have one name, written as text."""
+    """Raise InputError for two columns with the same name as text."""
     seen: set[str] = set()
     for name in map(str, names):
         if name in seen:
@@ -73,8 +73,8 @@ def check_distinct(names: Iterable[Any]) -> None:
 
 
 def given_column(name: str, values: Any) -> Column:
-    """Return the values of a column: an array of numbers, booleans, moments or spans of time; a
-    list of text, dates or what is left; or `GivenCategories`.
+    """Return the values of a column: an array of numbers, booleans, datetimes or durations; a list
+    of text, dates or mixed objects; or DeclaredCategories.
     """
     library = library_of(values)
     if library == "polars":
@@ -90,14 +90,14 @@ def given_column(name: str, values: Any) -> Column:
 def _of_polars(name: str, column: Any) -> Column:
     kind = str(column.dtype).partition("(")[0]
     if kind in ("Categorical", "Enum"):
-        return GivenCategories(column.to_list())
+        return DeclaredCategories(column.to_list())
     if column.dtype.is_numeric() and kind != "Decimal" and not column.null_count():
         return column.to_numpy()
     return _of_objects(name, column.to_list())
 
 
 def _of_pandas(name: str, column: Any) -> Column:
-    if type(column).__name__ != "Series":  # an index, or an array of pandas' own
+    if type(column).__name__ != "Series":  # an index, or an extension array
         import pandas as pd
 
         column = pd.Series(column)
@@ -107,7 +107,7 @@ def _of_pandas(name: str, column: Any) -> Column:
     if type(dtype).__name__ == "CategoricalDtype":
         levels = [text_of(level) for level in dtype.categories]
         codes = column.cat.codes.to_numpy()
-        return GivenCategories([levels[code] if code >= 0 else None for code in codes])
+        return DeclaredCategories([levels[code] if code >= 0 else None for code in codes])
     if type(dtype).__name__ == "PeriodDtype":
         return column.dt.to_timestamp().to_numpy().astype(_MOMENTS)
     if type(dtype).__name__ == "DatetimeTZDtype":
@@ -133,7 +133,7 @@ def _of_array(name: str, values: np.ndarray) -> Column:
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether a single value is None, NaN, NA or NaT."""
+    """Return True for None, NaN, NA and NaT."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, np.datetime64 | np.timedelta64):
@@ -142,7 +142,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def holds_numbers(values: Sequence[Any]) -> bool:
-    """Return whether objects are all numbers, booleans among them, or missing; one at least."""
+    """Return True if objects are numbers, booleans or missing, and not all missing."""
     kinds = _kinds(values) - {"missing"}
     return bool(kinds) and kinds <= {"number", "boolean"}
 
@@ -152,7 +152,7 @@ def _kinds(values: Sequence[Any]) -> set[str]:
 
 
 def kind_of(each: type) -> str:
-    """Return what values of a type are to a column."""
+    """Return the kind of a column's values of a type."""
     if each is type(None) or each.__name__ in ("NAType", "NaTType"):
         return "missing"
     for kind, types in _TYPES.items():
@@ -174,7 +174,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def _of_objects(name: str, values: list[Any]) -> Column:
-    """The values of a column of objects by what all of them are."""
+    """Convert a column of objects by the kinds of all of them."""
     if _kinds(values) - {"word", "boolean"}:
         values = [None if _is_missing(value) else value for value in values]
     kinds = _kinds(values) - {"missing"}
@@ -187,7 +187,7 @@ def _of_objects(name: str, values: list[Any]) -> Column:
 
 
 def _numbers(name: str, values: list[Any]) -> np.ndarray:
-    """Whole numbers that are all there as such, else float64 with NaN for what is missing."""
+    """Return int64 if all are whole numbers and present, else float64 with NaN for missing ones."""
     if all(isinstance(value, Integral) for value in values):
         try:
             return np.array([int(value) for value in values], np.int64)
@@ -204,7 +204,7 @@ def _moments(name: str, values: list[Any]) -> np.ndarray:
 
 
 def _moment(value: Any) -> Any:
-    """A moment without a time zone, of which UTC is meant."""
+    """Return a datetime in UTC without a time zone."""
     if getattr(value, "tzinfo", None) is not None:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)
     return value.to_datetime64() if hasattr(value, "to_datetime64") else np.datetime64(value)
@@ -239,11 +239,11 @@ def text_of(value: Any) -> str:
 
 
 def as_series(name: str, column: Column) -> Any:
-    """Return a column as a polars Series; a declared category as an Enum of its values."""
+    """Return a column as a polars Series; declared categories as an Enum of their values."""
     import polars as pl
 
     try:
-        if isinstance(column, GivenCategories):
+        if isinstance(column, DeclaredCategories):
             levels = sorted({value for value in column.values if value is not None})
             return pl.Series(name, column.values, dtype=pl.Enum(levels))
         return pl.Series(name, column, strict=False)

@@ -1,6 +1,6 @@
-"""How each layer of a network does on a batch, from a pass that was watched (`proof.observe`).
+"""Health of each layer on a batch, from an observed pass (`proof.observe`).
 
-A layer is one with neurons, `Dense` or `Activation`, by its path in the network. N examples, J
+Covers the layers with neurons, `Dense` and `Activation`, by path in the network. N examples, J
 units of a layer.
 """
 
@@ -18,11 +18,13 @@ from mlp_jax.proof.observe import Path, Seen, walk
 
 
 class LayerHealth(NamedTuple):
-    """One layer over a batch.
+    """Statistics of one layer over a batch.
 
-    active (J,): the units that are not dead.  saturated: the share of activations where f is flat.
-    Both None without an activation.  a_square, grad_z_square: the means of ‖a‖² of what the layer
-    gives on and of ‖∇z‖² over the examples.
+    Attributes:
+        active: mask (J,) of units that are not dead; None without an activation.
+        saturated: share of activations in a flat region of f; None without an activation.
+        a_square: mean of ‖a‖² of the layer's output over the examples.
+        grad_z_square: mean of ‖∇z‖² over the examples.
     """
 
     active: Bool[Array, " J"] | None
@@ -38,10 +40,10 @@ def layer_health(
     *,
     weighted: bool = False,
 ) -> dict[Path, LayerHealth]:
-    """The health of every layer that has neurons, from the log of one pass forward and back.
+    """Return the health of every layer with neurons, from the log of one forward and backward pass.
 
-    c (N,): the weights of the pass; examples with 0 are left out. weighted: ∇z carries c, as in
-    `Tape.weighted`, and is divided by it, so that it is each example's own.
+    c: weights (N,) of the pass; examples with 0 are skipped. weighted: ∇z carries c, as in
+    `Tape.weighted`, and is divided by it.
     """
     counted = None if c is None else c > 0
     found = {}
@@ -63,12 +65,12 @@ def layer_health(
 
 
 def _grad_z(seen: Seen) -> Array:
-    """∇z: δ of the weight matrix, or what equation 1 gave of an activation by itself."""
+    """Return ∇z: δ of the weight matrix, or the gradient from equation 1 for a lone activation."""
     return seen.records["W"].delta if "W" in seen.records else seen.grad_a
 
 
 def _activation(layer: Dense | Activation, seen: Seen) -> tuple[str, Array]:
-    """The layer's function and the z that it was given."""
+    """Return the layer's function and its pre-activations z."""
     if isinstance(layer, Activation):
         return layer.name, seen.a
     W = seen.params["W"]

@@ -1,4 +1,4 @@
-"""Rows through a trained network: compiled once for each batch shape, few shapes.
+"""Inference with a trained network: few batch shapes, each compiled once.
 
 Letters: N rows, I features, C outputs.
 """
@@ -18,22 +18,23 @@ from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.model.forked import check_not_inherited, jax_is_inherited
 from mlp_jax.model.precision import Precision, has_tf32, known_precision
 
-CHUNK = 4096  # rows that are computed at once; shorter batches are padded to a power of two
+CHUNK = 4096  # rows per call; shorter batches are padded to a power of two
 _SMALLEST = 16
-_AHEAD = 2  # chunks under way while one is fetched
+_AHEAD = 2  # chunks in flight while one is fetched
 
 
 class Outputs(NamedTuple):
-    """What a network gives for rows: its linear output (N, C) and the loss's prediction (N, C)."""
+    """Linear output of a network (N, C) and the loss's prediction (N, C)."""
 
     linear: Float[np.ndarray, "N C"]
     predicted: Float[np.ndarray, "N C"]
 
 
 def runnable_precision(name: str) -> Precision:
-    """The policy of that name; float32 stands in for tf32 where the device has none.
+    """Return the policy of that name; float32 replaces tf32 on a device without it.
 
-    ForkError in a process that was forked after JAX had started.
+    Raises:
+        ForkError: in a process that was forked after JAX had started.
     """
     check_not_inherited("compute")
     if name == "tf32" and not has_tf32(jax.devices()[0]):
@@ -44,7 +45,7 @@ def runnable_precision(name: str) -> Precision:
 def network_input(
     precision: Precision, scaling: tuple[Any, Any] | None, x: Shaped[Array, "N I"]
 ) -> Float[Array, "N I"]:
-    """Rows in the type that the network takes; x·scale + offset where given."""
+    """Return rows in the network's dtype, with x·scale + offset applied if given."""
     x = x.astype(precision.params)
     if scaling is None:
         return x
@@ -61,7 +62,7 @@ def infer(
     scaling: tuple[Any, Any] | None,
     x: Shaped[Array, "N I"],
 ) -> tuple[Float[Array, "N C"], Float[Array, "N C"]]:
-    """The output and the prediction of rows in inference; x·scale + offset first where given."""
+    """Return the output and the prediction of rows; x·scale + offset first if given."""
     x = network_input(precision, scaling, x)
     weights = cast_weights(params, precision.products)
     output, _, _ = network.forward(weights, layer_state, x, train=False, key=None, mask=None)
@@ -82,7 +83,7 @@ def outputs(
     scaling: tuple[Any, Any] | None,
     x: Shaped[np.ndarray, "N I"],
 ) -> Outputs:
-    """`infer` over any number of rows of the host, chunk by chunk; by NumPy in a forked process."""
+    """Apply `infer` to any number of host rows, chunk by chunk; by NumPy in a forked process."""
     if not len(x):
         empty = np.zeros((0, network.width_out(x.shape[1])), precision.params)
         return Outputs(empty, empty)
@@ -104,7 +105,7 @@ def _by_numpy(
     scaling: tuple[Any, Any] | None,
     x: Shaped[np.ndarray, "N I"],
 ) -> Outputs:
-    """`outputs` without JAX; products in bf16 or tf32 are computed in float32."""
+    """Compute `outputs` without JAX; bf16 and tf32 products are computed in float32."""
     from mlp_jax.model import numpy_network
 
     dtype = np.dtype(precision.params)
@@ -123,9 +124,9 @@ def in_chunks(
     x: Shaped[np.ndarray, "N I"],
     rows: int = CHUNK,
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """What `call` gives for each chunk of rows, on the host; a few are under way at any time.
+    """Iterate over the results of `call` for each chunk of rows, on the host, a few in flight.
 
-    A chunk that is not full is padded with rows of 0, whose results are left out.
+    The last chunk is padded with zero rows, whose results are dropped.
     """
     waiting: deque[tuple[int, Any]] = deque()
 
@@ -145,19 +146,19 @@ def in_chunks(
 def losses(
     loss: Loss, precision: Precision, linear: Float[np.ndarray, "N C"], y: np.ndarray
 ) -> Float[np.ndarray, " N"]:
-    """Eₙ of every row from the network's output and targets in the loss's own terms."""
+    """Return Eₙ of every row from the network's output and encoded targets."""
     with precision.active():
         y = y.astype(precision.params) if np.issubdtype(y.dtype, np.floating) else y
         return np.asarray(jax.jit(loss.value)(jnp.asarray(linear), jnp.asarray(y)))
 
 
 def fitting_size(n: int) -> int:
-    """The power of two that n rows are padded to, so that few shapes are compiled."""
+    """Return the power of two that n rows are padded to, so that few shapes are compiled."""
     return max(_SMALLEST, 1 << (n - 1).bit_length())
 
 
 def padded(rows: np.ndarray, size: int) -> np.ndarray:
-    """The rows, and rows of 0 up to that many."""
+    """Pad rows with zeros to `size`."""
     if len(rows) == size:
         return rows
     return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])

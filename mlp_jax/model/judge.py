@@ -1,4 +1,4 @@
-"""What a loss's targets mean, and the metrics that follow: on the host, NumPy only.
+"""Interpretation of a loss's targets, and the metrics that apply; on the host, NumPy only.
 
 Letters: N rows, C classes or outputs.
 """
@@ -14,11 +14,10 @@ from mlp_jax.model.metrics import Task
 
 
 def class_count(loss: Loss, y: np.ndarray, n_outputs: int) -> int:
-    """The number of classes that the targets tell apart, 0 for regression and multi-label.
+    """Return the number of classes, 0 for regression and multi-label.
 
-    Whole numbers (N,) are labels, but for a loss of real targets over a single output. Columns
-    (N, C) are probabilities of C classes to softmax_cross_entropy, and to any other loss numbers
-    or yes and no, one by one.
+    Integers (N,) are labels, except for a loss of real targets with a single output. Columns (N, C)
+    are class probabilities for softmax_cross_entropy, and independent outputs for other losses.
     """
     kind = loss.function.targets
     if y.ndim == 2:
@@ -31,9 +30,10 @@ def class_count(loss: Loss, y: np.ndarray, n_outputs: int) -> int:
 
 
 def encode_targets(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray:
-    """Labels (N,) as columns of 0 and 1 where the loss takes columns; other targets as they are.
+    """Return labels (N,) one-hot if the loss takes columns; other targets unchanged.
 
-    InputError for a label that has no column.
+    Raises:
+        InputError: for a label without a column.
     """
     if y.ndim == 2 or loss.function.targets == "classes" or not np.issubdtype(y.dtype, np.integer):
         return y
@@ -45,7 +45,7 @@ def encode_targets(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray:
 
 
 def task_of(loss: Loss, y: np.ndarray, n_classes: int) -> Task:
-    """What the metrics are chosen by."""
+    """Return the task, which selects the metrics."""
     if n_classes:
         return "classification"
     return "regression" if loss.function.targets == "real" else "multilabel"
@@ -54,10 +54,7 @@ def task_of(loss: Loss, y: np.ndarray, n_classes: int) -> Task:
 def scores(
     loss: Loss, predictions: np.ndarray, y: np.ndarray, names: Sequence[str], n_classes: int
 ) -> dict[str, float]:
-    """The named metrics of predictions (N, C) against targets.
-
-    Where labels were turned into columns, they are read back from them.
-    """
+    """Return the named metrics of predictions (N, C); one-hot targets are read as labels."""
     if not names:
         return {}
     task = task_of(loss, y, n_classes)
@@ -69,7 +66,7 @@ def scores(
 
 
 def labels_of(y: np.ndarray) -> np.ndarray:
-    """Labels (N,) from labels, from columns of 0 and 1, or from one such column."""
+    """Return labels (N,) from labels, one-hot columns, or one column of 0 and 1."""
     if y.ndim == 1:
         return y.astype(np.int64)
     if y.shape[1] == 1:

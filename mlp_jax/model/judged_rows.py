@@ -1,4 +1,4 @@
-"""Rows with their targets, of any kind, as a model judges them.
+"""Rows with targets, encoded for evaluation.
 
 Letters: N rows, I features, C classes or outputs.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def rows_and_targets(
     inputs: InputEncoding, target: TargetEncoding, rows: Any, dtype: DTypeLike = np.float32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`labelled_rows` without their numbers."""
+    """Return (x, y) of `labelled_rows`."""
     return labelled_rows(inputs, target, rows, dtype)[:2]
 
 
@@ -40,14 +40,18 @@ def labelled_rows(
     *,
     new: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(x, y, row numbers) of rows that have their targets.
+    """Return (x, y, row numbers from 0) of rows that have targets.
 
-    A Dataset, a Table, a Split, (x, y), a frame. y: indices into the model's classes (N,), numbers
-    (N,) or (N, C), or 0 and 1 (N, C). The y of a pair and the columns of a frame hold labels of
-    any type, compared by value; those of a Split are indices already. Rows of a table without a
-    target are left out, with a DataWarning; the numbers (N,) count them, from 0. new: whether a
-    DataWarning tells of categories that the training did not have. InputError for a number to
-    predict that is too far out to be judged.
+    y are class indices (N,), numbers (N,) or (N, C), or 0 and 1 (N, C). Table rows without a target
+    are skipped with a DataWarning.
+
+    Args:
+        rows: a Dataset, Table, Split, frame or pair (x, y). Labels of a pair or a frame may have
+            any type and are compared by value; a Split has class indices.
+        new: warn about unseen categories.
+
+    Raises:
+        InputError: for rows or targets that do not fit the model, or too large to evaluate.
     """
     numbers = None
     unseen = _unseen(inputs) if new else None
@@ -65,13 +69,15 @@ def labelled_rows(
         x, y = features(inputs, frame, dtype, unseen=unseen)[known], y[known]
         numbers = np.flatnonzero(known)
         if not len(numbers):
-            raise InputError(f"None of the {len(known)} rows has a target to judge by.")
+            raise InputError(
+                f"None of the {len(known)} rows has a target; evaluation needs targets."
+            )
         if missing := len(known) - len(numbers):
             are = "row is" if missing == 1 else "rows are"
             warnings.warn(f"{missing} {are} left out: the target is missing.", DataWarning, 2)
     warn_of_unseen(unseen)
     if not len(x) or len(x) != len(y):
-        raise InputError(f"There are {len(x)} rows to judge, and {len(y)} targets.")
+        raise InputError(f"Evaluation needs one target per row: {len(x)} rows, {len(y)} targets.")
     numbers = np.arange(len(x)) if numbers is None else numbers
     if target.task == "regression":
         check_targets_near(y, target.scale, target.offset, numbers, target.names)
@@ -79,7 +85,7 @@ def labelled_rows(
 
 
 def _unseen(inputs: InputEncoding) -> "UnseenCategories | None":
-    """What takes in the categories of rows that a model has no code for; None without any."""
+    """Return a collector of unseen categories; None if the model has no categorical column."""
     if not isinstance(inputs, TableEncoding) or not inputs.categorical:
         return None
     from mlp_jax.data.tables.notes import UnseenCategories
@@ -88,13 +94,13 @@ def _unseen(inputs: InputEncoding) -> "UnseenCategories | None":
 
 
 def warn_of_unseen(unseen: "UnseenCategories | None") -> None:
-    """A DataWarning a column with categories that the training did not have."""
+    """Issue a DataWarning for each column with unseen categories."""
     for note in () if unseen is None else unseen.notes():
         warnings.warn(note, DataWarning, 3)
 
 
 def _known_targets(target: TargetEncoding, y: np.ndarray) -> np.ndarray:
-    """Targets in the model's terms: the index of every label, whatever type it is given in."""
+    """Return targets in the model's terms: class indices for labels of any type."""
     if target.task != "classification":
         return _numbers(y)
     if y.ndim != 1:
@@ -112,7 +118,7 @@ def _known_targets(target: TargetEncoding, y: np.ndarray) -> np.ndarray:
 
 
 def _numbers(y: np.ndarray) -> np.ndarray:
-    """Targets that are numbers, boxed or not, as float64."""
+    """Return numeric targets, boxed or not, as float64."""
     try:
         if y.dtype.kind in "biufO":
             return y.astype(np.float64)
@@ -122,14 +128,14 @@ def _numbers(y: np.ndarray) -> np.ndarray:
 
 
 def _judged_frame(rows: Any) -> "pl.DataFrame":
-    """The rows of a table that are judged: its own test rows where it has some."""
+    """Return the rows of a table to evaluate: its test rows if there are any."""
     if isinstance(rows, Table):
         return rows.frame if rows.test is None else rows.test
     frame = as_frame(rows)
     if frame is None:
         raise InputError(
-            "To judge a model give rows with their targets: a file, a DataFrame, a data set, or"
-            f" the pair (x, y), not {type(rows).__name__}."
+            "Evaluation takes rows with targets: a file, a DataFrame, a data set or a pair (x, y),"
+            f" not {type(rows).__name__}."
         )
     return frame
 
@@ -137,12 +143,12 @@ def _judged_frame(rows: Any) -> "pl.DataFrame":
 def _column_targets(
     target: TargetEncoding, rows: Any, frame: "pl.DataFrame"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(targets, which rows have one): the columns are the model's, or those that a Table names."""
+    """Return (targets, mask of rows that have one), from the model's columns or the Table's."""
     from mlp_jax.data.tables.targets import encode_target
 
     names = rows.targets if isinstance(rows, Table) and rows.targets else target.names
     if not names:
-        raise InputError("The model was trained on arrays; say which column holds the target.")
+        raise InputError("The model was trained on arrays; name the target column.")
     if target.task == "classification":
         frame = _with_known_spelling(target, names, frame)
     y = encode_target(replace(target, names=names), frame, missing_allowed=True)
@@ -154,7 +160,7 @@ def _column_targets(
 def _with_known_spelling(
     target: TargetEncoding, names: Sequence[str], frame: "pl.DataFrame"
 ) -> "pl.DataFrame":
-    """The frame with labels that have the value of a class, but another text, spelled as it."""
+    """Replace labels that equal a class by value but not by text with the class's text."""
     import polars as pl
 
     from mlp_jax.data.tables.columns import as_text, distinct_text

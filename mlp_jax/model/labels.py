@@ -1,4 +1,4 @@
-"""Labels by their value: 1, 1.0, True and "1" are one label, as they are to scikit-learn's scores.
+"""Labels compared by value: 1, 1.0, True and "1" are one label, as in scikit-learn's scores.
 
 Letters: N rows, C classes.
 """
@@ -24,10 +24,10 @@ def as_words(y: np.ndarray) -> np.ndarray:
 
 
 def find_classes(classes: tuple[str, ...], labels: Iterable[str]) -> list[int | None]:
-    """Return the index of each label's class, None for a label that is none of them.
+    """Return the class index of each label, None for an unknown label.
 
-    A label is looked up by its text; what is not found so, by its value (a number, or true and
-    false as 1 and 0), where that is the value of one class alone.
+    A label is matched by text first, then by value (a number, or true and false as 1 and 0) if
+    exactly one class has that value.
     """
     by_text, by_value = _tables(classes)
     found = []
@@ -51,7 +51,7 @@ def _tables(classes: tuple[str, ...]) -> tuple[Mapping[str, int], Mapping[Decima
 
 
 def value_of(label: str) -> Decimal | None:
-    """Return the number that a label stands for; None for a word, and for what is not finite."""
+    """Return the number that a label represents; None for words and non-finite values."""
     text = label.strip().lower()
     if text in _WORDS:
         return _WORDS[text]
@@ -63,8 +63,10 @@ def value_of(label: str) -> Decimal | None:
 
 
 def unknown_label(label: str, row: int, classes: Sequence[str]) -> str:
-    """Return the error message for a label that is none of the classes."""
+    """Return the error message for an unknown label."""
     named = ", ".join(classes[:20]) + (
         f" and {len(classes) - 20} more" if len(classes) > 20 else ""
     )
-    return f"The label '{label}' in row {row} is unknown to the model, whose classes are {named}."
+    return (
+        f"The label '{label}' in row {row} is not a class of the model, whose classes are {named}."
+    )

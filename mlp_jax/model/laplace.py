@@ -1,12 +1,12 @@
-"""The Laplace approximation of a trained network: a normal distribution around its weights.
+"""Laplace approximation of a trained network: a normal distribution around its weights.
 
 p(θ | data) ≈ N(θ*, (H + τ)⁻¹) with θ* the trained weights, H the generalized Gauss-Newton matrix of
 the −log likelihood summed over the training rows, and τ the precision of the prior N(0, 1/τ) of
-every weight (MacKay 1992; Daxberger 2021, "Laplace Redux"). H is taken of one of
+every weight (MacKay 1992; Daxberger 2021, "Laplace Redux"). H covers one of
 
 - the last layer: H = A ⊗ G, A = Σₙ ããᵀ over its inputs with a 1 for the bias, G the mean over the
-  rows of the Hessian in the output. Exact for numbers with squared error, and for a single output,
-  where each row's Hessian goes into A; an approximation else (Martens & Grosse 2015).
+  rows of the Hessian in the output. Exact for squared error, and for a single output, where each
+  row's Hessian goes into A; otherwise an approximation (Martens & Grosse 2015).
 - all weights: the diagonal of H.
 
 Letters: N rows, C outputs, P weights, K = C eigenvectors of G; A in the shapes is I + 1.
@@ -40,9 +40,16 @@ LIKELIHOODS = ("sigmoid_cross_entropy", "softmax_cross_entropy", "squared_error"
 
 @dataclass(frozen=True)
 class LaplaceFacts:
-    """What was fitted: τ, σ² of the standardized targets (1 for classes), log evidence, N, P.
+    """Metadata of a fitted approximation.
 
-    prior: what τ and σ² were chosen by.
+    Attributes:
+        kind: "last-layer" or "diagonal".
+        prior: the criterion that chose τ and σ²: "validation" or "evidence".
+        prior_precision: τ.
+        noise_variance: σ² of the standardized targets, 1 for classes.
+        log_evidence: log marginal likelihood.
+        n_rows: N.
+        n_weights: P.
     """
 
     kind: Kind
@@ -56,10 +63,10 @@ class LaplaceFacts:
 
 @dataclass(frozen=True, eq=False)
 class Laplace:
-    """The facts, and the curvature at σ² = 1, as named arrays.
+    """A fitted approximation: metadata, and the curvature at σ² = 1 as named arrays.
 
     last-layer: input_values (A,), input_vectors (A, A), output_values (C,), output_vectors (C, C),
-    the eigendecompositions of the two factors. diagonal: an array a parameter, by its path.
+    the eigendecompositions of the two factors. diagonal: one array per parameter, by its path.
     """
 
     facts: LaplaceFacts
@@ -67,7 +74,7 @@ class Laplace:
 
 
 def check_kind(kind: str) -> Kind:
-    """The kind by its name; UnknownNameError lists those that there are."""
+    """Return the kind of approximation; UnknownNameError for an unknown name."""
     for known in KINDS:
         if kind == known:
             return known
@@ -75,19 +82,19 @@ def check_kind(kind: str) -> Kind:
 
 
 def check_prior(prior: str) -> Prior:
-    """What chooses the prior, by its name; UnknownNameError lists what there is."""
+    """Return the criterion for the prior; UnknownNameError for an unknown name."""
     for known in PRIORS:
         if prior == known:
             return known
-    raise UnknownNameError("choice of the prior", prior, PRIORS)
+    raise UnknownNameError("criterion for the prior", prior, PRIORS)
 
 
 def check_fits(network: Layer, loss: Loss, kind: Kind) -> None:
-    """InputError for a network or a loss that has no such approximation."""
+    """Raise InputError for a network or a loss without such an approximation."""
     if isinstance(network, Ensemble):
         raise InputError(
-            "A Laplace approximation is of one network; the members of an ensemble say by"
-            " --disagreement how uncertain they are."
+            "A Laplace approximation needs a single network; for the uncertainty of an ensemble"
+            " use --disagreement."
         )
     if loss.name not in LIKELIHOODS:
         raise InputError(
@@ -99,21 +106,21 @@ def check_fits(network: Layer, loss: Loss, kind: Kind) -> None:
 
 
 def split_last(network: Layer) -> tuple[Layer, Dense]:
-    """(all layers before the last, the last); InputError unless that is dense and linear."""
+    """Return (all layers before the last, the last); InputError unless that is dense and linear."""
     if isinstance(network, Sequential) and network.layers:
         last = network.layers[-1]
         if isinstance(last, Dense) and last.activation == "identity":
             return Sequential(network.layers[:-1]), last
     raise InputError(
         f"A last-layer approximation needs a network that ends in a dense layer without an"
-        f" activation, not {network}; take the diagonal one."
+        f" activation, not {network}; use the diagonal one."
     )
 
 
 def last_layer_inputs(
     network: Layer, params: Any, state: Any, x: Float[Array, "N I"]
 ) -> tuple[Float[Array, "N C"], Float[Array, "N A"]]:
-    """(s, ã): the output, and what the last layer takes with a 1 for its bias, if it has one."""
+    """Return (s, ã): the output, and the inputs of the last layer with a 1 for its bias, if any."""
     first, last = split_last(network)
     a, _, _ = first.forward(params[:-1], state[:-1], x, train=False, key=None, mask=None)
     s, _, _ = last.forward(params[-1], state[-1], a, train=False, key=None, mask=None)
@@ -121,9 +128,9 @@ def last_layer_inputs(
 
 
 def covariance_factors(laplace: Laplace, params: Any) -> Any:
-    """The inverse of H + τ as `output_distribution` takes it: variances, and what rotates to them.
+    """Return (H + τ)⁻¹ in the form that `output_distribution` takes: variances and rotations.
 
-    params gives the tree of a diagonal approximation its shape.
+    params: the parameters, for the tree structure of a diagonal approximation.
     """
     facts, arrays = laplace.facts, laplace.arrays
     if facts.kind == "diagonal":
@@ -144,7 +151,7 @@ def covariance_factors(laplace: Laplace, params: Any) -> Any:
 def distribution(
     model: Model, laplace: Laplace, x: Shaped[np.ndarray, "N I"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`output_distribution` of any number of encoded rows, each array (N, C)."""
+    """Return `output_distribution` of any number of encoded rows, as arrays (N, C)."""
     precision = runnable_precision(model.precision)
     if not len(x):
         empty = np.zeros((0, model.n_outputs), precision.params)
@@ -179,9 +186,9 @@ def output_distribution(
     factors: Any,
     x: Array,
 ) -> tuple[Float[Array, "N C"], Float[Array, "N C"], Float[Array, "N C"]]:
-    """(s, the prediction averaged over the weights, the variance of each output) of rows.
+    """Return (s, the prediction averaged over the weights, the variance of each output) of rows.
 
-    The output is linear in the weights around θ*: s ~ N(s(θ*), J (H + τ)⁻¹ Jᵀ) (Immer 2021). For
+    The output is linearized in the weights at θ*: s ~ N(s(θ*), J (H + τ)⁻¹ Jᵀ) (Immer 2021). For
     the last layer that is exact, and with a' = U_Aᵀã it is U_G diag_k(Σᵢ a'ᵢ² vᵢₖ) U_Gᵀ.
     """
     x = network_input(precision, scaling, x)
@@ -204,11 +211,11 @@ def output_distribution(
 def averaged(
     loss: Loss, s: Float[Array, "N C"], covariance: Float[Array, "N C C"]
 ) -> Float[Array, "N C"]:
-    """What the loss predicts, averaged over s ~ N(s, covariance).
+    """Return the loss's prediction averaged over s ~ N(s, covariance).
 
-    A yes or no: σ(κ s), κ = 1/√(1 + π/8 var s) (MacKay 1992). Classes: pₖ ∝ 1/Σ_c exp(−κ_kc
-    (sₖ − s_c)) with the κ of the variance of each difference (Lu 2020, "Mean-Field Approximation to
-    Gaussian-Softmax Integral"), which for two classes is the former. Numbers: s itself.
+    Binary: σ(κ s), κ = 1/√(1 + π/8 var s) (MacKay 1992). Classes: pₖ ∝ 1/Σ_c exp(−κ_kc (sₖ − s_c))
+    with the κ of the variance of each difference (Lu 2020, "Mean-Field Approximation to
+    Gaussian-Softmax Integral"), which for two classes is the former. Numbers: s.
     """
     if loss.function.predict == "identity":
         return s

@@ -1,7 +1,7 @@
-"""A Laplace approximation on disk: `laplace.safetensors` in the model's folder, whole or absent.
+"""A Laplace approximation on disk: `laplace.safetensors` in the model's folder, written atomically.
 
-Its header says what was fitted, and to which weights: those of another model are refused. Reading
-runs no code from the file.
+Its header has the metadata and the checksum of the model's weights; those of another model are
+rejected. No code from the file is executed.
 """
 
 import hashlib
@@ -28,7 +28,15 @@ FORMAT, VERSION = "mlp-jax laplace", 1
 
 @dataclass(frozen=True)
 class Header:
-    """What the file says of itself. weights: the checksum of the model's; arrays: of its own."""
+    """Header of the file.
+
+    Attributes:
+        format: mark of the format.
+        version: version of the format.
+        facts: metadata of the approximation.
+        weights: checksum of the model's weights.
+        arrays: checksum of the file's arrays.
+    """
 
     format: str
     version: int
@@ -41,12 +49,20 @@ _CLASSES = registry((Header, LaplaceFacts))
 
 
 def save_laplace(path: str | os.PathLike[str], laplace: Laplace) -> Path:
-    """Writes the file beside the model of a run, whole or not at all; where it is.
+    """Write an approximation beside the model of a run, atomically.
 
-    Its arrays have the type of the model's parameters. ModelFileError where there is no model,
-    RunFolderError where the file cannot be written.
+    Args:
+        path: folder of the run, or the model/ folder in it.
+        laplace: the approximation, as `LaplaceModel.laplace`; its arrays are stored in the dtype of
+            the model's parameters.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ModelFileError: if there is no model.
+        RunFolderError: if the file cannot be written.
     """
-
     from safetensors.numpy import save
 
     folder = store.find(user_path(path))
@@ -61,20 +77,24 @@ def save_laplace(path: str | os.PathLike[str], laplace: Laplace) -> Path:
 
 
 def read_laplace(path: str | os.PathLike[str], model: Model) -> Laplace:
-    """The approximation that lies beside the model of `path`. Raises ModelFileError."""
+    """Read the approximation beside the model of `path`.
+
+    Raises:
+        ModelFileError: for a file that is missing, damaged, or fitted to other weights.
+    """
     folder = store.find(user_path(path))
     file = folder / FILE
     if not file.exists():
         raise ModelFileError(
-            f"There is no Laplace approximation in '{folder}'; mlp-jax laplace fits one."
+            f"There is no Laplace approximation in '{folder}'; run mlp-jax laplace to fit one."
         )
     data = store.read_bytes(file)
     arrays = store.parsed(file, data)
     header = _header(file, data)
     if header.weights != store.read_description(folder)[1]["sha256"]:
         raise ModelFileError(
-            f"'{file}' was fitted to other weights than the model beside it; mlp-jax laplace fits"
-            " it anew."
+            f"'{file}' was fitted to other weights than those of the model; run mlp-jax laplace"
+            " again."
         )
     try:
         check_fits(model.network, model.loss, header.facts.kind)
@@ -89,12 +109,12 @@ def read_laplace(path: str | os.PathLike[str], model: Model) -> Laplace:
 
 
 def _header(file: Path, data: bytes) -> Header:
-    """The record in the header of a file that safetensors has read."""
+    """Return the header of a safetensors file."""
     size = int.from_bytes(data[:8], "little")
     try:
         text = read_json(data[8 : 8 + size], "its header").get("__metadata__", {}).get("laplace")
         if text is None:
-            raise InputError("its header says nothing of one.")
+            raise InputError("its header lacks the entry 'laplace'.")
         header: Header = decode(read_json(text.encode(), "its header"), Header, _CLASSES, "it")
         if (header.format, header.version) != (FORMAT, VERSION):
             raise InputError(
@@ -102,14 +122,14 @@ def _header(file: Path, data: bytes) -> Header:
                 f" {FORMAT!r} version {VERSION}."
             )
         if header.facts.prior_precision <= 0 or header.facts.noise_variance <= 0:
-            raise InputError("its prior precision and its noise must be positive.")
+            raise InputError("its prior precision and noise must be positive.")
     except InputError as error:
         raise ModelFileError(f"'{file}' holds no Laplace approximation: {error}") from None
     return header
 
 
 def _expected(model: Model, facts: LaplaceFacts) -> Mapping[str, Any]:
-    """The names and shapes of the arrays that this model's approximation has."""
+    """Return the names and shapes of this model's arrays."""
     if facts.kind == "diagonal":
         return store.named_leaves(model.params, ())
     _, last = split_last(model.network)
@@ -124,7 +144,7 @@ def _expected(model: Model, facts: LaplaceFacts) -> Mapping[str, Any]:
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """The SHA-256 of all arrays, in the order of their names."""
+    """Return the SHA-256 of all arrays, in the order of their names."""
     found = hashlib.sha256()
     for name in sorted(arrays):
         found.update(name.encode())

@@ -1,7 +1,7 @@
-"""Fits a Laplace approximation to the training rows: curvature, prior precision, noise.
+"""Fit of a Laplace approximation to the training rows: curvature, prior precision, noise.
 
-Letters: N rows, I features, C outputs; A in the shapes is the last layer's width in, and 1 for a
-bias.
+Letters: N rows, I features, C outputs; A in the shapes is the input width of the last layer, plus 1
+for a bias.
 """
 
 import math
@@ -41,7 +41,7 @@ _ROWS = 1024
 
 
 class Curvature(NamedTuple):
-    """The arrays of a `Laplace`, the eigenvalues of V (P,), and ‖θ‖² of its weights."""
+    """Arrays of a `Laplace`, eigenvalues of V (P,), and ‖θ‖² of its weights."""
 
     arrays: dict[str, np.ndarray]
     values: Float[np.ndarray, " P"]
@@ -58,15 +58,19 @@ def fit_curvature(
     kind: Kind,
     validation: Pair | None = None,
 ) -> Laplace:
-    """The approximation from encoded rows x and their targets y in the model's terms.
+    """Fit an approximation to encoded rows x and their targets y in the model's terms.
 
-    validation: rows and targets that choose the prior precision and the noise; None: the evidence
-    does. InputError for a network or loss that has none, or where there is no row.
+    Args:
+        validation: rows and targets that choose the prior precision and the noise; None: the
+            evidence chooses them.
+
+    Raises:
+        InputError: for a network or loss without an approximation, or if there are no rows.
     """
     check_fits(model.network, model.loss, kind)
     for rows in (x,) if validation is None else (x, validation[0]):
         if not len(rows):
-            raise InputError("A Laplace approximation needs rows to be fitted to.")
+            raise InputError("A Laplace approximation needs at least one row.")
     coded = model.coded_targets(y)
     curvature = (_last_layer if kind == "last-layer" else _diagonal)(model, x, coded)
     fit = _training_fit(model, x, coded)
@@ -87,21 +91,21 @@ def fit_curvature(
     return Laplace(facts, curvature.arrays)
 
 
-class Fit(NamedTuple):
-    """How the network fits its training rows: the squared errors of n numbers, or −Σ log p."""
+class TrainingFit(NamedTuple):
+    """Fit to the training rows: the sum of squared errors of n numbers, or −Σ log p."""
 
     misfit: float
     n: int
     numbers: bool
 
     def log_likelihood(self, noise: float) -> float:
-        """log p(y | θ*, σ²)."""
+        """Return log p(y | θ*, σ²)."""
         if not self.numbers:
             return -self.misfit
         return -0.5 * self.n * math.log(2 * math.pi * noise) - 0.5 * self.misfit / noise
 
 
-def _training_fit(model: Model, x: np.ndarray, coded: np.ndarray) -> Fit:
+def _training_fit(model: Model, x: np.ndarray, coded: np.ndarray) -> TrainingFit:
     precision = runnable_precision(model.precision)
     linear = outputs(
         model.network, model.loss, False, precision, model.params, model.layer_state,
@@ -109,17 +113,17 @@ def _training_fit(model: Model, x: np.ndarray, coded: np.ndarray) -> Fit:
     ).linear  # fmt: skip
     if model.loss.name == "squared_error":
         away = linear.astype(np.float64) - coded.reshape(linear.shape)
-        return Fit(float(np.sum(away**2)), away.size, True)
-    likelihood = get_loss(model.loss.name)  # the loss without what smooths its targets
+        return TrainingFit(float(np.sum(away**2)), away.size, True)
+    likelihood = get_loss(model.loss.name)  # without label smoothing
     each = losses(likelihood, precision, linear, coded).astype(np.float64)
-    return Fit(float(np.sum(each)), len(x), False)
+    return TrainingFit(float(np.sum(each)), len(x), False)
 
 
-def _by_evidence(curvature: Curvature, kind: Kind, fit: Fit) -> tuple[float, float]:
-    """τ and σ² of the greatest evidence.
+def _by_evidence(curvature: Curvature, kind: Kind, fit: TrainingFit) -> tuple[float, float]:
+    """Return τ and σ² of maximum evidence.
 
-    A diagonal counts each of P weights as determined by itself, more than n numbers can determine,
-    so that its γ says nothing of the noise: there σ² is the mean squared error.
+    A diagonal counts each of P weights as determined, more than n numbers can determine, so that
+    its γ is no measure of the noise; its σ² is the mean squared error.
     """
     if not fit.numbers:
         return evidence.choose_prior(curvature.values, curvature.square), 1.0
@@ -132,10 +136,10 @@ def _by_evidence(curvature: Curvature, kind: Kind, fit: Fit) -> tuple[float, flo
 def _by_rows(
     model: Model, curvature: Curvature, kind: Kind, x: np.ndarray, y: np.ndarray
 ) -> tuple[float, float]:
-    """τ and σ² that held-out rows bear out."""
+    """Return τ and σ² chosen on held-out rows."""
     coded = model.coded_targets(y)
 
-    def judge(rho: float) -> held_out.Judged:
+    def judge(rho: float) -> held_out.HeldOutScore:
         at = Laplace(LaplaceFacts(kind, "validation", rho, 1.0, 0.0, 0, 0), curvature.arrays)
         s, predicted, variance = distribution(model, at, x)
         if model.loss.name == "squared_error":
@@ -148,7 +152,7 @@ def _by_rows(
 
 
 def _unit_noise(model: Model) -> float:
-    """What turns the loss's curvature into that of the −log likelihood at σ² = 1.
+    """Return the factor from the loss's curvature to that of the −log likelihood at σ² = 1.
 
     The squared error is the mean over C outputs of (s − y)², the −log likelihood ½(s − y)²/σ².
     """
@@ -169,9 +173,9 @@ _root = jax.jit(hessian_root, static_argnums=0)
 
 
 def _last_layer(model: Model, x: np.ndarray, coded: np.ndarray) -> Curvature:
-    """The eigendecompositions of A = Σ ããᵀ and of G, the mean Hessian in the output.
+    """Eigendecompose A = Σ ããᵀ and G, the mean Hessian in the output.
 
-    Of a single output G is 1 and each row's Hessian stands in A.
+    For a single output, G is 1 and each row's Hessian goes into A.
     """
     precision = runnable_precision(model.precision)
     call = partial(
@@ -204,7 +208,7 @@ def _last_layer(model: Model, x: np.ndarray, coded: np.ndarray) -> Curvature:
 
 
 def _diagonal(model: Model, x: np.ndarray, coded: np.ndarray) -> Curvature:
-    """The diagonal of the Gauss-Newton matrix, summed over the rows."""
+    """Sum the diagonal of the Gauss-Newton matrix over the rows."""
     precision = runnable_precision(model.precision)
     total = [np.zeros(leaf.shape) for leaf in jax.tree.leaves(model.params)]
     with precision.active():
@@ -219,7 +223,7 @@ def _diagonal(model: Model, x: np.ndarray, coded: np.ndarray) -> Curvature:
 
 
 def _diagonal_of(model: Model, precision: Precision) -> Callable[[np.ndarray, np.ndarray], Any]:
-    """The diagonal of a few rows, their sum."""
+    """Return a function for the summed diagonal of a few rows."""
     diagonal = gauss_newton_diagonal(model.network, model.loss, train=False)
     weights = cast_weights(model.params, precision.products)
 
@@ -236,5 +240,5 @@ def _diagonal_of(model: Model, precision: Precision) -> Callable[[np.ndarray, np
 
 
 def _square(params: Any) -> float:
-    """‖θ‖²."""
+    """Return ‖θ‖²."""
     return float(sum(np.sum(np.asarray(leaf, np.float64) ** 2) for leaf in jax.tree.leaves(params)))

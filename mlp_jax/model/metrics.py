@@ -1,9 +1,8 @@
-"""What a trained network is judged by: metrics of host arrays, as scikit-learn defines them.
+"""Metrics of host arrays, defined as in scikit-learn.
 
-Letters: N examples, C classes or outputs. What one NumPy expression says is written out here, so
-that an epoch does not wait for scikit-learn's import; the ranking metrics import it. A metric that
-these data leave undefined (N = 0, an area under the curve of one class only, an output that is not
-finite) is NaN.
+Letters: N examples, C classes or outputs. Metrics of one NumPy expression are implemented here, so
+that training does not wait for scikit-learn's import; the ranking metrics import it. An undefined
+metric (N = 0, AUC of a single class, non-finite outputs) is NaN.
 """
 
 import re
@@ -22,7 +21,7 @@ _SMALLEST = float(np.finfo(np.float64).eps)  # scikit-learn's log_loss clips her
 
 
 class Metric(NamedTuple):
-    """The tasks that have this metric, and whether larger is better."""
+    """Tasks that have a metric, and its direction."""
 
     tasks: tuple[Task, ...]
     higher_is_better: bool
@@ -56,7 +55,7 @@ TEST_METRICS: dict[Task, tuple[str, ...]] = {
     "multilabel": _ALL_LABELS,
     "regression": ("rmse", "mae", "r2"),
 }
-"""What a finished network is judged by, once."""
+"""Metrics of the final evaluation."""
 
 
 def register_metric(
@@ -98,7 +97,11 @@ def register_metric(
 
 
 def higher_is_better(name: str) -> bool:
-    """Whether a larger value of this metric, or of "loss", is better. Raises UnknownNameError."""
+    """Return True if larger values of a metric, or of "loss", are better.
+
+    Raises:
+        UnknownNameError: for an unknown metric.
+    """
     if name == "loss":
         return False
     if _TOP.fullmatch(name):
@@ -109,12 +112,12 @@ def higher_is_better(name: str) -> bool:
 
 
 def default_metrics(task: Task) -> tuple[str, ...]:
-    """The metrics of a task that are cheap enough for every epoch, the one to watch first."""
+    """Return the metrics of a task that are cheap enough for every epoch, the main one first."""
     return _DEFAULTS[task]
 
 
 def check_metrics(task: Task, names: Iterable[str]) -> None:
-    """Raise UnknownNameError for the first name that is no metric of this task."""
+    """Raise UnknownNameError for the first name that is not a metric of this task."""
     known = [name for name, metric in METRICS.items() if task in metric.tasks]
     for name in names:
         if name not in known and not (task == "classification" and _TOP.fullmatch(name)):
@@ -128,15 +131,17 @@ def classification_metrics(
     names: Sequence[str],
     n_classes: int,
 ) -> dict[str, float]:
-    """Metrics of class probabilities (N, C), or P(class 1) as (N, 1), against labels 0 to C-1.
+    """Compute metrics of class probabilities (N, C), or P(class 1) (N, 1), for labels 0 to C − 1.
 
-    - accuracy, topK: of ties the lowest class comes first, as with argmax
-    - log_loss: the mean of −log p(label), p clipped to float64's epsilon
+    - accuracy, topK: ties go to the lowest class, as in argmax
+    - log_loss: mean of −log p(label), p clipped to float64's epsilon
     - f1: of class 1 for two classes; else the mean over classes that occur or are predicted
-    - roc_auc, average_precision: of class 1 for two classes; else one-vs-rest, the mean over
-      classes, NaN where a class is absent
+    - roc_auc, average_precision: of class 1 for two classes; else one-vs-rest, averaged over
+      classes, NaN if a class is absent
 
-    Raises UnknownNameError, and InputError for shapes or labels that do not fit.
+    Raises:
+        UnknownNameError: for an unknown metric.
+        InputError: for shapes or labels that do not fit.
     """
     check_metrics("classification", names)
     p = np.asarray(probabilities, np.float64)
@@ -160,15 +165,17 @@ def multilabel_metrics(
     targets: Shaped[np.ndarray, "N C"],
     names: Sequence[str],
 ) -> dict[str, float]:
-    """Metrics of C independent probabilities (N, C) against targets (N, C) of 0 and 1.
+    """Compute metrics of C independent probabilities (N, C) for targets (N, C) of 0 and 1.
 
-    - accuracy: the share of the N · C entries on the right side of ½ (1 − Hamming loss)
-    - log_loss: the sum over outputs of each one's binary log loss (as MLPClassifier's loss)
-    - f1: at the threshold ½, the mean over outputs that occur or are predicted
-    - roc_auc, average_precision: the mean over outputs, NaN where one is always or never 1
-      (for average_precision: never)
+    - accuracy: share of the N · C entries on the right side of ½ (1 − Hamming loss)
+    - log_loss: sum over outputs of the binary log loss (as in MLPClassifier)
+    - f1: at threshold ½, averaged over outputs that occur or are predicted
+    - roc_auc, average_precision: mean over outputs, NaN if one is constant (average_precision:
+      never 1)
 
-    Raises UnknownNameError, and InputError for shapes or targets that do not fit.
+    Raises:
+        UnknownNameError: for an unknown metric.
+        InputError: for shapes or targets that do not fit.
     """
     check_metrics("multilabel", names)
     p, y = np.asarray(probabilities, np.float64), np.asarray(targets)
@@ -183,11 +190,14 @@ def regression_metrics(
     targets: Float[np.ndarray, "N ..."],
     names: Sequence[str],
 ) -> dict[str, float]:
-    """Metrics of predictions (N, C) against targets (N, C), the mean over outputs; (N,) is (N, 1).
+    """Compute metrics of predictions for targets, (N, C) or (N,), averaged over outputs.
 
-    rmse: the root of each output's mean squared error; mae: the mean absolute error;
-    r2: 1 − Σ(y − ŷ)² / Σ(y − ȳ)², and for a constant output 1 if ŷ = y, else 0, as scikit-learn.
-    Raises UnknownNameError, and InputError for shapes that differ.
+    rmse: root mean squared error per output; mae: mean absolute error; r2: 1 − Σ(y − ŷ)² / Σ(y −
+    ȳ)², and for a constant output 1 if ŷ = y, else 0, as in scikit-learn.
+
+    Raises:
+        UnknownNameError: for an unknown metric.
+        InputError: for shapes that differ.
     """
     check_metrics("regression", names)
     s, y = (np.asarray(values, np.float64) for values in (predictions, targets))
@@ -198,21 +208,21 @@ def regression_metrics(
 
 _ALWAYS_DEFINED = {"accuracy", "top2", "top3", "top5", "log_loss", "rmse", "mae"}
 _WHY_UNDEFINED = {
-    "roc_auc": "a class has no row there, or every row is of one class",
-    "average_precision": "a class has no row there",
-    "f1": "no label occurs there or is predicted",
-    "r2": "it needs 2 rows at least",
+    "roc_auc": "a class has no rows, or all rows are of one class",
+    "average_precision": "a class has no rows",
+    "f1": "no label occurs or is predicted",
+    "r2": "it needs at least 2 rows",
 }
 
 
 def undefined(found: Mapping[str, float], rows: str) -> list[str]:
-    """A sentence for each metric that is NaN, with its reason. rows: "the test rows", say.
+    """Return a sentence for each metric that is NaN, with the reason.
 
-    A metric without a reason of its own is NaN only where the network's outputs are not finite.
+    Metrics without an entry in `_WHY_UNDEFINED` are NaN only for non-finite outputs.
     """
     names = [name for name, value in found.items() if name != "loss" and np.isnan(value)]
     if any(name in _ALWAYS_DEFINED for name in names):
-        return [f"No metric is defined on {rows}: the network's outputs there are not finite."]
+        return [f"No metric is defined on {rows}: the network's outputs are not finite."]
     why = "its function returned NaN"
     return [f"{name} is undefined on {rows}: {_WHY_UNDEFINED.get(name, why)}." for name in names]
 
@@ -225,7 +235,7 @@ def _check_same_shape(left: str, a: np.ndarray, right: str, b: np.ndarray) -> No
         )
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows is inf, which says it already
+@np.errstate(over="ignore", invalid="ignore")  # an overflow gives inf, which is clear
 def _evaluate(
     table: Mapping[str, _Function], outputs: np.ndarray, y: np.ndarray, names: Sequence[str]
 ) -> dict[str, float]:
@@ -263,7 +273,7 @@ def _log_loss_of_outputs(p: np.ndarray, y: np.ndarray) -> float:
 
 
 def _f1(predicted: np.ndarray, y: np.ndarray) -> float:
-    """2TP / (2TP + FP + FN) of each column of booleans, the mean over columns without 0/0."""
+    """Return 2TP / (2TP + FP + FN) of boolean columns, averaged over columns without 0/0."""
     doubles, sizes = 2 * (predicted & y).sum(axis=0), predicted.sum(axis=0) + y.sum(axis=0)
     defined = sizes > 0
     return float((doubles[defined] / sizes[defined]).mean()) if defined.any() else float("nan")
@@ -286,7 +296,7 @@ def _average_precision(p: np.ndarray, y: np.ndarray) -> float:
 
 
 def _columns(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One binary problem a class; for two classes that of class 1 alone."""
+    """Return one binary problem per class; for two classes that of class 1 only."""
     first = 1 if values.shape[1] == 2 else 0
     is_class = labels[:, None] == np.arange(values.shape[1])
     return values[:, first:], is_class[:, first:]

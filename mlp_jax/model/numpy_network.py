@@ -1,8 +1,7 @@
-"""A trained network in NumPy, for inference where JAX cannot compute.
+"""Inference of a trained network in NumPy, for processes in which JAX cannot compute.
 
-Every layer's forward equation as `backprop` has it, in the type of the rows; the shapes and
-parameters are those of the layer. Letters: N rows, I inputs, J outputs, G features or groups, K
-members, C outputs of the network.
+Each layer's forward equation as in `backprop`, in the dtype of the rows. Letters: N rows, I inputs,
+J outputs, G features or groups, K members, C outputs of the network.
 """
 
 import math
@@ -89,7 +88,7 @@ def infer(
 
 
 def _predicted(loss: Loss, output: Rows, multilabel: bool) -> Rows:
-    """`Loss.predict` of the network's output."""
+    """Compute `Loss.predict` of the network's output."""
     link = loss.function.predict
     if link == "softmax" and not multilabel and output.shape[1] > 1:
         return special.softmax(output, axis=1)
@@ -139,7 +138,7 @@ def _shared_dense(layer: SharedDense, params: Any, state: Any, a: Rows) -> Rows:
 
 
 def _categories(layer: Categories, params: Any, state: Any, a: Rows) -> Rows:
-    """The numbers, then a row of its table for each code; zeros for code 0."""
+    """Concatenate the numbers and each code's row of its table; zeros for code 0."""
     blocks = [a[:, : layer.n_numeric]]
     codes = a[:, layer.n_numeric :].astype(np.int64)
     for j, (n_codes, width) in enumerate(zip(layer.codes, layer.widths, strict=True)):
@@ -165,7 +164,7 @@ def _batch_norm(layer: BatchNorm, params: Any, state: Any, a: Rows) -> Rows:
 
 
 def _phases(a: Rows, rates: Rows, n: int) -> Rows:
-    """2π c x of each frequency of each feature, (N, G·K)."""
+    """Return 2π c x of each frequency of each feature, (N, G·K)."""
     return _TURN * np.repeat(a, n, axis=1) * rates
 
 
@@ -231,7 +230,7 @@ def _mean_of_members(layer: MeanOfMembers, params: Any, state: Any, a: Rows) -> 
 
 
 def _mean_output(link: str, s: Rows) -> Rows:
-    """The output that predicts the mean of what s (K, N, C) predict, by logarithms."""
+    """Return the output that predicts the mean of the members' s (K, N, C), by logarithms."""
     if link == "identity":
         return s.mean(axis=0)
     if link == "exp":

@@ -1,19 +1,18 @@
-"""A model as an ONNX file, with what is done to its columns before and to its output after.
+"""Export of a model to ONNX, with the encoding of its columns and the decoding of its output.
 
-Inputs, each with N rows: of a table, one a column, (N, 1): double for numbers (NaN is missing),
+Inputs, each with N rows: of a table one per column, (N, 1): double for numbers (NaN is missing),
 booleans (0, 1, NaN) and dates (days since 1970-01-01 UTC), string for categories (the text as in
-the table; "" is missing, and so are the words of `na_values` in lower case, in capitals and with a
-capital first); of arrays, "x" (N, I), uint8 for pixels and float else. An input is
-called as its column is; but the empty name is "unnamed", and a null character or half of a
-surrogate pair in a name is spelled out.
+the table; "" is missing, and so are the words of `na_values` in lower case, upper case and
+capitalized); of arrays "x" (N, I), uint8 for pixels and float otherwise. An input has the name of
+its column; the empty name is "unnamed", and null characters and lone surrogates are escaped.
 
-Outputs: of a classification "label" (N,) string, the text of `Model.classes` whatever type labels
-have in Python, and "probabilities" (N, C); of several labels a row "label" (N, C) int64 and
-"probabilities"; of a regression "prediction" (N, C) double, in the target's own units. An output
-that has the name of a column ends in an underscore: "label_".
+Outputs: of a classification "label" (N,) string, the text of `Model.classes` whatever their type in
+Python, and "probabilities" (N, C); of several labels per row "label" (N, C) int64 and
+"probabilities"; of a regression "prediction" (N, C) double, in the target's units. An underscore is
+appended to an output with the name of a column: "label_".
 
-The network computes in float32. Numbers are cut off at ±SCALED_LIMIT once they are scaled, and at
-±UNSCALED_LIMIT where they are not scaled, so that no finite input gives NaN.
+The network computes in float32. Scaled numbers are clipped to ±SCALED_LIMIT, unscaled ones to
+±UNSCALED_LIMIT, so that no finite input gives NaN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,9 +40,10 @@ _PROBE_ROWS = 256
 
 
 def onnx_bytes(model: Model) -> bytes:
-    """The file, checked and run: onnxruntime's outputs agree with the model's own to 1e-5.
+    """Serialize the model, and check that onnxruntime's outputs agree with it to 1e-5.
 
-    InputError for what ONNX cannot say, and where onnx or onnxruntime is not installed.
+    Raises:
+        InputError: for a model that ONNX cannot express, or without onnx and onnxruntime.
     """
     try:
         import onnx
@@ -60,7 +60,7 @@ def onnx_bytes(model: Model) -> bytes:
 
 
 def signature(data: bytes) -> str:
-    """The inputs and outputs of a file, a line each: name, type, shape."""
+    """Return the inputs and outputs of a file, one per line: name, type, shape."""
     session = _session(data)
     values = [("in ", value) for value in session.get_inputs()]
     values += [("out", value) for value in session.get_outputs()]
@@ -72,7 +72,7 @@ def signature(data: bytes) -> str:
 
 
 def _session(data: bytes) -> Any:
-    """onnxruntime on a CPU, with the file loaded and nothing printed."""
+    """Return a silent CPU session of onnxruntime for the file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -119,7 +119,7 @@ def _value(name: str, dtype: Any, width: int | None) -> Any:
 
 
 def _array_features(graph: Graph, inputs: ArrayEncoding) -> str:
-    """x·scale + offset in double, as float."""
+    """Return x·scale + offset, computed in double, as float."""
     if inputs.pixels and not inputs.scale:
         return graph.cast("x", np.float32)
     if not inputs.scale:
@@ -133,7 +133,7 @@ def _array_features(graph: Graph, inputs: ArrayEncoding) -> str:
 
 
 def _table_features(graph: Graph, inputs: TableEncoding, names: Mapping[str, str]) -> str:
-    """The features of `TableEncoding`, column by column. names: of the inputs, by column."""
+    """Return the features of `TableEncoding`, column by column. names: input of each column."""
     features: list[str] = []
     for column in inputs.numeric:
         features += _numeric(graph, column, names[column.name], inputs.na_values)
@@ -145,7 +145,7 @@ def _table_features(graph: Graph, inputs: TableEncoding, names: Mapping[str, str
 
 
 def _numeric(graph: Graph, column: NumericColumn, x: str, na_values: Sequence[str]) -> list[str]:
-    """The feature of a number, and its indicator where it has one, (N, 1) float each."""
+    """Return the feature of a number, and its indicator if it has one, (N, 1) float each."""
     v = _date_part(graph, column, x)
     absent = graph.add("Or", graph.add("IsNaN", v), graph.add("IsInf", v))
     if not column.boolean and not column.part:
@@ -184,7 +184,7 @@ def _scaled(graph: Graph, column: NumericColumn, v: str) -> str:
 
 
 def _interpolated(graph: Graph, column: NumericColumn, v: str) -> str:
-    """The line between the two knots around v, constant beyond the first and the last."""
+    """Interpolate linearly between the knots around v, constant beyond the first and the last."""
     knots, scores = np.array(column.knots), np.array(column.scores)
     if len(knots) == 1:
         return graph.add("Add", graph.add("Mul", v, graph.constant(0.0, np.float64)),
@@ -220,7 +220,7 @@ def _category(graph: Graph, column: CategoricalColumn, x: str, na_values: Sequen
 
 
 def _add_outputs(graph: Graph, model: Model, linear: str) -> list[Any]:
-    """The graph's outputs, from the network's linear output (N, C)."""
+    """Add the graph's outputs, from the network's linear output (N, C)."""
     target, width = model.target, model.n_outputs
     if target.task == "regression":
         rate = model.loss.function.predict == "exp"
@@ -251,39 +251,41 @@ def _above_half(graph: Graph, p: str) -> str:
 
 
 def _verify(model: Model, data: bytes) -> None:
-    """InputError unless the file runs and agrees with the model in float32 on rows of all kinds."""
+    """Raise InputError unless the file agrees with the model in float32 on sample rows."""
     rows = specimens(model.inputs, _PROBE_ROWS)
     feed = feeds(model.inputs, rows)
     expected = _expected_outputs(model, rows)
     try:
         found = dict(zip(expected, _session(data).run(None, feed), strict=True))
-    except Exception as failure:  # onnxruntime's own kinds of exception are not public
+    except Exception as failure:  # onnxruntime's exception types are not public
         reason = " ".join(str(failure).split())
         raise InputError(f"onnxruntime cannot run this model: {reason}") from None
     for name, values in expected.items():
         if name == "label":
-            said = _labels(model, _decisive(model, found))
-            agrees = np.array_equal(said, found["label"])
+            agrees = np.array_equal(_labels(model, _decisive(model, found)), found["label"])
         else:
             agrees = agree(model, found[name], values)
         if not agrees:
-            raise InputError(f"The ONNX file would not agree with the model in its '{name}'.")
+            raise InputError(
+                f"The output '{name}' of the ONNX file does not agree with the model; no file was"
+                " written."
+            )
 
 
 def _labels(model: Model, predictions: np.ndarray) -> np.ndarray:
-    """The labels of these predictions as the file gives them: those of a classification as text."""
+    """Return the labels of predictions as in the file: text for a classification."""
     one = model.target.task == "classification"
     return model.decided_text(predictions) if one else model.decided(predictions)
 
 
 def _decisive(model: Model, found: dict[str, np.ndarray]) -> np.ndarray:
-    """The file's own probabilities, as the model decides by them."""
+    """Return the file's probabilities in the form of `Model.predictions`."""
     p = found["probabilities"]
     return p[:, 1:] if model.n_outputs == 1 and p.shape[1] == 2 else p
 
 
 def _expected_outputs(model: Model, rows: Any) -> dict[str, np.ndarray]:
-    """The file's outputs in order as the model itself computes them in float32."""
+    """Return the outputs, in order, as the model computes them in float32."""
     from mlp_jax.model.rows import features
 
     plain = replace(model, precision="float32")

@@ -1,7 +1,7 @@
-"""An ONNX graph as it is built: nodes, constants, and the layers of a network as nodes.
+"""ONNX graphs: nodes, constants, and the layers of a network as nodes.
 
-Everything between the first layer and the last is float32, (N, width). Opset 17 of ONNX, 3 of
-ai.onnx.ml. onnx is imported only where a graph is built.
+All values between the first layer and the last are float32, (N, width). Opset 17 of ONNX, 3 of
+ai.onnx.ml. onnx is imported only when a graph is built.
 """
 
 import math
@@ -39,13 +39,14 @@ from mlp_jax.errors import InputError
 from mlp_jax.model.numpy_network import bins
 
 OPSETS = {"": 17, "ai.onnx.ml": 3}
-IR_VERSION = 8  # the one of opset 17, which runtimes of 2022 read
+IR_VERSION = 8  # of opset 17, which runtimes since 2022 support
 
 
 class Graph:
-    """Collects nodes and constants; every method gives the name of the value that it adds.
+    """A builder of nodes and constants; each method returns the name of the value that it adds.
 
-    taken: names that are in use, those of the inputs.
+    Args:
+        taken: names in use, those of the inputs.
     """
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
@@ -54,14 +55,14 @@ class Graph:
         self._taken = set(taken)
 
     def free_name(self, wanted: str) -> str:
-        """Return the name, with as many underscores behind it as it takes to be the only one."""
+        """Return the name, with underscores appended until it is unique."""
         while wanted in self._taken:
             wanted += "_"
         self._taken.add(wanted)
         return wanted
 
     def add(self, op: str, *inputs: str, domain: str = "", out: str = "", **attributes: Any) -> str:
-        """A node with one output, which is named `out` or after its place, if that name is free."""
+        """Add a node with one output, named `out` or by its index."""
         from onnx import helper
 
         out = self.free_name(out or f"/{op}_{len(self.nodes)}")
@@ -71,7 +72,7 @@ class Graph:
         return out
 
     def constant(self, values: Any, dtype: Any = np.float32) -> str:
-        """A constant array; text where dtype is str."""
+        """Add a constant array; text if dtype is str."""
         from onnx import TensorProto, helper, numpy_helper
 
         name = self.free_name(f"/constant_{len(self.constants)}")
@@ -84,12 +85,12 @@ class Graph:
         return name
 
     def clip(self, x: str, limit: float, dtype: Any = np.float32) -> str:
-        """The values cut off at ± a limit."""
+        """Clip values to ± a limit."""
         low, high = (self.constant(end, dtype) for end in (-limit, limit))
         return self.add("Clip", x, low, high)
 
     def cast(self, x: str, dtype: Any, out: str = "") -> str:
-        """The values in a NumPy type."""
+        """Cast values to a NumPy dtype."""
         from onnx import helper
 
         return self.add("Cast", x, out=out, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
@@ -187,7 +188,7 @@ def _batch_norm(graph: Graph, layer: BatchNorm, params: Any, state: Any, a: str)
 
 
 def _categories(graph: Graph, layer: Categories, params: Any, state: Any, a: str) -> str:
-    """Each code picks a row of its table: zeros for code 0, then one-hot vectors or embeddings."""
+    """Gather each code's row of its table: zeros for code 0, then one-hot vectors or embeddings."""
     axis = graph.constant([1], np.int64)
 
     def columns(start: int, end: int) -> str:
@@ -204,17 +205,17 @@ def _categories(graph: Graph, layer: Categories, params: Any, state: Any, a: str
 
 
 def _groups(graph: Graph, a: str, n: int) -> str:
-    """(N, n·I) as (N, n, I)."""
+    """Reshape (N, n·I) to (N, n, I)."""
     return graph.add("Reshape", a, graph.constant([0, n, -1], np.int64))
 
 
 def _flat(graph: Graph, a: str) -> str:
-    """(N, n, J) as (N, n·J)."""
+    """Reshape (N, n, J) to (N, n·J)."""
     return graph.add("Reshape", a, graph.constant([0, -1], np.int64))
 
 
 def _block_dense(graph: Graph, layer: BlockDense, params: Any, state: Any, a: str) -> str:
-    """A product for each block: (N, G, 1, I) times (G, I, J)."""
+    """Multiply each block: (N, G, 1, I) times (G, I, J)."""
     axis = graph.constant([2], np.int64)
     rows = graph.add("Unsqueeze", _groups(graph, a, layer.n_blocks), axis)
     z = graph.add("Squeeze", graph.add("MatMul", rows, graph.constant(params["W"])), axis)
@@ -232,7 +233,7 @@ def _shared_dense(graph: Graph, layer: SharedDense, params: Any, state: Any, a: 
 
 
 def _phases(graph: Graph, a: str, rates: Any, n: int) -> str:
-    """2π c x of each feature (N, G, n)."""
+    """Return 2π c x of each feature (N, G, n)."""
     rates = 2 * math.pi * np.asarray(rates, np.float64).reshape(1, -1, n)
     x = graph.add("Unsqueeze", a, graph.constant([2], np.int64))
     return graph.add("Mul", x, graph.constant(rates))
@@ -297,7 +298,7 @@ def _residual(graph: Graph, layer: Residual, params: Any, state: Any, a: str) ->
 
 
 def _ensemble(graph: Graph, layer: Ensemble, params: Any, state: Any, a: str) -> str:
-    """The output that predicts the mean, by logarithms: log (1/K) Σ e^t = LSE(t) − log K."""
+    """Return the output that predicts the mean, by logarithms: log (1/K) Σ e^t = LSE(t) − log K."""
     axis = graph.constant([1], np.int64)
     stacked = [
         graph.add("Unsqueeze", add_layer(graph, child, own, kept, a), axis)
@@ -307,7 +308,7 @@ def _ensemble(graph: Graph, layer: Ensemble, params: Any, state: Any, a: str) ->
 
 
 def _mean_output(graph: Graph, link: str, s: str, members: int) -> str:
-    """The output that predicts the mean of the members' s (N, K, C), by logarithms."""
+    """Return the output that predicts the mean of the members' s (N, K, C), by logarithms."""
     if link == "identity":
         return graph.add("ReduceMean", s, axes=[1], keepdims=0)
 
@@ -353,12 +354,12 @@ _LAYERS: dict[type[Layer], Callable[[Graph, Any, Any, Any, str], str]] = {
 
 
 def add_layer(graph: Graph, layer: Layer, params: Any, state: Any, a: str) -> str:
-    """The nodes of a layer in inference; InputError for one that ONNX has no nodes for."""
+    """Add the nodes of a layer in inference; InputError for a layer without an ONNX form."""
     if type(layer) not in _LAYERS:
         raise InputError(f"The layer {layer} cannot be exported to ONNX.")
     return _LAYERS[type(layer)](graph, layer, params, state, a)
 
 
 def concatenated(graph: Graph, columns: Sequence[str]) -> str:
-    """Columns (N, ·) side by side."""
+    """Concatenate columns (N, ·)."""
     return columns[0] if len(columns) == 1 else graph.add("Concat", *columns, axis=1)

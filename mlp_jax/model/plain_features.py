@@ -1,7 +1,6 @@
-"""The features of a table's rows without polars, whose threads a forked process does not have.
+"""Features of a table's rows without polars, whose threads a forked process lacks.
 
-`data/tables/encode.py` says what they are; this gives the same, value by value. Letters: N rows, I
-features.
+Equal to `data/tables/encode.py`, value by value. Letters: N rows, I features.
 """
 
 import datetime
@@ -31,7 +30,7 @@ from mlp_jax.data.tables.forms import (
     symbol_patterns,
 )
 from mlp_jax.errors import InputError
-from mlp_jax.model.given_columns import Column, GivenCategories, text_of
+from mlp_jax.model.given_columns import Column, DeclaredCategories, text_of
 
 _DATE = re.compile(
     r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
@@ -40,18 +39,22 @@ _DAY = datetime.timedelta(days=1)
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
-class _NotOneError(ValueError):
+class _InvalidValueError(ValueError):
     """A value that its column cannot hold."""
 
 
 def plain_features(
     encoding: TableEncoding, columns: Mapping[str, Column], first_row: int = 0
 ) -> np.ndarray:
-    """Return x (N, I) float32, as `encode` gives it; InputError as there."""
+    """Return x (N, I) float32 as `encode` does.
+
+    Raises:
+        InputError: as in `encode`.
+    """
     check_columns(encoding, list(columns))
     lengths = {len(_values(column)) for column in columns.values()}
     if len(lengths) > 1:
-        raise InputError(f"These columns are no table: they have {sorted(lengths)} rows.")
+        raise InputError(f"These columns do not form a table: they have {sorted(lengths)} rows.")
     rows = lengths.pop() if lengths else 0
     x = np.empty((rows, encoding.n_features), np.float32)
     at = 0
@@ -77,13 +80,13 @@ def plain_numbers(name: str, values: Column, first_row: int = 0) -> np.ndarray:
 
 
 def _values(column: Column) -> Any:
-    return column.values if isinstance(column, GivenCategories) else column
+    return column.values if isinstance(column, DeclaredCategories) else column
 
 
 def _raw(
     column: NumericColumn, values: Column, first_row: int, na_values: Sequence[str] = ()
 ) -> np.ndarray:
-    """The column's values as float64, NaN where missing: numbers, 0 and 1, or days."""
+    """Return the column's values as float64, NaN if missing: numbers, 0 and 1, or days."""
     name, form, gone = column.name, column.form, {"", *na_values, *column.form.missing}
     if column.part:
         return _each(name, values, lambda v: _days(v, form, gone), wanted_date(form), first_row)
@@ -101,7 +104,7 @@ def _raw(
 def _each(
     name: str, values: Column, read: Callable[[Any], float], wanted: str, first_row: int
 ) -> np.ndarray:
-    """What `read` makes of each value, asked once for each distinct one."""
+    """Apply `read` to each value, once per distinct value."""
     items = _values(values)
     if isinstance(items, np.ndarray):
         items = items.tolist()
@@ -112,7 +115,7 @@ def _each(
         if key not in found:
             try:
                 found[key] = read(value)
-            except _NotOneError:
+            except _InvalidValueError:
                 raise InputError(
                     f"Column '{name}' has {shown(value)} in row {first_row + row}, which is not"
                     f" {wanted}."
@@ -122,7 +125,7 @@ def _each(
 
 
 def _parsed(text: str) -> float | None:
-    """The number that text spells, or None."""
+    """Return the number that text spells, or None."""
     text = text.strip()
     try:
         return float(text) if text.isascii() and "_" not in text else None
@@ -131,7 +134,7 @@ def _parsed(text: str) -> float | None:
 
 
 def _parsed_form(text: str, form: TextForm) -> float | None:
-    """The number that text of a form spells, or None."""
+    """Return the number that text of a form spells, or None."""
     if (form.decimal, form.thousands, form.symbol) == (".", "", ""):
         return _parsed(text)
     bare = text.strip()
@@ -153,7 +156,7 @@ def _number(value: Any, form: TextForm, gone: AbstractSet[str]) -> float:
             return math.nan
         found = _parsed_form(value, form)
         if found is None:
-            raise _NotOneError
+            raise _InvalidValueError
         return found
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
@@ -162,7 +165,7 @@ def _number(value: Any, form: TextForm, gone: AbstractSet[str]) -> float:
         return seconds + value.microsecond * 1e-6
     if isinstance(value, bool | int | float):
         return float(value)
-    raise _NotOneError
+    raise _InvalidValueError
 
 
 def _boolean(value: Any, gone: AbstractSet[str]) -> float:
@@ -173,11 +176,11 @@ def _boolean(value: Any, gone: AbstractSet[str]) -> float:
         return 0.0
     if text in gone:
         return math.nan
-    raise _NotOneError
+    raise _InvalidValueError
 
 
 def _days(value: Any, form: TextForm, gone: AbstractSet[str]) -> float:
-    """Days since 1970-01-01 UTC of a date, a moment, or either as text."""
+    """Return days since 1970-01-01 UTC of a date, a datetime, or either as text."""
     if value is None or value != value:
         return math.nan
     if isinstance(value, str):
@@ -186,18 +189,18 @@ def _days(value: Any, form: TextForm, gone: AbstractSet[str]) -> float:
         try:
             value = _moment(value.strip(), form)
         except ValueError:
-            raise _NotOneError from None
+            raise _InvalidValueError from None
     if isinstance(value, datetime.datetime):
         if value.tzinfo is not None:
             value = value.astimezone(datetime.UTC).replace(tzinfo=None)
         return (value - _EPOCH) / _DAY
     if isinstance(value, datetime.date):
         return float((value - _EPOCH.date()).days)
-    raise _NotOneError
+    raise _InvalidValueError
 
 
 def _moment(text: str, form: TextForm) -> datetime.datetime:
-    """A moment from text of a form; ValueError for other text."""
+    """Parse a datetime from text of a form; ValueError for other text."""
     if not form.date:
         if not _DATE.fullmatch(text):
             raise ValueError(text)
@@ -217,7 +220,7 @@ def _moment(text: str, form: TextForm) -> datetime.datetime:
 
 
 def _codes(column: CategoricalColumn, values: Column, na_values: Sequence[str]) -> np.ndarray:
-    """The code of each value: by its text, else by its value among the categories."""
+    """Return the code of each value: by text, else by value among the categories."""
     by_text = {name: k + 1 for k, name in enumerate(column.categories)}
     spelled = [(_parsed(name), k + 1) for k, name in enumerate(column.categories)]
     times = Counter(number for number, _ in spelled)

@@ -19,10 +19,16 @@ DEVICES = ("cpu", "gpu")
 
 @dataclass(frozen=True)
 class Precision:
-    """A policy: the type of parameters, of the data and sums, of products, and how JAX multiplies.
+    """A precision policy.
 
-    float32 is IEEE float32 on every device; tf32 multiplies in TensorFloat-32 where a GPU has it;
+    float32 is IEEE float32 on every device; tf32 multiplies in TensorFloat-32 on a GPU that has it;
     bf16 multiplies in bfloat16 with parameters, sums and biases in float32; float64 is for study.
+
+    Attributes:
+        name: name of the policy.
+        params: dtype of parameters, data and sums.
+        products: dtype of the factors of products.
+        matmul: JAX's `default_matmul_precision`.
     """
 
     name: str
@@ -32,17 +38,17 @@ class Precision:
 
     @property
     def x64(self) -> bool:
-        """Whether JAX must allow 64 bits."""
+        """True if JAX must enable 64 bits."""
         return self.params == jnp.float64
 
     @property
     def proof_dtype(self) -> str:
-        """The type in which the proof checks the run's own arithmetic besides float64."""
+        """The dtype, besides float64, in which the gradient check tests the run's arithmetic."""
         return np.dtype(self.products).name
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """The arithmetic in force inside the block, restored after it."""
+        """Activate the arithmetic inside the block."""
         with jax.enable_x64(self.x64), jax.default_matmul_precision(self.matmul):
             yield
 
@@ -56,9 +62,9 @@ PRECISIONS = {
 
 
 def ask_for_determinism() -> None:
-    """Lets XLA use only GPU operations that give the same bits each time; a CPU's always do.
+    """Restrict XLA to deterministic GPU operations; CPU operations always are.
 
-    XLA reads the wish when JAX first computes in the process, so this comes before.
+    Call it before JAX first computes in the process: XLA reads the flag then.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if DETERMINISTIC not in flags.split():
@@ -66,20 +72,20 @@ def ask_for_determinism() -> None:
 
 
 def has_tf32(device: jax.Device) -> bool:
-    """Whether a device multiplies in TensorFloat-32: an NVIDIA GPU from compute capability 8 on."""
+    """Return True for an NVIDIA GPU of compute capability 8 or higher, which has TensorFloat-32."""
     capability = str(getattr(device, "compute_capability", "0")).split(".")[0]
     return device.platform == "gpu" and capability.isdigit() and int(capability) >= 8
 
 
 def known_precision(name: str) -> Precision:
-    """The policy of that name; UnknownNameError for any other."""
+    """Return the policy of that name; UnknownNameError for an unknown name."""
     if name not in PRECISIONS:
         raise UnknownNameError("precision", name, PRECISIONS)
     return PRECISIONS[name]
 
 
 def choose_precision(name: str | None, device: jax.Device) -> Precision:
-    """The policy of that name; None takes tf32 on a GPU that has it and float32 elsewhere."""
+    """Return the policy of that name; None is tf32 on a GPU that has it, else float32."""
     if name is None:
         name = "tf32" if has_tf32(device) else "float32"
     precision = known_precision(name)
@@ -92,9 +98,12 @@ def choose_precision(name: str | None, device: jax.Device) -> Precision:
 
 
 def choose_device(name: str | None) -> jax.Device:
-    """This process's first device of that kind, "cpu" or "gpu"; None takes JAX's default.
+    """Return this process's first device of that kind, "cpu" or "gpu"; None is JAX's default.
 
-    DeviceError where JAX sees none, ForkError in a process that was forked after JAX had started.
+    Raises:
+        UnknownNameError: for another kind.
+        DeviceError: if JAX sees no such device.
+        ForkError: in a process that was forked after JAX had started.
     """
     check_not_inherited("compute")
     if name is None:
@@ -106,5 +115,5 @@ def choose_device(name: str | None) -> jax.Device:
     except RuntimeError:
         seen = ", ".join(sorted({device.platform for device in jax.devices()}))
         raise DeviceError(
-            f"No {name} here: JAX sees only {seen}. For an NVIDIA GPU install 'mlp-jax[cuda]'."
+            f"No {name} found: JAX sees only {seen}. For an NVIDIA GPU install 'mlp-jax[cuda]'."
         ) from None

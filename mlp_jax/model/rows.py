@@ -1,6 +1,6 @@
-"""From rows as people hand them over to what a network takes.
+"""Encoding of users' rows into network inputs.
 
-Letters: N rows, I features, C classes or outputs. polars is imported only where there are columns.
+Letters: N rows, I features, C classes or outputs. polars is imported only for rows with columns.
 """
 
 import os
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from mlp_jax.data.tables.notes import UnseenCategories
 
-UNSCALED_LIMIT = 1e15  # numbers that go into a network of float32 as they are are clipped to ± this
+UNSCALED_LIMIT = 1e15  # unscaled inputs of a float32 network are clipped to ± this
 
 
 def load_for(
@@ -50,10 +50,10 @@ def load_for(
     data_dir: Path | None = None,
     separator: str | None = None,
 ) -> Dataset | Table:
-    """Rows by name or file; their targets, else the model's own, read as its task has them.
+    """Load a data set or file for a model, in the form that its task needs.
 
-    separator: of a text file; None finds it, or takes the one of the training rows' file where
-    what was found does not give the model's columns.
+    targets: target columns (default: the model's). separator: of a text file. None detects it, and
+    falls back to that of the training file if the detected one does not give the model's columns.
     """
     task = "auto" if target.task == "multilabel" else target.task
     header = not isinstance(inputs, TableEncoding) or inputs.header
@@ -78,10 +78,13 @@ def features(
     first_row: int = 0,
     unseen: "UnseenCategories | None" = None,
 ) -> np.ndarray:
-    """x (N, I) of rows of any kind, as a network takes it; pixels stay as they are.
+    """Encode rows of any kind as x (N, I); pixels stay uint8.
 
-    first_row: what row 0 counts as where an error names one. unseen: takes in the categories that
-    have no code of their own. Raises InputError, DataFileError.
+    first_row: number of row 0 in messages. unseen: collects unseen categories.
+
+    Raises:
+        InputError: for rows that the model cannot encode.
+        DataFileError: for a file that is missing or damaged.
     """
     if isinstance(rows, str | os.PathLike):
         check_polars_not_inherited("read a file")
@@ -108,10 +111,12 @@ def features(
 
 
 def as_frame(rows: Any) -> "pl.DataFrame | None":
-    """Named columns as a polars DataFrame; None for rows without names.
+    """Return named columns as a polars DataFrame; None for rows without names.
 
-    What is declared to be a category is an Enum; a polars frame stays as it is but for objects.
-    InputError for a Series, two columns of one name, and values that no column can hold.
+    Declared categories become Enum; a polars frame is unchanged except for object columns.
+
+    Raises:
+        InputError: for a Series, duplicate names, or values that no column can hold.
     """
     if library_of(rows) == "polars" and type(rows).__name__ != "Series":
         import polars as pl
@@ -138,11 +143,11 @@ def _frame_of_columns(columns: dict[str, Any]) -> "pl.DataFrame":
         return pl.DataFrame(series)
     except pl.exceptions.PolarsError as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"These columns are no table: {reason}.") from None
+        raise InputError(f"These columns do not form a table: {reason}.") from None
 
 
 def _matrix(inputs: ArrayEncoding, frame: "pl.DataFrame") -> np.ndarray:
-    """The columns of a frame as rows (N, I): by name where the features have names."""
+    """Return the columns of a frame as rows (N, I): by name if the features have names."""
     import polars as pl
 
     from mlp_jax.model.sources import need_columns
@@ -151,7 +156,7 @@ def _matrix(inputs: ArrayEncoding, frame: "pl.DataFrame") -> np.ndarray:
         need_columns(inputs.feature_names, frame.columns, "The table")
         frame = frame.select(inputs.feature_names)
     for name, kind in frame.schema.items():
-        if isinstance(kind, pl.Enum | pl.Categorical):  # levels that are numbers are numbers
+        if isinstance(kind, pl.Enum | pl.Categorical):  # numeric levels are read as numbers
             numbers = frame.get_column(name).cast(pl.String).cast(pl.Float64, strict=False)
             if numbers.null_count() == frame.get_column(name).null_count():
                 frame = frame.with_columns(numbers)
@@ -164,7 +169,7 @@ def _matrix(inputs: ArrayEncoding, frame: "pl.DataFrame") -> np.ndarray:
 def _array_features(
     inputs: ArrayEncoding, x: np.ndarray, dtype: DTypeLike, first_row: int
 ) -> np.ndarray:
-    """Rows of numbers, checked, scaled in float64; uint8 pixels as they are."""
+    """Check rows of numbers and scale them in float64; uint8 pixels unchanged."""
     if x.dtype.kind == "O" and holds_numbers(x.ravel().tolist()):
         x = x.astype(np.float64)
     if x.dtype.kind not in "biuf":
@@ -187,7 +192,7 @@ def _array_features(
         return x
     if scaled:
         return apply(Scaling(np.array(inputs.scale), np.array(inputs.offset)), x, dtype)
-    with np.errstate(over="ignore"):  # what is beyond the type is clipped
+    with np.errstate(over="ignore"):  # overflow is clipped below
         found = x.astype(dtype)
     if found.dtype != np.float64:
         np.clip(found, -UNSCALED_LIMIT, UNSCALED_LIMIT, out=found)
@@ -211,7 +216,7 @@ def _table_features(
 def _plain_features(
     inputs: InputEncoding, rows: Any, dtype: DTypeLike, first_row: int
 ) -> np.ndarray:
-    """`features` without polars."""
+    """Return `features` without polars."""
     columns = given_columns(rows)
     if isinstance(inputs, TableEncoding):
         from mlp_jax.model.plain_features import plain_features
@@ -225,7 +230,7 @@ def _plain_features(
 
 
 def _plain_matrix(inputs: ArrayEncoding, columns: Mapping[str, Column]) -> np.ndarray:
-    """`_matrix` without polars."""
+    """Return `_matrix` without polars."""
     from mlp_jax.model.plain_features import plain_numbers
     from mlp_jax.model.sources import need_columns
 
@@ -235,7 +240,7 @@ def _plain_matrix(inputs: ArrayEncoding, columns: Mapping[str, Column]) -> np.nd
 
 
 def _numbered(inputs: TableEncoding, rows: Any) -> dict[str, np.ndarray]:
-    """The columns of an array, named by their place as those of an .npy file are."""
+    """Return the columns of an array, named by position as in an .npy file."""
     x = np.asarray(rows)
     if not all(name.isdecimal() for name in inputs.column_names) or x.ndim != 2:
         raise InputError(
@@ -246,7 +251,7 @@ def _numbered(inputs: TableEncoding, rows: Any) -> dict[str, np.ndarray]:
 
 
 def of_dataset(inputs: InputEncoding, dataset: Dataset) -> tuple[Any, np.ndarray]:
-    """Return (rows, targets, labels as text) of the test rows, or of all where there are none."""
+    """Return (rows, targets; labels as text) of the test rows, or of all if there are none."""
     part = dataset.train if dataset.test is None else dataset.test
     labels = np.array(dataset.classes)[part.y] if dataset.is_classification else part.y
     if isinstance(inputs, TableEncoding) and dataset.feature_names:

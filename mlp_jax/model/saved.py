@@ -1,7 +1,7 @@
-"""A trained network with all that it needs to meet new rows: `Model`, on disk and back.
+"""`Model`: a trained network with the encodings of its rows and targets, saved and loaded.
 
 Letters: N rows, I features, C classes or outputs, K columns of the network's output (1 for two
-classes told apart by one logit, C else).
+classes with a single logit, else C).
 """
 
 import os
@@ -32,14 +32,22 @@ from mlp_jax.model.precision import Precision, known_precision
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """A trained network, what was learned from its training rows, and what it predicts.
+    """A trained network with the encodings fitted to its training rows.
 
-    params, layer_state: arrays in the type of `precision`.  inputs, target: how rows and targets
-    are encoded.  metrics: on the test rows.  about: anything else worth knowing, as JSON takes it.
+    Rows are a path (CSV, TSV, Parquet, NPY, NPZ), a polars or pandas DataFrame, a dict of columns,
+    an array (N, I) or of images, a Table, a Dataset or a Split. Columns are matched by name, in any
+    order; InputError names one that is missing.
 
-    `rows` are a path (CSV, TSV, Parquet, NPY, NPZ), a polars or pandas DataFrame, a dict of
-    columns, an array (N, I) or of images, a Table, a Dataset or a Split. Columns are found by
-    name, in any order; InputError names the one that is missing.
+    Attributes:
+        network: the layers.
+        loss: the loss that it was trained with.
+        params: parameters, in the dtype of `precision`.
+        layer_state: running statistics of the layers, in the same dtype.
+        inputs: encoding of rows.
+        target: encoding of targets.
+        precision: name of the arithmetic, such as "float32".
+        metrics: metrics on the test rows.
+        about: other metadata, JSON values.
     """
 
     network: Layer
@@ -66,7 +74,7 @@ class Model:
         """Write the model as a folder that `mlp_jax.load` reads.
 
         Args:
-            path: the folder. It is whole or absent, whatever ends the process.
+            path: the folder. The write is atomic: a killed process leaves no partial folder.
 
         Raises:
             ModelFileError: for a model that could not be read back.
@@ -77,15 +85,15 @@ class Model:
     def export(
         self, path: str | os.PathLike[str], format: str = "onnx", *, overwrite: bool = False
     ) -> str:
-        """Write the model as one file that other programs run.
+        """Write the model as one file for other runtimes.
 
         Args:
             path: the file.
             format: "onnx" or "stablehlo".
-            overwrite: whether a file that exists is replaced.
+            overwrite: replace an existing file.
 
         Returns:
-            A description of the function in the file, for people.
+            A readable description of the exported function.
 
         Raises:
             InputError: for a model that the format cannot express.
@@ -97,41 +105,68 @@ class Model:
 
     @property
     def n_outputs(self) -> int:
-        """C of the network's output; 1 for two classes told apart by one logit."""
+        """Number of network outputs; 1 for two classes with a single logit."""
         return self.network.width_out(self.inputs.n_features)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels of a classification; the names of the outputs otherwise."""
+        """Class labels of a classification; names of the outputs otherwise."""
         if self.target.task == "classification":
             return self.target.classes
         names = self.target.names or self.target.classes
         return names or tuple(map(str, range(self.n_outputs)))
 
     def predict(self, rows: Any) -> np.ndarray:
-        """Labels (N,) of the type of the training data's; 0 or 1 (N, C) for several labels; values.
+        """Predict labels or values.
 
-        Labels are str, int64, float64, bool, or the type of NumPy that the training rows had them
-        in (`TargetEncoding.label_type`), so that they compare equal to those; `classes` names them
-        as text.
-        Values of a regression are (N,), or (N, C) for several outputs, in the target's own units.
-        A category that the training did not have raises no warning here, where rows may come one
-        by one; `evaluate` and the commands tell of it.
+        Unseen categories raise no warning here, since rows may come one by one; `evaluate` and the
+        commands warn.
+
+        Args:
+            rows: rows of any kind that `Model` lists.
+
+        Returns:
+            Labels (N,) in the type of the training labels (`classes` has them as text); 0 or 1 (N,
+            C) for several labels; values (N,) or (N, C) of a regression, in the target's units.
+
+        Raises:
+            InputError: for rows that the model cannot encode.
         """
         return self.decided(self.predictions(self.features(rows)))
 
     def predict_proba(self, rows: Any) -> Float[np.ndarray, "N C"]:
-        """The probability of each class (N, C); InputError for a regression."""
+        """Predict class probabilities.
+
+        Args:
+            rows: rows of any kind that `Model` lists.
+
+        Returns:
+            Probabilities (N, C).
+
+        Raises:
+            InputError: for a regression, or rows that the model cannot encode.
+        """
         if self.target.task == "regression":
             raise InputError("A regression predicts values; it has no probabilities.")
         return self.probabilities(self.predictions(self.features(rows)))
 
     def evaluate(self, rows: Any, names: Sequence[str] = ()) -> dict[str, float]:
-        """{"loss": …, metric: …} of rows with their targets; all that the task has by default.
+        """Evaluate the loss and metrics of rows with targets.
 
-        Of a Table or a Dataset the test rows are judged where it has some, else all. The loss is
-        in the network's own terms: of standardized targets where they were. A DataWarning tells of
-        rows left out, and of categories that the training did not have.
+        A DataWarning reports rows without a target, which are skipped, and unseen categories.
+
+        Args:
+            rows: a path, DataFrame, Table, Dataset, Split or pair (x, y). The test rows of a Table
+                or Dataset are used if it has some, else all rows.
+            names: metrics (default: all metrics of the task).
+
+        Returns:
+            {"loss": …, metric: …}. The loss is that of the standardized targets if training
+            standardized them.
+
+        Raises:
+            InputError: for rows or targets that do not fit the model.
+            UnknownNameError: for a metric that the task does not have.
         """
         from mlp_jax.model.judged_rows import labelled_rows
         from mlp_jax.model.rows import load_for
@@ -152,15 +187,32 @@ class Model:
         return {"loss": float(np.mean(each.astype(np.float64))), **judged}
 
     def disagreement(self, rows: Any) -> Float[np.ndarray, " N"]:
-        """How much the members of an ensemble disagree about each row.
+        """Return the disagreement of an ensemble's members on each row.
 
-        Of classes the entropy of the mean less the mean entropy (nats, 0 where all agree), of
-        values the standard deviation. InputError for a network by itself.
+        Args:
+            rows: rows of any kind that `Model` lists.
+
+        Returns:
+            (N,): for classes the entropy of the mean minus the mean entropy, in nats, 0 if all
+            agree; for values the standard deviation.
+
+        Raises:
+            InputError: for a model that is not an ensemble.
         """
         return self.disagreements(self.features(rows))
 
     def disagreements(self, x: Shaped[np.ndarray, "N I"]) -> Float[np.ndarray, " N"]:
-        """`disagreement` of encoded rows x."""
+        """Return the `disagreement` of encoded rows.
+
+        Args:
+            x: encoded rows, as `features` returns them.
+
+        Returns:
+            Disagreement (N,).
+
+        Raises:
+            InputError: for a model that is not an ensemble.
+        """
         if not isinstance(self.network, Ensemble):
             raise InputError(
                 "Only an ensemble has members that can disagree; this model is one network."
@@ -178,18 +230,40 @@ class Model:
         return between_classes(np.stack([self.probabilities(found) for found in each]))
 
     def predictions(self, x: Shaped[np.ndarray, "N I"]) -> Float[np.ndarray, "N K"]:
-        """Of encoded rows x: probabilities, of class 1 alone for a single logit; or values."""
+        """Return probabilities or values of encoded rows.
+
+        Args:
+            x: encoded rows, as `features` returns them.
+
+        Returns:
+            (N, K): probabilities, of class 1 only for a single logit; or values in the target's
+            units.
+        """
         return self._in_units(self._outputs(x).predicted)
 
     def predictions_of(self, output: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
-        """`predictions` from the network's own output, as `examine` gives it."""
+        """Return `predictions` from the network's output.
+
+        Args:
+            output: linear output of the network, as `examine` returns it.
+
+        Returns:
+            (N, K) as `predictions`.
+        """
         multilabel = self.target.task == "multilabel"
         with runnable_precision(self.precision).active():
             predicted = self.loss.predict(jnp.asarray(output), multilabel=multilabel)
         return self._in_units(np.asarray(predicted))
 
     def decided(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
-        """What `predict` gives for these predictions."""
+        """Return the labels or values of predictions, as `predict` does.
+
+        Args:
+            predictions: what `predictions` returns.
+
+        Returns:
+            Labels (N,), 0 or 1 (N, C), or values.
+        """
         if self.target.task == "regression":
             return predictions[:, 0] if predictions.shape[1] == 1 else predictions
         if self.target.task == "multilabel":
@@ -197,29 +271,60 @@ class Model:
         return self.target.label_values()[self._places(predictions)]
 
     def decided_text(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
-        """The predicted labels (N,) of a classification as the text of `classes`."""
+        """Return the predicted labels of a classification as text.
+
+        Args:
+            predictions: what `predictions` returns.
+
+        Returns:
+            Labels (N,), entries of `classes`.
+        """
         return np.array(self.target.classes, np.str_)[self._places(predictions)]
 
     def _places(self, predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
-        """The predicted class of each row; of a single class there is but one."""
+        """Return the index of each row's predicted class; 0 if there is a single class."""
         return np.minimum(label_indices(predictions), len(self.target.classes) - 1)
 
     def probabilities(self, predictions: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N C"]:
-        """One column a class: of a single logit both, P(class 0) and P(class 1)."""
+        """Expand predictions to one column per class.
+
+        Args:
+            predictions: what `predictions` returns.
+
+        Returns:
+            (N, C); a single logit becomes P(class 0) and P(class 1).
+        """
         if self.target.task == "classification" and predictions.shape[1] == 1:
             return np.concatenate([1 - predictions, predictions], axis=1)
         return predictions
 
     def features(self, rows: Any) -> Shaped[np.ndarray, "N I"]:
-        """x of rows of any kind, as `predictions` takes it: encoded, or pixels as they are."""
+        """Encode rows for `predictions`.
+
+        Args:
+            rows: rows of any kind that `Model` lists.
+
+        Returns:
+            x (N, I); pixels stay uint8.
+
+        Raises:
+            InputError: for rows that the model cannot encode.
+        """
         from mlp_jax.model.rows import features
 
         return features(self.inputs, rows, self._dtype)
 
     def coded_targets(self, y: np.ndarray) -> np.ndarray:
-        """Targets as the loss takes them: numbers standardized, labels in columns if need be.
+        """Encode targets for the loss: numbers standardized, labels one-hot if the loss needs it.
 
-        InputError where the model predicts another number of values a row.
+        Args:
+            y: labels (N,), or targets (N,) or (N, C).
+
+        Returns:
+            Targets in the loss's form.
+
+        Raises:
+            InputError: for another number of outputs than the model has.
         """
         if self.target.task != "regression":
             return encode_targets(self.loss, y, self.n_outputs)
@@ -253,7 +358,7 @@ class Model:
         )
 
     def _in_units(self, predicted: np.ndarray) -> np.ndarray:
-        """The predictions of a regression in float64, brought back to the target's own units."""
+        """Return predictions of a regression in float64 and the target's units."""
         if self.target.task != "regression":
             return predicted
         wide = predicted.astype(np.float64)
@@ -265,7 +370,7 @@ _placed: "WeakKeyDictionary[Model, tuple[Any, Any]]" = WeakKeyDictionary()
 
 
 def _placed_weights(model: Model, precision: Precision) -> tuple[Any, Any]:
-    """(params, layer_state) on the device, where they stay as long as the model lives."""
+    """Return (params, layer_state) on the device, cached while the model lives."""
     if model not in _placed:
         with precision.active():
             _placed[model] = jax.tree.map(jnp.asarray, (model.params, model.layer_state))
@@ -273,24 +378,25 @@ def _placed_weights(model: Model, precision: Precision) -> tuple[Any, Any]:
 
 
 def label_indices(predictions: Float[np.ndarray, "N K"]) -> np.ndarray:
-    """The most probable class of each row, the lowest of equals."""
+    """Return the most probable class of each row, the lowest on ties."""
     if predictions.shape[1] == 1:
         return (predictions[:, 0] > 0.5).astype(np.int64)
     return np.argmax(predictions, axis=1)
 
 
 def scaling_of(inputs: InputEncoding) -> tuple[np.ndarray, np.ndarray] | None:
-    """(scale, offset), each (1, 1) or (1, I), that pixels go through on the device; or None."""
+    """Return (scale, offset), each (1, 1) or (1, I), of pixels scaled on the device; else None."""
     if not isinstance(inputs, ArrayEncoding) or not inputs.pixels or not inputs.scale:
         return None
     return np.array([inputs.scale]), np.array([inputs.offset])
 
 
 def save_model(folder: str | os.PathLike[str], model: Model) -> None:
-    """Write `folder` (a run's model/), whole or absent whatever kills the process.
+    """Write a model folder atomically.
 
-    ModelFileError for a model that could not be read back, RunFolderError where the folder cannot
-    be written.
+    Raises:
+        ModelFileError: for a model that could not be read back.
+        RunFolderError: if the folder cannot be written.
     """
     try:
         check_consistent(model.network, model.loss, model.inputs, model.target)
@@ -312,7 +418,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
     Args:
         model: a `Model`, as `fit` and `load` return it.
-        path: the folder. It is whole or absent, whatever ends the process.
+        path: the folder. The write is atomic: a killed process leaves no partial folder.
 
     Raises:
         ModelFileError: for a model that could not be read back.
@@ -322,10 +428,16 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
-    """The model of a run, given its folder or the model/ in it. Runs no code from the files.
+    """Load a model. No code from the files is executed.
 
-    about["versions"] says what wrote it. ModelFileError, in one sentence, for files that are
-    missing, damaged, or do not belong together.
+    Args:
+        path: folder of a run, or the model/ folder in it.
+
+    Returns:
+        The model; `about["versions"]` has the versions that wrote it.
+
+    Raises:
+        ModelFileError: for files that are missing, damaged or inconsistent.
     """
     folder = store.find(user_path(path))
     parts, description = store.read_description(folder)
@@ -334,7 +446,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         precision = known_precision(parts["precision"])
         shapes = expected_shapes(parts["network"], parts["inputs"].n_features)
     except InputError as error:
-        raise ModelFileError(f"'{folder}' holds parts that do not fit: {error}") from None
+        raise ModelFileError(f"'{folder}' holds inconsistent parts: {error}") from None
     expected = store.named_leaves(*shapes)
     tensors = store.read_tensors(folder, description, expected, precision.params)
     leaves = [tensors[name] for name in expected]

@@ -1,4 +1,4 @@
-"""Rows of a file, batch by batch, in constant memory: CSV, TSV, Parquet, NPY, NPZ.
+"""Batches of rows from a file in constant memory: CSV, TSV, Parquet, NPY, NPZ.
 
 Rows count from 0, without the header.
 """
@@ -33,10 +33,13 @@ SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".npy", ".npz")
 Item = TypeVar("Item")
 
 
-class SourceBatch(NamedTuple):
-    """Some rows: columns (a polars DataFrame) or an array, and the number of the first.
+class FileBatch(NamedTuple):
+    """Consecutive rows of a file.
 
-    kept: the columns that go along, as they are written; None of an array.
+    Attributes:
+        rows: a polars DataFrame or an array.
+        first_row: number of the first row.
+        kept: columns to copy to the output, as written; None for an array.
     """
 
     rows: Any
@@ -49,13 +52,18 @@ def batches(
     inputs: InputEncoding,
     keep: Sequence[str] = (),
     separator: str | None = None,
-) -> Iterator[SourceBatch]:
-    """The columns that a model needs, and beside them those to `keep`, in the order of the rows.
+) -> Iterator[FileBatch]:
+    """Iterate over the columns that a model needs and those to `keep`, in the order of the rows.
 
-    Where a model's features have no names, all columns but the kept ones are its features, in
-    order. separator: of a text file's fields; None finds it, or takes the one of the training rows'
-    file where that does not give the model's columns. Raises DataFileError for a file that is
-    missing, empty or damaged, and InputError for a column that is missing.
+    If a model's features have no names, all columns but the kept ones are its features, in order.
+
+    Args:
+        separator: of a text file's fields. None detects it, and falls back to that of the training
+            file if the detected one does not give the model's columns.
+
+    Raises:
+        DataFileError: for a file that is missing, empty or damaged.
+        InputError: for a missing column.
     """
     path = user_path(source)
     suffix = _suffix(path)
@@ -71,7 +79,7 @@ def batches(
     with _as_data_file_error(path):
         for rows, kept in parts:
             if len(rows):
-                yield SourceBatch(rows, first_row, kept)
+                yield FileBatch(rows, first_row, kept)
             first_row += len(rows)
     if not first_row:
         raise DataFileError(f"'{path}' has no rows.")
@@ -87,18 +95,20 @@ def _suffix(path: Path) -> str:
 
 @contextlib.contextmanager
 def _as_data_file_error(path: Path) -> Iterator[None]:
-    """Turns what reading a damaged file raises into a DataFileError in one sentence."""
+    """Turn errors from reading a damaged file into a DataFileError."""
     try:
         yield
     except (pl.exceptions.PolarsError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         reason = str(error).partition("\n")[0].rstrip(".:")
-        raise DataFileError(f"'{path}' is damaged or not what its name says: {reason}.") from None
+        raise DataFileError(
+            f"'{path}' is damaged or not of the format of its name: {reason}."
+        ) from None
 
 
 def _frames(
     path: Path, suffix: str, inputs: InputEncoding, keep: Sequence[str], separator: str | None
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """(the model's columns, those to keep) of some rows at a time."""
+    """Iterate over (the model's columns, those to keep)."""
     if suffix == ".parquet":
         lazy = pl.scan_parquet(path, glob=False)
         needed = _needed(path, lazy.collect_schema().names(), inputs, keep)
@@ -126,7 +136,7 @@ def _frames(
 
 
 def ahead(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
-    """The same items, made in a thread of their own while the ones before are used."""
+    """Produce the items in a background thread, up to `depth` in advance."""
     waiting: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
     unwanted = threading.Event()
 
@@ -159,7 +169,7 @@ def ahead(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
 
 
 def need_columns(names: Sequence[str], found: Sequence[str], where: str) -> None:
-    """InputError that names the first column that is missing, and the nearest one there is."""
+    """Raise InputError for the first missing column, with the nearest existing name."""
     for name in names:
         if name not in found:
             hint = str(UnknownNameError("column", name, found)).partition(".")[2]
@@ -167,14 +177,14 @@ def need_columns(names: Sequence[str], found: Sequence[str], where: str) -> None
 
 
 def feature_names(inputs: InputEncoding) -> Sequence[str]:
-    """The columns that a model needs, by name; none where its features have no names."""
+    """Return the columns that a model needs; empty if its features have no names."""
     return inputs.feature_names if isinstance(inputs, ArrayEncoding) else inputs.column_names
 
 
 def _needed(
     path: Path, names: Sequence[str], inputs: InputEncoding, keep: Sequence[str]
 ) -> list[str]:
-    """The names of the model's columns."""
+    """Return the names of the model's columns."""
     for name in keep:
         if name not in names:
             raise InputError(f"'{path}' has no column '{name}' to keep; it has {_list(names)}.")
@@ -191,7 +201,7 @@ def _needed(
 def _numeric_columns(
     inputs: InputEncoding, needed: Sequence[str], keep: Sequence[str]
 ) -> list[str]:
-    """The columns that can be read as numbers at once; what is kept is kept as it is written."""
+    """Return the columns that can be read as numbers directly; kept columns stay text."""
     if isinstance(inputs, ArrayEncoding):
         names = list(needed)
     else:
@@ -206,7 +216,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _arrays(path: Path) -> Iterator[np.ndarray]:
-    """The rows of an .npy file, or of x in an .npz file; object arrays are never unpickled."""
+    """Iterate over the rows of an .npy file, or of x in an .npz file, without unpickling."""
     if path.suffix.lower() == ".npy":
         with path.open("rb") as file:
             yield from _array_rows(path, file)
@@ -230,13 +240,13 @@ def _array_rows(path: Path, file: Any) -> Iterator[np.ndarray]:
     except (ValueError, KeyError) as error:
         raise DataFileError(f"'{path}' is damaged or no NumPy array: {error}.") from None
     if dtype.hasobject:
-        raise InputError(f"'{path}' is an object array, which only a pickle can hold.")
+        raise InputError(f"'{path}' is an object array, which needs pickle: save it as numbers.")
     if len(shape) < 2:
         raise InputError(f"'{path}' must hold rows (N, features), not shape {shape}.")
-    if fortran:  # its rows are not one after the other
+    if fortran:  # its rows are not contiguous
         data = file.read(math.prod(shape) * dtype.itemsize)
         if len(data) < math.prod(shape) * dtype.itemsize:
-            raise DataFileError(f"'{path}' is cut off: it has less than its {shape[0]} rows.")
+            raise DataFileError(f"'{path}' is truncated: it has fewer than {shape[0]} rows.")
         whole = np.frombuffer(data, dtype).reshape(shape, order="F")
         for start in range(0, shape[0], BATCH):
             yield np.ascontiguousarray(whole[start : start + BATCH])
@@ -246,5 +256,5 @@ def _array_rows(path: Path, file: Any) -> Iterator[np.ndarray]:
         n = min(BATCH, shape[0] - start)
         data = file.read(n * size)
         if len(data) < n * size:
-            raise DataFileError(f"'{path}' is cut off: it has less than its {shape[0]} rows.")
+            raise DataFileError(f"'{path}' is truncated: it has fewer than {shape[0]} rows.")
         yield np.frombuffer(data, dtype).reshape(n, *shape[1:])

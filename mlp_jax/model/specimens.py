@@ -1,7 +1,4 @@
-"""Rows of every kind that a model may meet, to try an exported file on.
-
-Ordinary values, far ones, missing ones, every category and some that were never seen.
-"""
+"""Sample rows to test an exported file on: ordinary, far, missing and unseen values."""
 
 from typing import Any
 
@@ -15,7 +12,7 @@ _UNSEEN = "never seen in training ∅"
 
 
 def specimens(inputs: InputEncoding, n: int, seed: int = 0) -> Any:
-    """n rows: an array (n, I), or a polars DataFrame."""
+    """Return n sample rows: an array (n, I), or a polars DataFrame."""
     rng = np.random.default_rng(seed)
     if isinstance(inputs, ArrayEncoding):
         return _array(inputs, n, rng)
@@ -33,7 +30,7 @@ def specimens(inputs: InputEncoding, n: int, seed: int = 0) -> Any:
 
 
 def feeds(inputs: InputEncoding, rows: Any) -> dict[str, np.ndarray]:
-    """These rows as the inputs of an ONNX file."""
+    """Return the rows as inputs of an ONNX file."""
     if isinstance(inputs, ArrayEncoding):
         return {"x": np.asarray(rows, np.uint8 if inputs.pixels else np.float32)}
     from mlp_jax.data.tables.columns import as_text
@@ -48,10 +45,9 @@ def feeds(inputs: InputEncoding, rows: Any) -> dict[str, np.ndarray]:
 
 
 def input_names(inputs: TableEncoding) -> dict[str, str]:
-    """Return the input of an ONNX file that each column of a table is: called as the column is.
+    """Return the name of the ONNX input for each column of a table: the column's name if possible.
 
-    A name that ONNX cannot have is written another way: "" is "unnamed", a null character and half
-    of a surrogate pair are spelled out.
+    The name "" becomes "unnamed"; null characters and lone surrogates are escaped.
     """
     found: dict[str, str] = {}
     kept = {name for name in inputs.column_names if _is_possible(name)}
@@ -73,8 +69,9 @@ def _is_possible(name: str) -> bool:
 
 
 def agree(model: Model, found: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether outputs (N, C) are the same to 1e-5: of 1 for probabilities, of the largest value of
-    a column for predictions, which may have any unit.
+    """Return True if outputs (N, C) agree to 1e-5.
+
+    The tolerance is absolute for probabilities, relative to a column's maximum for regressions.
     """
     size = 1.0
     if model.target.task == "regression":
@@ -83,7 +80,7 @@ def agree(model: Model, found: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def _column(column: NumericColumn, values: np.ndarray) -> Any:
-    """The numbers as a polars column; days as moments, whole microseconds."""
+    """Return the numbers as a polars column; days as datetimes in whole microseconds."""
     import polars as pl
 
     series = pl.Series(values, nan_to_null=True)
@@ -104,7 +101,7 @@ def _array(inputs: ArrayEncoding, n: int, rng: np.random.Generator) -> np.ndarra
 
 
 def _numbers(column: NumericColumn, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Numbers around those of the training rows; a tenth far out, a tenth missing."""
+    """Draw numbers around the training rows'; a tenth far out, a tenth missing."""
     if column.boolean:
         values = rng.integers(0, 2, n).astype(np.float64)
     elif column.knots:

@@ -1,11 +1,11 @@
-"""A model on disk: `model/` with model.safetensors and model.json, whole or absent.
+"""Files of a model: `model/` with model.safetensors and model.json, written atomically.
 
-A new model is written beside the old one and put in its place by renaming. A folder cannot be
-renamed onto another, so for a moment the old one is called `.model.old`: whoever finds no `model`
-takes that one, and whatever kills the process, one of the two is there.
+A new model is written beside the old one and renamed into place. A folder cannot be renamed onto
+another, so that the old one is briefly called `.model.old`; readers that find no `model` use that
+one. A killed process leaves at least one of the two.
 
-Loading runs no code from the files: JSON into known records, field by field, and raw numbers whose
-names, shapes and types are those that the architecture gives.
+No code from the files is executed: JSON is decoded into known records, field by field, and raw
+numbers must have the names, shapes and types of the architecture.
 """
 
 import hashlib
@@ -81,10 +81,10 @@ CLASSES = registry(
 
 
 def register_layer(layer: Any) -> None:
-    """Make a layer of your own one that models are saved with and loaded from.
+    """Register a custom layer, so that models with it can be saved and loaded.
 
-    A layer trains without being registered; the gradient check before each run compares its
-    backward pass with `jax.vjp` of its forward pass. `load` reads it where it is registered.
+    Training does not need it; the gradient check before each run compares the layer's backward pass
+    with `jax.vjp` of its forward pass. `load` needs the layer registered.
 
     Args:
         layer: a frozen dataclass that derives from `Layer`, with fields that JSON can hold:
@@ -112,7 +112,7 @@ _KEYS = {"format", "version", "versions", *PARTS, "metrics", "about", "tensors",
 
 
 def named_leaves(params: Any, layer_state: Any) -> dict[str, Any]:
-    """Every array by a readable path: "0.W", "2.0.shift", "state.1.mean"."""
+    """Return every array by a readable path: "0.W", "2.0.shift", "state.1.mean"."""
     found = {}
     for prefix, tree in (("", params), ("state.", layer_state)):
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
@@ -123,7 +123,7 @@ def named_leaves(params: Any, layer_state: Any) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What wrote a model: the versions that matter."""
+    """Return the versions of the software that writes a model."""
     found = {name: metadata.version(name) for name in ("jax", "numpy")}
     return {"mlp_jax": _own_version(), "python": platform.python_version(), **found}
 
@@ -142,7 +142,11 @@ def write(
     metrics: Mapping[str, Any],
     about: Mapping[str, Any],
 ) -> None:
-    """The two files in `folder`, in place of those that were there. Raises RunFolderError."""
+    """Write the two files in `folder`, replacing existing ones.
+
+    Raises:
+        RunFolderError: if the folder cannot be written.
+    """
     from safetensors.numpy import save
 
     weights = save({name: np.ascontiguousarray(values) for name, values in tensors.items()})
@@ -170,7 +174,7 @@ def write(
 
 
 def _put_in_place(new: Path, folder: Path, old: Path) -> None:
-    """`new` as `folder`; at every moment `folder` or `old` is a whole model, if either was."""
+    """Rename `new` to `folder`; at every moment `folder` or `old` is complete, if either was."""
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
@@ -197,7 +201,11 @@ def _sync(folder: Path) -> None:
 
 
 def find(path: Path) -> Path:
-    """The folder with the two files: of a run, or that folder itself. ModelFileError if none."""
+    """Return the folder with the two files: `path`, or its model/.
+
+    Raises:
+        ModelFileError: if there is none.
+    """
     for folder in (path / "model", path):
         for place in (folder, _beside(folder, "old") if folder.name else folder):
             if (place / DESCRIPTION).exists() or (place / WEIGHTS).exists():
@@ -205,13 +213,16 @@ def find(path: Path) -> Path:
     if not path.exists():
         raise ModelFileError(f"There is no run '{path}'.")
     raise ModelFileError(
-        f"There is no saved model in '{path}': it would hold model/{WEIGHTS} and"
-        f" model/{DESCRIPTION}."
+        f"There is no saved model in '{path}': it needs model/{WEIGHTS} and model/{DESCRIPTION}."
     )
 
 
 def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(the parts as records, the description as JSON), checked. Raises ModelFileError."""
+    """Return (the parts as records, the description as JSON), checked.
+
+    Raises:
+        ModelFileError: for a file that is missing or invalid.
+    """
     path = folder / DESCRIPTION
     try:
         description = _checked_description(read_json(read_bytes(path), "the file"))
@@ -247,7 +258,11 @@ def _checked_description(value: Any) -> dict[str, Any]:
 def read_tensors(
     folder: Path, description: Mapping[str, Any], expected: Mapping[str, Any], dtype: Any
 ) -> dict[str, np.ndarray]:
-    """The arrays, of the names and shapes expected and this dtype. Raises ModelFileError."""
+    """Return the arrays, checked for names, shapes, dtype and checksum.
+
+    Raises:
+        ModelFileError: for a file that is missing, damaged or of another model.
+    """
     path = folder / WEIGHTS
     data = read_bytes(path)
     found = parsed(path, data)
@@ -262,7 +277,11 @@ def read_tensors(
 
 
 def parsed(path: Path, data: bytes) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file that holds these bytes. Raises ModelFileError."""
+    """Parse the bytes of a safetensors file.
+
+    Raises:
+        ModelFileError: for damaged bytes.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -278,7 +297,7 @@ def parsed(path: Path, data: bytes) -> dict[str, np.ndarray]:
 def problems(
     found: Mapping[str, np.ndarray], expected: Mapping[str, Any], dtype: Any
 ) -> Iterator[str]:
-    """What is wrong with the arrays, as ends of a sentence."""
+    """Iterate over the mismatches of the arrays, as clauses for a message."""
     for name, leaf in expected.items():
         if name not in found:
             yield f"the tensor '{name}' is missing"
@@ -291,7 +310,7 @@ def problems(
             yield f"'{name}' has values that are NaN or infinite"
     for name in found:
         if name not in expected:
-            yield f"it has the tensor '{name}', which the network has not"
+            yield f"it has the tensor '{name}', which the network does not have"
 
 
 def _described(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -302,7 +321,7 @@ def _described(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """What a file holds. Raises ModelFileError."""
+    """Return the contents of a file; ModelFileError if it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

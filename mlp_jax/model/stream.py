@@ -1,4 +1,4 @@
-"""A file of rows to a file of predictions, batch by batch: any size in constant memory."""
+"""Prediction from file to file, batch by batch, in constant memory."""
 
 import sys
 import uuid
@@ -31,15 +31,20 @@ def predict_file(
     overwrite: bool = False,
     separator: str | None = None,
 ) -> int:
-    """Predict every row of `source`, in its order; the number of rows.
+    """Predict every row of `source`, in order, and return the number of rows.
 
-    separator: of a text file's fields; None finds it. output: a CSV, TSV or Parquet file by its
-    suffix, whole or absent; None prints CSV. Its columns are those to `keep`, then "prediction"
-    ("prediction_NAME" of several outputs), then with `probabilities` one "probability_CLASS" a
-    class, with `disagreement` of an ensemble's members "disagreement", with `uncertainty` of a
-    `LaplaceModel` "uncertainty" ("uncertainty_NAME" of several outputs).
-    A DataWarning tells of categories that the training did not have. Raises InputError,
-    DataFileError, and RunFolderError where the output cannot be written.
+    The columns are those to `keep`, then "prediction" ("prediction_NAME" for several outputs), then
+    the requested ones of "probability_CLASS", "disagreement" and "uncertainty"
+    ("uncertainty_NAME"). A DataWarning reports unseen categories.
+
+    Args:
+        output: a CSV, TSV or Parquet file by its suffix, written atomically; None prints CSV.
+        separator: of a text file's fields (default: detected).
+
+    Raises:
+        InputError: for what the model cannot predict, or a missing column.
+        DataFileError: for a source that is missing or damaged.
+        RunFolderError: if the output cannot be written.
     """
     blocks = _blocks(model, probabilities, disagreement, uncertainty)
     _check_kept([name for block in blocks for name in block.names], keep)
@@ -75,8 +80,13 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise RunFolderError(f"'{output}' exists already; --overwrite replaces it.")
 
 
-class RowBlock(NamedTuple):
-    """Columns that go together: their names, and their values of encoded rows and predictions."""
+class OutputColumns(NamedTuple):
+    """A group of output columns.
+
+    Attributes:
+        names: their names.
+        values: a function of encoded rows and predictions that returns the columns.
+    """
 
     names: list[str]
     values: Callable[[np.ndarray, np.ndarray], list[pl.Series]]
@@ -84,8 +94,8 @@ class RowBlock(NamedTuple):
 
 def _blocks(
     model: Model, probabilities: bool, disagreement: bool, uncertainty: bool
-) -> list[RowBlock]:
-    """What the model gives, as asked for; InputError for what it cannot give."""
+) -> list[OutputColumns]:
+    """Return the requested columns; InputError for those that the model does not have."""
     labels = pl.Series(model.target.classes, dtype=pl.String)
 
     def decided(_: np.ndarray, found: np.ndarray) -> list[pl.Series]:
@@ -95,47 +105,48 @@ def _blocks(
 
     one = model.target.task == "classification" or model.n_outputs == 1
     endings = [""] if one else [f"_{name}" for name in model.classes]
-    blocks = [RowBlock([f"prediction{ending}" for ending in endings], decided)]
+    blocks = [OutputColumns([f"prediction{ending}" for ending in endings], decided)]
     if probabilities:
         if model.target.task == "regression":
             raise InputError("A regression predicts values; it has no probabilities.")
         names = [f"probability_{name}" for name in model.classes]
-        blocks.append(RowBlock(names, lambda _, found: _series(model.probabilities(found))))
+        blocks.append(OutputColumns(names, lambda _, found: _series(model.probabilities(found))))
     if disagreement:
         model.disagreements(np.zeros((0, model.inputs.n_features)))
-        blocks.append(RowBlock(["disagreement"], lambda x, _: _series(model.disagreements(x))))
+        blocks.append(OutputColumns(["disagreement"], lambda x, _: _series(model.disagreements(x))))
     if uncertainty:
         if not isinstance(model, LaplaceModel):
             raise InputError(
-                "Only a model with a Laplace approximation says how uncertain it is; load_laplace"
-                " loads one."
+                "Uncertainty needs a model with a Laplace approximation, which load_laplace loads."
             )
         names = [f"uncertainty{ending}" for ending in endings]
-        blocks.append(RowBlock(names, lambda x, _: _series(model.uncertainties(x))))
+        blocks.append(OutputColumns(names, lambda x, _: _series(model.uncertainties(x))))
     return blocks
 
 
 def _series(values: np.ndarray) -> list[pl.Series]:
-    """The columns of an array (N, C), or the one of (N,)."""
+    """Return the columns of an array (N, C), or the one of (N,)."""
     return [pl.Series(column) for column in values.reshape(len(values), -1).T]
 
 
 def _check_kept(names: Sequence[str], keep: Sequence[str]) -> None:
-    """InputError where a column that the model gives is to be kept too, or one twice."""
+    """Raise InputError if a kept column would occur twice in the output."""
     for place, name in enumerate(keep):
         if name in names or name in keep[:place]:
-            raise InputError(f"The column '{name}' cannot be kept: the output would have it twice.")
+            raise InputError(
+                f"The column '{name}' cannot be kept: it would occur twice in the output."
+            )
 
 
 def _predicted(
     model: Model,
     source: Path,
-    blocks: Sequence[RowBlock],
+    blocks: Sequence[OutputColumns],
     keep: Sequence[str],
     separator: str | None,
     unseen: UnseenCategories,
 ) -> Generator[pl.DataFrame, None, None]:
-    """The output's rows, a frame a batch."""
+    """Iterate over the output's rows, one frame per batch."""
     for batch in batches(source, model.inputs, keep, separator):
         x = features(model.inputs, batch.rows, first_row=batch.first_row, unseen=unseen)
         found = model.predictions(x)
@@ -158,7 +169,7 @@ def _write_csv(file: IO[bytes], frames: Iterator[pl.DataFrame], separator: str) 
 
 
 def _write_parquet(output: Path, unfinished: Path, frames: Iterator[pl.DataFrame]) -> int:
-    """Through polars' sink, which writes a row group as soon as it is full."""
+    """Write by polars' sink, which writes each row group once it is full."""
     from polars.io.plugins import register_io_source
 
     first = next(frames)

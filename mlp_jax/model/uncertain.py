@@ -27,25 +27,43 @@ _INTERVAL = 1.959963984540054  # standard deviations on either side that hold 95
 
 @dataclass(frozen=True, eq=False)
 class LaplaceModel(Model):
-    """A `Model` that predicts with the mean over likely weights, and says how uncertain it is.
+    """A `Model` with a Laplace approximation: averaged predictions and their uncertainty.
 
-    Probabilities are averaged, and with them the labels, the log loss and whatever else is judged
-    by them; the values of a regression stay as they are. The "loss" stays that of the network.
+    Probabilities, and the labels and metrics derived from them, are averaged over the weights;
+    values of a regression and the "loss" stay those of the network.
+
+    Attributes:
+        laplace: the approximation.
     """
 
     laplace: Laplace = field(kw_only=True, repr=False)
 
     def uncertainty(self, rows: Any) -> np.ndarray:
-        """How uncertain each row's prediction is, (N,), or (N, C) for several outputs.
+        """Return the uncertainty of each row's prediction.
 
-        Of classes the entropy of their averaged probabilities (nats: 0 where certain, log C where
-        nothing is known), of each of several labels that of yes and no; of a number the standard
-        deviation of a new observation, weights and noise together, in the target's own units.
+        Args:
+            rows: rows of any kind that `Model` lists.
+
+        Returns:
+            (N,), or (N, C) for several outputs. For classes the entropy of the averaged
+            probabilities, in nats from 0 to log C; for each of several labels the binary entropy;
+            for a number the standard deviation of a new observation, weights and noise together, in
+            the target's units.
+
+        Raises:
+            InputError: for rows that the model cannot encode.
         """
         return self.uncertainties(self.features(rows))
 
     def uncertainties(self, x: Shaped[np.ndarray, "N I"]) -> np.ndarray:
-        """`uncertainty` of encoded rows x."""
+        """Return the `uncertainty` of encoded rows.
+
+        Args:
+            x: encoded rows, as `features` returns them.
+
+        Returns:
+            (N,), or (N, C) for several outputs.
+        """
         _, predicted, variance = distribution(self, self.laplace, x)
         if self.target.task == "classification":
             return entropy(self.probabilities(predicted))
@@ -56,10 +74,19 @@ class LaplaceModel(Model):
         return each[:, 0] if each.shape[1] == 1 else each
 
     def evaluate(self, rows: Any, names: Sequence[str] = ()) -> dict[str, float]:
-        """As `Model.evaluate`; of a regression also how well the uncertainty fits.
+        """Evaluate as `Model.evaluate`; for a regression also the calibration of the uncertainty.
 
-        nll: the mean −log density of the targets, in their own units; within_95: the share of them
-        in the interval that should hold 95 %.
+        Args:
+            rows: rows with targets, as `Model.evaluate` takes them.
+            names: metrics (default: all metrics of the task).
+
+        Returns:
+            The metrics. Without `names` a regression adds nll, the mean −log density of the targets
+            in their units, and within_95, the share of targets in their 95 % interval.
+
+        Raises:
+            InputError: for rows or targets that do not fit the model.
+            UnknownNameError: for a metric that the task does not have.
         """
         if isinstance(rows, str | os.PathLike):
             rows = load_for(self.inputs, self.target, os.fspath(rows))
@@ -79,13 +106,13 @@ class LaplaceModel(Model):
         return Outputs(linear, predicted)
 
     def _deviations(self, variance: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
-        """Standard deviations of observations in the target's own units, float64."""
+        """Return standard deviations of observations in the target's units, float64."""
         deviation = np.sqrt(variance.astype(np.float64) + self.laplace.facts.noise_variance)
         return deviation * np.array(self.target.scale) if self.target.scale else deviation
 
 
 def entropy(p: Float[np.ndarray, "... C"]) -> np.ndarray:
-    """−Σ p log p over the last axis, in nats."""
+    """Return −Σ p log p over the last axis, in nats."""
     p = p.astype(np.float64)
     return -np.sum(p * np.log(np.where(p > 0, p, 1)), axis=-1)
 
@@ -93,12 +120,22 @@ def entropy(p: Float[np.ndarray, "... C"]) -> np.ndarray:
 def fit_laplace(
     model: Model, rows: Any, kind: str = "last-layer", validation: Any = None
 ) -> LaplaceModel:
-    """The model with a Laplace approximation fitted to its training rows and their targets.
+    """Fit a Laplace approximation to a model's training rows and targets.
 
-    rows as `Model.evaluate` takes them, but of a Table or a Dataset the training rows. kind:
-    "last-layer", or "diagonal" over all weights. validation: rows that choose the prior precision
-    and the noise; without them the evidence does. InputError for an ensemble and for a loss that is
-    no likelihood.
+    Args:
+        model: a trained network with a likelihood loss, not an ensemble.
+        rows: rows with targets as `Model.evaluate` takes them, but the training rows of a Table or
+            a Dataset.
+        kind: "last-layer", or "diagonal" for all weights.
+        validation: rows that choose the prior precision and the noise (default: the marginal
+            likelihood chooses them).
+
+    Returns:
+        The model with the approximation.
+
+    Raises:
+        InputError: for a model without such an approximation, or rows that do not fit it.
+        UnknownNameError: for an unknown kind.
     """
     known = check_kind(kind)
     pair = _pair(model, rows)
@@ -107,7 +144,7 @@ def fit_laplace(
 
 
 def _pair(model: Model, rows: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Encoded rows and their targets in the model's terms."""
+    """Return encoded rows and their targets in the model's terms."""
     if isinstance(rows, str | os.PathLike):
         rows = load_for(model.inputs, model.target, os.fspath(rows))
     if isinstance(rows, Table | Dataset):
@@ -117,15 +154,22 @@ def _pair(model: Model, rows: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_laplace(model: Model, laplace: Laplace) -> LaplaceModel:
-    """The model with this approximation."""
+    """Return the model with this approximation."""
     parts = {part.name: getattr(model, part.name) for part in fields(Model)}
     return LaplaceModel(**parts, laplace=laplace)
 
 
 def load_laplace(path: str | os.PathLike[str]) -> LaplaceModel:
-    """The model of a run with the approximation beside it. Runs no code from the files.
+    """Load a model with the approximation beside it. No code from the files is executed.
 
-    ModelFileError, in one sentence, where either is missing, damaged, or of other weights.
+    Args:
+        path: folder of a run, or the model/ folder in it.
+
+    Returns:
+        The model with the approximation.
+
+    Raises:
+        ModelFileError: for files that are missing, damaged, or of different weights.
     """
     model = load_model(path)
     return with_laplace(model, read_laplace(path, model))

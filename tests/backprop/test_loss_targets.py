@@ -15,7 +15,7 @@ from mlp_jax.backprop import (
     value_and_grad,
 )
 from mlp_jax.errors import InputError
-from mlp_jax.model.examples import Trained, examine
+from mlp_jax.model.examples import TrainedNetwork, examine
 from mlp_jax.proof import check_gradients
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
@@ -30,7 +30,7 @@ CALLS = {
     "diagonal": lambda network, loss, p, y: gauss_newton_diagonal(network, loss)(p, X, y),
     "hessian": lambda network, loss, p, y: hessian_product(network, loss)(p, p, X, y),
     "check_gradients": lambda network, loss, p, y: check_gradients(network, loss, p, (X, y)),
-    "examine": lambda network, loss, p, y: examine(Trained(network, loss, p), X, y),
+    "examine": lambda network, loss, p, y: examine(TrainedNetwork(network, loss, p), X, y),
 }
 
 

@@ -89,10 +89,10 @@ def test_an_idx_folder_that_is_damaged(mlp_jax, tmp_path, damage):
     content = images.read_bytes()
     if damage == "truncated":
         images.write_bytes(content[:-5])
-        words = "holds 475 bytes of values, but its header promises 480 (shape 30 × 4 × 4)"
+        words = "holds 475 bytes of values, but its header declares 480 (shape 30 × 4 × 4)"
     elif damage == "promises":
         images.write_bytes(content[:4] + (10**6).to_bytes(4, "big") + content[8:])
-        words = "but its header promises 16000000"
+        words = "but its header declares 16000000"
     elif damage == "wrong kind":
         images.write_bytes(b"GIF89a")
         words = "is not an IDX file"
@@ -179,7 +179,7 @@ def test_an_option_of_train_that_cannot_be(mlp_jax, tmp_path, words, sentence):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--device gpu", "No gpu here: JAX sees only cpu. For an NVIDIA GPU install"),
+        ("--device gpu", "No gpu found: JAX sees only cpu. For an NVIDIA GPU install"),
         ("--precision tf32", "cpu has no TensorFloat-32 arithmetic; use --precision float32"),
     ],
 )

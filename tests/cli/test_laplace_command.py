@@ -24,7 +24,7 @@ def test_a_run_gets_its_uncertainty_and_uses_it(mlp_jax, tmp_path):
     np.save("new.npy", np.vstack([x[:5], 1000 * np.ones((1, 2))]).astype(np.float32))
     before = mlp_jax("predict", "run", "--input", "new.npy", "--uncertainty")
     assert (before.code, before.out) == (2, "")
-    assert "There is no Laplace approximation in 'run/model'; mlp-jax laplace fits" in before.err
+    assert "There is no Laplace approximation in 'run/model'; run mlp-jax laplace to" in before.err
     for kind in ("last-layer", "diagonal"):
         said = mlp_jax("laplace", "run", "--kind", kind)
         assert (said.code, said.err) == (0, "")

@@ -90,16 +90,16 @@ def test_a_file_shorter_than_promised_gives_both_sizes(tmp_path):
 
 def test_extra_bytes_at_the_end_are_refused(tmp_path):
     content = by_hand(0x08, "B", (3,), [1, 2, 3]) + b"\n"
-    assert "holds 4 bytes of values, but its header promises 3" in failure(tmp_path / "f", content)
+    assert "holds 4 bytes of values, but its header declares 3" in failure(tmp_path / "f", content)
     message = failure(tmp_path / "f", gzip.compress(content))
-    assert "holds more bytes of values, but its header promises 3" in message
+    assert "holds more bytes of values, but its header declares 3" in message
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_a_promise_of_a_terabyte_is_refused_without_taking_memory(tmp_path, pack):
     content = by_hand(0x08, "B", (1 << 20, 1 << 20), [1, 2, 3])
     message = failure(tmp_path / "f", pack(content))
-    assert f"holds 3 bytes of values, but its header promises {1 << 40}" in message
+    assert f"holds 3 bytes of values, but its header declares {1 << 40}" in message
 
 
 def test_a_gzip_file_that_inflates_beyond_its_bound_is_refused(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from mlp_jax.data.arrays import from_arrays
 from mlp_jax.data.prepare import prepare
-from mlp_jax.data.streams.opening import Asked, prepare_stream
+from mlp_jax.data.streams.opening import StreamSettings, prepare_stream
 from mlp_jax.data.table import Table
 from mlp_jax.data.tables.targets import fit_target
 from mlp_jax.errors import InputError
@@ -135,7 +135,9 @@ def test_spans_of_time_are_numbers_and_dates_no_target():
     spans = pl.Series([k * 90 for k in range(40)]).cast(pl.Duration("ms"))
     assert task_of(spans)[0].task == "regression"
     days = pl.Series(range(40)).cast(pl.Date)
-    with pytest.raises(InputError, match="Target 'y' holds dates: predict a number made of them"):
+    with pytest.raises(
+        InputError, match="Target 'y' holds dates: predict a number derived from them"
+    ):
         task_of(days)
 
 
@@ -150,7 +152,7 @@ def test_a_number_to_predict_that_never_changes_is_told(tmp_path, stream):
     def notes(*targets):
         if stream:
             return prepare_stream(
-                str(tmp_path / "t.csv"), Asked(0.2, 0.1, 0, targets=targets)
+                str(tmp_path / "t.csv"), StreamSettings(0.2, 0.1, 0, targets=targets)
             ).notes
         table = Table("t", frame, targets)
         return prepare(table, test=0.2, validation=0.1, seed=0).notes
@@ -167,7 +169,7 @@ def test_an_array_of_numbers_that_never_changes_is_told(tmp_path, stream):
         if stream:
             np.save(tmp_path / "x.npy", y)
             np.save(tmp_path / "y.npy", chosen)
-            notes = prepare_stream(str(tmp_path), Asked(0.2, 0.1, 0)).notes
+            notes = prepare_stream(str(tmp_path), StreamSettings(0.2, 0.1, 0)).notes
         else:
             notes = prepare(from_arrays("t", y, chosen), test=0.2, validation=0.1, seed=0).notes
         assert notes.count(SAID.format(name)) == 1

@@ -8,7 +8,7 @@ import pytest
 from mlp_jax.backprop import Categories, Ensemble, Sequential, get_loss, mlp
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.model import examples
-from mlp_jax.model.examples import Trained, examine, gets_right, reference_of, suspects_first
+from mlp_jax.model.examples import TrainedNetwork, examine, gets_right, reference_of, suspects_first
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 5))
@@ -42,7 +42,7 @@ def case(name):
     )
     state = jax.tree.map(lambda s: np.abs(np.float64(s) + 0.3), jax.device_get(state))
     coded = y.astype(np.float64)[:, None] if name == "one logit" else y
-    trained = Trained(network, get_loss(loss), params, state, precision="float64")
+    trained = TrainedNetwork(network, get_loss(loss), params, state, precision="float64")
     return trained, x, y, coded
 
 

@@ -111,7 +111,7 @@ def test_onnx_computes_in_float32_whatever_the_run_multiplied_in(precision, tmp_
 
 def test_a_file_that_disagrees_never_gets_its_name(tmp_path, monkeypatch):
     monkeypatch.setitem(onnx_graph.ACTIVATIONS, "tanh", lambda g, z: g.add("Sigmoid", z))
-    with pytest.raises(InputError, match="would not agree with the model in its 'probabilities'"):
+    with pytest.raises(InputError, match="'probabilities' of the ONNX file does not agree"):
         export_model(colour_model(), "onnx", tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 

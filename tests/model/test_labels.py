@@ -96,7 +96,7 @@ def test_a_label_is_looked_up_by_its_text_before_its_value():
 
 
 def test_an_unknown_label_is_named_with_its_row():
-    with pytest.raises(InputError, match="label '2' in row 3 is unknown"):
+    with pytest.raises(InputError, match="label '2' in row 3 is not a class"):
         model_for(TRUTH).evaluate((X[:4], np.array([0, 1, 0, 2])))
 
 

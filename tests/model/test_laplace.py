@@ -161,7 +161,7 @@ def test_the_evidence_is_greatest_at_the_chosen_prior_and_noise():
 def test_of_priors_that_held_out_rows_cannot_tell_apart_the_weakest_is_taken():
     def judge(rho):  # standard error 0.1, and a loss that grows by 0.06 a half decade below 1e3
         steps = max(0, 2 * (3 - np.log10(rho)))
-        return held_out.Judged(0.06 * steps + np.tile([0.0, 2.0], 50), 4.0)
+        return held_out.HeldOutScore(0.06 * steps + np.tile([0.0, 2.0], 50), 4.0)
 
     prior, noise = held_out.choose(judge)
     assert (prior, noise) == (pytest.approx(10**2.5 / 4), 4.0)
@@ -233,12 +233,12 @@ def test_what_has_no_approximation_is_refused():
     several = Ensemble((colours.network,) * 2, "softmax")
     twice = (colours.params,) * 2, (colours.layer_state,) * 2
     ensemble = replace(colours, network=several, params=twice[0], layer_state=twice[1])
-    with pytest.raises(InputError, match="the members of an ensemble say by --disagreement"):
+    with pytest.raises(InputError, match="use --disagreement"):
         fit_laplace(ensemble, rows)
     with pytest.raises(InputError, match="a loss that is a likelihood of classes or numbers"):
         fit_laplace(replace(colours, loss=get_loss("hinge")), rows)
     nested = Sequential((colours.network,))
-    with pytest.raises(InputError, match="take the diagonal one"):
+    with pytest.raises(InputError, match="use the diagonal one"):
         fit_laplace(replace(colours, network=nested, params=(colours.params,)), rows)
     with pytest.raises(InputError, match="Unknown kind of Laplace approximation 'last'"):
         fit_laplace(colours, rows, "last")

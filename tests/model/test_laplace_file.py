@@ -86,7 +86,7 @@ FAULTS = {
     "the checksum of its arrays differs": flipped,
     "NaN or infinite": infinite,
     "has shape": narrow,
-    "its header says nothing of one": lambda path: save_file(load_file(path), path),
+    "its header lacks the entry 'laplace'": lambda path: save_file(load_file(path), path),
     "reads 'mlp-jax laplace' version 1": lambda path: header(path, lambda h: h.update(version=2)),
     "must be positive": lambda path: header(path, lambda h: h["facts"].update(noise_variance=0.0)),
     "lacks the field 'weights'": lambda path: header(path, lambda h: h.pop("weights")),
@@ -121,7 +121,7 @@ def test_a_file_that_is_not_one_is_refused(run, sentence):
 def test_a_new_model_takes_the_old_approximation_away(run):
     save_laplace(run, last_layer())
     save_model(run / "model", colour_model())
-    with pytest.raises(ModelFileError, match="mlp-jax laplace fits one"):
+    with pytest.raises(ModelFileError, match="run mlp-jax laplace to fit one"):
         load_laplace(run)
 
 

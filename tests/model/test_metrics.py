@@ -226,12 +226,12 @@ def test_what_is_undefined_is_told_with_its_reason():
     sentences = undefined(found, "the test rows")
     names = [sentence.partition(" is undefined on the test rows: ")[0] for sentence in sentences]
     assert names == ["roc_auc", "average_precision"]
-    assert "every row is of one class" in sentences[0]
+    assert "all rows are of one class" in sentences[0]
     assert undefined({"r2": np.nan, "rmse": 0.1}, "these rows") == [
-        "r2 is undefined on these rows: it needs 2 rows at least."
+        "r2 is undefined on these rows: it needs at least 2 rows."
     ]
     assert undefined({"loss": np.inf, "rmse": np.nan, "r2": np.nan}, "these rows") == [
-        "No metric is defined on these rows: the network's outputs there are not finite."
+        "No metric is defined on these rows: the network's outputs are not finite."
     ]
 
 

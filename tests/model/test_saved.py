@@ -202,8 +202,8 @@ def test_several_labels_are_judged_one_by_one():
 @pytest.mark.parametrize(
     ("targets", "words"),
     [
-        (["red", "pink"], "The label 'pink' in row 1 is unknown to the model, whose classes are"),
-        (["red"], "There are 2 rows to judge, and 1 targets"),
+        (["red", "pink"], "The label 'pink' in row 1 is not a class of the model"),
+        (["red"], "one target per row: 2 rows, 1 targets"),
         ([["red"], ["red"]], "predicts labels (N,)"),
     ],
 )

@@ -228,7 +228,7 @@ def other_values(arrays):
         (wrong_dtype, "'0.b' is float16, but the model's precision needs float32"),
         (not_a_number, "'3.W' has values that are NaN or infinite"),
         (infinite, "'state.1.mean' has values that are NaN or infinite"),
-        (extra, "it has the tensor '7.W', which the network has not"),
+        (extra, "it has the tensor '7.W', which the network does not have"),
         (missing, "the tensor '6.b' is missing"),
         (other_values, "is not the file that model.json was written with"),
     ],

@@ -185,7 +185,7 @@ def test_half_a_parquet_file_is_refused(model):
     people().write_parquet("in.parquet")
     data = Path("in.parquet").read_bytes()
     Path("in.parquet").write_bytes(data[: len(data) // 2])
-    with pytest.raises(DataFileError, match="is damaged or not what its name says"):
+    with pytest.raises(DataFileError, match="is damaged or not of the format of its name"):
         predict_file(model, Path("in.parquet"), Path("out.csv"))
 
 
@@ -220,8 +220,8 @@ def test_an_output_that_cannot_be_is_refused_at_once(model, output, words):
     ("keep", "words"),
     [
         (["nobody"], "has no column 'nobody' to keep"),
-        (["id", "id"], "cannot be kept: the output would have it twice"),
-        (["prediction"], "cannot be kept: the output would have it twice"),
+        (["id", "id"], "cannot be kept: it would occur twice in the output"),
+        (["prediction"], "cannot be kept: it would occur twice in the output"),
     ],
 )
 def test_a_column_that_cannot_be_kept_is_refused(model, keep, words):
@@ -254,10 +254,10 @@ def test_an_array_that_is_cut_off_or_pickled_is_refused():
     model = colour_model()
     np.save("in.npy", np.zeros((9, 4)))
     Path("in.npy").write_bytes(Path("in.npy").read_bytes()[:-8])
-    with pytest.raises(DataFileError, match="is cut off"):
+    with pytest.raises(DataFileError, match="is truncated"):
         predict_file(model, Path("in.npy"), Path("out.csv"))
     np.save("in.npy", np.array([[{}] * 4], object), allow_pickle=True)
-    with pytest.raises(InputError, match="which only a pickle can hold"):
+    with pytest.raises(InputError, match="which needs pickle"):
         predict_file(model, Path("in.npy"), Path("out.csv"))
     Path("in.npz").write_bytes(b"PK but no zip")
     with pytest.raises(DataFileError, match="is damaged"):

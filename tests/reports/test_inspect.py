@@ -10,7 +10,7 @@ import pytest
 
 from mlp_jax.backprop import get_loss, mlp
 from mlp_jax.errors import DataWarning, InputError, RunFolderError, UnknownNameError
-from mlp_jax.model.examples import Trained
+from mlp_jax.model.examples import TrainedNetwork
 from mlp_jax.model.saved import Model, save_model
 from mlp_jax.reports.inspect import write
 from mlp_jax.reports.inspect.layers import NetworkDiagnostics, diagnose_layers
@@ -193,7 +193,7 @@ def test_layers_are_told_as_numpy_has_them():
     params = jax.tree.map(lambda leaf: leaf.astype(np.float64), params)
     network = mlp([5], 3, "relu")
     loss = get_loss("softmax_cross_entropy")
-    look = diagnose_layers(Trained(network, loss, params, precision="float64"), x, y)
+    look = diagnose_layers(TrainedNetwork(network, loss, params, precision="float64"), x, y)
     a = np.maximum(x @ W1 + b1, 0)
     s = a @ W2
     p = np.exp(s) / np.exp(s).sum(axis=1, keepdims=True)

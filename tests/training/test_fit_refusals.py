@@ -65,7 +65,7 @@ def test_a_wrong_gradient_stops_the_run_before_its_first_step():
 
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_said_to_be_missing():
-    with pytest.raises(DeviceError, match="No gpu here: JAX sees only cpu"):
+    with pytest.raises(DeviceError, match="No gpu found: JAX sees only cpu"):
         fit(TANH, CROSS_ENTROPY, "sgd", labelled(20), device="gpu")
 
 

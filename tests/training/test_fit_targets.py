@@ -211,11 +211,11 @@ def test_other_rows_must_fit_the_trained_network():
         fitted.predict(x[:, :3])
     with pytest.raises(InputError, match=r"not of shape \(4,\)"):
         fitted.predict(x[0])
-    with pytest.raises(InputError, match="20 rows to judge, and 19 targets"):
+    with pytest.raises(InputError, match="one target per row: 20 rows, 19 targets"):
         fitted.evaluate((x, y[:-1]))
-    with pytest.raises(InputError, match="label '3' in row 0 is unknown"):
+    with pytest.raises(InputError, match="label '3' in row 0 is not a class"):
         fitted.evaluate((x, y + 1))
-    with pytest.raises(InputError, match=r"label '2\.5' in row 0 is unknown"):
+    with pytest.raises(InputError, match=r"label '2\.5' in row 0 is not a class"):
         fitted.evaluate((x, y + 0.5))
     p = fitted.predict_proba(x)
     assert p.sum(axis=1) == pytest.approx(np.ones(20), rel=1e-5)

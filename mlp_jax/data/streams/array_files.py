@@ -23,7 +23,7 @@ from mlp_jax.errors import DataFileError, InputError
 _HELD_BYTES = 1 << 26  # what all files of an array may have to be held in memory whole
 
 
-class ArrayFileLayout(NamedTuple):
+class FileLayout(NamedTuple):
     """Where the values of a file lie: rows of `dtype`, C order, from byte `offset` on."""
 
     path: Path
@@ -32,7 +32,7 @@ class ArrayFileLayout(NamedTuple):
     offset: int
 
 
-def npy_layout(path: Path) -> ArrayFileLayout:
+def npy_layout(path: Path) -> FileLayout:
     """The layout of a .npy file, from its header.
 
     Raises DataFileError for a file that is missing, no .npy, or cut off, InputError for objects,
@@ -45,10 +45,10 @@ def npy_layout(path: Path) -> ArrayFileLayout:
     except (ValueError, EOFError, OSError) as error:
         if "object" in str(error).lower():
             raise InputError(
-                f"'{path}' holds objects, which only a pickle can: save it as numbers."
+                f"'{path}' holds objects, which need pickle: save it as numbers."
             ) from None
         reason = " ".join(str(error).split()).rstrip(".")
-        raise DataFileError(f"'{path}' is no whole .npy file: {reason}.") from None
+        raise DataFileError(f"'{path}' is a damaged .npy file: {reason}.") from None
     if not array.ndim or not array.size:
         raise InputError(f"'{path}' has no rows: its shape is {array.shape}.")
     if not array.flags.c_contiguous:
@@ -56,13 +56,13 @@ def npy_layout(path: Path) -> ArrayFileLayout:
             f"'{path}' holds its columns one after the other (Fortran order), so that a row cannot"
             " be read alone: save np.ascontiguousarray of it."
         )
-    return ArrayFileLayout(path, array.dtype, array.shape, array.offset)
+    return FileLayout(path, array.dtype, array.shape, array.offset)
 
 
 class ArrayFiles:
     """The rows of files one after the other, each (…) of one shape and type."""
 
-    def __init__(self, layouts: Sequence[ArrayFileLayout]) -> None:
+    def __init__(self, layouts: Sequence[FileLayout]) -> None:
         first = layouts[0]
         for layout in layouts[1:]:
             if (layout.dtype, layout.shape[1:]) != (first.dtype, first.shape[1:]):
@@ -99,7 +99,7 @@ class ArrayFiles:
 class _ArrayFile:
     """One file, open for as long as this lives."""
 
-    def __init__(self, layout: ArrayFileLayout) -> None:
+    def __init__(self, layout: FileLayout) -> None:
         self._layout = layout
         self.row_bytes = math.prod(layout.shape[1:]) * layout.dtype.itemsize
         self._file = os.open(layout.path, os.O_RDONLY)

@@ -21,8 +21,8 @@ from mlp_jax.data.arrays import (
 )
 from mlp_jax.data.idx import FILES, find_idx, idx_layout
 from mlp_jax.data.source import Rows
-from mlp_jax.data.streams.array_files import ArrayFileLayout, ArrayFiles, npy_layout
-from mlp_jax.data.task import Decision, decide
+from mlp_jax.data.streams.array_files import ArrayFiles, FileLayout, npy_layout
+from mlp_jax.data.task import TaskDecision, decide
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 _CHUNK = 1 << 20  # labels at a time
@@ -87,7 +87,7 @@ class ArraySource:
         y = y.reshape(len(rows))
         return (y if self._counted else np.searchsorted(self._values, y)).astype(np.int32)
 
-    def _decision(self, task: str) -> Decision:
+    def _decision(self, task: str) -> TaskDecision:
         """Decide whether y is labels, as `decide_array` does, in a pass that ends when it is clear.
 
         More than _MOST_CLASSES different numbers are none, and neither are fractions.
@@ -167,7 +167,5 @@ def open_idx(folder: Path, *, test: bool = False) -> ArraySource:
     for name, path in zip(names, found, strict=True):
         if path is None:
             raise DataFileError(f"'{folder}' has no {name}.")
-    x, y = (
-        ArrayFiles([ArrayFileLayout(path, *idx_layout(path))]) for path in found if path is not None
-    )
+    x, y = (ArrayFiles([FileLayout(path, *idx_layout(path))]) for path in found if path is not None)
     return ArraySource(folder.resolve().name, x, y, "classification", least_classes=10)

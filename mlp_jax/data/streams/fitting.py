@@ -15,7 +15,7 @@ import polars as pl
 from mlp_jax.data.encoding import TableEncoding, TargetEncoding, TextForm
 from mlp_jax.data.streams.frames import Frames
 from mlp_jax.data.streams.parts import HeldOut
-from mlp_jax.data.streams.passes import ColumnPass, NumericMoments, column_pass
+from mlp_jax.data.streams.passes import ColumnPass, NumberStatistics, column_pass
 from mlp_jax.data.tables.columns import (
     RowNumbers,
     check_type,
@@ -140,7 +140,7 @@ class _TargetPass:
         self.name = name
         self.counts: pl.DataFrame | None = None
         self.too_many = False
-        self.numbers = NumericMoments()
+        self.numbers = NumberStatistics()
         self.not_a_number: InputError | None = None
         self._text = text
         self._missing: dict[str, list[int]] = {"label": [], "number": []}  # first row, count
@@ -200,7 +200,7 @@ def _target(
     columns: Sequence[_TargetPass], task: str, text: TextOptions, written: bool
 ) -> tuple[TargetEncoding, tuple[str, ...]]:
     if not columns:
-        raise InputError("No target is named: say which column is to be predicted.")
+        raise InputError("No target is named: name the column to predict.")
     many = next((column for column in columns if column.too_many), None)
     if many is None:
         found = find_task([column.found for column in columns], task, text)
@@ -231,12 +231,12 @@ def _target(
     return standardized(figures, forms, text.na_values), notes
 
 
-def _numbers_of(column: _TargetPass, form: TextForm) -> NumericMoments:
+def _numbers_of(column: _TargetPass, form: TextForm) -> NumberStatistics:
     """The moments of a target's numbers."""
     moments = column.numbers
     if column.not_a_number is not None:
         if form == PLAIN:
             raise column.not_a_number
-        moments = NumericMoments()
+        moments = NumberStatistics()
         moments.add(numbers(column.found.values, 0, form), column.found.rows)
     return moments

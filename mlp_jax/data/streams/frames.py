@@ -29,7 +29,7 @@ from mlp_jax.data.tables.read import (
     separator_of,
     unnamed_notes,
 )
-from mlp_jax.data.tables.text_format import Format, check_names
+from mlp_jax.data.tables.text_format import DelimitedFormat, check_names
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
@@ -178,7 +178,7 @@ class DelimitedFrames(_Numbered):
         self.name, self.header = path.stem, header
         self.likely = text.likely
         self._path = path
-        self._form: Format = read_format(path, separator_of(path, text), header)
+        self._form: DelimitedFormat = read_format(path, separator_of(path, text), header)
         self.separator = self._form.separator
         self.notes = tuple(separator_notes(self._form))
         written = None if text.decimal == "," else as_text

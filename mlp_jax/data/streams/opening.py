@@ -45,7 +45,7 @@ HELD_BYTES = 1 << 27  # what validation rows and test rows may each take in memo
 _ENDS = 1 << 20  # bytes at either end of a file that its fingerprint is made of
 
 
-class Asked(NamedTuple):
+class StreamSettings(NamedTuple):
     """Options for reading and splitting a stream, as in `load` and `prepare`."""
 
     test: float
@@ -60,7 +60,7 @@ class Asked(NamedTuple):
     shards: int = SHARDS
 
 
-def prepare_stream(spec: str, asked: Asked, known: Known | None = None) -> Prepared:
+def prepare_stream(spec: str, asked: StreamSettings, known: Known | None = None) -> Prepared:
     """Open what `spec` names, draw the rows to hold out, and learn the encodings of the others.
 
     The rows held out are drawn without regard to their class, and stay in memory: where a share
@@ -119,7 +119,7 @@ def _of_arrays(
     source: ArraySource,
     own_test: Split | None,
     told: str,
-    asked: Asked,
+    asked: StreamSettings,
     known: Known | None,
 ) -> Prepared:
     """The rows of arrays. told: the fingerprint of their files."""
@@ -149,7 +149,9 @@ def _of_arrays(
     )
 
 
-def _of_table(frames: Frames, path: Path, told: str, asked: Asked, known: Known | None) -> Prepared:
+def _of_table(
+    frames: Frames, path: Path, told: str, asked: StreamSettings, known: Known | None
+) -> Prepared:
     """The rows of a table. told: the fingerprint of its files."""
     columns = list(frames.schema)
     targets = chosen_targets(path, asked.targets, asked.drop, columns)
@@ -198,7 +200,7 @@ def _finite(source: ArraySource, rows: np.ndarray) -> Split:
 
 
 def _encoded(
-    passing: HeldOut, held: "_Held", inputs: TableEncoding, target: TargetEncoding
+    passing: HeldOut, held: "_HeldOutRows", inputs: TableEncoding, target: TargetEncoding
 ) -> tuple[list[Split | None], tuple[str, ...]]:
     """The validation and the test rows, encoded block by block, and what there is to say of them.
 
@@ -232,7 +234,7 @@ def _joined(parts: Sequence[Split]) -> Split | None:
     return Split(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))
 
 
-class _Held(NamedTuple):
+class _HeldOutRows(NamedTuple):
     """The rows held out, each in order, and what there is to say of them."""
 
     validation: np.ndarray
@@ -244,7 +246,7 @@ class _Held(NamedTuple):
         """Both, in order."""
         return np.sort(np.concatenate([self.validation, self.test]))
 
-    def within(self, n_features: int) -> "_Held":
+    def within(self, n_features: int) -> "_HeldOutRows":
         """As many of each as memory is to hold at this width, and a note where that is fewer."""
         most = _most(n_features)
         kept, notes = [], list(self.notes)
@@ -253,7 +255,7 @@ class _Held(NamedTuple):
                 notes.append(_bounded(part, most, len(rows)))
                 rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
             kept.append(rows)
-        return _Held(kept[0], kept[1], tuple(notes))
+        return _HeldOutRows(kept[0], kept[1], tuple(notes))
 
 
 def _most(n_features: int) -> int:
@@ -264,7 +266,7 @@ def _bounded(part: str, most: int, count: int) -> str:
     return f"{part}: {most} rows and not {count}, for the rows held out stay in memory."
 
 
-def _drawn(name: str, n_rows: int, n_features: int, asked: Asked) -> _Held:
+def _drawn(name: str, n_rows: int, n_features: int, asked: StreamSettings) -> _HeldOutRows:
     """The rows to hold out, by the shares that are asked for as far as memory is to hold them."""
     validation = usual_validation(n_rows) if asked.validation is None else asked.validation
     most = _most(n_features)
@@ -284,4 +286,4 @@ def _drawn(name: str, n_rows: int, n_features: int, asked: Asked) -> _Held:
     if asked.seed < 0:
         raise InputError(f"The seed of a split must not be negative, but is {asked.seed}.")
     validation_rows, test_rows = drawn_rows(n_rows, counts, asked.seed)
-    return _Held(validation_rows, test_rows, tuple(notes))
+    return _HeldOutRows(validation_rows, test_rows, tuple(notes))

@@ -17,7 +17,7 @@ from mlp_jax.data.tables.columns import RowNumbers, is_text, numbers
 from mlp_jax.data.tables.encode import date_part, raw_numbers
 from mlp_jax.data.tables.fit import (
     DATE_WAVES,
-    Found,
+    FittedColumn,
     categories_of,
     find_useless,
     ignored_identifier,
@@ -28,7 +28,7 @@ from mlp_jax.data.tables.identifiers import LEAST_ROWS, is_identifier_name
 from mlp_jax.data.tables.number_scaling import boolean, standard
 from mlp_jax.data.tables.options import ColumnOptions, TextOptions
 from mlp_jax.data.tables.reading import Reading, read_words, typed_reading, word_counts
-from mlp_jax.data.tables.sentinels import Ends
+from mlp_jax.data.tables.sentinels import ExtremeValues
 from mlp_jax.errors import InputError
 
 MOST_WORDS = 1_000_000
@@ -42,7 +42,7 @@ class ColumnPass(Protocol):
     def add(self, values: pl.Series, first_row: RowNumbers) -> None:
         """The values of the next block; first_row: of their first, or those of all."""
 
-    def found(self, options: ColumnOptions) -> Found:
+    def found(self, options: ColumnOptions) -> FittedColumn:
         """The features of the column."""
 
 
@@ -57,7 +57,7 @@ def column_pass(name: str, dtype: Any, kind: Kind | None, text: TextOptions) -> 
     return _NumberPass(NumericColumn(name, boolean=found == "boolean", form=form), watched)
 
 
-class NumericMoments:
+class NumberStatistics:
     """Moments of the finite numbers of a column, and how many others there are."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class NumericMoments:
             return np.nan, np.nan
         return float(self.moments.low[0]), float(self.moments.high[0])
 
-    def found(self, column: NumericColumn) -> Found:
+    def found(self, column: NumericColumn) -> FittedColumn:
         """The column fitted to these numbers."""
         low, high = self.range
         useless = find_useless(column, self.n_missing, low, high)
@@ -88,10 +88,10 @@ class NumericMoments:
             return useless
         with_missing = replace(column, indicator=self.n_missing > 0)
         if column.boolean:
-            return Found((boolean(with_missing),))
+            return FittedColumn((boolean(with_missing),))
         mean, deviation = float(self.moments.mean[0]), float(self.moments.deviation[0])
         fitted = standard(with_missing, mean, deviation, low, high)
-        return Found((fitted,), notes=infinite(column.name, self.n_infinite))
+        return FittedColumn((fitted,), notes=infinite(column.name, self.n_infinite))
 
 
 class _NumberPass:
@@ -102,8 +102,8 @@ class _NumberPass:
 
     def __init__(self, column: NumericColumn, watched: bool = False) -> None:
         self._column = column
-        self._numbers = NumericMoments()
-        self._ends = Ends()
+        self._numbers = NumberStatistics()
+        self._ends = ExtremeValues()
         self._counter = _Counter(column.name) if watched and not column.boolean else None
 
     def add(
@@ -117,7 +117,7 @@ class _NumberPass:
             finite = np.isfinite(v)
             self._ends.add(v[finite], None if times is None else times[finite])
 
-    def found(self, options: ColumnOptions) -> Found:
+    def found(self, options: ColumnOptions) -> FittedColumn:
         if self._counter is not None and self._counter.counts_rows:
             return ignored_identifier(self._column.name)
         found = self._numbers.found(self._column)
@@ -164,10 +164,10 @@ class _DatePass:
 
     def __init__(self, column: NumericColumn) -> None:
         self._column = column
-        self._days = NumericMoments()
+        self._days = NumberStatistics()
         self._whole = True
-        self._waves: dict[DatePart, NumericMoments] = {
-            part: NumericMoments() for part in DATE_WAVES
+        self._waves: dict[DatePart, NumberStatistics] = {
+            part: NumberStatistics() for part in DATE_WAVES
         }
 
     def add(
@@ -180,7 +180,7 @@ class _DatePass:
         for part, wave in self._waves.items():
             wave.add(date_part(v, part))
 
-    def found(self, options: ColumnOptions) -> Found:
+    def found(self, options: ColumnOptions) -> FittedColumn:
         days = self._days.found(self._column)
         if not days.numeric:
             return days
@@ -189,7 +189,7 @@ class _DatePass:
             for part, wave in self._waves.items()
             if not (part.startswith("day_") and self._whole) and wave.range[0] < wave.range[1]
         ]
-        return Found((*days.numeric, *waves))
+        return FittedColumn((*days.numeric, *waves))
 
 
 class _WordsPass:
@@ -206,7 +206,7 @@ class _WordsPass:
         self._counts: pl.DataFrame | None = None
         self._n_rows = 0
         plain = self._kind in (None, "numeric")
-        self._numbers: NumericMoments | None = NumericMoments() if plain else None
+        self._numbers: NumberStatistics | None = NumberStatistics() if plain else None
         self._known: tuple[Reading, ColumnPass] | None = None  # once there are too many words
 
     def add(self, values: pl.Series, first_row: RowNumbers) -> None:
@@ -232,7 +232,7 @@ class _WordsPass:
                     f" {self._n_rows} rows: --drop '{self._name}' leaves it out."
                 )
 
-    def found(self, options: ColumnOptions) -> Found:
+    def found(self, options: ColumnOptions) -> FittedColumn:
         assert self._counts is not None
         if self._counts.height > MOST_WORDS and self._numbers is not None:
             return self._numbers.found(NumericColumn(self._name))

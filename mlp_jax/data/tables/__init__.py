@@ -1,5 +1,5 @@
-"""Tables: read from a file, learn the encoding of each column from the training rows, apply it.
+"""Tables: read from a file, fit the encoding of each column, apply it.
 
-`read` and `delimited` read files; `columns` says what the values of a column are; `fit` learns,
-`encode` applies; `targets` does both for what is predicted.
+`read` and `delimited` read files; `columns` converts values; `fit` fits, `encode` applies;
+`targets` does both for the target.
 """

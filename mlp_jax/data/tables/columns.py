@@ -1,8 +1,7 @@
-"""What the values of a column are: as numbers, as text, as dates; and which kind a column is.
+"""Values of a column as numbers, text or dates, and tests of its kind.
 
-Values arrive in whatever type a reader gave them (numbers as text, whole numbers as floats,
-booleans as words) and leave in one form, so that a column means the same in every file.
-Rows count from 0.
+Values of any dtype (numbers as text, whole numbers as floats, booleans as words) are converted to
+one form, so that a column means the same in every file. Rows count from 0.
 """
 
 import re
@@ -23,26 +22,26 @@ _SECONDS_A_DAY = 86400.0
 _EXACT = 2.0**53
 
 RowNumbers = int | np.ndarray
-"""What messages call the rows of a column: the number of the first one, or those of all."""
+"""Row numbers in messages: the number of the first row, or those of all."""
 
 
 def is_text(dtype: Any) -> bool:
-    """Whether values of that type are words: String, Categorical, Enum."""
+    """Return True for String, Categorical and Enum."""
     return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
 
 
 def is_date(dtype: Any) -> bool:
-    """Whether values of that type are days or moments."""
+    """Return True for Date and Datetime."""
     return isinstance(dtype, pl.Date | pl.Datetime)
 
 
 def is_number(dtype: Any) -> bool:
-    """Whether values of that type are numbers, or a span or time of day in seconds."""
+    """Return True for numbers, and durations or times of day in seconds."""
     return dtype.is_numeric() or isinstance(dtype, pl.Duration | pl.Time)
 
 
 def check_type(values: pl.Series) -> None:
-    """InputError for a column of lists, records or bytes."""
+    """Raise InputError for a column of lists, records or bytes."""
     dtype = values.dtype
     simple = is_text(dtype) or is_date(dtype) or is_number(dtype)
     if not simple and not isinstance(dtype, pl.Boolean | pl.Null):
@@ -53,7 +52,7 @@ def check_type(values: pl.Series) -> None:
 
 
 def present(values: pl.Series, na_values: Sequence[str]) -> pl.Series:
-    """The values with null for what counts as missing: the empty text and `na_values`."""
+    """Replace values that count as missing, the empty text and `na_values`, by null."""
     if values.dtype.is_numeric():
         sentinels = missing_numbers(na_values)
         if not sentinels:
@@ -71,12 +70,12 @@ def present(values: pl.Series, na_values: Sequence[str]) -> pl.Series:
 
 
 def _emptied(values: pl.Series, gone: pl.Series) -> pl.Series:
-    """Words held as numbers, with null where they are gone."""
+    """Replace words held as numbers by null where `gone` is True."""
     return pl.select(pl.when(~gone).then(values)).to_series().alias(values.name)
 
 
 def trimmed(values: pl.Series) -> pl.Series:
-    """Words without spaces around them, other values as they are."""
+    """Strip spaces around words; other values are unchanged."""
     if values.dtype == pl.String:
         return values.str.strip_chars()
     if not is_text(values.dtype):
@@ -88,7 +87,7 @@ def trimmed(values: pl.Series) -> pl.Series:
 
 
 def as_text(values: pl.Series) -> pl.Series:
-    """The values as text: 3 and 3.0 are "3", true is "true"; missing, NaN and "" are null."""
+    """Return values as text: 3 and 3.0 are "3", true is "true"; missing, NaN and "" are null."""
     dtype = values.dtype
     if dtype.is_numeric() and not dtype.is_integer():
         values = values.cast(pl.Float64).fill_nan(None)
@@ -100,12 +99,12 @@ def as_text(values: pl.Series) -> pl.Series:
 
 
 def distinct_text(values: pl.Series) -> pl.Series:
-    """The distinct values as text, sorted, without missing ones."""
+    """Return the distinct values as sorted text, without missing ones."""
     return as_text(values.unique()).drop_nulls().unique().sort()
 
 
 def is_missing(values: pl.Series) -> pl.Series:
-    """Which values `as_text` makes null, without making the text."""
+    """Return a mask of the values that `as_text` makes null, without making the text."""
     missing = values.is_null()
     if values.dtype.is_float():
         missing |= values.is_nan().fill_null(False)
@@ -115,7 +114,7 @@ def is_missing(values: pl.Series) -> pl.Series:
 
 
 def as_codes(values: pl.Series, categories: Any) -> pl.Series:
-    """The index of each value's text among the categories, null where it is none of them."""
+    """Return the index of each value's text among the categories, null for others."""
     words = values if isinstance(values.dtype, pl.Categorical) else as_text(values)
     return words.cast(categories, strict=False).to_physical()
 
@@ -123,7 +122,7 @@ def as_codes(values: pl.Series, categories: Any) -> pl.Series:
 def numbers(
     values: pl.Series, first_row: RowNumbers = 0, form: TextForm = PLAIN
 ) -> Float64[np.ndarray, " N"]:
-    """A numeric column as float64, NaN where missing; InputError names the first other value."""
+    """Return a numeric column as float64, NaN if missing; InputError for other values."""
     dtype = values.dtype
     if is_text(dtype):
         text = values.cast(pl.String)
@@ -145,13 +144,13 @@ def numbers(
 
 
 def is_stray(text: pl.Series, form: TextForm) -> pl.Series:
-    """Which text is missing, or one of the words that count as missing in this column."""
+    """Return a mask of text that is missing or counts as missing in this column."""
     words = ["", *form.missing]
     return text.str.strip_chars().str.to_lowercase().is_in(words).fill_null(True)
 
 
 def wanted_number(form: TextForm) -> str:
-    """What a value of a form should have been, for a message."""
+    """Describe a number of a form, for a message."""
     if form.decimal == "." and not form.thousands and not form.symbol:
         return "a number"
     thousands = f"1{form.thousands}234" if form.thousands else "1234"
@@ -159,14 +158,14 @@ def wanted_number(form: TextForm) -> str:
 
 
 def wanted_date(form: TextForm) -> str:
-    """The same of a date."""
+    """Describe a date of a form, for a message."""
     if form.date:
         return f"a date written as {form.date}"
     return "a date like 2024-02-29 or 2024-02-29T13:30"
 
 
 def booleans(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray, " N"]:
-    """A boolean column as 0 and 1, NaN where missing; InputError names the first other value."""
+    """Return a boolean column as 0 and 1, NaN if missing; InputError for other values."""
     if isinstance(values.dtype, pl.Boolean | pl.Null):
         return values.cast(pl.Float64).to_numpy()
     text = as_text(values).str.strip_chars().str.to_lowercase()
@@ -180,7 +179,7 @@ def booleans(values: pl.Series, first_row: RowNumbers = 0) -> Float64[np.ndarray
 def days(
     values: pl.Series, first_row: RowNumbers = 0, form: TextForm = PLAIN
 ) -> Float64[np.ndarray, " N"]:
-    """A date column as days since 1970-01-01 (UTC), NaN where missing; InputError names others."""
+    """Return dates as days since 1970-01-01 (UTC), NaN if missing; InputError for other values."""
     if isinstance(values.dtype, pl.Date | pl.Null):
         return values.cast(pl.Float64).to_numpy()
     if isinstance(values.dtype, pl.Datetime):
@@ -194,17 +193,17 @@ def days(
 
 
 def row_number(numbers: RowNumbers, place: int) -> int:
-    """What messages call the row at a place."""
+    """Return the number of the row at a position, for messages."""
     return int(numbers[place]) if isinstance(numbers, np.ndarray) else numbers + place
 
 
 def rows_from(numbers: RowNumbers, start: int) -> RowNumbers:
-    """What messages call the rows from a place on."""
+    """Return the numbers of the rows from a position onwards, for messages."""
     return numbers[start:] if isinstance(numbers, np.ndarray) else numbers + start
 
 
 def refuse(values: pl.Series, wrong: pl.Series, wanted: str, first_row: RowNumbers) -> None:
-    """InputError that names column, row and value of the first that is wrong, if any is."""
+    """Raise InputError with column, row and value of the first wrong one, if any."""
     wrong = wrong.fill_null(False)
     if not wrong.any():
         return
@@ -215,6 +214,6 @@ def refuse(values: pl.Series, wrong: pl.Series, wanted: str, first_row: RowNumbe
 
 
 def shown(value: Any) -> str:
-    """A value in a message, in quotes, cut short."""
+    """Quote a value for a message, shortened."""
     text = re.sub(r"\s+", " ", str(value))
     return f"'{text if len(text) <= 40 else text[:37] + '…'}'"

@@ -1,8 +1,8 @@
-"""Read delimited text (CSV, TSV, plain or gzip) piece by piece, in little more than its frame.
+"""Delimited text (CSV, TSV, plain or gzip), read in little more memory than its frame.
 
-The type of a column is found from the first piece; a piece that does not fit widens it: whole
-numbers to floats on the spot, numbers to text by reading again, so that text stays as written.
-polars fills short rows silently; a count of separators finds them. Lines count from 1.
+The dtype of a column is inferred from the first piece; a piece that does not fit widens it: whole
+numbers to floats in place, numbers to text by reading again, so that text stays as written. polars
+fills short rows silently; a count of separators detects them. Lines count from 1.
 """
 
 import csv
@@ -21,7 +21,7 @@ from mlp_jax.data.tables.columns import is_text, trimmed
 from mlp_jax.data.tables.forms import LEADING_ZERO
 from mlp_jax.data.tables.text_format import (
     QUOTED,
-    Format,
+    DelimitedFormat,
     decoded,
     open_text,
     read_format_of,
@@ -32,13 +32,20 @@ from mlp_jax.errors import DataFileError, InputError
 
 PIECE = 1 << 22  # bytes
 _INFERRED_ROWS = 1000
-_REPEATED = 4  # rows a distinct word from which on words are held as numbers
-_EXACT = 2.0**53  # floats from here on do not hold every whole number
+_REPEATED = 4  # rows per distinct word above which words become Categorical
+_EXACT = 2.0**53  # larger floats do not hold every whole number
 _ZERO, _NINE = ord("0"), ord("9")
 
 
 class Piece(NamedTuple):
-    """Whole rows of a file: the bytes they take, the line they begin in, how many they are."""
+    """Complete rows of a file.
+
+    Attributes:
+        offset: first byte.
+        size: number of bytes.
+        line: number of the first line.
+        rows: number of rows.
+    """
 
     offset: int
     size: int
@@ -46,16 +53,16 @@ class Piece(NamedTuple):
     rows: int
 
 
-class Cut(NamedTuple):
-    """The pieces of a file, the types of its columns that fit them all, and how it is written."""
+class DelimitedPieces(NamedTuple):
+    """Pieces of a file, the dtypes that fit all of them, and the file's format."""
 
     pieces: tuple[Piece, ...]
     types: dict[str, Any]
-    form: Format
+    form: DelimitedFormat
 
 
 class _WiderError(Exception):
-    """A piece takes wider types of numbers than those before."""
+    """A piece needs wider numeric dtypes than the previous ones."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         super().__init__()
@@ -63,7 +70,7 @@ class _WiderError(Exception):
 
 
 class _TextFoundError(Exception):
-    """A column of numbers holds text further down: read again with these types."""
+    """A numeric column holds text further down: read again with these dtypes."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         super().__init__()
@@ -77,15 +84,21 @@ def read_delimited(
     header: bool = True,
     as_text: tuple[str, ...] | None = (),
 ) -> pl.DataFrame:
-    """The table in a file of delimited UTF-8 text.
+    """Read a table from a file of delimited UTF-8 text.
 
-    separator: None finds it: ",", ";", tab or "|". header: the first line holds the names; else
-    they are "0", "1", …. as_text: columns that stay as they are written, None for all of them;
-    besides, a column with a value like 007 stays so, whose zeros a number would lose. Blank lines
-    are no rows, but in a file of one column, where they are missing values. Spaces around words are
-    no part of them, and columns that have neither a name nor a value are none.
-    Raises DataFileError for a file that is missing, empty, has rows of another length or broken
-    encoding; InputError for duplicate names and a table without rows.
+    Blank lines are skipped, but in a file of one column they are missing values. Words are stripped
+    of spaces, and columns with neither a name nor a value are dropped.
+
+    Args:
+        separator: None detects ",", ";", tab or "|".
+        header: the first line has the names; else they are "0", "1", ….
+        as_text: columns that stay as written, None for all. Columns with a value like 007 always
+            do, since a number would lose the zeros.
+
+    Raises:
+        DataFileError: for a file that is missing, empty, or has rows of another length or broken
+            encoding.
+        InputError: for duplicate names, or no rows.
     """
     with data_file_errors(path):
         with open_text(path) as file:
@@ -99,19 +112,19 @@ def read_delimited(
                 overrides |= found.schema
 
 
-def read_format(path: Path, separator: str | None, header: bool = True) -> Format:
-    """How a file is written. Raises DataFileError and InputError."""
+def read_format(path: Path, separator: str | None, header: bool = True) -> DelimitedFormat:
+    """Detect the format of a file; DataFileError or InputError for an invalid header."""
     with data_file_errors(path), open_text(path) as file:
         return read_format_of(path, file, separator, header)
 
 
 def stream_delimited(
-    path: Path, form: Format, types: dict[str, Any], size: int
+    path: Path, form: DelimitedFormat, types: dict[str, Any], size: int
 ) -> Iterator[pl.DataFrame]:
-    """Some columns of a file, about `size` bytes at a time: of these types, or all text.
+    """Iterate over some columns, about `size` bytes at a time, in these dtypes or as text.
 
-    They are text from a piece on that does not fit the types, and as it is written, with spaces
-    around words. Raises DataFileError as `read_delimited` does.
+    All columns are text, as written, from the first piece that does not fit. Raises DataFileError
+    as `read_delimited`.
     """
     last = form.names[-1]
     wanted = [k for k, name in enumerate(form.names) if name in types or name == last]
@@ -132,10 +145,12 @@ def stream_delimited(
             yield frame.select(list(types))
 
 
-def cut_delimited(path: Path, form: Format, size: int, as_text: tuple[str, ...] | None = ()) -> Cut:
-    """Cut a file that is not gzipped into pieces of about `size` bytes, and find its types.
+def cut_delimited(
+    path: Path, form: DelimitedFormat, size: int, as_text: tuple[str, ...] | None = ()
+) -> DelimitedPieces:
+    """Cut a file that is not gzipped into pieces of about `size` bytes, and infer its types.
 
-    Reads the file once, a piece at a time. Types and errors are those of `read_delimited`.
+    Reads the file once, piece by piece. Types and errors are those of `read_delimited`.
     """
     pieces: list[Piece] = []
     schema: dict[str, Any] = {}
@@ -162,13 +177,15 @@ def cut_delimited(path: Path, form: Format, size: int, as_text: tuple[str, ...] 
             offset += len(piece)
     if not pieces:
         raise InputError(f"'{path}' has no rows{' below its header' if form.header else ''}.")
-    settled = with_unnamed(path, form, list(filled))
-    types = dict(zip(settled.names, pl.Schema(schema).values(), strict=True))
-    return Cut(tuple(pieces), {n: t for n, t in types.items() if n not in _aside(settled)}, settled)
+    named = with_unnamed(path, form, list(filled))
+    types = dict(zip(named.names, pl.Schema(schema).values(), strict=True))
+    return DelimitedPieces(
+        tuple(pieces), {n: t for n, t in types.items() if n not in _aside(named)}, named
+    )
 
 
-def _filled(form: Format, frame: pl.DataFrame) -> list[str]:
-    """The columns without a name that hold something."""
+def _filled(form: DelimitedFormat, frame: pl.DataFrame) -> list[str]:
+    """Return the unnamed columns that hold a value."""
     return [
         name
         for name in form.unnamed
@@ -176,29 +193,29 @@ def _filled(form: Format, frame: pl.DataFrame) -> list[str]:
     ]
 
 
-def _aside(form: Format) -> list[str]:
-    """The columns that have neither a name nor a value."""
+def _aside(form: DelimitedFormat) -> list[str]:
+    """Return the columns with neither a name nor a value."""
     return [name for name in form.unnamed if name]
 
 
-def _named(path: Path, form: Format, frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame of a whole file, without the columns that have neither a name nor a value."""
+def _named(path: Path, form: DelimitedFormat, frame: pl.DataFrame) -> pl.DataFrame:
+    """Drop the columns with neither a name nor a value from the frame of a whole file."""
     if not form.unnamed:
         return frame
-    settled = with_unnamed(path, form, _filled(form, frame))
-    frame.columns = settled.names
-    return frame.drop(_aside(settled))
+    named = with_unnamed(path, form, _filled(form, frame))
+    frame.columns = named.names
+    return frame.drop(_aside(named))
 
 
 def _trimmed(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame without spaces around words."""
+    """Strip spaces around words."""
     return frame.with_columns([trimmed(column) for column in frame if is_text(column.dtype)])
 
 
 def read_piece(
-    path: Path, form: Format, piece: Piece, schema: dict[str, Any], columns: list[str]
+    path: Path, form: DelimitedFormat, piece: Piece, schema: dict[str, Any], columns: list[str]
 ) -> pl.DataFrame:
-    """Some columns of a piece that `cut_delimited` found. DataFileError if the file was changed."""
+    """Read some columns of a piece of `cut_delimited`; DataFileError if the file was changed."""
     with data_file_errors(path), path.open("rb") as file:
         file.seek(piece.offset)
         text = without_blank_lines(file.read(piece.size), form)
@@ -213,7 +230,7 @@ def read_piece(
     return _trimmed(frame.select(columns))
 
 
-def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
+def _read(path: Path, form: DelimitedFormat, overrides: dict[str, Any]) -> pl.DataFrame:
     frames: list[pl.DataFrame] = []
     schema: dict[str, Any] = {}
     with open_text(path) as file:
@@ -226,7 +243,7 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
                     frame = _parsed(path, piece, rows, line, form, schema)
                 except _WiderError as wider:
                     schema = wider.schema
-            frames.append(_trimmed(frame).rechunk())  # polars leaves room behind what it parsed
+            frames.append(_trimmed(frame).rechunk())  # polars leaves spare capacity
             if frame.get_column(form.names[-1]).null_count():
                 _check_short_rows(path, piece, line, form, frame.height)
     if not frames or not any(frame.height for frame in frames):
@@ -234,10 +251,12 @@ def _read(path: Path, form: Format, overrides: dict[str, Any]) -> pl.DataFrame:
     return pl.concat([frame.cast(pl.Schema(schema)) for frame in frames])
 
 
-def _pieces(file: Any, form: Format, size: int = PIECE) -> Iterator[tuple[int, bytes, bytes]]:
-    """(line, bytes, rows) of pieces of about `size` bytes that end where a row ends.
+def _pieces(
+    file: Any, form: DelimitedFormat, size: int = PIECE
+) -> Iterator[tuple[int, bytes, bytes]]:
+    """Iterate over (line, bytes, rows) of pieces of about `size` bytes that end where a row ends.
 
-    rows: the bytes without blank lines. A piece that would have none is part of the next.
+    rows: the bytes without blank lines. A piece without rows is part of the next.
     """
     file.seek(form.offset)
     line, before = form.line, b""
@@ -257,12 +276,9 @@ def _pieces(file: Any, form: Format, size: int = PIECE) -> Iterator[tuple[int, b
 
 
 def _parsed(
-    path: Path, piece: bytes, rows: bytes, line: int, form: Format, schema: dict[str, Any]
+    path: Path, piece: bytes, rows: bytes, line: int, form: DelimitedFormat, schema: dict[str, Any]
 ) -> pl.DataFrame:
-    """A piece as a frame of these types.
-
-    Raises _WiderError and _TextFoundError where it takes others; an error where it takes none.
-    """
+    """Parse a piece with these dtypes; _WiderError or _TextFoundError if it needs others."""
     try:
         frame = _parse(rows, form, schema=schema)
     except pl.exceptions.PolarsError as error:
@@ -273,8 +289,8 @@ def _parsed(
     return frame
 
 
-def _codes(rows: bytes, form: Format, schema: dict[str, Any]) -> list[str]:
-    """The columns of numbers with a value like 007, whose zeros are part of what it says."""
+def _codes(rows: bytes, form: DelimitedFormat, schema: dict[str, Any]) -> list[str]:
+    """Return the numeric columns with a value like 007, whose leading zeros are significant."""
     data = np.frombuffer(rows, np.uint8)
     at = np.flatnonzero(data[:-1] == _ZERO)
     follows = data[at + 1]
@@ -290,8 +306,8 @@ def _codes(rows: bytes, form: Format, schema: dict[str, Any]) -> list[str]:
     return [name for name in numeric if text.get_column(name).str.contains(LEADING_ZERO).any()]
 
 
-def _lengthy(rows: bytes, form: Format, frame: pl.DataFrame) -> list[str]:
-    """The columns of floats with a whole number in digits that a float does not hold."""
+def _lengthy(rows: bytes, form: DelimitedFormat, frame: pl.DataFrame) -> list[str]:
+    """Return the float columns with a whole number too long for a float."""
     floats = frame.select(pl.col(pl.Float64).abs().max() >= _EXACT)
     large = [form.names.index(column.name) for column in floats if column[0]]
     if not large:
@@ -306,18 +322,18 @@ def _lengthy(rows: bytes, form: Format, frame: pl.DataFrame) -> list[str]:
     return found
 
 
-def _parse(piece: bytes, form: Format, **options: Any) -> pl.DataFrame:
+def _parse(piece: bytes, form: DelimitedFormat, **options: Any) -> pl.DataFrame:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is malformed raises as well
+        warnings.simplefilter("ignore")  # malformed text raises as well
         return pl.read_csv(piece, has_header=False, separator=form.separator, **options)
 
 
 def _inferred(
-    path: Path, piece: bytes, line: int, form: Format, rows: int | None
+    path: Path, piece: bytes, line: int, form: DelimitedFormat, rows: int | None
 ) -> dict[str, Any]:
-    """The type of each column by the first rows of a piece, None for all.
+    """Infer the dtype of each column from the first rows of a piece, None for all.
 
-    true and false stay words; words that come again and again are held as numbers (Categorical).
+    true and false stay words; frequent words become Categorical.
     """
     try:
         sample = _parse(
@@ -341,7 +357,7 @@ def _inferred(
 
 
 def _first_schema(
-    path: Path, piece: bytes, line: int, form: Format, overrides: dict[str, Any]
+    path: Path, piece: bytes, line: int, form: DelimitedFormat, overrides: dict[str, Any]
 ) -> dict[str, Any]:
     known = {name: dtype for name, dtype in overrides.items() if name in form.names}
     return _inferred(path, piece, line, form, _INFERRED_ROWS) | known
@@ -352,15 +368,15 @@ def _wider(
     piece: bytes,
     rows: bytes,
     line: int,
-    form: Format,
+    form: DelimitedFormat,
     schema: dict[str, Any],
     error: pl.exceptions.PolarsError,
 ) -> dict[str, Any]:
-    """The schema that the piece fits into as well; an error where it fits none."""
+    """Return the schema widened to fit the piece; raise DataFileError if there is none."""
     _diagnose(path, piece, line, form)
     found = _inferred(path, rows, line, form, None)
     wider = {name: _common(dtype, found[name]) for name, dtype in schema.items()}
-    if wider == schema:  # what looks like a whole number may have more digits than Int128 holds
+    if wider == schema:  # a whole number may exceed Int128
         wider = {n: pl.String if t == pl.Int128 else t for n, t in wider.items()}
     if wider == schema:
         _refuse(path, piece, line, error)
@@ -371,7 +387,7 @@ def _wider(
 
 
 def _common(known: Any, found: Any) -> Any:
-    """The type that holds values of both."""
+    """Return the dtype that holds values of both."""
     if known == found or known == pl.Categorical:
         return known
     if not (known.is_numeric() and found.is_numeric()):
@@ -380,8 +396,8 @@ def _common(known: Any, found: Any) -> Any:
     return pl.Int128 if both_whole else pl.Float64
 
 
-def _diagnose(path: Path, piece: bytes, line: int, form: Format) -> None:
-    """The errors that polars does not place: broken encoding, rows of another length."""
+def _diagnose(path: Path, piece: bytes, line: int, form: DelimitedFormat) -> None:
+    """Raise the errors that polars does not locate: broken encoding, rows of another length."""
     decoded(path, piece, line)
     _check_lengths(path, piece, line, form)
 
@@ -389,27 +405,29 @@ def _diagnose(path: Path, piece: bytes, line: int, form: Format) -> None:
 def _refuse(path: Path, piece: bytes, line: int, error: pl.exceptions.PolarsError) -> NoReturn:
     reason = str(error).partition("\n")[0].rstrip(".")
     quote = b'"' in piece and (
-        ", perhaps for a quote that is never closed or stands inside a field without quotes"
+        ", perhaps because of a quote that is not closed or is inside an unquoted field"
     )
     raise DataFileError(
         f"'{path}' cannot be read from line {line} on{quote or ''}: {reason}."
     ) from None
 
 
-def _check_short_rows(path: Path, piece: bytes, line: int, form: Format, n_rows: int) -> None:
-    """DataFileError for a row that polars filled up: then the separators do not add up."""
+def _check_short_rows(
+    path: Path, piece: bytes, line: int, form: DelimitedFormat, n_rows: int
+) -> None:
+    """Raise DataFileError for a row that polars filled, detected by the number of separators."""
     bare = QUOTED.sub(b"", piece) if b'"' in piece else piece
     if bare.count(form.separator.encode()) != n_rows * (len(form.names) - 1):
         _check_lengths(path, piece, line, form)
 
 
-def _check_lengths(path: Path, piece: bytes, line: int, form: Format) -> None:
-    """DataFileError for the first row with more or fewer fields than there are columns."""
+def _check_lengths(path: Path, piece: bytes, line: int, form: DelimitedFormat) -> None:
+    """Raise DataFileError for the first row with a different number of fields than columns."""
     rows = csv.reader(
         io.StringIO(piece.decode(errors="replace"), newline=""), delimiter=form.separator
     )
     before, wanted = 0, len(form.names)
-    with suppress(csv.Error):  # a field without end: polars' own words say more
+    with suppress(csv.Error):  # an unclosed field: the message of polars is clearer
         for row in rows:
             blank = not row or (len(row) == 1 and not row[0].strip())
             if len(row) != wanted and not blank:

@@ -1,4 +1,4 @@
-"""Apply a TableEncoding to rows: columns by name, whatever their order and type.
+"""Application of a TableEncoding to rows, with columns by name in any order and dtype.
 
 Letters: N rows, I features. Rows count from 0.
 """
@@ -48,11 +48,14 @@ def encode(
     first_row: RowNumbers = 0,
     unseen: UnseenCategories | None = None,
 ) -> Float32[np.ndarray, "N I"]:
-    """x (N, I) of the rows of `frame`, which may hold other columns besides.
+    """Return x (N, I) of the rows of `frame`, which may have additional columns.
 
-    first_row: the number of the frame's first row in messages, or those of all. unseen: takes in
-    the categories that have no code of their own. Raises InputError for a column that is missing
-    (and names the nearest), and for a value that its column cannot hold.
+    first_row: number of the first row in messages, or those of all. unseen: collects categories
+    without a code.
+
+    Raises:
+        InputError: for a missing column (with the nearest name), or a value that its column cannot
+            hold.
     """
     check_columns(encoding, frame.columns)
     x = np.empty((frame.height, encoding.n_features), np.float32)
@@ -64,14 +67,14 @@ def encode(
 
 
 def check_columns(encoding: TableEncoding, present: Sequence[str]) -> None:
-    """InputError that names the columns that are missing, with the nearest present."""
+    """Raise InputError with the missing columns and the nearest existing names."""
     missing = [name for name in encoding.column_names if name not in set(present)]
     if missing:
         raise InputError(f"The table has no column {missing_text(missing, present)}.")
 
 
 def missing_text(missing: Iterable[str], present: Sequence[str]) -> str:
-    """ "'age' (the nearest is 'Age') and 'sex'": names that are not there."""
+    """Quote missing names: "'age' (the nearest is 'Age') and 'sex'"."""
     words = []
     for name in missing:
         near = nearest(name, present)
@@ -80,7 +83,7 @@ def missing_text(missing: Iterable[str], present: Sequence[str]) -> str:
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name most like `name` but for its case and spaces around it; None without any."""
+    """Return the most similar known name, ignoring case and surrounding spaces, or None."""
     lowered = {other.strip().lower(): other for other in reversed(known)}
     near = difflib.get_close_matches(name.strip().lower(), list(lowered), n=1, cutoff=0.75)
     return lowered[near[0]] if near else None
@@ -117,7 +120,7 @@ def encode_block(
 def raw_numbers(
     column: NumericColumn, values: pl.Series, first_row: RowNumbers = 0
 ) -> Float64[np.ndarray, " N"]:
-    """The column's values as float64, NaN where missing: numbers, 0 and 1, or days."""
+    """Return the column's values as float64, NaN if missing: numbers, 0 and 1, or days."""
     if column.part:
         return days(values, first_row, column.form)
     if column.boolean:
@@ -126,7 +129,7 @@ def raw_numbers(
 
 
 def date_part(values: np.ndarray, part: DatePart) -> np.ndarray:
-    """Sine or cosine of 2π·days/period; the values themselves for "days" and ""."""
+    """Return sine or cosine of 2π·days/period; the values unchanged for "days" and ""."""
     if part in ("", "days"):
         return values
     period, _, wave = part.partition("_")
@@ -135,12 +138,12 @@ def date_part(values: np.ndarray, part: DatePart) -> np.ndarray:
 
 
 def scaled(column: NumericColumn, v: Float64[np.ndarray, " N"]) -> Float64[np.ndarray, " N"]:
-    """The feature of v as `NumericColumn` defines it."""
+    """Return the feature of v as `NumericColumn` defines it."""
     if column.scaling == "none":
         return v
     if column.scaling == "quantile":
         return np.interp(v, column.knots, column.scores)
-    with np.errstate(over="ignore"):  # infinite where v is far outside of the training rows
+    with np.errstate(over="ignore"):  # infinite for v far outside the training rows
         s = np.clip((v - column.center) * column.scale, -SCALED_LIMIT, SCALED_LIMIT)
     if column.scaling == "standard":
         return s
@@ -153,9 +156,9 @@ def codes(
     na_values: Sequence[str] = (),
     unseen: UnseenCategories | None = None,
 ) -> np.ndarray:
-    """The code of each value (N,), as whole numbers in float32.
+    """Return the code of each value (N,), whole numbers in float32.
 
-    A value is looked up as text; what is not found so, as a number: 3 and 3.0 are one.
+    Values are matched as text, then as numbers: 3 and 3.0 are equal.
     """
     found = as_codes(values, enum_of(column.categories)).cast(pl.Float32)
     out = found.to_numpy() + np.float32(1)
@@ -186,13 +189,13 @@ def _codes_by_number(column: CategoricalColumn, text: pl.Series) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def enum_of(categories: tuple[str, ...]) -> Any:
-    """The type of words that are one of the categories."""
+    """Return the dtype of words that are one of the categories."""
     return pl.Enum(categories)
 
 
 @lru_cache(maxsize=256)
 def _numbered(categories: tuple[str, ...]) -> dict[float, int]:
-    """The code of each number that one category alone has."""
+    """Return the code of each number that exactly one category has."""
     values = plain_numbers(pl.Series(categories, dtype=pl.String)).to_list()
     times = Counter(values)
     return {

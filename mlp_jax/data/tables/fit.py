@@ -1,4 +1,4 @@
-"""Learn from the training rows how each column becomes features.
+"""Fit of the columns' encodings to the training rows.
 
 Letters: N rows, I features.
 """
@@ -20,7 +20,7 @@ from mlp_jax.data.tables.notes import MissingWords, alike
 from mlp_jax.data.tables.number_scaling import TooSpreadError, fit_boolean, fit_numeric
 from mlp_jax.data.tables.options import KINDS, ColumnOptions, embedding_width
 from mlp_jax.data.tables.reading import Reading, read_column, word_counts
-from mlp_jax.data.tables.sentinels import Ends
+from mlp_jax.data.tables.sentinels import ExtremeValues
 from mlp_jax.errors import InputError, UnknownNameError
 
 DATE_WAVES: tuple[DatePart, ...] = (
@@ -31,11 +31,11 @@ _SEVERAL_WORDS = 20
 _MARKED = r"^[^A-Za-z]*[0-9][^A-Za-z]*$"  # digits, with marks and signs but no letters
 
 
-Fit = Callable[[NumericColumn, np.ndarray, ColumnOptions], NumericColumn]
+ScalingFit = Callable[[NumericColumn, np.ndarray, ColumnOptions], NumericColumn]
 
 
-class Found(NamedTuple):
-    """What became of one column: features, or the reason why there are none."""
+class FittedColumn(NamedTuple):
+    """Features of a column, or a note on why there are none."""
 
     numeric: tuple[NumericColumn, ...] = ()
     categorical: CategoricalColumn | None = None
@@ -51,13 +51,17 @@ def fit_encoding(
     rows: np.ndarray | None = None,
     ignored: Sequence[str] = (),
 ) -> tuple[TableEncoding, tuple[str, ...]]:
-    """The encoding of the columns of training rows that are not `targets`, and notes for the user.
+    """Fit the encoding of all columns but the targets; return it with notes for the user.
 
-    rows: which rows of the frame are training rows, as booleans (N,); None for all. ignored:
-    columns that are there for something else. Raises InputError where no column is of use.
+    Args:
+        rows: mask (N,) of the training rows; None for all.
+        ignored: columns with another role.
+
+    Raises:
+        InputError: if no column is usable.
     """
     known = check_kinds(kinds or {}, frame.columns)
-    found: dict[str, Found] = {}
+    found: dict[str, FittedColumn] = {}
     missing = MissingWords(options.text.na_values)
     chosen = None if rows is None else pl.Series(rows)
     numbered: RowNumbers = 0 if rows is None else np.flatnonzero(rows)
@@ -83,14 +87,14 @@ def fit_encoding(
 
 
 def joined(
-    found: Mapping[str, Found], options: ColumnOptions, ignored: Sequence[str] = ()
+    found: Mapping[str, FittedColumn], options: ColumnOptions, ignored: Sequence[str] = ()
 ) -> TableEncoding:
-    """The encoding of columns that were fitted one by one; InputError where none is of use."""
+    """Join fitted columns to an encoding; InputError if none is usable."""
     numeric = tuple(column for one in found.values() for column in one.numeric)
     categorical = tuple(one.categorical for one in found.values() if one.categorical is not None)
     if not numeric and not categorical:
         raise InputError(
-            "No column is of use as a feature."
+            "No column is usable as a feature."
             + "".join(f" {note}" for one in found.values() for note in one.notes[-1:])
         )
     unused = [n for n, one in found.items() if not one.numeric and one.categorical is None]
@@ -100,7 +104,7 @@ def joined(
 
 
 def check_kinds(kinds: Mapping[str, str], columns: Sequence[str]) -> dict[str, Kind]:
-    """The kinds, checked; InputError for a kind that is none, or of a column that is not there."""
+    """Return the kinds; InputError for an unknown kind or column."""
     for name, kind in kinds.items():
         if kind not in KINDS:
             raise UnknownNameError("kind of column", kind, KINDS)
@@ -118,11 +122,11 @@ def fit_column(
     options: ColumnOptions,
     reading: Reading,
     rows: RowNumbers = 0,
-) -> Found:
-    """What becomes of one column of training rows.
+) -> FittedColumn:
+    """Fit a column of training rows.
 
-    kind: what the user says it is. reading: what it is, found from all rows. rows: what messages
-    call the rows.
+    kind: declared by the user. reading: inferred from all rows. rows: numbers of the rows in
+    messages.
     """
     if values.null_count() == len(values):
         return ignored_column(values.name, "every value is missing")
@@ -141,38 +145,38 @@ def fit_column(
     if column.boolean:
         return _usable(column, v, fit_boolean, options)
     found = _usable(column, v, fit_numeric, options)
-    ends = Ends()
+    ends = ExtremeValues()
     if found.numeric:
         ends.add(v[np.isfinite(v)])
     return found._replace(notes=found.notes + ends.notes(values.name))
 
 
 def words_among_numbers(name: str, counts: pl.DataFrame) -> tuple[str, ...]:
-    """A note on categories most of which are numbers: words spoil them, or leading zeros."""
+    """Return a note on categories most of which are numbers but for some words or leading zeros."""
     words = counts.get_column("text").sort()
     codes = words.filter(words.str.contains(LEADING_ZERO))
     if len(codes):
         return (
-            f"Column '{name}' is taken for categories: {shown(codes[0])} begins with a zero"
-            f" (--numeric '{name}' takes it for numbers).",
+            f"Column '{name}' is read as categories: {shown(codes[0])} begins with a zero"
+            f" (--numeric '{name}' reads it as numbers).",
         )
     others = words.filter(plain_numbers(words).is_null())
     if in_no_form(words):
         return (
-            f"Column '{name}' is taken for categories: its values, like {shown(others[0])} and"
-            f" {shown(others[-1])}, are numbers or dates in no one form that is known"
-            " (--decimal and --date-format name a form).",
+            f"Column '{name}' is read as categories: its values, like {shown(others[0])} and"
+            f" {shown(others[-1])}, are numbers or dates without a common known format"
+            " (--decimal and --date-format set one).",
         )
     if not len(others) or len(words) <= _FEW_WORDS or 2 * len(others) > len(words):
         return ()
     return (
-        f"Column '{name}' holds numbers, but also text like {shown(others[0])}: it is taken"
-        " for categories (--na-values names words that count as missing).",
+        f"Column '{name}' holds numbers, but also text like {shown(others[0])}: it is read as"
+        " categories (--na-values sets words that count as missing).",
     )
 
 
 def in_no_form(words: pl.Series) -> bool:
-    """Whether nearly all of many words are made of digits and marks, but are no plain numbers."""
+    """Return True if nearly all of many words are digits and marks, but not plain numbers."""
     marked = words.str.contains(_MARKED) & plain_numbers(words).is_null()
     return (
         len(words) >= _SEVERAL_WORDS
@@ -181,57 +185,61 @@ def in_no_form(words: pl.Series) -> bool:
     )
 
 
-def ignored_column(name: str, why: str) -> Found:
-    """A column of no use, and the note that says why."""
-    return Found(notes=(f"Column '{name}' is ignored: {why}.",))
+def ignored_column(name: str, why: str) -> FittedColumn:
+    """Return no features and a note on why."""
+    return FittedColumn(notes=(f"Column '{name}' is ignored: {why}.",))
 
 
-def ignored_identifier(name: str) -> Found:
-    """A column that numbers the rows."""
+def ignored_identifier(name: str) -> FittedColumn:
+    """Return no features and a note that the column numbers the rows."""
     called = f"Column '{name}'" if name else "The column without a name"
-    return Found(
+    return FittedColumn(
         notes=(
-            f"{called} is ignored: it numbers the rows, and so says nothing of new ones"
+            f"{called} is ignored: it numbers the rows, which does not generalize to new ones"
             f" (--numeric '{name}' keeps it).",
         )
     )
 
 
-def _usable(column: NumericColumn, v: np.ndarray, fit: Fit, options: ColumnOptions) -> Found:
-    """The column fitted to its finite values, unless they are constant or none."""
+def _usable(
+    column: NumericColumn, v: np.ndarray, fit: ScalingFit, options: ColumnOptions
+) -> FittedColumn:
+    """Fit a column to its finite values, unless these are constant or none."""
     finite = np.isfinite(v)
     n_missing = len(v) - int(np.count_nonzero(finite))
     values = v[finite] if n_missing else v
     low, high = (values.min(), values.max()) if len(values) else (np.nan, np.nan)
     useless = find_useless(column, n_missing, low, high)
     notes = infinite(column.name, int(np.count_nonzero(np.isinf(v)))) if n_missing else ()
-    return useless or Found(
+    return useless or FittedColumn(
         (fit(replace(column, indicator=n_missing > 0), values, options),), notes=notes
     )
 
 
 def infinite(name: str, count: int) -> tuple[str, ...]:
-    """A note on infinite numbers among the training rows, if there are any."""
+    """Return a note on infinite numbers among the training rows, if there are any."""
     if not count:
         return ()
     are = "number is" if count == 1 else "numbers are"
     return (f"Column '{name}': {count} {are} infinite and count{'s' * (count == 1)} as missing.",)
 
 
-def find_useless(column: NumericColumn, n_missing: int, low: float, high: float) -> Found | None:
-    """Why a column from low to high (NaN where it has no value) carries nothing, if so."""
+def find_useless(
+    column: NumericColumn, n_missing: int, low: float, high: float
+) -> FittedColumn | None:
+    """Return a note if a column from low to high (NaN without values) is constant or missing."""
     if np.isnan(low):
         return ignored_column(column.name, "every value is missing")
     if not n_missing and low == high:
-        said = str(bool(low)).lower() if column.boolean else f"{low:.6g}"
-        return ignored_column(column.name, f"it is {said} in every training row")
+        value = str(bool(low)).lower() if column.boolean else f"{low:.6g}"
+        return ignored_column(column.name, f"it is {value} in every training row")
     return None
 
 
 def _fit_date(
     values: pl.Series, options: ColumnOptions, reading: Reading, rows: RowNumbers
-) -> Found:
-    """Days since 1970 as a number, and the waves of year, week and day that vary."""
+) -> FittedColumn:
+    """Encode dates as days since 1970 and the waves of year, week and day that vary."""
     whole = NumericColumn(values.name, part="days", form=reading.form)
     v = raw_numbers(whole, values, rows)
     found = _usable(whole, v, fit_numeric, options)
@@ -245,11 +253,13 @@ def _fit_date(
         wave = date_part(v, part)
         if wave.min() < wave.max():
             waves.append(replace(whole, scaling="none", part=part))
-    return Found((*found.numeric, *waves))
+    return FittedColumn((*found.numeric, *waves))
 
 
-def categories_of(name: str, counts: pl.DataFrame, n_rows: int, options: ColumnOptions) -> Found:
-    """Categories in the order of their text, by `word_counts` of n_rows; the rare ones pooled."""
+def categories_of(
+    name: str, counts: pl.DataFrame, n_rows: int, options: ColumnOptions
+) -> FittedColumn:
+    """Return categories sorted by text, from `word_counts` of n_rows; rare ones share a code."""
     n_missing = n_rows - int(counts.get_column("rows").sum())
     if not counts.height:
         return ignored_column(name, "every value is missing")
@@ -279,10 +289,10 @@ def categories_of(name: str, counts: pl.DataFrame, n_rows: int, options: ColumnO
         verb = "is rare and shares" if few == 1 else "are rare and share"
         rows = f"{pooled} training row{'s' * (pooled != 1)}"
         notes = (
-            f"Column '{name}': {few} of {counts.height} categories {verb} the code of what is not"
-            f" known ({rows}).",
+            f"Column '{name}': {few} of {counts.height} categories {verb} the code of unknown"
+            f" categories ({rows}).",
         )
     if same := alike(counts.get_column("text").sort()):
         what = "differ only in case or spaces around them, and are different categories"
         notes = (*notes, f"Column '{name}': {same} {what}.")
-    return Found(categorical=column, notes=notes)
+    return FittedColumn(categorical=column, notes=notes)

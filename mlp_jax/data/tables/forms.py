@@ -1,7 +1,7 @@
-"""How the numbers and dates of a column are written, found from its text; and text as numbers.
+"""Formats of the numbers and dates in a text column: detection and parsing.
 
-A form holds for a whole column: every word has to fit it, but for a few stray ones, which then
-count as missing. What was found is a note, and is saved with the column.
+A form applies to a whole column: every word must fit it, except a few stray ones, which then count
+as missing. The result is reported in a note and saved with the column.
 """
 
 import re
@@ -15,7 +15,7 @@ from mlp_jax.data.encoding import TextForm
 
 PLAIN = TextForm()
 SYMBOLS = ("%", "$", "€", "£", "¥", "₹", "USD", "EUR", "GBP", "CHF", "JPY")
-STRAY_SHARE = 0.05  # of the rows of a column of numbers or dates that stray words may take
+STRAY_SHARE = 0.05  # of the rows of a numeric or date column that may be stray words
 STRAY_WORDS = 10  # different ones
 _LEAST_DISTINCT = 10  # numbers or dates; fewer of them beside a word are categories
 MARKS = {
@@ -61,7 +61,7 @@ _DAY_AND_MONTH = {
 
 
 class FoundForm(NamedTuple):
-    """The form of a column, which of its distinct words do not fit it (W,), and notes' endings."""
+    """Form of a column, mask of the distinct words that do not fit it (W,), and an alternative."""
 
     form: TextForm
     stray: np.ndarray
@@ -71,16 +71,17 @@ class FoundForm(NamedTuple):
 def number_form(
     words: pl.Series, rows: np.ndarray, decimal: str = "", likely: str = "."
 ) -> FoundForm | None:
-    """Find how numbers are written.
+    """Detect the format of numbers.
 
     Args:
         words: the distinct words (W,) of a column that are not missing, stripped.
-        rows: how many rows have each word (W,).
-        decimal: "." or "," where the user said it; "" where it is to be found.
-        likely: the mark to prefer where the words fit both.
+        rows: number of rows of each word (W,).
+        decimal: "." or "," if declared; "" to detect it.
+        likely: the mark to prefer if the words fit both.
 
-    Returns: the form that every word fits, or all but a few; None where there is none. `other`
-        names another reading where the words have two.
+    Returns:
+        The form that every word fits, or all but a few, or None. `other` is a second possible
+        reading.
     """
     found: list[tuple[TextForm, np.ndarray]] = []
     for symbol in ("", *_symbols(words)):
@@ -90,7 +91,7 @@ def number_form(
             for form in _FORMS
             if decimal in ("", form.decimal)
         ]
-        if symbol == "%":  # 12% and 0.12 in one column are not of one unit
+        if symbol == "%":  # 12% and 0.12 in one column have different units
             has = words.str.contains("%", literal=True).to_numpy()
             fits = [(form, fit & has) for form, fit in fits]
         if not symbol and decimal != ",":
@@ -103,9 +104,9 @@ def number_form(
 
 
 def date_form(words: pl.Series, rows: np.ndarray, wanted: str = "") -> FoundForm | None:
-    """Find how dates are written; arguments and result as those of `number_form`.
+    """Detect the format of dates, as `number_form` does for numbers.
 
-    wanted: the format that the user named, "" where it is to be found.
+    wanted: the declared format, "" to detect it.
     """
     formats = (wanted,) if wanted else DATE_FORMATS
     forms = [*([] if wanted else [PLAIN]), *(TextForm(date=date) for date in formats)]
@@ -118,7 +119,7 @@ def date_form(words: pl.Series, rows: np.ndarray, wanted: str = "") -> FoundForm
 
 
 def _best(found: list[tuple[TextForm, np.ndarray]], rows: np.ndarray) -> FoundForm | None:
-    """The form that most rows fit, the first of equals, unless too many do not."""
+    """Return the form that most rows fit, the first on ties, unless too many do not."""
     counts = [int(rows[fits].sum()) for _, fits in found]
     if not counts or not max(counts):
         return None
@@ -131,7 +132,7 @@ def _best(found: list[tuple[TextForm, np.ndarray]], rows: np.ndarray) -> FoundFo
 
 
 def _is_enough(fits: np.ndarray, rows: np.ndarray) -> bool:
-    """Whether the words that do not fit are few beside those that do."""
+    """Return True if few enough words do not fit."""
     n_stray = int(np.count_nonzero(~fits))
     if not n_stray:
         return True
@@ -144,7 +145,7 @@ def _symbols(words: pl.Series) -> tuple[str, ...]:
 
 
 def _without_symbol(words: pl.Series, symbol: str) -> pl.Series:
-    """The words without a symbol before (behind a sign) or behind the number."""
+    """Remove a symbol before the number (after the sign) or after it."""
     if not symbol:
         return words
     before, behind = symbol_patterns(symbol)
@@ -152,13 +153,13 @@ def _without_symbol(words: pl.Series, symbol: str) -> pl.Series:
 
 
 def symbol_patterns(symbol: str) -> tuple[str, str]:
-    """Patterns of a symbol before a number, with the sign as group 1, and behind it."""
+    """Return patterns of a symbol before a number, with the sign as group 1, and after it."""
     mark = re.escape(symbol)
     return rf"^([+-]?)\s*{mark}\s*", rf"\s*{mark}$"
 
 
 def number_pattern(decimal: str, thousands: str) -> str:
-    """A pattern of the numbers with these marks."""
+    """Return a pattern of numbers with these marks."""
     mark = MARKS[decimal]
     plain = rf"(?:[0-9]+(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?"
     group = rf"|[0-9]{{1,3}}(?:{MARKS[thousands]}[0-9]{{3}})+(?:{mark}[0-9]*)?" if thousands else ""
@@ -170,12 +171,12 @@ def _matches(words: pl.Series, decimal: str, thousands: str) -> np.ndarray:
 
 
 def plain_numbers(text: pl.Series) -> pl.Series:
-    """Text as float64, null where it is no number as programs write it: 3, -0.5, 1e-3, inf."""
+    """Parse text as float64, null if it is not a plain number: 3, -0.5, 1e-3, inf."""
     return text.str.strip_chars().cast(pl.Float64, strict=False)
 
 
 def text_numbers(text: pl.Series, form: TextForm) -> pl.Series:
-    """Text of a form as float64, null where it is no number of that form."""
+    """Parse text of a form as float64, null if it is not such a number."""
     if (form.decimal, form.thousands, form.symbol) == (".", "", ""):
         return plain_numbers(text)
     bare = _without_symbol(text.str.strip_chars(), form.symbol)
@@ -188,7 +189,7 @@ def text_numbers(text: pl.Series, form: TextForm) -> pl.Series:
 
 
 def text_days(text: pl.Series, form: TextForm) -> np.ndarray:
-    """Text of a form as days since 1970-01-01 (UTC) (N,), NaN where it is no such date."""
+    """Parse text of a form as days since 1970-01-01 (UTC) (N,), NaN if it is not such a date."""
     if not form.date:
         whole = text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
         whole = whole.set(~text.str.contains(ISO_DATE).fill_null(False), None)
@@ -200,7 +201,7 @@ def text_days(text: pl.Series, form: TextForm) -> np.ndarray:
 
 
 def date_pattern(date: str) -> str:
-    """A pattern of the dates that a format reads, with the day and the time of day as groups."""
+    """Return a pattern of dates of a format, with the day and the time of day as groups."""
     pattern = re.escape(date).replace(r"\ ", " ")
     for field, digits in _FIELDS.items():
         pattern = pattern.replace(re.escape(field), digits)
@@ -208,7 +209,7 @@ def date_pattern(date: str) -> str:
 
 
 def _clock(text: pl.Series) -> np.ndarray:
-    """A time of day as a part of a day, 0 where there is none."""
+    """Return a time of day as a fraction of a day, 0 without one."""
 
     def part(pattern: str) -> np.ndarray:
         return text.str.extract(pattern).cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
@@ -221,7 +222,7 @@ def _clock(text: pl.Series) -> np.ndarray:
 
 
 def _iso_time(text: pl.Series) -> np.ndarray | float:
-    """What follows the day in ISO text, as a part of a day."""
+    """Return the time of day in ISO text as a fraction of a day."""
     if (text.str.len_bytes() <= 10).all():
         return 0.0
 

@@ -1,4 +1,4 @@
-"""Columns that number the rows of a table: they say nothing of new rows, and may leak the target.
+"""Columns that number the rows of a table: useless for new rows, and possible target leaks.
 
 Letters: N rows.
 """
@@ -13,7 +13,7 @@ from mlp_jax.data.tables.reading import Reading
 
 LEAST_ROWS = 20
 _MOSTLY = 0.95
-_EXACT = 2.0**53  # whole numbers from here on are not told apart
+_EXACT = 2.0**53  # larger whole numbers are not distinct in float64
 _NAMES = re.compile(
     r"^(?i:unnamed: ?\d+|index|idx|id|uid|key|row|row[ _]?(?:id|nr|no|num|number)|nr|no|rownames?"
     r"|.*[ _-](?:id|key|idx))?$|^\w*[a-z](?:Id|ID)$"
@@ -21,11 +21,11 @@ _NAMES = re.compile(
 
 
 def is_identifier(values: pl.Series, reading: Reading) -> bool:
-    """Whether a column of whole numbers is only the number of the row or of what it describes.
+    """Return True if a column of whole numbers only numbers the rows or what they describe.
 
-    Either its N values are N whole numbers in a row, in any order; or the column is called like an
-    identifier (id, customer_id, index, or nothing at all, as pandas writes its index), and 95 % of
-    its values are there and different.
+    Either its N values are N consecutive whole numbers in any order; or the column is named like an
+    identifier (id, customer_id, index, or "", as pandas writes its index), and 95 % of its values
+    are present and distinct.
     """
     if reading.kind != "numeric" or not (values.dtype.is_numeric() or is_text(values.dtype)):
         return False
@@ -49,5 +49,5 @@ def _holds_digits(values: pl.Series) -> bool:
 
 
 def is_identifier_name(name: str) -> bool:
-    """Whether a column is called like an identifier, or not at all."""
+    """Return True for the name of an identifier, or no name."""
     return bool(_NAMES.match(name.strip()))

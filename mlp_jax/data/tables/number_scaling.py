@@ -1,4 +1,4 @@
-"""Learn how a column of numbers is scaled: standard, robust or by quantiles.
+"""Fit of a numeric column's scaling: standard, robust or by quantiles.
 
 Letters: N rows.
 """
@@ -12,39 +12,39 @@ from mlp_jax.data.encoding import NumericColumn
 from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.errors import InputError
 
-_FAR = 5.2  # the score of a quantile of 0 or 1, as scikit-learn's QuantileTransformer has it
+_FAR = 5.2  # score of the quantiles 0 and 1, as in scikit-learn's QuantileTransformer
 
 
 class TooSpreadError(InputError):
-    """A column of numbers whose spread float64 does not hold."""
+    """A numeric column whose spread float64 does not hold."""
 
     def __init__(self, name: str, low: float, high: float, row: int | None = None) -> None:
         self._name, self._low, self._high = name, low, high
         place = "" if row is None else f" (row {row})"
         super().__init__(
             f"Column '{name}', from {low:.6g} to {high:.6g}{place}, is too widely spread to be"
-            " scaled: correct that value, or take --scaling quantile."
+            " scaled: correct that value, or use --scaling quantile."
         )
 
     def with_row(self, values: np.ndarray) -> "TooSpreadError":
-        """The error with the row of the number that is farthest out, of all rows' values (N,)."""
+        """Return the error with the row of the farthest number among all values (N,)."""
         far = self._high if abs(self._high) >= abs(self._low) else self._low
         row = int(np.argmax(values == far))
         return TooSpreadError(self._name, self._low, self._high, row)
 
 
 def fit_boolean(column: NumericColumn, values: np.ndarray, options: ColumnOptions) -> NumericColumn:
-    """The column of booleans; its values and the options make no difference."""
+    """Encode a boolean column; values and options have no effect."""
     return boolean(column)
 
 
 def boolean(column: NumericColumn) -> NumericColumn:
-    """−1 for false, 1 for true, 0 for missing (Holzmüller 2024, RealMLP)."""
+    """Encode booleans: −1 for false, 1 for true, 0 for missing (Holzmüller 2024, RealMLP)."""
     return replace(column, fill=0.5, center=0.5, scale=2.0)
 
 
 def fit_numeric(column: NumericColumn, values: np.ndarray, options: ColumnOptions) -> NumericColumn:
-    """The column scaled as the options say, by its finite values (N,)."""
+    """Fit the scaling of the options to finite values (N,)."""
     fit = {"standard": _standard, "robust": _robust, "quantile": _quantile}[options.scaling]
     return fit(column, values)
 
@@ -58,13 +58,13 @@ def _standard(column: NumericColumn, values: np.ndarray) -> NumericColumn:
 def standard(
     column: NumericColumn, mean: float, deviation: float, low: float, high: float
 ) -> NumericColumn:
-    """Mean and standard deviation (over N, as scikit-learn's StandardScaler)."""
+    """Scale by mean and standard deviation (dividing by N, as scikit-learn's StandardScaler)."""
     scale = _inverse(column, low, high, deviation)
     return replace(column, fill=mean, scaling="standard", center=mean, scale=scale)
 
 
 def _robust(column: NumericColumn, values: np.ndarray) -> NumericColumn:
-    """Median and interquartile range, half the range where that is 0 (Holzmüller 2024, RealMLP)."""
+    """Scale by median and interquartile range, or half the range if that is 0 (RealMLP)."""
     with np.errstate(over="ignore", invalid="ignore"):
         low, center, high = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
         spread = high - low or float(values.max() / 2 - values.min() / 2)
@@ -73,9 +73,9 @@ def _robust(column: NumericColumn, values: np.ndarray) -> NumericColumn:
 
 
 def _quantile(column: NumericColumn, values: np.ndarray) -> NumericColumn:
-    """Normal scores at max(min(N/30, 1000), 10) quantiles (Gorishniy 2021).
+    """Fit normal scores at max(min(N/30, 1000), 10) quantiles (Gorishniy 2021).
 
-    A knot that several quantiles share has the score of their middle.
+    A knot shared by several quantiles has the score of their middle.
     """
     n_quantiles = max(min(len(values) // 30, 1000), 10)
     shares = np.linspace(0, 1, n_quantiles)
@@ -98,7 +98,7 @@ def _quantile(column: NumericColumn, values: np.ndarray) -> NumericColumn:
 
 
 def _inverse(column: NumericColumn, low: float, high: float, spread: float) -> float:
-    """1/spread; 1 where that is no number. InputError for a spread beyond float64."""
+    """Return 1/spread, or 1 if that is not finite; InputError for a spread beyond float64."""
     if not np.isfinite(spread):
         raise TooSpreadError(column.name, low, high)
     return 1 / spread if spread > 0 and np.isfinite(1 / spread) else 1.0

@@ -1,4 +1,4 @@
-"""How the columns of a table become features, as far as it can be chosen."""
+"""Options for the encoding of a table's columns."""
 
 from dataclasses import dataclass
 
@@ -7,37 +7,38 @@ from mlp_jax.errors import InputError, UnknownNameError
 
 SCALINGS = ("standard", "robust", "quantile")
 SEPARATORS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";"}
-"""Separators as they are written on a command line, where the mark itself is hard to type."""
+"""Spellings of separators that are hard to type on a command line."""
 KINDS = ("numeric", "categorical", "boolean", "date")
 
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How text is written, as far as the user says it. Raises InputError for what cannot be."""
+    """Declared format of text; InputError for invalid values."""
 
     separator: str | None = None
-    """between the fields of a line; None where it is to be found"""
+    """separator of fields; None to detect it"""
     decimal: str = ""
-    """the decimal mark, "." or ","; "" where it is to be found, column by column"""
+    """decimal mark, "." or ","; "" to detect it, column by column"""
     likely: str = "."
-    """the decimal mark of numbers that fit both"""
+    """decimal mark of numbers that fit both"""
     date_format: str = ""
-    """of dates, as `strptime` has it; "" where it is to be found"""
+    """`strptime` format of dates; "" to detect it"""
     na_values: tuple[str, ...] = MISSING_WORDS
     """words that count as missing, in any case"""
     as_text: tuple[str, ...] = ()
-    """columns that stay as they are written, whose type is not found from the file"""
+    """columns that stay text, as written"""
     needed: tuple[str, ...] = ()
-    """columns that a model needs, which tell whether the separator that was found is the one"""
+    """columns that a model needs, to verify the detected separator"""
     usual: str = ""
-    """the separator to try where they are not there"""
+    """separator to try if they are missing"""
 
     def __post_init__(self) -> None:
         if self.decimal not in ("", ".", ","):
             raise InputError(f"The decimal mark is '.' or ',', not '{self.decimal}'.")
         if self.separator is not None and len(self.separator.encode()) != 1:
             raise InputError(
-                f"The separator is one character, as ',' or ';' or '\\t', not '{self.separator}'."
+                "The separator is one character,"
+                f" such as ',', ';' or '\\t', not '{self.separator}'."
             )
         if self.separator == '"':
             raise InputError("A quotation mark cannot be the separator.")
@@ -49,18 +50,26 @@ class TextOptions:
 
 @dataclass(frozen=True)
 class ColumnOptions:
-    """What is done with numbers and categories. Raises InputError for what cannot be."""
+    """Encoding of numbers and categories.
+
+    Args:
+        scaling: scaling of numbers: standard, robust (median and interquartile range, smoothly
+            clipped) or quantile.
+        one_hot_up_to: number of codes up to which categories are one-hot, and above embedded.
+        rare: minimum number of training rows of a category with a separate code.
+        max_categories: maximum number of categories with separate codes.
+        text: format of text.
+
+    Raises:
+        InputError: for a value out of range.
+        UnknownNameError: for an unknown scaling.
+    """
 
     scaling: str = "standard"
-    """of numbers: standard, robust (median and interquartile range, smoothly clipped), quantile"""
     one_hot_up_to: int = 16
-    """categories one-hot up to this many codes, a learned embedding above"""
     rare: int = 5
-    """categories with fewer training rows than this share one code"""
     max_categories: int = 10_000
-    """the most frequent keep a code of their own, the others share one"""
     text: TextOptions = TextOptions()
-    """how text is written"""
 
     def __post_init__(self) -> None:
         if self.scaling not in SCALINGS:
@@ -72,10 +81,10 @@ class ColumnOptions:
 
 
 def separator(written: str | None) -> str | None:
-    """The separator that is meant by what a command line says; InputError for none."""
+    """Return the separator for its command-line spelling; InputError for an invalid one."""
     return TextOptions(SEPARATORS.get(written or "", written)).separator
 
 
 def embedding_width(n_codes: int) -> int:
-    """min(600, round(1.6·n^0.56)): fastai's rule (Howard & Gugger 2020, `emb_sz_rule`)."""
+    """Return min(600, round(1.6·n^0.56)), fastai's rule (Howard & Gugger 2020, `emb_sz_rule`)."""
     return min(600, round(1.6 * n_codes**0.56))

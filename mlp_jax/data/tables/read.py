@@ -1,4 +1,4 @@
-"""From a file to a Table: CSV, TSV, Parquet, NPY; and which columns are predicted."""
+"""Files as a Table: CSV, TSV, Parquet, NPY; and the choice of the target columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from mlp_jax.data.tables.fit import check_kinds
 from mlp_jax.data.tables.forms import number_form
 from mlp_jax.data.tables.options import TextOptions
 from mlp_jax.data.tables.reading import word_counts
-from mlp_jax.data.tables.text_format import NAMES, Format, check_names
+from mlp_jax.data.tables.text_format import NAMES, DelimitedFormat, check_names
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".npy")
@@ -37,13 +37,18 @@ def read_table(
     header: bool = True,
     text: TextOptions = TextOptions(),  # noqa: B008 - frozen
 ) -> Table:
-    """The table in a file, by its suffix (SUFFIXES; a .npy holds numbers (N, I)).
+    """Read a table by its suffix (SUFFIXES; a .npy holds numbers (N, I)).
 
-    targets: columns by name, or by index from 0 or, from the end, −1; without any, the only one
-    called target, label, class or y. Without a header, and in a .npy, columns are "0", "1", ….
-    drop: columns to leave out. text: how text is written. Raises DataFileError for a file that
-    cannot be read, InputError for a name that is wrong (and says the nearest) or ambiguous,
-    duplicate names, no rows.
+    Args:
+        targets: columns by name, or by index from 0 or, from the end, −1 (default: the only one
+            called target, label, class or y). Without a header, and in a .npy, columns are "0",
+            "1", ….
+        drop: columns to leave out.
+        text: format of text.
+
+    Raises:
+        DataFileError: for a file that cannot be read.
+        InputError: for a name that is unknown, ambiguous or duplicate, or no rows.
     """
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
@@ -84,25 +89,25 @@ def read_table(
 
 
 def declared_categories(schema: Mapping[str, Any]) -> dict[str, Kind]:
-    """The kind of the columns that a file of types calls categories, whatever they look like."""
+    """Return the categorical columns of a typed file."""
     return {n: "categorical" for n, kind in schema.items() if isinstance(kind, pl.Categorical)}
 
 
 def target_note(name: str) -> str:
-    """That a target was found by its name."""
-    return f"Column '{name}' is predicted, for its name: --target names another."
+    """Return a note on a target that was chosen by its name."""
+    return f"Column '{name}' is the target, by its name: --target sets another."
 
 
-def separator_notes(form: Format) -> list[str]:
-    """A note on a separator that was found, but for the comma."""
+def separator_notes(form: DelimitedFormat) -> list[str]:
+    """Return a note on a detected separator, unless it is the comma."""
     if not form.found or form.separator == ",":
         return []
     name = NAMES[form.separator]
-    return [f"The fields are separated by {name} (--separator says another)."]
+    return [f"The fields are separated by {name} (--separator sets another)."]
 
 
 def unnamed_notes(n_columns: int) -> list[str]:
-    """A note on columns that have neither a name nor a value."""
+    """Return a note on columns with neither a name nor a value."""
     if not n_columns:
         return []
     are = "column without a name is" if n_columns == 1 else "columns without a name are"
@@ -110,19 +115,21 @@ def unnamed_notes(n_columns: int) -> list[str]:
 
 
 def is_delimited(path: Path) -> bool:
-    """Whether a table's file is delimited text, by its suffix."""
+    """Return True if the suffix is that of delimited text."""
     return path.name.lower().endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz"))
 
 
 def separator_of(path: Path, text: TextOptions) -> str | None:
-    """The separator that the user or the suffix says; None where it is to be found."""
+    """Return the separator that the user or the suffix sets; None to detect it."""
     return text.separator or ("\t" if ".tsv" in path.name.lower() else None)
 
 
-def read_fitting_format(path: Path, text: TextOptions, header: bool) -> Format:
-    """How a file is written, by a separator that gives the columns that are needed.
+def read_fitting_format(path: Path, text: TextOptions, header: bool) -> DelimitedFormat:
+    """Detect the format of a file with a separator that gives the needed columns.
 
-    Raises DataFileError and InputError, also where no column that is needed is there.
+    Raises:
+        DataFileError: for an unreadable header.
+        InputError: for duplicate names, or if no needed column is present.
     """
     form = read_format(path, separator_of(path, text), header)
     needed = set(text.needed)
@@ -132,14 +139,14 @@ def read_fitting_format(path: Path, text: TextOptions, header: bool) -> Format:
     if needed and not needed & set(form.names):
         raise InputError(
             f"'{path}' has none of the columns that the model needs, {listed(text.needed, 6)}, but"
-            f" {listed(form.names, 6)}: --separator says what stands between its fields, if not"
-            f" {NAMES.get(form.separator, form.separator)}."
+            f" {listed(form.names, 6)}: if its fields are not separated by"
+            f" {NAMES.get(form.separator, form.separator)}, set --separator."
         )
     return form
 
 
 def has_decimal_commas(frame: pl.DataFrame) -> bool:
-    """Whether some column of text is numbers that only a decimal comma explains."""
+    """Return True if some text column is numbers that only fit a decimal comma."""
     for column in frame.head(_SAMPLE_ROWS):
         if is_text(column.dtype):
             counts = word_counts(column)
@@ -154,7 +161,7 @@ def has_decimal_commas(frame: pl.DataFrame) -> bool:
 def chosen_targets(
     path: Path, targets: Sequence[str], drop: Sequence[str], columns: Sequence[str]
 ) -> tuple[str, ...]:
-    """The columns to predict, as `read_table` finds them; InputError for one that is not there."""
+    """Return the target columns as in `read_table`; InputError for an unknown one."""
     absent = [name for name in drop if name not in columns]
     if absent:
         raise InputError(f"'{path}' has no column {missing_text(absent, columns)} to drop.")
@@ -173,7 +180,7 @@ def read_frame(
     as_text: tuple[str, ...] = (),
     text: TextOptions = TextOptions(),  # noqa: B008 - frozen
 ) -> pl.DataFrame:
-    """The columns of a table's file, as `read_table` reads them."""
+    """Read the columns of a table's file."""
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
         raise UnknownNameError("kind of table file", path.name, SUFFIXES)
@@ -194,7 +201,7 @@ def read_frame(
 
 
 def check_parquet(path: Path) -> None:
-    """DataFileError for a file whose beginning or end are not those of a Parquet file."""
+    """Raise DataFileError for a file without the first and last bytes of Parquet."""
     with path.open("rb") as file:
         head = file.read(4)
         size = file.seek(0, 2)
@@ -212,7 +219,7 @@ def check_parquet(path: Path) -> None:
 
 @contextmanager
 def reading_parquet(path: Path) -> Iterator[None]:
-    """Turns what polars raises at a damaged file into a DataFileError."""
+    """Turn polars' errors for a damaged file into a DataFileError."""
     try:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -236,10 +243,10 @@ def _read_npy(path: Path) -> pl.DataFrame:
     except (ValueError, EOFError, OSError) as error:
         if "allow_pickle" in str(error) or "object" in str(error).lower():
             raise InputError(
-                f"'{path}' holds objects, which only a pickle can: save it as numbers."
+                f"'{path}' holds objects, which need pickle: save it as numbers."
             ) from None
         reason = " ".join(str(error).split()).rstrip(".")
-        raise DataFileError(f"'{path}' is no whole .npy file: {reason}.") from None
+        raise DataFileError(f"'{path}' is a damaged .npy file: {reason}.") from None
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "biufU":
         raise InputError(
             f"A table in a .npy file is numbers (rows, columns), but '{path}' holds"
@@ -251,13 +258,13 @@ def _read_npy(path: Path) -> pl.DataFrame:
 
 
 def _column(values: np.ndarray) -> np.ndarray:
-    """A column on its own, in a type that polars has."""
+    """Return a contiguous column in a dtype that polars has."""
     values = np.ascontiguousarray(values)
     return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def find_column(path: Path, name: str, columns: Sequence[str]) -> str:
-    """The column of that name or index; InputError for none, or for two that it could be."""
+    """Return the column of that name or index; InputError for an unknown or ambiguous one."""
     index = int(name) if name.removeprefix("-").isdecimal() else None
     inside = index is not None and -len(columns) <= index < len(columns)
     by_index = columns[index] if index is not None and inside else None
@@ -295,6 +302,6 @@ def _usual_target(path: Path, columns: Sequence[str]) -> str:
 
 
 def listed(names: Sequence[str], most: int = 30) -> str:
-    """Names in a message, the first of them where there are many."""
+    """List names for a message, the first of them if there are many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(f"'{name}'" for name in names[:most]) + more

@@ -1,4 +1,4 @@
-"""What a column is and how its text is written, found from its values.
+"""Inference of a column's kind and text format from its values.
 
 Letters: W distinct words.
 """
@@ -26,7 +26,7 @@ _SPELLINGS = 6  # yes, Yes, YES and the same of no
 
 
 class Reading(NamedTuple):
-    """What a column is, how its text is written, and notes for the user."""
+    """Kind of a column, format of its text, and notes for the user."""
 
     kind: Kind
     form: TextForm = PLAIN
@@ -34,22 +34,22 @@ class Reading(NamedTuple):
 
 
 def read_column(values: pl.Series, kind: Kind | None, options: TextOptions) -> Reading:
-    """Find what a column is and how its text is written.
+    """Infer the kind of a column and the format of its text.
 
     Args:
-        values: the column, with null for what is missing.
-        kind: what the user says the column is; None where it is to be found.
-        options: what the user says of how text is written.
+        values: the column, missing values as null.
+        kind: the kind that the user declared, or None.
+        options: the text format that the user declared.
     """
     if not is_text(values.dtype):
         return typed_reading(values.dtype, kind, options)
     if kind == "categorical" or (kind is None and isinstance(values.dtype, pl.Enum)):
-        return Reading("categorical")  # the user says so, or the frame
+        return Reading("categorical")  # declared by the user or the frame
     return read_words(values.name, word_counts(values), kind, options)
 
 
 def read_words(name: str, counts: pl.DataFrame, kind: Kind | None, options: TextOptions) -> Reading:
-    """`read_column` of text, from its distinct words and their rows as `word_counts` has them."""
+    """Apply `read_column` to text, given its `word_counts`."""
     words = counts.get_column("text").str.strip_chars()
     rows = counts.get_column("rows").to_numpy()
     if kind == "boolean" or (kind is None and _is_boolean(words)):
@@ -64,7 +64,7 @@ def read_words(name: str, counts: pl.DataFrame, kind: Kind | None, options: Text
 
 
 def typed_reading(dtype: Any, kind: Kind | None, options: TextOptions) -> Reading:
-    """What a column that is not text is; where other rows bring it as text, in its file's form."""
+    """Return the kind of a column that is not text, with its file's form for rows that are."""
     found = kind or _kind_of_type(dtype)
     commas = found == "numeric" and "," in (options.decimal, options.likely)
     return Reading(found, TextForm(decimal=",") if commas else PLAIN)
@@ -84,7 +84,7 @@ def _is_boolean(words: pl.Series) -> bool:
 def _described(
     name: str, words: pl.Series, rows: np.ndarray, found: FoundForm, what: str
 ) -> tuple[TextForm, tuple[str, ...]]:
-    """The form with the words that count as missing, and notes on both."""
+    """Return the form with the words that count as missing, and notes on both."""
     form, notes = found.form, []
     odd = words.filter(pl.Series(~found.stray) & plain_numbers(words).is_null())
     if form != PLAIN and len(odd):
@@ -100,13 +100,13 @@ def _described(
         n = int(rows[found.stray].sum())
         notes.append(
             f"Column '{name}' holds {what}; {', '.join(shown(word) for word in gone)} in {n}"
-            f" row{'s' * (n != 1)} counts as missing (--categorical takes the column for words)."
+            f" row{'s' * (n != 1)} counts as missing (--categorical reads the column as words)."
         )
     return form, tuple(notes)
 
 
 def reading_of(form: TextForm) -> str:
-    """A form in words."""
+    """Describe a form in words."""
     if form.date:
         return f"read as {form.date}"
     parts = [f"'{form.decimal}' is the decimal mark"]
@@ -118,7 +118,7 @@ def reading_of(form: TextForm) -> str:
 
 
 def word_counts(values: pl.Series) -> pl.DataFrame:
-    """The distinct values as text, with their numbers of rows, the most frequent first."""
+    """Count the rows of each distinct value as text, the most frequent first."""
     found = values.alias("text").value_counts(name="rows")
     text = found.with_columns(as_text(found.get_column("text"))).drop_nulls()
     return (

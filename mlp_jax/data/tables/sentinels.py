@@ -1,23 +1,23 @@
-"""Numbers that stand for what is missing, as -999 and 9999: one value in several rows, far out.
+"""Sentinels for missing numbers, such as -999 and 9999: one value in several rows, far out.
 
 Letters: N rows.
 """
 
 import numpy as np
 
-FARTHER = 3.0  # times the range of all others that such a value is away from them
+FARTHER = 3.0  # distance of such a value, in units of the range of all others
 _LEAST_ROWS = 2
 _LEAST_OTHERS = 10  # different values
 _MOST_SHARE = 0.5  # of the rows
-_TAKEN = 3  # different values at either end, so that there may be one such value at each
+_TAKEN = 3  # different values at either end, so that each may have one such value
 _SAMPLE = 1000
 
 
-class Ends:
-    """The least and the greatest different numbers of a column, with their rows, chunk by chunk.
+class ExtremeValues:
+    """The smallest and largest distinct numbers of a column, with their rows.
 
-    A sample of the first numbers says at little cost that none can be far from all others, which is
-    so of nearly every column; then only the range of a chunk is looked at.
+    For nearly every column a sample of the first numbers shows that none can be far from all
+    others; then only the range of a chunk is computed.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Ends:
         self._sampled = 0
 
     def add(self, v: np.ndarray, times: np.ndarray | None = None) -> None:
-        """Take in finite numbers (N,), each `times` times."""
+        """Add finite numbers (N,), each `times` times."""
         if not len(v):
             return
         if self._sampled < _SAMPLE:
@@ -45,7 +45,7 @@ class Ends:
             del self._rows[value]
 
     def notes(self, name: str) -> tuple[str, ...]:
-        """A note on each number far from the others that several rows hold."""
+        """Return a note on each number far from the others that occurs in several rows."""
         values = sorted(self._rows)
         notes = []
         while len(values) > 2 and (far := self._far(values)) is not None:
@@ -61,7 +61,7 @@ class Ends:
         return self._sample[(self._sample != low) & (self._sample != high)]
 
     def _possible(self, values: list[float]) -> bool:
-        """Whether the sample leaves room for a number far from the others between these ends."""
+        """Return True if a number between these ends could be far from the sample."""
         low, high = min(values), max(values)
         others = self._others(low, high)
         if len(others) < _LEAST_OTHERS:
@@ -69,7 +69,7 @@ class Ends:
         return bool((1 + FARTHER) * (others[-1] - others[0]) < high - low)
 
     def _far(self, values: list[float]) -> float | None:
-        """The number at either end that is far from the others, in several rows and not most."""
+        """Return the number at either end that is far from the others, in several rows."""
         low, high = values[0], values[-1]
         for far, near, last in (low, values[1], high), (high, values[-2], low):
             enough = _LEAST_ROWS <= self._rows[far] <= _MOST_SHARE * self._n
@@ -79,7 +79,7 @@ class Ends:
 
 
 def _ends(v: np.ndarray, times: np.ndarray | None, sign: float) -> dict[float, int]:
-    """The first different numbers of v (N,) and their rows, from below for a sign of 1."""
+    """Return the first distinct numbers of v (N,) and their rows, from below for sign 1."""
     found: dict[float, int] = {}
     rest = v * sign
     for _ in range(_TAKEN):

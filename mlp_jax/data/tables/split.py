@@ -1,4 +1,4 @@
-"""Which rows of a table are for training, validation and test, and their features in each part."""
+"""Split of a table's rows into training, validation and test rows, and their features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,10 +36,14 @@ _PART_WORDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """The part of each row (N,), UNUSED where the target is missing; the task; notes.
+class TableSplit:
+    """Split of a table.
 
-    columns: those that the split needs, which are no features.
+    Attributes:
+        part: part of each row (N,), UNUSED if the target is missing.
+        task: the task.
+        columns: columns that define the split and are not features.
+        notes: what was inferred, for the user.
     """
 
     part: np.ndarray
@@ -56,8 +60,8 @@ def split_table(
     split_column: str | None,
     group_column: str | None,
     text: TextOptions = TextOptions(),  # noqa: B008 - frozen
-) -> Parts:
-    """The part of each row of `table.frame`, as `prepare` says it is chosen."""
+) -> TableSplit:
+    """Return the part of each row of `table.frame`, chosen as in `prepare`."""
     frame = table.frame
     by = tuple(name for name in (split_column, group_column) if name is not None)
     _check_columns(table, by)
@@ -85,15 +89,15 @@ def split_table(
         n_rows = frame.height - n_missing
         share = usual_validation(n_rows) if validation is None else validation
         part[known] = part_of_rows(n_rows, labels, test=own_test, validation=share, seed=seed)
-    return Parts(part, task, by, notes)
+    return TableSplit(part, task, by, notes)
 
 
 def left_out(n_rows: int, came: Sequence[pl.Series], targets: Sequence[pl.Series]) -> str:
-    """A note on rows without a target, from the columns as they came and as they are read."""
+    """Return a note on rows without a target, from the columns as given and as read."""
     words = sorted({word for a, b in zip(came, targets, strict=True) for word in gone(a, b)})
-    said = f" ({', '.join(shown(w) for w in words[:5])}; --na-values names others)" if words else ""
+    found = f" ({', '.join(shown(w) for w in words[:5])}; --na-values sets others)" if words else ""
     rows = "row is" if n_rows == 1 else "rows are"
-    return f"{n_rows} {rows} left out: the target is missing{said}."
+    return f"{n_rows} {rows} left out: the target is missing{found}."
 
 
 def _check_columns(table: Table, by: tuple[str, ...]) -> None:
@@ -110,7 +114,7 @@ def _check_columns(table: Table, by: tuple[str, ...]) -> None:
 
 
 def _named_parts(table: Table, split_column: str, known: np.ndarray) -> np.ndarray:
-    """The part that the split column names for each row with a target."""
+    """Return the part that the split column names for each row with a target."""
     column = table.frame.get_column(split_column)
     words = as_text(column).str.strip_chars().str.to_lowercase()
     found = words.replace_strict(_PART_WORDS, default=None, return_dtype=pl.Int8)
@@ -120,7 +124,7 @@ def _named_parts(table: Table, split_column: str, known: np.ndarray) -> np.ndarr
         raise InputError(f"Column '{split_column}' names no row for training.")
     if table.test is not None and (part == TEST).any():
         raise InputError(
-            f"'{table.name}' has test rows of its own, so '{split_column}' cannot name others."
+            f"'{table.name}' has separate test rows, so '{split_column}' cannot name others."
         )
     return part
 
@@ -128,7 +132,7 @@ def _named_parts(table: Table, split_column: str, known: np.ndarray) -> np.ndarr
 def _with_validation(
     part: np.ndarray, labels: np.ndarray | None, validation: float | None, seed: int
 ) -> np.ndarray:
-    """The parts with validation rows drawn from the training rows where none were named."""
+    """Draw validation rows from the training rows if none are named."""
     train = np.flatnonzero(part == TRAIN)
     share = usual_validation(len(train)) if validation is None else validation
     if (part == VALIDATION).any() or not share:
@@ -141,13 +145,13 @@ def _with_validation(
 
 
 def _numbered(column: pl.Series) -> np.ndarray:
-    """Whole numbers from 0 for the values, in the order of their text; the last one for missing."""
+    """Number the values from 0 in the order of their text; the last number is for missing ones."""
     names = tuple(distinct_text(column))
     return as_codes(column, enum_of(names)).cast(pl.Int64).fill_null(len(names)).to_numpy()
 
 
 def labelled_rows(frame: pl.DataFrame, target: TargetEncoding) -> pl.Series:
-    """Which rows have their target."""
+    """Return a mask of the rows with a target."""
     columns = target_columns(frame, target.names, target.na_values)
     return pl.Series(known_rows(columns, target.task, target.forms))
 
@@ -155,7 +159,7 @@ def labelled_rows(frame: pl.DataFrame, target: TargetEncoding) -> pl.Series:
 def encode_parts(
     encoding: TableEncoding, frame: pl.DataFrame, part: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x of the training, validation and test rows, block by block, straight to where they stay."""
+    """Return x of the training, validation and test rows, encoded block by block in place."""
     check_columns(encoding, frame.columns)
     numbers = (TRAIN, VALIDATION, TEST)
     arrays = [

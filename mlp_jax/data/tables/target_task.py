@@ -1,4 +1,4 @@
-"""Find what a table's target sets as a task: labels, several 0/1 labels, or numbers.
+"""Choice of a table's task from its target: labels, several 0/1 labels, or numbers.
 
 Letters: N rows, C distinct values.
 """
@@ -34,7 +34,7 @@ _EXACT = 2.0**53
 
 
 class FoundTask(NamedTuple):
-    """classification, multilabel or regression; why, for the user; the form of each column."""
+    """A task, notes for the user, and the form of each column."""
 
     task: str
     notes: tuple[str, ...] = ()
@@ -42,9 +42,12 @@ class FoundTask(NamedTuple):
 
 
 class TargetCounts(NamedTuple):
-    """The distinct values of a target column (C,) that are not missing.
+    """Distinct values of a target column that are not missing.
 
-    rows: how many have each. first: the number of the first row that has it.
+    Attributes:
+        values: the values (C,).
+        rows: number of rows of each.
+        first: number of the first row of each.
     """
 
     values: pl.Series
@@ -53,12 +56,12 @@ class TargetCounts(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The column's."""
+        """Name of the column."""
         return self.values.name
 
 
 def target_counts(column: pl.Series, first_row: RowNumbers = 0) -> TargetCounts:
-    """The distinct values of a column, with their rows, which messages number from `first_row`."""
+    """Count the distinct values of a column; messages number its rows from `first_row`."""
     numbers_of = first_row + np.arange(len(column)) if isinstance(first_row, int) else first_row
     frame = pl.DataFrame({"value": column, "row": numbers_of}).filter(~is_missing(column))
     counts = (
@@ -75,9 +78,10 @@ def find_task(
     task: str,
     options: TextOptions = TextOptions(),  # noqa: B008 - frozen
 ) -> FoundTask:
-    """Find what is predicted, by `Table.task` and the values of the target.
+    """Choose the task from `Table.task` and the values of the target.
 
-    Raises InputError for columns that the task cannot have, and words among numbers.
+    Raises:
+        InputError: for columns that do not fit the task, and words among numbers.
     """
     if task not in (*TASKS, "multilabel"):
         raise UnknownNameError("task", task, TASKS)
@@ -93,8 +97,8 @@ def find_task(
         return _by_numbers(column, numbers(column.values), PLAIN, options)
     if is_date(dtype):
         raise InputError(
-            f"Target '{column.name}' holds dates: predict a number made of them, as the days since"
-            " one of them, or say task classification if each is a label."
+            f"Target '{column.name}' holds dates: predict a number derived from them, such as days"
+            " since one of them, or set the task to classification if each is a label."
         )
     if is_text(column.values.dtype):
         return _by_text(column, options)
@@ -104,7 +108,7 @@ def find_task(
 
 
 def _several(columns: Sequence[TargetCounts], task: str, options: TextOptions) -> FoundTask:
-    """Several labels a row where all columns are 0 and 1, else several numbers."""
+    """Choose multilabel if all columns are 0 and 1, else regression."""
     names = ", ".join(f"'{column.name}'" for column in columns)
     odd = next((column for column in columns if not _is_binary(column.values)), None)
     if odd is None:
@@ -142,9 +146,9 @@ def _numbers_task(columns: Sequence[TargetCounts], why: str, options: TextOption
 def _by_numbers(
     column: TargetCounts, values: np.ndarray, form: TextForm, options: TextOptions
 ) -> FoundTask:
-    """Labels or numbers to predict, by the one rule (`task.py`)."""
+    """Choose between labels and numbers, by the rule in `task.py`."""
     finite = np.isfinite(values)
-    if finite.any() and np.abs(values[finite]).max() >= _EXACT:  # beyond what float64 tells apart
+    if finite.any() and np.abs(values[finite]).max() >= _EXACT:  # not distinct in float64
         values = np.where(finite, 2.0 * np.arange(len(values)), values)
     distinct, index = np.unique(values[finite], return_inverse=True)
     rows = np.bincount(index, weights=column.rows[finite]).astype(np.int64)
@@ -159,7 +163,7 @@ def _by_numbers(
 
 
 def _by_text(column: TargetCounts, options: TextOptions) -> FoundTask:
-    """Labels, or numbers that are written as text."""
+    """Choose between labels and numbers written as text."""
     words = column.values.cast(pl.String)
     if words.str.contains(LEADING_ZERO).any():
         why = "since some values begin with a zero, as codes do"
@@ -180,7 +184,7 @@ def _by_text(column: TargetCounts, options: TextOptions) -> FoundTask:
 
 
 def _form_of(column: TargetCounts, options: TextOptions) -> TextForm | None:
-    """How the numbers of a target are written; None where not all its words are numbers."""
+    """Return the number format of a target; None if some words are not numbers."""
     if not is_text(column.values.dtype):
         return PLAIN
     words = column.values.cast(pl.String)
@@ -191,7 +195,7 @@ def _form_of(column: TargetCounts, options: TextOptions) -> TextForm | None:
 
 
 def _alike(column: TargetCounts) -> tuple[str, ...]:
-    """A note on labels that differ only in upper and lower case."""
+    """Return a note on labels that differ only in case."""
     if not is_text(column.values.dtype):
         return ()
     words = alike(distinct_text(column.values))

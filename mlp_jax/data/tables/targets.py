@@ -1,4 +1,4 @@
-"""What is predicted: labels, several 0/1 labels, or numbers, out of the columns of a table.
+"""Targets from the columns of a table: labels, several 0/1 labels, or numbers.
 
 Letters: N rows, C classes or outputs. Rows count from 0.
 """
@@ -48,13 +48,17 @@ def fit_target(
     options: TextOptions = TextOptions(),  # noqa: B008 - frozen
     written: bool = False,
 ) -> tuple[TargetEncoding, tuple[str, ...]]:
-    """The encoding of the target columns, learned from training rows, and notes for the user.
+    """Fit the encoding of the target columns to training rows; return it with notes for the user.
 
-    rows: which rows of the frame are training rows, as booleans (N,); None for all; what is
-    missing in them is left out. `task` as `Table` has it; several columns of 0 and 1 are
-    multilabel. Numbers are brought to mean 0 and standard deviation 1 over the training rows.
-    written: whether the columns came from a file of text, whose types are those of its words.
-    Raises InputError for a single class, a column that is not there, and text among numbers.
+    Several columns of 0 and 1 are multilabel. Numbers are standardized.
+
+    Args:
+        task: as in `Table`.
+        rows: mask (N,) of the training rows, None for all; missing values are skipped.
+        written: the columns come from a text file.
+
+    Raises:
+        InputError: for a single class, a missing column, or text among numbers.
     """
     whole = target_columns(frame, targets, options.na_values)
     found = find_task([target_counts(column) for column in whole], task, options)
@@ -78,7 +82,7 @@ def fit_target(
 def labels_encoding(
     name: str, labels: pl.Series, na_values: Sequence[str], written: bool
 ) -> TargetEncoding:
-    """The encoding of a column of labels, from its values or its distinct ones."""
+    """Return the encoding of a column of labels, from its values or its distinct ones."""
     classes = classes_of(labels)
     kind = label_type(labels, written)
     return TargetEncoding(
@@ -87,7 +91,7 @@ def labels_encoding(
 
 
 def label_type(labels: pl.Series, written: bool) -> LabelType:
-    """The type that labels have in the table, or whose spelling they have in a file of text."""
+    """Return the type of the labels in the table, or of their spelling in a text file."""
     if isinstance(labels.dtype, pl.Boolean):
         return "boolean"
     if labels.dtype.is_numeric():
@@ -111,7 +115,7 @@ def label_type(labels: pl.Series, written: bool) -> LabelType:
 
 
 def _number_type(labels: pl.Series) -> LabelType:
-    """The type of labels that are numbers: their own, where NumPy has it and holds them all."""
+    """Return the type of numeric labels: their NumPy dtype if it exists and holds all of them."""
     dtype = labels.dtype
     if dtype in (*_WHOLE, pl.Float32, pl.Float64):
         return label_type_of(labels.head(0).to_numpy().dtype)
@@ -124,12 +128,13 @@ def _number_type(labels: pl.Series) -> LabelType:
 def target_columns(
     frame: pl.DataFrame, targets: Sequence[str], na_values: Sequence[str] = MISSING_WORDS
 ) -> list[pl.Series]:
-    """The columns to predict, with null for what is missing and without spaces around words.
+    """Return the columns to predict, missing values as null and words stripped.
 
-    Raises InputError for a column that is not there or can be no target.
+    Raises:
+        InputError: for a column that is missing or cannot be a target.
     """
     if not targets:
-        raise InputError("No target is named: say which column is to be predicted.")
+        raise InputError("No target is named: name the column to predict.")
     absent = [name for name in targets if name not in frame.columns]
     if absent:
         raise InputError(f"The table has no target column {missing_text(absent, frame.columns)}.")
@@ -140,13 +145,13 @@ def target_columns(
 
 
 def classes_of(column: pl.Series) -> tuple[str, ...]:
-    """The distinct labels: numbers in their order, else in the order of their text."""
+    """Return the distinct labels: numbers in numeric order, others sorted as text."""
     names = distinct_text(column).to_list()
     if len(names) < 2:
         only = f": {shown(names[0])}" if names else ""
         raise InputError(
             f"Target '{column.name}' has {'a single class' if names else 'no class'} in the"
-            f" training rows{only}; there is nothing to tell apart."
+            f" training rows{only}; classification needs at least two."
         )
     values = plain_numbers(pl.Series(names)).to_list()
     if all(value is not None for value in values):
@@ -159,7 +164,7 @@ def standardized(
     forms: tuple[TextForm, ...] = (),
     na_values: Sequence[str] = MISSING_WORDS,
 ) -> TargetEncoding:
-    """The encoding of numbers from the name, mean and standard deviation of each column."""
+    """Return the encoding of numbers from name, mean and standard deviation of each column."""
     for name, _, spread in figures:
         if not np.isfinite(spread):
             raise InputError(f"Target '{name}' is too widely spread to be standardized.")
@@ -175,7 +180,7 @@ def standardized(
 
 
 def _figures(column: pl.Series, form: TextForm, whole: pl.Series) -> tuple[str, float, float]:
-    """Name, mean and standard deviation of the numbers in training rows; whole: of all rows."""
+    """Return name, mean and standard deviation of the training rows; whole: all rows."""
     y = _finite(column, form)
     with np.errstate(over="ignore", invalid="ignore"):
         spread = float(y.std()) if y.min() != y.max() else 0.0
@@ -200,7 +205,7 @@ def _finite(column: pl.Series, form: TextForm) -> np.ndarray:
 def known_rows(
     columns: Sequence[pl.Series], task: str, forms: Sequence[TextForm] = ()
 ) -> np.ndarray:
-    """Which rows (N,) have a value in every target column, for a task as `find_task` found it."""
+    """Return a mask (N,) of the rows with a value in every target column."""
     known = np.ones(len(columns[0]), bool)
     for place, column in enumerate(columns):
         if task == "classification":
@@ -223,11 +228,13 @@ def encode_target(
     first_row: RowNumbers = 0,
     missing_allowed: bool = False,
 ) -> np.ndarray:
-    """y: int32 labels (N,), float32 0 and 1 (N, C), or float64 numbers (N,) or (N, C) as they are.
+    """Encode as int32 labels (N,), float32 0 and 1 (N, C), or unscaled float64 (N,) or (N, C).
 
-    A missing value is −1 or NaN where it is allowed. Raises InputError, which names column, row
-    and value, for one that is not, for a column that is not there, a label that was not in the
-    training rows, and text among numbers.
+    Missing values are −1 or NaN if allowed.
+
+    Raises:
+        InputError: with column, row and value, for a missing value, a missing column, an unseen
+            label, or text among numbers.
     """
     columns = target_columns(frame, encoding.names, encoding.na_values)
     if encoding.task == "classification":
@@ -252,7 +259,7 @@ def encode_target(
 
 
 def _labels(encoding: TargetEncoding, column: pl.Series, first_row: RowNumbers) -> np.ndarray:
-    """Labels (N,) int32, −1 where missing; InputError for one that training never saw."""
+    """Return labels (N,) int32, −1 if missing; InputError for an unseen label."""
     found = _found(encoding, column)
     unknown = found.is_null() & ~is_missing(column)
     refuse(column, unknown, f"one of the classes: {_listed(encoding.classes)}", first_row)
@@ -260,7 +267,7 @@ def _labels(encoding: TargetEncoding, column: pl.Series, first_row: RowNumbers) 
 
 
 def among_classes(encoding: TargetEncoding, frame: pl.DataFrame) -> Bool[np.ndarray, " N"]:
-    """Which rows have a label that training saw, or none; all where numbers are predicted."""
+    """Return a mask of the rows with a known or missing label; all True for numbers."""
     if encoding.task != "classification":
         return np.ones(frame.height, bool)
     (column,) = target_columns(frame, encoding.names, encoding.na_values)
@@ -268,7 +275,7 @@ def among_classes(encoding: TargetEncoding, frame: pl.DataFrame) -> Bool[np.ndar
 
 
 def _found(encoding: TargetEncoding, column: pl.Series) -> pl.Series:
-    """Labels int32, null where there is none or one that training never saw."""
+    """Return labels as int32, null if missing or unseen."""
     found = as_codes(column, enum_of(encoding.classes)).cast(pl.Int32)
     if found.null_count():
         found = found.fill_null(_labels_by_number(encoding.classes, as_text(column)))
@@ -276,9 +283,7 @@ def _found(encoding: TargetEncoding, column: pl.Series) -> pl.Series:
 
 
 def _labels_by_number(classes: tuple[str, ...], text: pl.Series) -> pl.Series:
-    """Labels that are written another way: 3 and 3.0 are one, so are True and true, and 2139 and
-    02139 where no other class is that number.
-    """
+    """Match labels by value: 3 and 3.0, True and true, and 2139 and 02139 if unambiguous."""
     values = plain_numbers(pl.Series(classes)).to_list()
     times = Counter(values)
     by_number = {v: k for k, v in enumerate(values) if v is not None and times[v] == 1}

@@ -1,4 +1,4 @@
-"""How a file of delimited text is written: its separator, the names of its columns, blank lines.
+"""Format of delimited text: separator, names of columns, blank lines.
 
 Lines count from 1.
 """
@@ -19,7 +19,7 @@ SEPARATORS = ",;\t|"
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|"}
 QUOTED = re.compile(rb'"[^"]*"')
 _OPENED = re.compile(rb'(^|[,;\t|])"')
-_HEADER_LINES = 100  # a quote still open then is never closed
+_HEADER_LINES = 100  # a quote still open then is not closed
 _BOM = b"\xef\xbb\xbf"
 _SEPARATOR_LINE = re.compile(rb"^sep=(.)\r?\n$", re.IGNORECASE)  # Excel's
 _SAMPLE_BYTES = 1 << 16
@@ -27,13 +27,17 @@ _SAMPLE_ROWS = 21
 _NUMBER = re.compile(r"^\s*[+-]?\d+([.,]\d+)?\s*$")
 
 
-class Format(NamedTuple):
-    """How a file is written.
+class DelimitedFormat(NamedTuple):
+    """Format of a file of delimited text.
 
-    names: of its columns, without spaces around them; a column without a name has its number behind
-    a space until `with_unnamed` says what it is. header: whether the names of the columns are its
-    first row. offset: the bytes before the first row of values, and line: the line it begins in.
-    found: whether the separator was found in the lines of the file, where nobody said it.
+    Attributes:
+        separator: separator of fields.
+        names: stripped names of the columns; an unnamed column has its number after a space until
+            `with_unnamed`.
+        header: the first row has the names.
+        offset: first byte of the values.
+        line: first line of the values.
+        found: the separator was detected.
     """
 
     separator: str
@@ -49,11 +53,13 @@ class Format(NamedTuple):
         return [name for name in self.names if name[:1] in ("", " ")]
 
 
-def with_unnamed(path: Path, form: Format, filled: Sequence[str]) -> Format:
-    """The format once it is known which of the columns without a name hold something.
+def with_unnamed(path: Path, form: DelimitedFormat, filled: Sequence[str]) -> DelimitedFormat:
+    """Update the format, given the unnamed columns that hold a value.
 
-    It is called "", and the others stand aside: they are empty in every row, as the columns that
-    Excel leaves behind. InputError for several.
+    The one that does is called ""; the others are empty, as those that Excel leaves behind.
+
+    Raises:
+        InputError: if there are several.
     """
     if len(filled) > 1:
         places = " and ".join(str(form.names.index(name)) for name in filled[:2])
@@ -67,16 +73,19 @@ def with_unnamed(path: Path, form: Format, filled: Sequence[str]) -> Format:
 
 
 def open_text(path: Path) -> Any:
-    """The bytes of a file, decompressed if it is named .gz."""
+    """Open a file for reading bytes, decompressed if it is named .gz."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def read_format_of(path: Path, file: Any, separator: str | None, header: bool) -> Format:
-    """Find how an open file is written, from its first lines.
+def read_format_of(path: Path, file: Any, separator: str | None, header: bool) -> DelimitedFormat:
+    """Detect the format of an open file from its first lines.
 
-    separator: None finds it. Excel's first line sep=; is believed before all, and blank lines
-    before the header are left out. Raises DataFileError for a file without a first row, InputError
-    for columns of one name.
+    separator: None detects it. Excel's first line sep=; takes precedence, and blank lines before
+    the header are skipped.
+
+    Raises:
+        DataFileError: for a file without a first row.
+        InputError: for duplicate names.
     """
     offset, line = _skip_to_first_row(file)
     mark = None
@@ -94,25 +103,29 @@ def read_format_of(path: Path, file: Any, separator: str | None, header: bool) -
         names = next(csv.reader([text], delimiter=separator))
     except csv.Error as error:
         ends = " (lines must end in a line feed)" if "\r" in text else ""
-        raise DataFileError(f"The first line of '{path}' is no row: {error}{ends}.") from None
+        raise DataFileError(
+            f"The first line of '{path}' is not a valid row: {error}{ends}."
+        ) from None
     if not header:
-        return Format(separator, [str(k) for k in range(len(names))], False, offset, line, found)
+        return DelimitedFormat(
+            separator, [str(k) for k in range(len(names))], False, offset, line, found
+        )
     names = [name.strip() for name in names]
     check_names(path, [name for name in names if name])
     names = [name or f" {k}" for k, name in enumerate(names)]
     rows = first.count(b"\n")
-    return Format(separator, names, True, offset + len(first), line + rows, found)
+    return DelimitedFormat(separator, names, True, offset + len(first), line + rows, found)
 
 
 def check_names(path: Path, names: list[str]) -> None:
-    """InputError where two columns have one name."""
+    """Raise InputError for duplicate names."""
     twice = [name for k, name in enumerate(names) if name in names[:k]]
     if twice:
         raise InputError(f"'{path}' has more than one column called '{twice[0]}'.")
 
 
 def _skip_to_first_row(file: Any) -> tuple[int, int]:
-    """(bytes, line) of the first line that is not blank, behind the byte order mark."""
+    """Return (byte, line) of the first line that is not blank, after the byte order mark."""
     offset, line = 0, 1
     if file.read(len(_BOM)) == _BOM:
         offset = len(_BOM)
@@ -124,7 +137,7 @@ def _skip_to_first_row(file: Any) -> tuple[int, int]:
 
 
 def _first_row(file: Any) -> bytes:
-    """The next row with its end, on several lines where a quoted name has line ends in it."""
+    """Return the next row with its end; a quoted name may span several lines."""
     lines = [file.readline()]
     while (
         len(lines) < _HEADER_LINES
@@ -136,10 +149,10 @@ def _first_row(file: Any) -> bytes:
 
 
 def _find_separator(path: Path, file: Any, first: bytes, line: int) -> str:
-    """The separator that gives the first rows the same number of fields, more than one.
+    """Return the separator that gives the first rows the same number of fields, more than one.
 
-    Of several the one whose fields hold none of the others, but for numbers with a decimal comma;
-    then the first of "," ";" tab "|". Where none does, the one that does in most rows.
+    Ties go to the separator whose fields contain no others, except numbers with a decimal comma,
+    then to the first of "," ";" tab "|". If none fits all rows, the one that fits most.
     """
     sample = first + file.read(_SAMPLE_BYTES)
     if len(sample) >= _SAMPLE_BYTES:
@@ -150,7 +163,7 @@ def _find_separator(path: Path, file: Any, first: bytes, line: int) -> str:
 
 
 def _evenness(text: str, mark: str) -> tuple[float, float]:
-    """(the share of rows that have the usual number of fields, if more than one; simple fields)."""
+    """Return (share of rows with the most common width above 1, share of simple fields)."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     try:
         rows = list(islice((row for row in reader if any(f.strip() for f in row)), _SAMPLE_ROWS))
@@ -166,10 +179,10 @@ def _evenness(text: str, mark: str) -> tuple[float, float]:
     return count / len(rows), simple / len(fields)
 
 
-def without_blank_lines(piece: bytes, form: Format) -> bytes:
-    """A piece of whole rows without its blank lines, but for those inside quotes.
+def without_blank_lines(piece: bytes, form: DelimitedFormat) -> bytes:
+    """Remove blank lines outside quotes from complete rows.
 
-    In a file of one column a blank line is a row whose value is missing, and stays.
+    In a file of one column a blank line is a missing value, and is kept.
     """
     if len(form.names) == 1:
         return piece
@@ -182,7 +195,7 @@ def without_blank_lines(piece: bytes, form: Format) -> bytes:
 
 
 def _outside_quotes(piece: bytes, blank: "re.Pattern[bytes]") -> Iterator[bytes]:
-    """The piece in parts, without the blank lines that do not stand inside quotes."""
+    """Iterate over the parts of the piece without the blank lines outside quotes."""
     start = counted = quotes = 0
     for match in blank.finditer(piece):
         quotes += piece.count(b'"', counted, match.start())
@@ -199,7 +212,7 @@ def _blank(separator: str) -> "re.Pattern[bytes]":
 
 
 def decoded(path: Path, data: bytes, line: int) -> str:
-    """The bytes as text; DataFileError says where they are not UTF-8."""
+    """Decode UTF-8; DataFileError with the place of an invalid byte."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:

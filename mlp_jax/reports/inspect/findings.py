@@ -13,7 +13,7 @@ from mlp_jax.files import write_bytes_atomic
 from mlp_jax.model.examples import (
     Examples,
     Reference,
-    Trained,
+    TrainedNetwork,
     examine,
     reference_of,
     suspects_first,
@@ -68,9 +68,9 @@ class Findings:
         return found.with_columns(pl.col("p").fill_nan(None))
 
 
-def trained_of(model: Model) -> Trained:
+def trained_of(model: Model) -> TrainedNetwork:
     """Convert a saved model to the form that `examine` takes."""
-    return Trained(
+    return TrainedNetwork(
         network=model.network,
         loss=model.loss,
         params=model.params,

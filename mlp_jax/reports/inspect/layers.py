@@ -15,7 +15,7 @@ from jaxtyping import Array
 from mlp_jax.backprop import GradientNoise, Layer, Loss
 from mlp_jax.backprop.gradient import cast_weights, forward_backward, known_state, mean_weights
 from mlp_jax.backprop.moments import gradient_noise_by_layer
-from mlp_jax.model.examples import Trained
+from mlp_jax.model.examples import TrainedNetwork
 from mlp_jax.model.health import LayerHealth, layer_health
 from mlp_jax.model.inference import runnable_precision
 from mlp_jax.proof.check import layer_label
@@ -56,7 +56,7 @@ class NetworkDiagnostics:
     n_rows: int
 
 
-def diagnose_layers(trained: Trained, x: np.ndarray, y: np.ndarray) -> NetworkDiagnostics:
+def diagnose_layers(trained: TrainedNetwork, x: np.ndarray, y: np.ndarray) -> NetworkDiagnostics:
     """Diagnose the layers on at most 4096 rows, evenly spaced; x and y as `examine` takes them."""
     chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS)).astype(int))
     policy = runnable_precision(trained.precision)
@@ -97,7 +97,9 @@ def _watched(
     return layer_health(network, log), gradient_noise_by_layer(tape)
 
 
-def _diagnostics(trained: Trained, path: Path, health: LayerHealth, noise: Any) -> LayerDiagnostics:
+def _diagnostics(
+    trained: TrainedNetwork, path: Path, health: LayerHealth, noise: Any
+) -> LayerDiagnostics:
     own, weight = at(noise, path), at(trained.params, path).get("W")
     saturated = health.saturated
     return LayerDiagnostics(

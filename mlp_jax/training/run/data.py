@@ -106,9 +106,9 @@ def _check_used(config: TrainConfig, rows: Dataset | Table | None, found: Prepar
 
 def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
     """Return the data of a run whose training rows stay in their files."""
-    from mlp_jax.data.streams.opening import Asked, prepare_stream
+    from mlp_jax.data.streams.opening import StreamSettings, prepare_stream
 
-    asked = Asked(
+    asked = StreamSettings(
         config.test,
         config.validation,
         config.seed,

@@ -85,7 +85,7 @@ def test_gzipped_idx_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\0\0\x08\x03\0\0\0\x05", "cut off inside its header"),
+        (b"\0\0\x08\x03\0\0\0\x05", "truncated inside its header"),
         (b"\0\0\x08\x03" + b"\0\0\0\x02" * 3 + b"1234567", "holds 7 bytes .* promises 8"),
         (b"hello", "is not an IDX file"),
     ],
@@ -101,13 +101,13 @@ def test_a_torn_npy_is_refused(tmp_path):
     pair(tmp_path)
     path = tmp_path / "x.npy"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataFileError, match=r"no whole \.npy file"):
+    with pytest.raises(DataFileError, match=r"damaged \.npy file"):
         open_npy(path, tmp_path / "y.npy")
     path.write_bytes(b"\x93NUMPY")
-    with pytest.raises(DataFileError, match=r"no whole \.npy file"):
+    with pytest.raises(DataFileError, match=r"damaged \.npy file"):
         open_npy(path, tmp_path / "y.npy")
     path.write_bytes(gzip.compress(b"x"))
-    with pytest.raises(DataFileError, match=r"no whole \.npy file"):
+    with pytest.raises(DataFileError, match=r"damaged \.npy file"):
         open_npy(path, tmp_path / "y.npy")
 
 

@@ -9,7 +9,7 @@ from mlp_jax.data.encoding import ArrayEncoding
 from mlp_jax.data.idx import FILES
 from mlp_jax.data.source import some_rows
 from mlp_jax.data.streams import opening
-from mlp_jax.data.streams.opening import Asked, fingerprint, prepare_stream
+from mlp_jax.data.streams.opening import StreamSettings, fingerprint, prepare_stream
 from mlp_jax.data.streams.statistics import chunks
 from mlp_jax.errors import DataFileError, InputError, UnknownNameError
 
@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(5, 2, (N, 3)).astype(np.float32)
 WORDS = RNG.choice(["red", "green", "blue"], N)
 Y = RNG.integers(0, 2, N)
-ASKED = Asked(test=0.2, validation=0.1, seed=0)
+ASKED = StreamSettings(test=0.2, validation=0.1, seed=0)
 
 
 def frame():

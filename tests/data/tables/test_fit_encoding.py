@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, RobustScaler, StandardScaler
 from table_cases import people
 
-from mlp_jax.data.streams.opening import Asked, prepare_stream
+from mlp_jax.data.streams.opening import StreamSettings, prepare_stream
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.fit import fit_encoding
 from mlp_jax.data.tables.options import ColumnOptions, embedding_width
@@ -108,7 +108,7 @@ def test_rare_categories_share_a_code_that_unseen_ones_take():
     assert (column.categories, column.rare, column.missing, column.n_codes) == (("a", "b"), 3, 4, 4)
     assert x[:, 0].tolist() == [1] * 9 + [2] * 6 + [3] * 3 + [4] * 3
     assert notes == (
-        "Column 'v': 2 of 4 categories are rare and share the code of what is not known"
+        "Column 'v': 2 of 4 categories are rare and share the code of unknown categories"
         " (3 training rows).",
     )
     later = encode(encoding, pl.DataFrame({"v": ["z", None, "b"]}))
@@ -260,8 +260,8 @@ def test_words_that_spoil_a_column_of_numbers_are_told_of():
     values = [*map(str, range(100)), *(f"n.b. {k}" for k in range(20))]
     _, notes = fit_encoding(pl.DataFrame({"v": values, "w": [0.5, 1.5] * 60}))
     assert notes[0] == (
-        "Column 'v' holds numbers, but also text like 'n.b. 0': it is taken for categories"
-        " (--na-values names words that count as missing)."
+        "Column 'v' holds numbers, but also text like 'n.b. 0': it is read as categories"
+        " (--na-values sets words that count as missing)."
     )
     assert "ignored" in notes[1]
 
@@ -332,7 +332,7 @@ def test_what_a_parquet_file_calls_a_category_is_one_whatever_it_looks_like(tmp_
     frame = pl.DataFrame({"code": code, "digits": digits, "y": ["a", "b"] * 60})
     frame.write_parquet(tmp_path / "t.parquet")
     if stream:
-        asked = Asked(test=0.2, validation=0.1, seed=0, targets=("y",))
+        asked = StreamSettings(test=0.2, validation=0.1, seed=0, targets=("y",))
         inputs = prepare_stream(str(tmp_path / "t.parquet"), asked).inputs
     else:
         table = read_table(tmp_path / "t.parquet", targets=["y"])

@@ -173,7 +173,7 @@ def test_a_number_far_outside_is_a_finite_feature_beyond_all_of_training(scaling
 )
 def test_numbers_and_dates_in_no_one_form_say_so(words):
     _, notes = fit_encoding(pl.DataFrame({"v": words, "w": np.arange(len(words)) / 7}))
-    assert "numbers or dates in no one form that is known" in notes[0]
+    assert "numbers or dates without a common known format" in notes[0]
     assert not any("identifier" in note for note in notes)
 
 

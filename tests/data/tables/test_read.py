@@ -144,10 +144,10 @@ BROKEN = [
     (b"a,y\xe9\n1,2\n", "is not UTF-8: line 1 has the byte 0xe9"),
     ("a,y\n1,2\n".encode("utf-16"), "it looks like UTF-16"),
     (b"y,y\n1,2\n", "'t.csv' has more than one column called 'y'."),
-    (b"a,y\r1,2\r3,4\r", "The first line of 't.csv' is no row"),
+    (b"a,y\r1,2\r3,4\r", "The first line of 't.csv' is not a valid row"),
     (b"a," + b"b" * 200_000 + b",y\n1,2,3\n", "field larger than field limit"),
-    (b'a,y\n1,"x\n' + b"2,3\n" * 50_000, "perhaps for a quote that is never closed"),
-    (b'a,y\n1,"x\n2,3\n', "perhaps for a quote that is never closed"),
+    (b'a,y\n1,"x\n' + b"2,3\n" * 50_000, "perhaps because of a quote that is not closed"),
+    (b'a,y\n1,"x\n2,3\n', "perhaps because of a quote that is not closed"),
 ]
 
 
@@ -205,13 +205,13 @@ def test_a_npy_file_is_a_table_of_numbered_columns(tmp_path):
 
 def test_a_npy_file_of_objects_is_never_unpickled(tmp_path):
     np.save(tmp_path / "t.npy", np.array([[{}]], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="holds objects, which only a pickle can"):
+    with pytest.raises(InputError, match="holds objects, which need pickle"):
         read_table(tmp_path / "t.npy", targets=["0"])
     np.save(tmp_path / "u.npy", np.arange(3))
     with pytest.raises(InputError, match=r"numbers \(rows, columns\).*shape \(3,\)"):
         read_table(tmp_path / "u.npy", targets=["0"])
     content = (tmp_path / "u.npy").read_bytes()
-    with pytest.raises(DataFileError, match=r"is no whole \.npy file"):
+    with pytest.raises(DataFileError, match=r"is a damaged \.npy file"):
         read_table(written(tmp_path, content[:-4], "t.npy"), targets=["0"])
 
 

@@ -8,7 +8,7 @@ from mlp_jax.data.streams import frames
 from mlp_jax.data.streams.fitting import fit_table
 from mlp_jax.data.streams.frames import open_frames
 from mlp_jax.data.tables.fit import fit_encoding
-from mlp_jax.data.tables.sentinels import Ends
+from mlp_jax.data.tables.sentinels import ExtremeValues
 
 RNG = np.random.default_rng(0)
 N = 4000
@@ -16,7 +16,7 @@ AGES = RNG.integers(17, 90, N).astype(float)
 
 
 def told(values, chunks=1, times=None):
-    ends = Ends()
+    ends = ExtremeValues()
     for part in np.array_split(values, chunks):
         ends.add(part)
     return ends.notes("age")

@@ -8,7 +8,7 @@ from mlp_jax.data.load import load
 from mlp_jax.data.prepare import prepare
 from mlp_jax.data.streams import frames
 from mlp_jax.data.streams.frames import open_frames
-from mlp_jax.data.streams.opening import Asked, prepare_stream
+from mlp_jax.data.streams.opening import StreamSettings, prepare_stream
 from mlp_jax.data.tables import delimited
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.fit import fit_encoding
@@ -42,7 +42,7 @@ def in_memory(path):
 
 
 def streaming(path):
-    return prepare_stream(str(path), Asked(0.2, 0.1, 0, targets=("y",)))
+    return prepare_stream(str(path), StreamSettings(0.2, 0.1, 0, targets=("y",)))
 
 
 @pytest.mark.usefixtures("_pieces")

@@ -9,7 +9,7 @@ from mlp_jax.data.prepare import prepare
 from mlp_jax.data.streams import frames
 from mlp_jax.data.streams.fitting import fit_table
 from mlp_jax.data.streams.frames import open_frames
-from mlp_jax.data.streams.opening import Asked, prepare_stream
+from mlp_jax.data.streams.opening import StreamSettings, prepare_stream
 from mlp_jax.data.tables import delimited
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.options import ColumnOptions, TextOptions
@@ -228,7 +228,7 @@ def test_a_column_is_found_by_its_name_without_spaces_and_listed_in_quotes(tmp_p
 
 def test_a_target_found_by_its_name_is_named(tmp_path):
     table = read_table(written(tmp_path, "a,y\n1,p\n3,q\n"))
-    assert table.notes == ("Column 'y' is predicted, for its name: --target names another.",)
+    assert table.notes == ("Column 'y' is the target, by its name: --target sets another.",)
     assert read_table(tmp_path / "t.csv", targets=["y"]).notes == ()
 
 
@@ -260,7 +260,7 @@ def test_the_separator_of_the_training_rows_is_tried_where_the_one_found_does_no
     if learn is load:
         parts = prepare(load(path, text=text), test=0.2, validation=0.1, seed=0)
     else:
-        parts = prepare_stream(path, Asked(0.2, 0.1, 0, options=ColumnOptions(text=text)))
+        parts = prepare_stream(path, StreamSettings(0.2, 0.1, 0, options=ColumnOptions(text=text)))
     assert parts.inputs.separator == ":"
     (batch,) = batches(path, parts.inputs)
     assert batch.rows["b"].to_list() == [k % 7 for k in range(60)]
@@ -269,8 +269,8 @@ def test_the_separator_of_the_training_rows_is_tried_where_the_one_found_does_no
     commas = written(tmp_path, COLONS.replace(":", ","), "c.csv")
     assert next(batches(commas, parts.inputs)).rows["b"][8] == 1
     other = written(tmp_path, COLONS.replace(":", "^"), "o.csv")
-    with pytest.raises(InputError, match=r"none of the columns .* --separator says"):
+    with pytest.raises(InputError, match=r"none of the columns .* set --separator"):
         next(batches(other, parts.inputs))
-    with pytest.raises(InputError, match=r"none of the columns .* --separator says"):
+    with pytest.raises(InputError, match=r"none of the columns .* set --separator"):
         load_for(parts.inputs, parts.target, str(other))
     assert next(batches(other, parts.inputs, separator="^")).rows["b"][8] == 1
