@@ -198,3 +198,71 @@ def test_no_class_name_occurs_twice_in_the_package():
 
 def test_everything_that_the_package_names_is_there():
     assert [name for name in mlp_jax.__all__ if not hasattr(mlp_jax, name)] == []
+
+
+MOST_PARAMETERS = 10
+SEVERAL = (
+    "forward_backward",
+    "_gauss_newton_product",
+    "_diagonal",
+    "_with_drawn",
+    "split_gradient",
+)
+"""Functions of the mathematics with one parameter more: those of a compiled pass."""
+
+
+def trees():
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def test_no_function_has_more_than_ten_parameters_but_scikit_learns():
+    found = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and len({arg.arg for arg in (*node.args.args, *node.args.kwonlyargs)} - {"self", "cls"})
+        > MOST_PARAMETERS
+        and not (room_of(path) == "estimators" and node.name == "__init__")
+        and node.name not in COMPILED_PASSES
+    ]
+    assert found == []
+
+
+def records(tree):
+    """Names of the records of more than four fields, with their number."""
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        fields = [child for child in node.body if isinstance(child, ast.AnnAssign)]
+        named = any(isinstance(base, ast.Name) and base.id == "NamedTuple" for base in node.bases)
+        frozen = any("dataclass" in ast.dump(decorator) for decorator in node.decorator_list)
+        if (named or frozen) and len(fields) > 4:
+            yield node.name, len(fields)
+
+
+def by_position(tree, known):
+    """Lines that build a record of `known` with several values by their position."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known:
+            plain = not any(isinstance(value, ast.Starred) for value in node.args)
+            if plain and len(node.args) > 1:
+                yield node.lineno
+
+
+def test_records_of_more_than_four_fields_are_built_by_keyword():
+    every = trees()
+    known = {name for tree in every.values() for name, _ in records(tree)}
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path, tree in every.items()
+        if "faults" not in path.parts  # a table of faults, a line each
+        for line in by_position(tree, known)
+    ]
+    assert found == []
+
+
+def test_a_planted_record_by_position_is_found():
+    tree = ast.parse("class A(NamedTuple):\n a: int\n b: int\n c: int\n d: int\n e: int\nA(1, 2)")
+    assert dict(records(tree)) == {"A": 5}
+    assert list(by_position(tree, {"A"})) == [7]

@@ -55,12 +55,12 @@ def inspect(words: list[str]) -> int:
 
     use_compilation_cache()
     wanted = Wanted(
-        options.data,
-        options.target,
-        options.part,
-        options.by,
-        options.top,
-        None if options.data_dir is None else Path(options.data_dir),
+        data=options.data,
+        targets=options.target,
+        parts=options.part,
+        by=options.by,
+        top=options.top,
+        data_dir=None if options.data_dir is None else Path(options.data_dir),
     )
     output = None if options.output is None else Path(options.output)
     folder = inspect_model(Path(options.run), wanted, output)

@@ -139,14 +139,14 @@ def _prepare_dataset(
             f" {inputs.n_features}."
         )
     return Prepared(
-        source.name,
-        train,
-        _take(source.train, part == VALIDATION) or None,
-        source.test if source.test is not None else held_out,
-        inputs,
-        target,
-        source.notes + _constant(train.y, ()) * (target.task == "regression"),
-        part,
+        name=source.name,
+        train=train,
+        validation=_take(source.train, part == VALIDATION) or None,
+        test=source.test if source.test is not None else held_out,
+        inputs=inputs,
+        target=target,
+        notes=source.notes + _constant(train.y, ()) * (target.task == "regression"),
+        part=part,
     )
 
 
@@ -163,12 +163,12 @@ def _take(rows: Split, chosen: np.ndarray) -> Split:
 def _array_encoding(source: Dataset, train: Split, rows: np.ndarray) -> ArrayEncoding:
     scaling = fit_scaling(train.x, pixels=source.image_shape is not None, rows=rows)
     return ArrayEncoding(
-        source.n_features,
-        tuple(scaling.scale.reshape(-1).tolist()),
-        tuple(scaling.offset.reshape(-1).tolist()),
-        train.x.dtype == np.uint8,
-        source.image_shape or (),
-        source.feature_names,
+        n_features=source.n_features,
+        scale=tuple(scaling.scale.reshape(-1).tolist()),
+        offset=tuple(scaling.offset.reshape(-1).tolist()),
+        pixels=train.x.dtype == np.uint8,
+        image_shape=source.image_shape or (),
+        feature_names=source.feature_names,
     )
 
 
@@ -178,7 +178,9 @@ def array_target(source: Dataset, y: np.ndarray, rows: np.ndarray | None = None)
     rows: the numbers of y's rows (N,) in messages (default: their index).
     """
     if source.is_classification:
-        return TargetEncoding("classification", (), source.classes, label_type=source.label_type)
+        return TargetEncoding(
+            task="classification", names=(), classes=source.classes, label_type=source.label_type
+        )
     if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all():
         return TargetEncoding("multilabel")
     columns = y.reshape(len(y), -1).astype(np.float64)
@@ -190,7 +192,11 @@ def array_target(source: Dataset, y: np.ndarray, rows: np.ndarray | None = None)
         refuse_far(columns, far, output, np.arange(len(y)) if rows is None else rows, "y")
     scale = np.where(spread == 0, 1.0, spread)
     return TargetEncoding(
-        "regression", (), (), tuple(scale.tolist()), tuple(columns.mean(axis=0).tolist())
+        task="regression",
+        names=(),
+        classes=(),
+        scale=tuple(scale.tolist()),
+        offset=tuple(columns.mean(axis=0).tolist()),
     )
 
 
@@ -246,4 +252,13 @@ def _prepare_table(
             encode(inputs, source.test.filter(rows)),
             encode_target(target, source.test.filter(rows)),
         )
-    return Prepared(source.name, train, validation, test, inputs, target, tuple(notes), part)
+    return Prepared(
+        name=source.name,
+        train=train,
+        validation=validation,
+        test=test,
+        inputs=inputs,
+        target=target,
+        notes=tuple(notes),
+        part=part,
+    )

@@ -70,7 +70,9 @@ def save_laplace(path: str | os.PathLike[str], laplace: Laplace) -> Path:
     dtype = np.dtype(known_precision(parts["precision"]).params)
     arrays = {name: np.ascontiguousarray(v, dtype) for name, v in laplace.arrays.items()}
     weights = description["sha256"]
-    header = Header(FORMAT, VERSION, laplace.facts, weights, _digest(arrays))
+    header = Header(
+        format=FORMAT, version=VERSION, facts=laplace.facts, weights=weights, arrays=_digest(arrays)
+    )
     data = save(arrays, {"laplace": json.dumps(encode(header, _CLASSES))})
     write_bytes_atomic(folder / FILE, data)
     return folder / FILE

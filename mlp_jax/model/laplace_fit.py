@@ -80,13 +80,13 @@ def fit_curvature(
         prior, noise = _by_rows(model, curvature, kind, *validation)
     share = evidence.log_prior_share(curvature.values, curvature.square, prior, noise)
     facts = LaplaceFacts(
-        kind,
-        "evidence" if validation is None else "validation",
-        prior,
-        noise,
-        fit.log_likelihood(noise) + share,
-        len(x),
-        curvature.values.size,
+        kind=kind,
+        prior="evidence" if validation is None else "validation",
+        prior_precision=prior,
+        noise_variance=noise,
+        log_evidence=fit.log_likelihood(noise) + share,
+        n_rows=len(x),
+        n_weights=curvature.values.size,
     )
     return Laplace(facts, curvature.arrays)
 
@@ -140,7 +140,18 @@ def _by_rows(
     coded = model.coded_targets(y)
 
     def judge(rho: float) -> held_out.HeldOutScore:
-        at = Laplace(LaplaceFacts(kind, "validation", rho, 1.0, 0.0, 0, 0), curvature.arrays)
+        at = Laplace(
+            LaplaceFacts(
+                kind=kind,
+                prior="validation",
+                prior_precision=rho,
+                noise_variance=1.0,
+                log_evidence=0.0,
+                n_rows=0,
+                n_weights=0,
+            ),
+            curvature.arrays,
+        )
         s, predicted, variance = distribution(model, at, x)
         if model.loss.name == "squared_error":
             return held_out.judge_numbers(s, variance, coded)

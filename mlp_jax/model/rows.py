@@ -62,7 +62,7 @@ def load_for(
     if isinstance(inputs, TableEncoding):
         written = (*inputs.written_columns, *written)
     text = TextOptions(
-        separator,
+        separator=separator,
         na_values=target.na_values,
         as_text=tuple(written),
         needed=inputs.column_names if isinstance(inputs, TableEncoding) else (),

@@ -120,7 +120,7 @@ def _frames(
         return
     header = isinstance(inputs, ArrayEncoding) or inputs.header
     usual = "" if isinstance(inputs, ArrayEncoding) else inputs.separator
-    text = TextOptions(separator, needed=tuple(feature_names(inputs)), usual=usual)
+    text = TextOptions(separator=separator, needed=tuple(feature_names(inputs)), usual=usual)
     form = read_fitting_format(path, text, header)
     if "" in feature_names(inputs):
         form = with_unnamed(path, form, form.unnamed[:1])

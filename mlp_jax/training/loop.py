@@ -68,7 +68,16 @@ def _run_epoch(engine: Engine, snapshot: Snapshot, callbacks: Sequence[Callback]
             speed = (engine.samples(snapshot.position) - before) / seconds
             fraction = snapshot.position.done / engine.steps
             if fraction < 1:
-                _notify(callbacks, CallEnd(epoch, fraction, loss, speed, snapshot))
+                _notify(
+                    callbacks,
+                    CallEnd(
+                        epoch=epoch,
+                        fraction=fraction,
+                        loss=loss,
+                        samples_per_second=speed,
+                        snapshot=snapshot,
+                    ),
+                )
     snapshot, end = engine.end_epoch(snapshot, seconds, speed)
     answers = [callback.on_epoch_end(end) for callback in callbacks]
     position = snapshot.position
@@ -79,7 +88,10 @@ def _run_epoch(engine: Engine, snapshot: Snapshot, callbacks: Sequence[Callback]
         noise=position.noise,
     )
     snapshot = snapshot._replace(position=position)
-    _notify(callbacks, CallEnd(epoch, 1.0, loss, speed, snapshot))
+    _notify(
+        callbacks,
+        CallEnd(epoch=epoch, fraction=1.0, loss=loss, samples_per_second=speed, snapshot=snapshot),
+    )
     return snapshot
 
 

@@ -170,9 +170,12 @@ def make_plan(
     if options.privacy is not None:
         account = open_account(options.privacy, n, batch_size, options.epochs * per_epoch)
     steps = (options.schedule_epochs or options.epochs) * per_epoch
-    program = _program(network, loss, optimizer, options, precision, layout, account,
-                       batch_size=batch_size, steps=steps, n_in=rows.x.shape[1],
-                       on_cpu=device.platform == "cpu")  # fmt: skip
+    program = _program(
+        network, loss, optimizer, options, precision, account,
+        batch_size=batch_size, steps=steps, n_in=rows.x.shape[1],
+    )  # fmt: skip
+    transposed = program.transposed and device.platform == "cpu" and layout is None
+    program = replace(program, layout=layout, transposed=transposed)
     check_parts(program)
     return TrainPlan(
         options=options,
@@ -240,15 +243,16 @@ def _program(
     optimizer: Optimizer | optax.GradientTransformation,
     options: FitOptions,
     precision: Precision,
-    layout: Layout | None,
     account: Account | None,
     *,
     batch_size: int,
     steps: int,
     n_in: int,
-    on_cpu: bool,
 ) -> Program:
-    """Return the static half of the epochs; what is known of the optimizer decides how they run."""
+    """Return the static half of the epochs; what is known of the optimizer decides how they run.
+
+    `transposed` says whether the optimizer allows it; it pays on one CPU.
+    """
     named = optimizer if isinstance(optimizer, Optimizer) else None
     numbers = None if named is None else hyperparameters(named, steps)
     if named is None:
@@ -268,10 +272,9 @@ def _program(
         doubt_updates=named is None or named.inverts_curvature,
         guarded=guarded,
         gives_curvature=named is not None and named.inverts_curvature,
-        transposed=on_cpu and elementwise and not guarded and layout is None,
+        transposed=elementwise and not guarded,
         pool=options.importance,
         private=None if account is None else account.spec,
-        layout=layout,
         accumulate=options.accumulate,
         recompute=options.recompute,
         numbers=numbers,

@@ -124,7 +124,9 @@ def _target(plan: TrainPlan) -> TargetEncoding:
         classes = tuple(map(str, range(plan.n_classes)))
         if plan.label_dtype.kind == "b":
             classes = ("False", "True")
-        return TargetEncoding(task, (), classes, label_type=label_type_of(plan.label_dtype))
+        return TargetEncoding(
+            task=task, names=(), classes=classes, label_type=label_type_of(plan.label_dtype)
+        )
     if task == "multilabel":
         return TargetEncoding(task)
     scaling = plan.options.target_scaling

@@ -37,7 +37,7 @@ def load_address(
     is_new = not path.is_file()
     if is_new:
         try:
-            download(PublishedFile(path.name, (url,), 0), folder)
+            download(PublishedFile(name=path.name, urls=(url,), n_bytes=0), folder)
         except DownloadError as error:
             raise DataFileError(
                 f"'{url}' could not be downloaded ({error}): put the file at '{path}'."

@@ -46,7 +46,15 @@ def _small(name: str, rows: int, n_features: int, n_classes: int, licence: str) 
         return embedded.load_small_table(name)
 
     return Entry(
-        name, (rows, 0), n_features, n_classes, 0, licence, "built in", load, lambda _: True
+        name=name,
+        rows=(rows, 0),
+        n_features=n_features,
+        n_classes=n_classes,
+        n_bytes=0,
+        licence=licence,
+        obtained="built in",
+        load=load,
+        is_here=lambda _: True,
     )
 
 
@@ -54,44 +62,44 @@ def _images(name: str, licence: str) -> Entry:
     spec = published.IDX_SETS[name]
     files = (spec.archive,) if spec.archive else spec.files
     return Entry(
-        name,
-        spec.rows,
-        spec.shape[0] * spec.shape[1],
-        len(spec.classes),
-        sum(file.n_bytes for file in files),
-        licence,
-        "mirrors",
-        lambda data_dir: images.load_images(name, data_dir),
-        lambda root: None not in images.find_images(published.IDX_SETS[name], root),
+        name=name,
+        rows=spec.rows,
+        n_features=spec.shape[0] * spec.shape[1],
+        n_classes=len(spec.classes),
+        n_bytes=sum(file.n_bytes for file in files),
+        licence=licence,
+        obtained="mirrors",
+        load=lambda data_dir: images.load_images(name, data_dir),
+        is_here=lambda root: None not in images.find_images(published.IDX_SETS[name], root),
     )
 
 
 def _cifar(name: str, licence: str) -> Entry:
     spec = published.CIFAR_SETS[name]
     return Entry(
-        name,
-        (len(spec.train) * spec.rows[0], spec.rows[1]),
-        3 * 32 * 32,
-        spec.n_classes,
-        spec.archive.n_bytes,
-        licence,
-        "mirrors",
-        lambda data_dir: cifar.load_cifar(name, data_dir),
-        lambda root: cifar.find_cifar(published.CIFAR_SETS[name], root),
+        name=name,
+        rows=(len(spec.train) * spec.rows[0], spec.rows[1]),
+        n_features=3 * 32 * 32,
+        n_classes=spec.n_classes,
+        n_bytes=spec.archive.n_bytes,
+        licence=licence,
+        obtained="mirrors",
+        load=lambda data_dir: cifar.load_cifar(name, data_dir),
+        is_here=lambda root: cifar.find_cifar(published.CIFAR_SETS[name], root),
     )
 
 
 def _fetched(name: str, n_features: int, n_classes: int, n_bytes: int, licence: str) -> Entry:
     return Entry(
-        name,
-        (fetched.FETCHED_TABLES[name].rows, 0),
-        n_features,
-        n_classes,
-        n_bytes,
-        licence,
-        "scikit-learn's fetcher",
-        lambda data_dir: fetched.load_fetched(name, data_dir),
-        lambda root: fetched.find_fetched(name, root),
+        name=name,
+        rows=(fetched.FETCHED_TABLES[name].rows, 0),
+        n_features=n_features,
+        n_classes=n_classes,
+        n_bytes=n_bytes,
+        licence=licence,
+        obtained="scikit-learn's fetcher",
+        load=lambda data_dir: fetched.load_fetched(name, data_dir),
+        is_here=lambda root: fetched.find_fetched(name, root),
     )
 
 

@@ -32,4 +32,4 @@ def load_small_table(name: str) -> Table:
     target = bunch.target_names[bunch.target].tolist() if small.is_class else bunch.target
     frame = pl.DataFrame(columns | {small.target: target})
     task = "classification" if small.is_class else "regression"
-    return Table(name, frame, (small.target,), task=task)
+    return Table(name=name, frame=frame, targets=(small.target,), task=task)

@@ -70,7 +70,7 @@ def load_fetched(name: str, data_dir: str | os.PathLike[str] | None = None) -> T
     numeric: dict[str, Kind] = {
         column: "numeric" for column in frame.columns if column != spec.target
     }
-    return Table(name, frame, (spec.target,), kinds=numeric, task=spec.task)
+    return Table(name=name, frame=frame, targets=(spec.target,), kinds=numeric, task=spec.task)
 
 
 def find_fetched(name: str, root: Path) -> bool:
@@ -172,9 +172,17 @@ def _covtype_names() -> list[str]:
 
 FETCHED_TABLES = {
     "california_housing": FetchedTable(
-        _fetch_california, "cal_housing.tgz", "MedHouseVal", "regression", 20640
+        fetch=_fetch_california,
+        archive="cal_housing.tgz",
+        target="MedHouseVal",
+        task="regression",
+        rows=20640,
     ),
     "covtype": FetchedTable(
-        _fetch_covtype, "covtype.data.gz", "Cover_Type", "classification", 581012
+        fetch=_fetch_covtype,
+        archive="covtype.data.gz",
+        target="Cover_Type",
+        task="classification",
+        rows=581012,
     ),
 }

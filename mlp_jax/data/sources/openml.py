@@ -41,9 +41,9 @@ def load_openml(spec: str, data_dir: str | os.PathLike[str] | None = None) -> Ta
     targets = tuple(str(name) for name in bunch.target_names)
     labels = set(targets) <= set(kinds)
     return Table(
-        wanted if not wanted.isdecimal() else str(bunch.details.get("name", wanted)),
-        _to_polars(bunch.frame),
-        targets,
+        name=wanted if not wanted.isdecimal() else str(bunch.details.get("name", wanted)),
+        frame=_to_polars(bunch.frame),
+        targets=targets,
         kinds=kinds,
         task="classification" if labels else "regression",
     )

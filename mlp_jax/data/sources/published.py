@@ -98,11 +98,11 @@ def _four(
     """MNIST's four files at each mirror, with the md5 of each as served and of its content."""
     a, b, c, d = (
         PublishedFile(
-            f"{name}.gz",
-            tuple(f"{mirror}{name}.gz" for mirror in mirrors),
-            n_bytes,
-            f"md5:{md5}",
-            f"md5:{inside}" if inside else "",
+            name=f"{name}.gz",
+            urls=tuple(f"{mirror}{name}.gz" for mirror in mirrors),
+            n_bytes=n_bytes,
+            checksum=f"md5:{md5}",
+            content=f"md5:{inside}" if inside else "",
         )
         for name, n_bytes, md5, inside in zip(FILES, sizes, served, content, strict=True)
     )
@@ -176,13 +176,13 @@ IDX_SETS: dict[str, IdxSet] = {
 }
 
 _EMNIST = PublishedFile(
-    "gzip.zip",
-    (
+    name="gzip.zip",
+    urls=(
         "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
         "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/gzip.zip",
     ),
-    561753746,
-    "md5:58c8d27c78d21e728a6bc7b3cc06412e",
+    n_bytes=561753746,
+    checksum="md5:58c8d27c78d21e728a6bc7b3cc06412e",
 )
 
 
@@ -190,7 +190,7 @@ def _emnist(
     split: str, rows: tuple[int, int], classes: tuple[str, ...], first_label: int = 0
 ) -> IdxSet:
     a, b, c, d = (
-        PublishedFile(f"emnist-{split}-{part}-{kind}-ubyte.gz", (), 0)
+        PublishedFile(name=f"emnist-{split}-{part}-{kind}-ubyte.gz", urls=(), n_bytes=0)
         for part in ("train", "test")
         for kind in ("images-idx3", "labels-idx1")
     )
@@ -218,13 +218,13 @@ IDX_SETS |= {
 CIFAR_SETS: dict[str, CifarSet] = {
     "cifar10": CifarSet(
         archive=PublishedFile(
-            "cifar-10-binary.tar.gz",
-            (
+            name="cifar-10-binary.tar.gz",
+            urls=(
                 "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
                 "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
             ),
-            170052171,
-            "md5:c32a1d4ab5d03f1284b67883e8d87530",
+            n_bytes=170052171,
+            checksum="md5:c32a1d4ab5d03f1284b67883e8d87530",
         ),
         folder="cifar-10-batches-bin",
         train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
@@ -237,13 +237,13 @@ CIFAR_SETS: dict[str, CifarSet] = {
     ),
     "cifar100": CifarSet(
         archive=PublishedFile(
-            "cifar-100-binary.tar.gz",
-            (
+            name="cifar-100-binary.tar.gz",
+            urls=(
                 "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
                 "https://cave.cs.toronto.edu/kriz/cifar-100-binary.tar.gz",
             ),
-            168513733,
-            "md5:03b5dce01913d631647c71ecec9e9cb8",
+            n_bytes=168513733,
+            checksum="md5:03b5dce01913d631647c71ecec9e9cb8",
         ),
         folder="cifar-100-binary",
         train=("train.bin",),
@@ -257,11 +257,11 @@ CIFAR_SETS: dict[str, CifarSet] = {
 }
 
 HIGGS = PublishedFile(
-    "HIGGS.csv.gz",
-    (
+    name="HIGGS.csv.gz",
+    urls=(
         "https://archive.ics.uci.edu/ml/machine-learning-databases/00280/HIGGS.csv.gz",
         "http://mlphysics.ics.uci.edu/data/higgs/HIGGS.csv.gz",
     ),
-    2816407858,
-    "sha256:ea302c18164d4e3d916a1e2e83a9a8d07069fa6ebc7771e4c0540d54e593b698",
+    n_bytes=2816407858,
+    checksum="sha256:ea302c18164d4e3d916a1e2e83a9a8d07069fa6ebc7771e4c0540d54e593b698",
 )

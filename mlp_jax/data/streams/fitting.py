@@ -219,7 +219,7 @@ def _target(
         labels = columns[0].found.values
         return labels_encoding(names[0], labels, text.na_values, written), found.notes
     if found.task == "multilabel":
-        return TargetEncoding("multilabel", names, na_values=text.na_values), found.notes
+        return TargetEncoding(task="multilabel", names=names, na_values=text.na_values), found.notes
     forms = found.forms or (PLAIN,) * len(columns)
     each = [_numbers_of(column, form) for column, form in zip(columns, forms, strict=True)]
     low, high = zip(*(one.range for one in each), strict=True)

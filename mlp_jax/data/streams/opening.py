@@ -138,14 +138,14 @@ def _of_arrays(
         _finite(source, rows) if len(rows) else None for rows in (held.validation, held.test)
     )
     return Prepared(
-        source.name,
-        Streamed(part, told),
-        validation,
-        own_test or test,
-        inputs,
-        target,
-        source.notes + notes + held.notes,
-        None,
+        name=source.name,
+        train=Streamed(part, told),
+        validation=validation,
+        test=own_test or test,
+        inputs=inputs,
+        target=target,
+        notes=source.notes + notes + held.notes,
+        part=None,
     )
 
 
@@ -180,14 +180,14 @@ def _of_table(
     used = held.within(inputs.n_features)
     (validation, test), unknown = _encoded(passing, used, inputs, target)
     return Prepared(
-        frames.name,
-        Streamed(source, told, asked.shards),
-        validation,
-        test,
-        inputs,
-        target,
-        notes + used.notes + unknown,
-        None,
+        name=frames.name,
+        train=Streamed(source, told, asked.shards),
+        validation=validation,
+        test=test,
+        inputs=inputs,
+        target=target,
+        notes=notes + used.notes + unknown,
+        part=None,
     )
 
 

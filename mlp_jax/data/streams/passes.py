@@ -52,9 +52,9 @@ def column_pass(name: str, dtype: Any, kind: Kind | None, text: TextOptions) -> 
         return _WordsPass(name, kind, text, isinstance(dtype, pl.Enum))
     found, form, _ = typed_reading(dtype, kind, text)
     if found == "date":
-        return _DatePass(NumericColumn(name, part="days"))
+        return _DatePass(NumericColumn(name=name, part="days"))
     watched = kind is None and dtype.is_integer()
-    return _NumberPass(NumericColumn(name, boolean=found == "boolean", form=form), watched)
+    return _NumberPass(NumericColumn(name=name, boolean=found == "boolean", form=form), watched)
 
 
 class NumberStatistics:
@@ -255,7 +255,7 @@ class _WordsPass:
         if reading.kind == "categorical":
             return None
         column = NumericColumn(
-            self._name,
+            name=self._name,
             boolean=reading.kind == "boolean",
             part="days" if reading.kind == "date" else "",
             form=reading.form,

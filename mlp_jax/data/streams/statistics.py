@@ -45,16 +45,21 @@ def learn_arrays(
     found = _pass_over(source, source.image_shape is not None)
     scaling, y = found.scaling, found.y
     inputs = ArrayEncoding(
-        source.n_features,
-        tuple(scaling.scale.reshape(-1).tolist()),
-        tuple(scaling.offset.reshape(-1).tolist()),
-        found.dtype == np.uint8,
-        source.image_shape or (),
+        n_features=source.n_features,
+        scale=tuple(scaling.scale.reshape(-1).tolist()),
+        offset=tuple(scaling.offset.reshape(-1).tolist()),
+        pixels=found.dtype == np.uint8,
+        image_shape=source.image_shape or (),
     )
     if y is None:
         return (
             inputs,
-            TargetEncoding("classification", (), source.classes, label_type=source.label_type),
+            TargetEncoding(
+                task="classification",
+                names=(),
+                classes=source.classes,
+                label_type=source.label_type,
+            ),
             (),
         )
     if found.binary and len(y.mean) > 1:
@@ -63,7 +68,13 @@ def learn_arrays(
     if (far := farthest(spread, y.low, y.high)) is not None:
         _refuse_far(source, "y", far)
     scale = np.where(spread == 0, 1.0, spread)
-    target = TargetEncoding("regression", (), (), tuple(scale.tolist()), tuple(y.mean.tolist()))
+    target = TargetEncoding(
+        task="regression",
+        names=(),
+        classes=(),
+        scale=tuple(scale.tolist()),
+        offset=tuple(y.mean.tolist()),
+    )
     return inputs, target, constant_notes(y.low.tolist(), y.high.tolist())
 
 

@@ -99,7 +99,10 @@ def joined(
         )
     unused = [n for n, one in found.items() if not one.numeric and one.categorical is None]
     return TableEncoding(
-        numeric, categorical, (*ignored, *unused), na_values=options.text.na_values
+        numeric=numeric,
+        categorical=categorical,
+        ignored=(*ignored, *unused),
+        na_values=options.text.na_values,
     )
 
 
@@ -140,7 +143,7 @@ def fit_column(
         )
     if reading.kind == "date":
         return _fit_date(values, options, reading, rows)
-    column = NumericColumn(values.name, boolean=reading.kind == "boolean", form=reading.form)
+    column = NumericColumn(name=values.name, boolean=reading.kind == "boolean", form=reading.form)
     v = raw_numbers(column, values, rows)
     if column.boolean:
         return _usable(column, v, fit_boolean, options)
@@ -240,7 +243,7 @@ def _fit_date(
     values: pl.Series, options: ColumnOptions, reading: Reading, rows: RowNumbers
 ) -> FittedColumn:
     """Encode dates as days since 1970 and the waves of year, week and day that vary."""
-    whole = NumericColumn(values.name, part="days", form=reading.form)
+    whole = NumericColumn(name=values.name, part="days", form=reading.form)
     v = raw_numbers(whole, values, rows)
     found = _usable(whole, v, fit_numeric, options)
     if not found.numeric:
@@ -282,7 +285,14 @@ def categories_of(
     missing = len(categories) + bool(pooled) + 1 if n_missing else 0
     n_codes = len(categories) + bool(pooled) + bool(n_missing)
     width = 0 if n_codes <= options.one_hot_up_to else embedding_width(n_codes)
-    column = CategoricalColumn(name, tuple(categories), rare, missing, n_codes, width)
+    column = CategoricalColumn(
+        name=name,
+        categories=tuple(categories),
+        rare=rare,
+        missing=missing,
+        n_codes=n_codes,
+        width=width,
+    )
     notes: tuple[str, ...] = ()
     if pooled:
         few = counts.height - len(categories)

@@ -26,13 +26,13 @@ MARKS = {
 }
 _FORMS = (
     PLAIN,
-    TextForm(".", ","),
-    TextForm(",", ""),
-    TextForm(",", "."),
-    TextForm(".", " "),
-    TextForm(",", " "),
-    TextForm(".", "'"),
-    TextForm(",", "'"),
+    TextForm(decimal=".", thousands=","),
+    TextForm(decimal=",", thousands=""),
+    TextForm(decimal=",", thousands="."),
+    TextForm(decimal=".", thousands=" "),
+    TextForm(decimal=",", thousands=" "),
+    TextForm(decimal=".", thousands="'"),
+    TextForm(decimal=",", thousands="'"),
 )
 LEADING_ZERO = r"^\s*0\d+\s*$"
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[AaPp][Mm])?"

@@ -75,9 +75,9 @@ def read_table(
     if not targets:
         notes.append(target_note(found[0]))
     return Table(
-        Path(path.name.removesuffix(".gz")).stem,
-        frame.drop(drop),
-        found,
+        name=Path(path.name.removesuffix(".gz")).stem,
+        frame=frame.drop(drop),
+        targets=found,
         kinds={name: kind for name, kind in known.items() if name not in drop},
         task=task,
         header=header,

@@ -66,7 +66,9 @@ def fit_target(
     if found.task == "classification":
         encoding = labels_encoding(columns[0].name, columns[0], options.na_values, written)
     elif found.task == "multilabel":
-        encoding = TargetEncoding("multilabel", tuple(targets), na_values=options.na_values)
+        encoding = TargetEncoding(
+            task="multilabel", names=tuple(targets), na_values=options.na_values
+        )
     else:
         if rows is not None:
             for column, form in zip(whole, found.forms, strict=True):
@@ -86,7 +88,11 @@ def labels_encoding(
     classes = classes_of(labels)
     kind = label_type(labels, written)
     return TargetEncoding(
-        "classification", (name,), classes, label_type=kind, na_values=tuple(na_values)
+        task="classification",
+        names=(name,),
+        classes=classes,
+        label_type=kind,
+        na_values=tuple(na_values),
     )
 
 
@@ -169,8 +175,8 @@ def standardized(
             raise InputError(f"Target '{name}' is too widely spread to be standardized.")
     names, means, spreads = zip(*figures, strict=True)
     return TargetEncoding(
-        "regression",
-        names,
+        task="regression",
+        names=names,
         scale=tuple(s or 1.0 for s in spreads),
         offset=means,
         forms=forms if any(form != PLAIN for form in forms) else (),

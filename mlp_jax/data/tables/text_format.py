@@ -103,13 +103,25 @@ def read_format_of(path: Path, file: Any, separator: str | None, header: bool) -
         ) from None
     if not header:
         return DelimitedFormat(
-            separator, [str(k) for k in range(len(names))], False, offset, line, found
+            separator=separator,
+            names=[str(k) for k in range(len(names))],
+            header=False,
+            offset=offset,
+            line=line,
+            found=found,
         )
     names = [name.strip() for name in names]
     check_names(path, [name for name in names if name])
     names = [name or f" {k}" for k, name in enumerate(names)]
     rows = first.count(b"\n")
-    return DelimitedFormat(separator, names, True, offset + len(first), line + rows, found)
+    return DelimitedFormat(
+        separator=separator,
+        names=names,
+        header=True,
+        offset=offset + len(first),
+        line=line + rows,
+        found=found,
+    )
 
 
 def check_names(path: Path, names: list[str]) -> None:

@@ -165,7 +165,12 @@ def diagnose_batches(
     noise = jax.tree.map(lambda values: jnp.nanmean(values, axis=0), noise)
     layers = {path: _figures(each) for path, each in health.items()}
     return BatchDiagnostics(
-        grads, updates, layers, noise, average, jnp.asarray(count * size, jnp.int32)
+        grads=grads,
+        updates=updates,
+        layers=layers,
+        noise=noise,
+        average=average,
+        examples=jnp.asarray(count * size, jnp.int32),
     )
 
 

@@ -110,7 +110,7 @@ def on_device(
         filled = np.pad(array, ((0, padding), *[(0, 0)] * (array.ndim - 1)))
         return to_mesh(filled, layout.by_rows)
 
-    rows = jax.tree.map(in_parts, DeviceData(x, y, weights))  # type: ignore[arg-type]
+    rows = jax.tree.map(in_parts, DeviceData(x=x, y=y, weights=weights))  # type: ignore[arg-type]
     decoding = jax.tree.map(lambda array: to_mesh(array, layout.whole), (scale, offset))
     return rows._replace(scale=decoding[0], offset=decoding[1], padding=Padding(padding))
 
@@ -182,7 +182,7 @@ def _batch_of(program: Program, data: DeviceData | DeviceStack, rows: Any, index
     padded = n % program.batch_size != 0
     if given is None and not padded:
         total = jnp.full((), size, program.dtype)
-        return Batch(x, y, jnp.full((size,), 1 / size, program.dtype), total, None)
+        return Batch(x=x, y=y, c=jnp.full((size,), 1 / size, program.dtype), total=total, mask=None)
     weights = jnp.ones((size,), program.dtype)
     if given is not None:
         weights = given.astype(program.dtype)
@@ -192,7 +192,7 @@ def _batch_of(program: Program, data: DeviceData | DeviceStack, rows: Any, index
         weights = jnp.where(mask, weights, jnp.zeros_like(weights))
     total = jnp.sum(weights)
     c = weights / jnp.where(total == 0, jnp.ones_like(total), total)
-    return Batch(x, y, c, total, mask)
+    return Batch(x=x, y=y, c=c, total=total, mask=mask)
 
 
 def _is_row(program: Program, data: DeviceData | DeviceStack, index: Array, size: int) -> Array:

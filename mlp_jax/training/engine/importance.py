@@ -88,7 +88,7 @@ def batch_from(pool: Batch, s: Float[Array, " M"], u: Float[Array, " B"]) -> Bat
     rows = drawn(p, u)
     x, y, c, chance = (leaf.at[rows].get(mode="clip") for leaf in (pool.x, pool.y, pool.c, p))
     weight = c / (len(u) * jnp.where(chance > 0, chance, jnp.ones_like(chance)))
-    return Batch(x, y, weight, pool.total * (len(u) / len(p)), None)
+    return Batch(x=x, y=y, c=weight, total=pool.total * (len(u) / len(p)), mask=None)
 
 
 def next_batch(

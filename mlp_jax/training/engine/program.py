@@ -221,12 +221,12 @@ def first_state(
         for tree in (drawn if start is None else map(_instead, drawn, start))
     )
     return TrainState(
-        params,
-        with_numbers(program.optimizer.init(params), numbers[0]),
-        layer_state,
-        first_average(program, params, layer_state, numbers[1]),
-        jnp.zeros((), jnp.int32),
-        jnp.ones((), bool),
+        params=params,
+        opt_state=with_numbers(program.optimizer.init(params), numbers[0]),
+        layer_state=layer_state,
+        average=first_average(program, params, layer_state, numbers[1]),
+        step=jnp.zeros((), jnp.int32),
+        alive=jnp.ones((), bool),
     )
 
 

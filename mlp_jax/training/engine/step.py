@@ -42,7 +42,7 @@ def value_and_gradient(
 
     def add(sums: Any, at: tuple[Any, Array]) -> tuple[Any, None]:
         (x, y, c, mask), number = at
-        part = Batch(x, y, c, batch.total, mask)
+        part = Batch(x=x, y=y, c=c, total=batch.total, mask=mask)
         if program.layout is not None:
             part = program.layout.split_rows(part)
         key = jax.random.fold_in(draw, number)
@@ -161,7 +161,14 @@ def updated(
         share = _share_in_average(average.decay, state.step)
         latest = Average(params, layer_state, average.decay)
         average = jax.tree.map(lambda m, p: m + share * (p - m), average, latest)
-    new = TrainState(params, opt_state, layer_state, average, state.step + 1, state.alive)
+    new = TrainState(
+        params=params,
+        opt_state=opt_state,
+        layer_state=layer_state,
+        average=average,
+        step=state.step + 1,
+        alive=state.alive,
+    )
     if program.layout is not None:
         new = program.layout.constrained(program.network, new)
     if not program.guarded:

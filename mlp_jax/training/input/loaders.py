@@ -130,10 +130,10 @@ class StreamingLoader:
 
         process, n_processes = self._share()
         reading = Stream(
-            self._source,
-            self._batch_size,
-            process,
-            n_processes,
+            source=self._source,
+            batch_size=self._batch_size,
+            process=process,
+            n_processes=n_processes,
             steps=length,
             ahead=AHEAD,
             threads=min(AHEAD, os.cpu_count() or 1),

@@ -78,7 +78,13 @@ def _usable(name: str, x: np.ndarray, y: np.ndarray, n_classes: int) -> Dataset:
 def _training_places(dataset: Dataset, fraction: float, seed: int) -> np.ndarray:
     """Return the positions of the training rows of `split` in the data."""
     places = np.arange(len(dataset.train), dtype=np.float64)[:, None]
-    numbered = Dataset("places", Split(places, dataset.train.y), None, dataset.classes, None)
+    numbered = Dataset(
+        name="places",
+        train=Split(places, dataset.train.y),
+        test=None,
+        classes=dataset.classes,
+        image_shape=None,
+    )
     parts = split(numbered, test=None, validation=fraction, seed=seed)
     return parts.train.x[:, 0].astype(np.int64)
 

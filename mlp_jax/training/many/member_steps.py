@@ -90,7 +90,13 @@ def first_states(
             *jax.tree.map(jnp.copy, (members.params, members.layer_state)),
         )
     zeros = jnp.zeros((count,), dtype)
-    return ManyState(members, zeros, jnp.copy(zeros), jnp.zeros((count,), bool), best)
+    return ManyState(
+        members=members,
+        loss=zeros,
+        weight=jnp.copy(zeros),
+        stopped=jnp.zeros((count,), bool),
+        best=best,
+    )
 
 
 @partial(BoundedJit, static=2)
@@ -117,7 +123,7 @@ def run_members(
     weighted = data.weights is not None and data.weights.ndim == 2
     axes = (
         0,
-        DeviceData(None, None, 0 if weighted else None, None, None),  # type: ignore[arg-type]
+        DeviceData(x=None, y=None, weights=0 if weighted else None, scale=None, offset=None),  # type: ignore[arg-type]
         None if recipe.shared_order else 0,
         0,
         0,
@@ -183,11 +189,11 @@ def end_epoch(
         )
     members = members._replace(alive=members.alive & ~stop)
     return ManyState(
-        members,
-        jnp.zeros_like(state.loss),
-        jnp.zeros_like(state.weight),
-        state.stopped | stop,
-        best,
+        members=members,
+        loss=jnp.zeros_like(state.loss),
+        weight=jnp.zeros_like(state.weight),
+        stopped=state.stopped | stop,
+        best=best,
     )
 
 

@@ -132,12 +132,12 @@ def numbers(vary: Vary, recipe: Recipe, count: int) -> MemberNumbers:
             }
         )
     return MemberNumbers(
-        own,
-        array("dropout"),
-        threshold,
-        array("label_smoothing"),
-        array("initial_scale"),
-        None if decay is None else jnp.asarray(np.tile(decay, (count, 1)), dtype),
+        optimizer=own,
+        dropout=array("dropout"),
+        threshold=threshold,
+        label_smoothing=array("label_smoothing"),
+        initial_scale=array("initial_scale"),
+        average=None if decay is None else jnp.asarray(np.tile(decay, (count, 1)), dtype),
     )
 
 

@@ -51,12 +51,12 @@ def hyperparameters(optimizer: Optimizer, steps: int) -> Hyperparameters | None:
     else:
         rising = min(round(optimizer.usual_warm_up * steps), steps - 1)
     return Hyperparameters(
-        optimizer.peak,
-        float(rising),
-        float(max(steps - rising, 1)),
-        optimizer.decay if optimizer.decay > 0 else None,
-        optimizer.clip_norm,
-        optimizer.max_norm,
+        rate=optimizer.peak,
+        rising=float(rising),
+        falling=float(max(steps - rising, 1)),
+        weight_decay=optimizer.decay if optimizer.decay > 0 else None,
+        clip_norm=optimizer.clip_norm,
+        max_norm=optimizer.max_norm,
     )
 
 

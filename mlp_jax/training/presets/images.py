@@ -27,6 +27,6 @@ def images(n_in: int, n_out: int, n_rows: int, task: Task) -> Preset:
     return Preset(
         Sequential((Dropout(0.1), *layers)),
         get_loss(name, label_smoothing=0.1),
-        Optimizer("adamw", 3e-3, schedule="one-cycle", weight_decay=0.3),
+        Optimizer(name="adamw", learning_rate=3e-3, schedule="one-cycle", weight_decay=0.3),
         {**PACE.options(n_rows), "select": "last"},
     )

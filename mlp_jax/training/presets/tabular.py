@@ -68,6 +68,8 @@ def tabular(
     return Preset(
         Sequential((*input_layers(inputs), *embedded, *members.layers)),
         loss,
-        Optimizer("adamw", LEARNING_RATE, "cosine", weight_decay=WEIGHT_DECAY),
+        Optimizer(
+            name="adamw", learning_rate=LEARNING_RATE, schedule="cosine", weight_decay=WEIGHT_DECAY
+        ),
         {**PACE.options(n_rows), "select": "best"},
     )

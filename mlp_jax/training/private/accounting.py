@@ -99,7 +99,7 @@ def open_account(privacy: Privacy, n: int, batch_size: int, steps: int) -> Accou
         last,
         capacity(n, sampling, steps, allowed),
     )
-    return Account(privacy, spec, n, batch_size, steps)
+    return Account(privacy=privacy, spec=spec, n=n, batch_size=batch_size, steps=steps)
 
 
 def spent(noise: float, sampling: float, steps: int, delta: float) -> float:

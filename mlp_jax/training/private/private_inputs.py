@@ -38,7 +38,12 @@ def known_encoding(rows: Dataset | Table, input_range: tuple[float, ...]) -> Arr
         found = scaling_of_range(*input_range)
         scale, offset = (float(found.scale),), (float(found.offset),)
     return ArrayEncoding(
-        rows.n_features, scale, offset, pixels, rows.image_shape or (), rows.feature_names
+        n_features=rows.n_features,
+        scale=scale,
+        offset=offset,
+        pixels=pixels,
+        image_shape=rows.image_shape or (),
+        feature_names=rows.feature_names,
     )
 
 

@@ -257,12 +257,12 @@ def target_scaling(target: TargetEncoding) -> Scaling | None:
 def build_optimizer(config: TrainConfig) -> Optimizer:
     """Return the optimizer of a run."""
     found = Optimizer(
-        config.optimizer,
-        config.learning_rate,
-        config.schedule,
-        config.warm_up,
-        config.weight_decay,
-        config.clip_norm,
-        config.max_norm,
+        name=config.optimizer,
+        learning_rate=config.learning_rate,
+        schedule=config.schedule,
+        warm_up=config.warm_up,
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+        max_norm=config.max_norm,
     )
     return with_usual_rate(found) if config.private else found

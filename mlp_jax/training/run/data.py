@@ -109,16 +109,16 @@ def _streamed(config: TrainConfig, known: Known | None) -> Prepared:
     from mlp_jax.data.streams.opening import StreamSettings, prepare_stream
 
     asked = StreamSettings(
-        config.test,
-        config.validation,
-        config.seed,
-        config.task or "auto",
-        config.target,
-        _kinds(config),
-        config.drop,
-        not config.no_header,
-        _columns(config),
-        config.shards or SHARDS,
+        test=config.test,
+        validation=config.validation,
+        seed=config.seed,
+        task=config.task or "auto",
+        targets=config.target,
+        kinds=_kinds(config),
+        drop=config.drop,
+        header=not config.no_header,
+        options=_columns(config),
+        shards=config.shards or SHARDS,
     )
     found = _learned_once(lambda known: prepare_stream(config.data, asked, known), known)
     _check_used(config, None, found)

@@ -51,15 +51,15 @@ def trained_model(
         "config": {name: value for name, value in asdict(config).items() if value is not None},
     }
     return Model(
-        fitted.network,
-        components.loss,
-        fitted.params,
-        fitted.layer_state,
-        components.data.inputs,
-        components.data.target,
-        fitted.precision,
-        metrics,
-        about,
+        network=fitted.network,
+        loss=components.loss,
+        params=fitted.params,
+        layer_state=fitted.layer_state,
+        inputs=components.data.inputs,
+        target=components.data.target,
+        precision=fitted.precision,
+        metrics=metrics,
+        about=about,
     )
 
 

@@ -160,7 +160,9 @@ def sweep(
             own = tuple(trial for trial in left if trial.hidden == shape)
             if not own:
                 continue
-            rung_trials = RungTrials(number, shape, own, search.seeds, epochs)
+            rung_trials = RungTrials(
+                rung=number, shape=shape, trials=own, seeds=search.seeds, epochs=epochs
+            )
             with watch(rung_trials) as rung_callbacks:
                 many = _train(
                     search, replace(config, epochs=epochs), components, rung_trials, rung_callbacks
@@ -239,7 +241,16 @@ def _score_trial(
     known = values[~np.isnan(values)]
     diverged = len(values) - len(known)
     if not len(known):
-        return TrialScore(trial, epochs, math.nan, math.nan, diverged, -math.inf), members.start
+        return TrialScore(
+            trial=trial,
+            epochs=epochs,
+            mean=math.nan,
+            spread=math.nan,
+            diverged=diverged,
+            score=-math.inf,
+        ), members.start
     mean, spread = float(known.mean()), float(known.std())
     best = members.start + int(np.nanargmax(sign * values))
-    return TrialScore(trial, epochs, mean, spread, diverged, sign * mean), best
+    return TrialScore(
+        trial=trial, epochs=epochs, mean=mean, spread=spread, diverged=diverged, score=sign * mean
+    ), best
