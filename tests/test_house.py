@@ -201,14 +201,10 @@ def test_everything_that_the_package_names_is_there():
 
 
 MOST_PARAMETERS = 10
-SEVERAL = (
-    "forward_backward",
-    "_gauss_newton_product",
-    "_diagonal",
-    "_with_drawn",
-    "split_gradient",
-)
-"""Functions of the mathematics with one parameter more: those of a compiled pass."""
+COMPILED_PASSES = (
+    "forward_backward", "_gauss_newton_product", "_diagonal", "_with_drawn", "split_gradient",
+)  # fmt: skip
+"""Functions of the mathematics with one parameter more."""
 
 
 def trees():
