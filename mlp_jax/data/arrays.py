@@ -200,10 +200,8 @@ def _holds(dtype: np.dtype, y: np.ndarray) -> bool:
 def labels_of(y: np.ndarray, where: str, first_row: int = 0) -> np.ndarray:
     """Return labels (N,) as int64, uint64 if that is too small, bool or str.
 
-    first_row: number of the first row in messages.
-
-    Raises:
-        InputError: for values that cannot be labels.
+    first_row: number of the first row in messages. Raises InputError for values that cannot be
+    labels.
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]

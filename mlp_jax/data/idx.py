@@ -69,8 +69,7 @@ def read_idx(
 def idx_layout(path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
     """Return dtype and shape of the values in a plain IDX file, and their byte offset.
 
-    Raises:
-        DataFileError: as `read_idx`, and for a gzipped file, which has no random access.
+    Raises DataFileError as `read_idx`, and for a gzipped file, which has no random access.
     """
     with data_file_errors(path), path.open("rb") as raw:
         size = path.stat().st_size

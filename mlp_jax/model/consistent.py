@@ -24,8 +24,7 @@ from mlp_jax.errors import InputError
 def expected_shapes(network: Layer, n_inputs: int) -> tuple[Any, Any]:
     """Return (params, layer_state) of the architecture, as shapes without arrays.
 
-    Raises:
-        InputError: for an architecture that cannot be initialized.
+    Raises InputError for an architecture that cannot be initialized.
     """
     if n_inputs < 1:
         raise InputError(f"A network takes at least 1 feature, not {n_inputs}.")

@@ -34,8 +34,7 @@ Column = np.ndarray | list[Any] | DeclaredCategories
 def given_columns(rows: Any) -> dict[str, Column] | None:
     """Return the named columns of a pandas or polars frame or a mapping, names as text; else None.
 
-    Raises:
-        InputError: for a Series, duplicate names, or values that no column can hold.
+    Raises InputError for a Series, duplicate names, or values that no column can hold.
     """
     library = library_of(rows)
     if library in ("pandas", "polars") and type(rows).__name__ == "Series":

@@ -33,8 +33,7 @@ class Outputs(NamedTuple):
 def runnable_precision(name: str) -> Precision:
     """Return the policy of that name; float32 replaces tf32 on a device without it.
 
-    Raises:
-        ForkError: in a process that was forked after JAX had started.
+    Raises ForkError in a process that was forked after JAX had started.
     """
     check_not_inherited("compute")
     if name == "tf32" and not has_tf32(jax.devices()[0]):

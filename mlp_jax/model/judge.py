@@ -32,8 +32,7 @@ def class_count(loss: Loss, y: np.ndarray, n_outputs: int) -> int:
 def encode_targets(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray:
     """Return labels (N,) one-hot if the loss takes columns; other targets unchanged.
 
-    Raises:
-        InputError: for a label without a column.
+    Raises InputError for a label without a column.
     """
     if y.ndim == 2 or loss.function.targets == "classes" or not np.issubdtype(y.dtype, np.integer):
         return y

@@ -79,8 +79,7 @@ def save_laplace(path: str | os.PathLike[str], laplace: Laplace) -> Path:
 def read_laplace(path: str | os.PathLike[str], model: Model) -> Laplace:
     """Read the approximation beside the model of `path`.
 
-    Raises:
-        ModelFileError: for a file that is missing, damaged, or fitted to other weights.
+    Raises ModelFileError for a file that is missing, damaged, or fitted to other weights.
     """
     folder = store.find(user_path(path))
     file = folder / FILE

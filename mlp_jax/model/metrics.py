@@ -99,8 +99,7 @@ def register_metric(
 def higher_is_better(name: str) -> bool:
     """Return True if larger values of a metric, or of "loss", are better.
 
-    Raises:
-        UnknownNameError: for an unknown metric.
+    Raises UnknownNameError for an unknown metric.
     """
     if name == "loss":
         return False
@@ -139,9 +138,7 @@ def classification_metrics(
     - roc_auc, average_precision: of class 1 for two classes; else one-vs-rest, averaged over
       classes, NaN if a class is absent
 
-    Raises:
-        UnknownNameError: for an unknown metric.
-        InputError: for shapes or labels that do not fit.
+    Raises UnknownNameError for an unknown metric, InputError for shapes or labels that do not fit.
     """
     check_metrics("classification", names)
     p = np.asarray(probabilities, np.float64)
@@ -170,12 +167,10 @@ def multilabel_metrics(
     - accuracy: share of the N · C entries on the right side of ½ (1 − Hamming loss)
     - log_loss: sum over outputs of the binary log loss (as in MLPClassifier)
     - f1: at threshold ½, averaged over outputs that occur or are predicted
-    - roc_auc, average_precision: mean over outputs, NaN if one is constant (average_precision:
-      never 1)
+    - roc_auc, average_precision: mean over outputs, NaN if one is constant (for the latter: never
+      1)
 
-    Raises:
-        UnknownNameError: for an unknown metric.
-        InputError: for shapes or targets that do not fit.
+    Raises UnknownNameError for an unknown metric, InputError for shapes or targets that do not fit.
     """
     check_metrics("multilabel", names)
     p, y = np.asarray(probabilities, np.float64), np.asarray(targets)
@@ -193,11 +188,8 @@ def regression_metrics(
     """Compute metrics of predictions for targets, (N, C) or (N,), averaged over outputs.
 
     rmse: root mean squared error per output; mae: mean absolute error; r2: 1 − Σ(y − ŷ)² / Σ(y −
-    ȳ)², and for a constant output 1 if ŷ = y, else 0, as in scikit-learn.
-
-    Raises:
-        UnknownNameError: for an unknown metric.
-        InputError: for shapes that differ.
+    ȳ)², and for a constant output 1 if ŷ = y, else 0, as in scikit-learn. Raises UnknownNameError
+    for an unknown metric, InputError for shapes that differ.
     """
     check_metrics("regression", names)
     s, y = (np.asarray(values, np.float64) for values in (predictions, targets))

@@ -42,8 +42,7 @@ _PROBE_ROWS = 256
 def onnx_bytes(model: Model) -> bytes:
     """Serialize the model, and check that onnxruntime's outputs agree with it to 1e-5.
 
-    Raises:
-        InputError: for a model that ONNX cannot express, or without onnx and onnxruntime.
+    Raises InputError for a model that ONNX cannot express, or without onnx and onnxruntime.
     """
     try:
         import onnx

@@ -46,11 +46,7 @@ class _InvalidValueError(ValueError):
 def plain_features(
     encoding: TableEncoding, columns: Mapping[str, Column], first_row: int = 0
 ) -> np.ndarray:
-    """Return x (N, I) float32 as `encode` does.
-
-    Raises:
-        InputError: as in `encode`.
-    """
+    """Return x (N, I) float32 as `encode` does; InputError as in `encode`."""
     check_columns(encoding, list(columns))
     lengths = {len(_values(column)) for column in columns.values()}
     if len(lengths) > 1:

@@ -100,10 +100,8 @@ def choose_precision(name: str | None, device: jax.Device) -> Precision:
 def choose_device(name: str | None) -> jax.Device:
     """Return this process's first device of that kind, "cpu" or "gpu"; None is JAX's default.
 
-    Raises:
-        UnknownNameError: for another kind.
-        DeviceError: if JAX sees no such device.
-        ForkError: in a process that was forked after JAX had started.
+    Raises UnknownNameError for another kind, DeviceError if JAX sees no such device, ForkError in a
+    process that was forked after JAX had started.
     """
     check_not_inherited("compute")
     if name is None:

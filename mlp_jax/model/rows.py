@@ -80,11 +80,8 @@ def features(
 ) -> np.ndarray:
     """Encode rows of any kind as x (N, I); pixels stay uint8.
 
-    first_row: number of row 0 in messages. unseen: collects unseen categories.
-
-    Raises:
-        InputError: for rows that the model cannot encode.
-        DataFileError: for a file that is missing or damaged.
+    first_row: number of row 0 in messages. unseen: collects unseen categories. Raises InputError
+    for rows that the model cannot encode, DataFileError for a file that is missing or damaged.
     """
     if isinstance(rows, str | os.PathLike):
         check_polars_not_inherited("read a file")
@@ -113,10 +110,8 @@ def features(
 def as_frame(rows: Any) -> "pl.DataFrame | None":
     """Return named columns as a polars DataFrame; None for rows without names.
 
-    Declared categories become Enum; a polars frame is unchanged except for object columns.
-
-    Raises:
-        InputError: for a Series, duplicate names, or values that no column can hold.
+    Declared categories become Enum; a polars frame is unchanged except for object columns. Raises
+    InputError for a Series, duplicate names, or values that no column can hold.
     """
     if library_of(rows) == "polars" and type(rows).__name__ != "Series":
         import polars as pl

@@ -394,9 +394,8 @@ def scaling_of(inputs: InputEncoding) -> tuple[np.ndarray, np.ndarray] | None:
 def save_model(folder: str | os.PathLike[str], model: Model) -> None:
     """Write a model folder atomically.
 
-    Raises:
-        ModelFileError: for a model that could not be read back.
-        RunFolderError: if the folder cannot be written.
+    Raises ModelFileError for a model that could not be read back, RunFolderError if the folder
+    cannot be written.
     """
     try:
         check_consistent(model.network, model.loss, model.inputs, model.target)

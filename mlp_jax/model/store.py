@@ -144,8 +144,7 @@ def write(
 ) -> None:
     """Write the two files in `folder`, replacing existing ones.
 
-    Raises:
-        RunFolderError: if the folder cannot be written.
+    Raises RunFolderError if the folder cannot be written.
     """
     from safetensors.numpy import save
 
@@ -203,8 +202,7 @@ def _sync(folder: Path) -> None:
 def find(path: Path) -> Path:
     """Return the folder with the two files: `path`, or its model/.
 
-    Raises:
-        ModelFileError: if there is none.
+    Raises ModelFileError if there is none.
     """
     for folder in (path / "model", path):
         for place in (folder, _beside(folder, "old") if folder.name else folder):
@@ -220,8 +218,7 @@ def find(path: Path) -> Path:
 def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (the parts as records, the description as JSON), checked.
 
-    Raises:
-        ModelFileError: for a file that is missing or invalid.
+    Raises ModelFileError for a file that is missing or invalid.
     """
     path = folder / DESCRIPTION
     try:
@@ -260,8 +257,7 @@ def read_tensors(
 ) -> dict[str, np.ndarray]:
     """Return the arrays, checked for names, shapes, dtype and checksum.
 
-    Raises:
-        ModelFileError: for a file that is missing, damaged or of another model.
+    Raises ModelFileError for a file that is missing, damaged or of another model.
     """
     path = folder / WEIGHTS
     data = read_bytes(path)
@@ -277,11 +273,7 @@ def read_tensors(
 
 
 def parsed(path: Path, data: bytes) -> dict[str, np.ndarray]:
-    """Parse the bytes of a safetensors file.
-
-    Raises:
-        ModelFileError: for damaged bytes.
-    """
+    """Parse the bytes of a safetensors file; ModelFileError for damaged bytes."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

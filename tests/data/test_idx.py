@@ -85,7 +85,7 @@ def test_a_file_shorter_than_promised_gives_both_sizes(tmp_path):
     for packed in (content, gzip.compress(content)):
         message = failure(tmp_path / "f", packed)
         assert "holds 37 bytes" in message
-        assert "promises 40 (shape 2 × 5)" in message
+        assert "declares 40 (shape 2 × 5)" in message
 
 
 def test_extra_bytes_at_the_end_are_refused(tmp_path):

@@ -144,7 +144,7 @@ def test_an_archive_that_declares_more_than_its_bound_is_refused(tmp_path, monke
     monkeypatch.setattr("mlp_jax.data.bounds.MOST_FOR_FREE", 100_000)
     assert read_npz(saved(tmp_path, x=np.zeros((4, 2000)), y=Y)).train.x.shape == (4, 2000)
     path = saved(tmp_path, x=np.zeros((4, 200_000)), y=Y)
-    with pytest.raises(DataFileError, match=r"would inflate to 6\.4 MB, more than the .* allows"):
+    with pytest.raises(DataFileError, match=r"would inflate to 6\.4 MB, more than .* the limit"):
         read_npz(path)
     np.savez(path, x=np.zeros((4, 200_000)), y=Y)
     assert read_npz(path).train.x.shape == (4, 200_000)

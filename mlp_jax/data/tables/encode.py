@@ -51,11 +51,8 @@ def encode(
     """Return x (N, I) of the rows of `frame`, which may have additional columns.
 
     first_row: number of the first row in messages, or those of all. unseen: collects categories
-    without a code.
-
-    Raises:
-        InputError: for a missing column (with the nearest name), or a value that its column cannot
-            hold.
+    without a code. Raises InputError for a missing column (with the nearest name), or a value that
+    its column cannot hold.
     """
     check_columns(encoding, frame.columns)
     x = np.empty((frame.height, encoding.n_features), np.float32)

@@ -127,9 +127,8 @@ def separator_of(path: Path, text: TextOptions) -> str | None:
 def read_fitting_format(path: Path, text: TextOptions, header: bool) -> DelimitedFormat:
     """Detect the format of a file with a separator that gives the needed columns.
 
-    Raises:
-        DataFileError: for an unreadable header.
-        InputError: for duplicate names, or if no needed column is present.
+    Raises DataFileError for an unreadable header, InputError for duplicate names, or if no needed
+    column is present.
     """
     form = read_format(path, separator_of(path, text), header)
     needed = set(text.needed)

@@ -80,8 +80,7 @@ def find_task(
 ) -> FoundTask:
     """Choose the task from `Table.task` and the values of the target.
 
-    Raises:
-        InputError: for columns that do not fit the task, and words among numbers.
+    Raises InputError for columns that do not fit the task, and words among numbers.
     """
     if task not in (*TASKS, "multilabel"):
         raise UnknownNameError("task", task, TASKS)

@@ -130,8 +130,7 @@ def target_columns(
 ) -> list[pl.Series]:
     """Return the columns to predict, missing values as null and words stripped.
 
-    Raises:
-        InputError: for a column that is missing or cannot be a target.
+    Raises InputError for a column that is missing or cannot be a target.
     """
     if not targets:
         raise InputError("No target is named: name the column to predict.")
@@ -230,11 +229,8 @@ def encode_target(
 ) -> np.ndarray:
     """Encode as int32 labels (N,), float32 0 and 1 (N, C), or unscaled float64 (N,) or (N, C).
 
-    Missing values are −1 or NaN if allowed.
-
-    Raises:
-        InputError: with column, row and value, for a missing value, a missing column, an unseen
-            label, or text among numbers.
+    Missing values are −1 or NaN if allowed. Raises InputError with column, row and value, for a
+    missing value, a missing column, an unseen label, or text among numbers.
     """
     columns = target_columns(frame, encoding.names, encoding.na_values)
     if encoding.task == "classification":

@@ -56,10 +56,8 @@ class DelimitedFormat(NamedTuple):
 def with_unnamed(path: Path, form: DelimitedFormat, filled: Sequence[str]) -> DelimitedFormat:
     """Update the format, given the unnamed columns that hold a value.
 
-    The one that does is called ""; the others are empty, as those that Excel leaves behind.
-
-    Raises:
-        InputError: if there are several.
+    The one that does is called ""; the others are empty, as those that Excel leaves behind. Raises
+    InputError if there are several.
     """
     if len(filled) > 1:
         places = " and ".join(str(form.names.index(name)) for name in filled[:2])
@@ -81,11 +79,8 @@ def read_format_of(path: Path, file: Any, separator: str | None, header: bool) -
     """Detect the format of an open file from its first lines.
 
     separator: None detects it. Excel's first line sep=; takes precedence, and blank lines before
-    the header are skipped.
-
-    Raises:
-        DataFileError: for a file without a first row.
-        InputError: for duplicate names.
+    the header are skipped. Raises DataFileError for a file without a first row, InputError for
+    duplicate names.
     """
     offset, line = _skip_to_first_row(file)
     mark = None
