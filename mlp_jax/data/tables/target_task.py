@@ -111,7 +111,7 @@ def _several(columns: Sequence[TargetCounts], task: str, options: TextOptions) -
     names = ", ".join(f"'{column.name}'" for column in columns)
     odd = next((column for column in columns if not _is_binary(column.values)), None)
     if odd is None:
-        note = f"Targets {names}: {len(columns)} labels a row, since each holds 0 and 1"
+        note = f"Targets {names}: {len(columns)} labels per row, since each holds 0 and 1"
         return FoundTask("multilabel", (f"{note} (--task regression predicts numbers).",))
     if task in ("classification", "multilabel"):
         raise InputError(
@@ -157,7 +157,7 @@ def _by_numbers(
         return _labels_task(column, f"since {found.reason}{other}")
     other = ""
     if len(distinct) <= NAMED * 10 and (distinct == np.floor(distinct)).all():
-        other = " (--task classification takes them for classes)"
+        other = " (--task classification reads them as classes)"
     return _numbers_task([column], f"since {found.reason}{other}", options)
 
 
