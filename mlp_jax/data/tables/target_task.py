@@ -44,10 +44,7 @@ class FoundTask(NamedTuple):
 class TargetCounts(NamedTuple):
     """Distinct values of a target column that are not missing.
 
-    Attributes:
-        values: the values (C,).
-        rows: number of rows of each.
-        first: number of the first row of each.
+    values: the values (C,). rows: number of rows of each. first: number of the first row of each.
     """
 
     values: pl.Series
