@@ -151,7 +151,7 @@ def task_notes(decision: TaskDecision, n_classes: int) -> tuple[str, ...]:
         task = f"classification with {n_classes} classes, since {decision.reason}"
         return (f"Target y: {task} (--task regression predicts numbers).",)
     other = (
-        "" if "fraction" in decision.reason else " (--task classification takes them for classes)"
+        "" if "fraction" in decision.reason else " (--task classification reads them as classes)"
     )
     return (f"Target y: regression, since {decision.reason}{other}.",)
 

@@ -31,11 +31,8 @@ def decide(
 ) -> TaskDecision:
     """Decide whether the numbers of a target are classes.
 
-    Args:
-        name: name of the target.
-        values: its distinct finite numbers (C,), sorted.
-        rows: number of rows of each (C,).
-        whole_array: the values come from an array of an integer dtype.
+    name: name of the target. values: its distinct finite numbers (C,), sorted. rows: number of rows
+    of each (C,). whole_array: the values come from an array of an integer dtype.
     """
     n, total = len(values), int(rows.sum())
     if (values != np.floor(values)).any():

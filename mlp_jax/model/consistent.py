@@ -34,7 +34,7 @@ def expected_shapes(network: Layer, n_inputs: int) -> tuple[Any, Any]:
     except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"No network is {network} over {n_inputs} features.") from None
+        raise InputError(f"{network} cannot be initialized for {n_inputs} features.") from None
 
 
 def check_consistent(
@@ -110,7 +110,7 @@ def _check_categorical(column: CategoricalColumn) -> None:
 def _check_target(target: TargetEncoding, loss: Loss, n_outputs: int) -> None:
     regression = target.task == "regression"
     if regression != (loss.function.targets == "real"):
-        raise InputError(f"The loss {loss} does not train for {target.task}.")
+        raise InputError(f"The loss {loss} does not fit the task {target.task}.")
     if regression:
         if len(target.scale) not in (0, n_outputs) or len(target.offset) != len(target.scale):
             raise InputError(
@@ -132,4 +132,4 @@ def _check_target(target: TargetEncoding, loss: Loss, n_outputs: int) -> None:
     else:
         fits = n_classes == n_outputs or (n_classes, n_outputs) == (2, 1)
     if not fits:
-        raise InputError(f"{n_outputs} outputs cannot tell {n_classes} classes apart.")
+        raise InputError(f"{n_outputs} outputs do not fit {n_classes} classes.")

@@ -45,10 +45,8 @@ class TrainedNetwork(NamedTuple):
 class Reference(NamedTuple):
     """Rows on which influence is measured.
 
-    Attributes:
-        gradient: Σ gₘ over the rows that count.
-        n_rows: number of rows that count.
-        all_count: whether misclassified rows count too.
+    gradient: Σ gₘ over the rows that count. n_rows: number of rows that count. all_count: whether
+    misclassified rows count too.
     """
 
     gradient: Any

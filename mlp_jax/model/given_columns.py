@@ -116,7 +116,7 @@ def _of_pandas(name: str, column: Any) -> Column:
 
 def _of_array(name: str, values: np.ndarray) -> Column:
     if values.ndim != 1:
-        raise InputError(f"Column '{name}' must hold one value a row, not shape {values.shape}.")
+        raise InputError(f"Column '{name}' must hold one value per row, not shape {values.shape}.")
     kind = values.dtype.kind
     if kind == "M":
         return values.astype(_MOMENTS)

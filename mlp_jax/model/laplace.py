@@ -42,14 +42,9 @@ LIKELIHOODS = ("sigmoid_cross_entropy", "softmax_cross_entropy", "squared_error"
 class LaplaceFacts:
     """Metadata of a fitted approximation.
 
-    Attributes:
-        kind: "last-layer" or "diagonal".
-        prior: the criterion that chose τ and σ²: "validation" or "evidence".
-        prior_precision: τ.
-        noise_variance: σ² of the standardized targets, 1 for classes.
-        log_evidence: log marginal likelihood.
-        n_rows: N.
-        n_weights: P.
+    kind: "last-layer" or "diagonal". prior: the criterion that chose τ and σ²: "validation" or
+    "evidence". prior_precision: τ. noise_variance: σ² of the standardized targets, 1 for classes.
+    log_evidence: log marginal likelihood. n_rows: N. n_weights: P.
     """
 
     kind: Kind

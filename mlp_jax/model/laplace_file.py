@@ -28,15 +28,7 @@ FORMAT, VERSION = "mlp-jax laplace", 1
 
 @dataclass(frozen=True)
 class Header:
-    """Header of the file.
-
-    Attributes:
-        format: mark of the format.
-        version: version of the format.
-        facts: metadata of the approximation.
-        weights: checksum of the model's weights.
-        arrays: checksum of the file's arrays.
-    """
+    """Header of the file; weights and arrays: checksums of the model's and the file's arrays."""
 
     format: str
     version: int

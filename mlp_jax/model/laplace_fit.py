@@ -60,12 +60,9 @@ def fit_curvature(
 ) -> Laplace:
     """Fit an approximation to encoded rows x and their targets y in the model's terms.
 
-    Args:
-        validation: rows and targets that choose the prior precision and the noise; None: the
-            evidence chooses them.
-
-    Raises:
-        InputError: for a network or loss without an approximation, or if there are no rows.
+    validation: rows and targets that choose the prior precision and the noise; None: the evidence
+    chooses them. Raises InputError for a network or loss without an approximation, or if there are
+    no rows.
     """
     check_fits(model.network, model.loss, kind)
     for rows in (x,) if validation is None else (x, validation[0]):

@@ -330,7 +330,7 @@ class Model:
             return encode_targets(self.loss, y, self.n_outputs)
         if y.size != len(y) * self.n_outputs:
             raise InputError(
-                f"The model predicts {self.n_outputs} values a row, but the targets have shape"
+                f"The model predicts {self.n_outputs} values per row, but the targets have shape"
                 f" {y.shape}."
             )
         columns = y.reshape(len(y), self.n_outputs)

@@ -36,10 +36,8 @@ Item = TypeVar("Item")
 class FileBatch(NamedTuple):
     """Consecutive rows of a file.
 
-    Attributes:
-        rows: a polars DataFrame or an array.
-        first_row: number of the first row.
-        kept: columns to copy to the output, as written; None for an array.
+    rows: a polars DataFrame or an array. first_row: number of the first row. kept: columns to copy
+    to the output, as written; None for an array.
     """
 
     rows: Any

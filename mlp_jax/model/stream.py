@@ -83,9 +83,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
 class OutputColumns(NamedTuple):
     """A group of output columns.
 
-    Attributes:
-        names: their names.
-        values: a function of encoded rows and predictions that returns the columns.
+    names: their names. values: a function of encoded rows and predictions that returns the columns.
     """
 
     names: list[str]

@@ -189,7 +189,7 @@ def test_regression_is_judged_in_its_own_units_and_its_loss_in_the_networks():
 
 
 def test_targets_of_another_width_are_refused():
-    with pytest.raises(InputError, match=r"predicts 2 values a row, but the targets have shape"):
+    with pytest.raises(InputError, match=r"predicts 2 values per row, but the targets have shape"):
         regression_model(2).evaluate((np.zeros((3, 3)), np.zeros((3, 1))))
 
 

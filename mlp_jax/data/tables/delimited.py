@@ -40,11 +40,7 @@ _ZERO, _NINE = ord("0"), ord("9")
 class Piece(NamedTuple):
     """Complete rows of a file.
 
-    Attributes:
-        offset: first byte.
-        size: number of bytes.
-        line: number of the first line.
-        rows: number of rows.
+    offset: first byte. size: number of bytes. line: number of the first line. rows: number of rows.
     """
 
     offset: int

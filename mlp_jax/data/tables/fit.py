@@ -53,12 +53,8 @@ def fit_encoding(
 ) -> tuple[TableEncoding, tuple[str, ...]]:
     """Fit the encoding of all columns but the targets; return it with notes for the user.
 
-    Args:
-        rows: mask (N,) of the training rows; None for all.
-        ignored: columns with another role.
-
-    Raises:
-        InputError: if no column is usable.
+    rows: mask (N,) of the training rows; None for all. ignored: columns with another role. Raises
+    InputError if no column is usable.
     """
     known = check_kinds(kinds or {}, frame.columns)
     found: dict[str, FittedColumn] = {}

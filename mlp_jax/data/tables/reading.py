@@ -36,10 +36,7 @@ class Reading(NamedTuple):
 def read_column(values: pl.Series, kind: Kind | None, options: TextOptions) -> Reading:
     """Infer the kind of a column and the format of its text.
 
-    Args:
-        values: the column, missing values as null.
-        kind: the kind that the user declared, or None.
-        options: the text format that the user declared.
+    values: the column, missing values as null. kind, options: as declared by the user.
     """
     if not is_text(values.dtype):
         return typed_reading(values.dtype, kind, options)

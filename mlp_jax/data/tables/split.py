@@ -37,13 +37,9 @@ _PART_WORDS = {
 
 @dataclass(frozen=True, eq=False)
 class TableSplit:
-    """Split of a table.
+    """Part of each row (N,), UNUSED if the target is missing; the task; notes for the user.
 
-    Attributes:
-        part: part of each row (N,), UNUSED if the target is missing.
-        task: the task.
-        columns: columns that define the split and are not features.
-        notes: what was inferred, for the user.
+    columns: columns that define the split and are not features.
     """
 
     part: np.ndarray

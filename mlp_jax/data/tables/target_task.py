@@ -44,10 +44,7 @@ class FoundTask(NamedTuple):
 class TargetCounts(NamedTuple):
     """Distinct values of a target column that are not missing.
 
-    Attributes:
-        values: the values (C,).
-        rows: number of rows of each.
-        first: number of the first row of each.
+    values: the values (C,). rows: number of rows of each. first: number of the first row of each.
     """
 
     values: pl.Series
@@ -111,7 +108,7 @@ def _several(columns: Sequence[TargetCounts], task: str, options: TextOptions) -
     names = ", ".join(f"'{column.name}'" for column in columns)
     odd = next((column for column in columns if not _is_binary(column.values)), None)
     if odd is None:
-        note = f"Targets {names}: {len(columns)} labels a row, since each holds 0 and 1"
+        note = f"Targets {names}: {len(columns)} labels per row, since each holds 0 and 1"
         return FoundTask("multilabel", (f"{note} (--task regression predicts numbers).",))
     if task in ("classification", "multilabel"):
         raise InputError(
@@ -157,7 +154,7 @@ def _by_numbers(
         return _labels_task(column, f"since {found.reason}{other}")
     other = ""
     if len(distinct) <= NAMED * 10 and (distinct == np.floor(distinct)).all():
-        other = " (--task classification takes them for classes)"
+        other = " (--task classification reads them as classes)"
     return _numbers_task([column], f"since {found.reason}{other}", options)
 
 

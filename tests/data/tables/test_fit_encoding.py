@@ -290,9 +290,9 @@ def test_columns_that_are_no_values_are_refused():
 
 
 def test_a_table_without_any_use_is_refused():
-    with pytest.raises(InputError, match="No column is of use"):
+    with pytest.raises(InputError, match="No column is usable"):
         encoded([1, 1])
-    with pytest.raises(InputError, match="No column is of use"):
+    with pytest.raises(InputError, match="No column is usable"):
         fit_encoding(pl.DataFrame({"y": [1, 2]}), targets=["y"])
 
 
