@@ -1,4 +1,4 @@
-"""Messages to the user on the columns of a table: words that count as missing, unseen categories."""
+"""Messages to the user on the columns of a table: missing-value words, unseen categories."""
 
 import re
 from collections.abc import Sequence
