@@ -108,9 +108,9 @@ def test_an_idx_folder_that_is_damaged(mlp_jax, tmp_path, damage):
     [
         (
             "--batch-size 0",
-            "A batch size lies between 1 and the 1258 training rows, so 0 cannot be",
+            "The option batch_size must be at least 1, not 0",
         ),
-        ("--batch-size 1259", "so 1259 cannot be"),
+        ("--batch-size 1259", "A batch of 1259 examples needs as many training rows"),
         ("--hidden 0", "a width of at least 1, not 0"),
         ("--hidden 16 -3", "a width of at least 1, not -3"),
         ("--activation rellu", "Unknown activation 'rellu'. Did you mean 'relu'? Known: celu, elu"),
@@ -134,11 +134,14 @@ def test_an_idx_folder_that_is_damaged(mlp_jax, tmp_path, damage):
         ("--validation 1.0", "The validation fraction must be at least 0 and less than 1"),
         ("--validation 0.5 --test 0.5", "leave no training row"),
         ("--validation 0 --patience 3", "Early stopping (patience) needs validation rows"),
-        ("--patience 0", "Patience is at least 1 epoch, not 0"),
+        ("--patience 0", "The option patience must be at least 1, not 0"),
         ("--average 1.5", "between 0 and 1, not 1.5"),
         ("--importance 1", "pools of at least 2 batches, not 1"),
-        ("--importance 3 --norm batch", "Importance sampling goes without batch norm"),
-        ("--importance 3 --optimizer lbfgs", "A batch of all 1258 rows, which lbfgs"),
+        ("--importance 3 --norm batch", "The option importance cannot be combined with batch norm"),
+        (
+            "--importance 3 --optimizer lbfgs",
+            "The option importance cannot be combined with the optimizer lbfgs",
+        ),
         ("--learning-rate 0", "The learning rate must be positive, not 0.0"),
         ("--learning-rate nan", "The learning rate must be positive, not nan"),
         ("--clip-norm -1", "The gradient clip must be positive, not -1.0"),
@@ -212,7 +215,7 @@ def test_a_single_class_cannot_be_told_apart(mlp_jax):
 def test_numbers_are_not_classes(mlp_jax):
     x, _ = table()
     save(x=x, y=x[:, 0])
-    refused(mlp_jax(*DATA, "--loss", "softmax_cross_entropy"), "'bad' has numbers to predict")
+    refused(mlp_jax(*DATA, "--loss", "softmax_cross_entropy"), "the targets of 'bad' are numbers")
     refused(mlp_jax(*DATA, "--loss", "sigmoid_cross_entropy"), "needs targets from 0 to 1, but row")
     refused(mlp_jax(*DATA, "--class-weight", "balanced"), "Class weights need labels")
 
@@ -228,10 +231,10 @@ def test_numbers_are_not_classes(mlp_jax):
         ("check --loss hing", "Did you mean 'hinge'?"),
         ("check --precision tf32", "Unknown precision 'tf32'"),
         ("check --inject sing", "Unknown fault 'sing'. Did you mean 'sign'?"),
-        ("check --seed -1", "A seed is not negative, so -1 cannot be one"),
+        ("check --seed -1", "A seed must not be negative, but -1 is"),
         ("check --hidden 4 --json nowhere/c.json", "there is no folder nowhere"),
         ("explain --inputs -5", "at least 1 input, not -5"),
-        ("explain --batch-size 0", "A batch has at least 1 example, not 0"),
+        ("explain --batch-size 0", "A batch needs at least 1 example, not 0"),
         ("explain --norm bach", "Did you mean 'batch'?"),
     ],
 )

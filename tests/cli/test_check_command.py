@@ -49,9 +49,9 @@ def test_every_fault_ends_with_1_and_its_place(mlp_jax, name):
     fault = FAULTS[name]
     assert said.code == 1
     assert said.out.startswith(f"injected: {fault.summary}")
-    assert said.err.startswith("mlp-jax: the gradient fails the proof at ")
+    assert said.err.startswith("mlp-jax: the gradient check failed at ")
     assert said.err.count("\n") == 1
-    place = said.err.removeprefix("mlp-jax: the gradient fails the proof at ")
+    place = said.err.removeprefix("mlp-jax: the gradient check failed at ")
     layer, equation = place.partition(": ")[0].rsplit(", ", 1)
     assert fault.layer in layer
     assert fault.equation.endswith(equation)

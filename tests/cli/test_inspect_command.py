@@ -43,7 +43,7 @@ def test_a_wrong_label_comes_out_on_top_with_its_place_in_the_file(mlp_jax, peop
     assert (tmp_path / "people.csv").read_text().splitlines()[280 + 1].split(",") == people[281]
     shown = next(text for text in said.out.splitlines() if text.strip().startswith("280 "))
     assert shown.split()[1:4] == [first["part"], "no", "yes"]
-    assert said.out.endswith("all rows, facts and pictures: run/inspect\n")
+    assert said.out.endswith("inspection: run/inspect\n")
     assert max(table, key=lambda row: float(row["gradient_norm"]))["row"] == "280"
     assert min(table, key=lambda row: float(row["influence"]))["row"] == "280"
 
@@ -70,7 +70,7 @@ def beside_the_run(people, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "Name the run to look into"),
+        ((), "Name the run to inspect"),
         (("absent",), "There is no run 'absent'"),
         (("run", "--data", "absent.csv"), "There is no file 'absent.csv'"),
         (("run", "--data", "bare.csv"), "no column 'rich'"),

@@ -41,7 +41,7 @@ def test_runs_speaks_json(mlp_jax, two_runs):
 
 def test_without_runs_there_is_a_hint(mlp_jax, tmp_path):
     said = mlp_jax("runs")
-    assert (said.code, said.out) == (0, "No runs in runs yet. `mlp-jax train` makes one.\n")
+    assert (said.code, said.out) == (0, "No runs in runs yet. `mlp-jax train` creates one.\n")
     assert mlp_jax("runs", "--json").out == "[]\n"
     (tmp_path / "empty").mkdir()
     assert mlp_jax("runs", "empty").code == 0

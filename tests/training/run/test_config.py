@@ -150,3 +150,8 @@ def test_a_path_that_is_no_utf_8_is_kept_in_the_file_and_read_back(tmp_path):
     write_text_atomic(tmp_path / "config.toml", to_toml(config))
     assert (tmp_path / "config.toml").read_text(encoding="utf-8")
     assert read_config(tmp_path / "config.toml").data == name
+
+
+def test_a_file_with_the_former_name_of_shards_is_read(tmp_path):
+    (tmp_path / "c.toml").write_text("stream = true\nlanes = 8\n")
+    assert read_config(tmp_path / "c.toml").shards == 8

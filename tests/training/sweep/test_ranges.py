@@ -53,5 +53,5 @@ def test_shapes_are_told_from_widths_by_their_commas(words, shapes):
 
 @pytest.mark.parametrize("words", [["a"], ["0", "3"], ["3.5"]])
 def test_what_is_no_width_is_refused(words):
-    with pytest.raises(InputError, match="width"):
+    with pytest.raises(InputError, match=r"[Ww]idth"):
         parse_shapes(words)
