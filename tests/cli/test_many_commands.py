@@ -165,7 +165,7 @@ def test_a_sweep_goes_on_with_its_own_options_and_data_or_not_at_all(
         assert mlp_jax(*words, "--out", "s").code == 130
     for more, said in [
         (("--trials", "3"), "The sweep in s cannot resume with changed options: trials was 2"),
-        (("--hidden", "5"), "hidden is 4 there and 5 here"),
+        (("--hidden", "5"), "hidden was 4 and is now 5"),
     ]:
         done = mlp_jax("sweep", "--resume", "s", *more)
         assert (done.code, said in done.err) == (2, True), done.err
@@ -193,7 +193,7 @@ def test_a_sweep_of_which_every_trial_diverges_says_so(mlp_jax, flowers, tmp_pat
     assert done.code == 1
     assert done.err == (
         "mlp-jax: Every trial diverged; try smaller learning rates."
-        " The records of the sweep are in s.\n"
+        " The logs of the sweep are in s.\n"
     )
     assert "Every trial diverged" in json.loads((tmp_path / "s/run.json").read_text())["failed"]
     assert not (tmp_path / "s/sweep.csv").exists()
