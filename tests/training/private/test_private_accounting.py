@@ -154,7 +154,7 @@ def test_a_promise_that_is_none_is_refused(asked, sentence):
 
 
 def test_a_delta_of_a_row_or_more_is_refused():
-    with pytest.raises(InputError, match=r"less than 1/rows, here 0.01, so 0.01 would promise"):
+    with pytest.raises(InputError, match=r"less than 1/rows, here 0\.01; 0\.01 protects no row"):
         open_account(Privacy(1.0, 0.01), 100, 10, 5)
 
 

@@ -231,7 +231,7 @@ def test_a_resumed_run_cannot_be_longer_or_without_its_ledger(finished, tmp_path
             {"precision": "bf16"},
             "This precision cannot be combined with private training",
         ),
-        ({"input_range": (0.0, 1.0, 2.0)}, "two numbers, not 3"),
+        ({"input_range": (0.0, 1.0, 2.0)}, "the highest value, not 3"),
         ({"input_range": (1.0, 0.0)}, "not from 1.0 to 0.0"),
         ({"private": False}, "--epsilon, --delta needs --private"),
     ],
