@@ -173,7 +173,7 @@ def test_what_has_no_meaning_is_refused_in_one_sentence(options, words):
 
 
 def test_a_device_that_is_not_there_is_said():
-    with pytest.raises(DeviceError, match="No gpu here"):
+    with pytest.raises(DeviceError, match="No gpu found"):
         classifier(device="gpu").fit(BLOBS, targets()["classes"])
 
 
