@@ -248,9 +248,9 @@ class Own:
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (X, np.where(np.arange(N) == 150, -1, LABELS).astype(np.int32), "one of class -1"),
+        (X, np.where(np.arange(N) == 150, -1, LABELS).astype(np.int32), "has the class -1"),
         (np.where(np.arange(N)[:, None] == 150, np.nan, X).astype(np.float32),
-         LABELS.astype(np.int32), "x has a value that is NaN or infinite"),
+         LABELS.astype(np.int32), "a value of x that is NaN or infinite"),
     ],
     ids=["label", "feature"],
 )  # fmt: skip
