@@ -215,7 +215,7 @@ def test_other_rows_must_fit_the_trained_network():
         fitted.evaluate((x, y[:-1]))
     with pytest.raises(InputError, match="label '3' in row 0 is not a class"):
         fitted.evaluate((x, y + 1))
-    with pytest.raises(InputError, match=r"label '2\.5' in row 0 is not a class"):
+    with pytest.raises(InputError, match=r"label '0\.5' in row 6 is not a class"):
         fitted.evaluate((x, y + 0.5))
     p = fitted.predict_proba(x)
     assert p.sum(axis=1) == pytest.approx(np.ones(20), rel=1e-5)

@@ -24,7 +24,7 @@ def rows():
 @pytest.fixture(scope="module")
 def trained(rows):
     x, y = rows
-    return fit(mlp([8], 3), LOSS, "adam", (x, y), epochs=20, batch_size=8, scaling=fit_scaling(x))
+    return fit(mlp([8], 3), LOSS, "sgd", (x, y), epochs=20, batch_size=8, scaling=fit_scaling(x))
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.bool_])
