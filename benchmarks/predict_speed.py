@@ -25,7 +25,8 @@ import polars as pl
 from mlp_jax.backprop import get_loss, mlp
 from mlp_jax.bench.machine import describe, median_and_quartiles
 from mlp_jax.data.encoding import NumericColumn, TableEncoding, TargetEncoding
-from mlp_jax.model.saved import Model, save_model
+from mlp_jax.model.model_folder import save_model
+from mlp_jax.model.saved import Model
 
 COLUMNS = tuple(f"column_{j}" for j in range(30))
 COPY = """

@@ -56,8 +56,9 @@ from mlp_jax.backprop import (
 from mlp_jax.errors import DataWarning
 from mlp_jax.model.laplace_file import save_laplace
 from mlp_jax.model.metrics import register_metric
-from mlp_jax.model.saved import Model, save
-from mlp_jax.model.saved import load_model as load
+from mlp_jax.model.model_folder import load_model as load
+from mlp_jax.model.model_folder import save
+from mlp_jax.model.saved import Model
 from mlp_jax.model.store import register_layer
 from mlp_jax.model.uncertain import LaplaceModel, fit_laplace, load_laplace
 from mlp_jax.proof import Report, check_gradients

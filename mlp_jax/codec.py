@@ -1,8 +1,8 @@
 """Frozen records as JSON and back: data only, checked field by field, no code from the file.
 
-A record is {"type": its class's name, field: value, …}. Which classes may come out is said by the
-caller, and what a field may hold by its type hint: numbers, text, booleans, None, literals, tuples
-and other records.
+A record is {"type": its class's name, field: value, …}. The caller lists the classes that may
+come out; the type hint of a field says what it may hold: numbers, text, booleans, None, literals,
+tuples and other records.
 """
 
 import dataclasses

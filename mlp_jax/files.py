@@ -119,7 +119,7 @@ def as_run_folder_error(verb: str, path: Path) -> Iterator[None]:
 
 
 def plain(value: Any) -> Any:
-    """What json can write: NumPy and JAX values as Python's, NaN and ∞ as None."""
+    """Return a value that json can write: NumPy and JAX values as Python's, NaN and ∞ as None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -77,6 +77,15 @@ def test_docstrings_and_messages_are_plain(folder):
     assert found == []
 
 
+def test_the_modules_beside_the_packages_are_plain():
+    found = [
+        f"{path.name}, {fault}"
+        for path in sorted(ROOT.glob("*.py"))
+        for fault in faults(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
 def test_pages_are_plain():
     pages = [ROOT.parent / "README.md", *sorted((ROOT.parent / "docs").glob("*.md"))]
     found = [

@@ -51,7 +51,7 @@ def evaluate(words: list[str]) -> int:
     from mlp_jax.model.compilation_cache import use_compilation_cache
     from mlp_jax.model.evaluation import judge, metrics_json, metrics_table
     from mlp_jax.model.metrics import undefined
-    from mlp_jax.model.saved import load_model
+    from mlp_jax.model.model_folder import load_model
     from mlp_jax.model.uncertain import load_laplace
 
     use_compilation_cache()

@@ -38,7 +38,7 @@ def export(words: list[str]) -> int:
     if not options.run or not options.output:
         raise InputError("Name the run and the file: mlp-jax export RUN --output FILE")
     from mlp_jax.model.export import export_model
-    from mlp_jax.model.saved import load_model
+    from mlp_jax.model.model_folder import load_model
 
     model = load_model(options.run)
     output = Path(options.output)

@@ -52,7 +52,7 @@ def predict(words: list[str]) -> int:
         raise InputError("Name the run and the rows: mlp-jax predict RUN --input FILE")
     from mlp_jax.data.tables.options import separator
     from mlp_jax.model.compilation_cache import use_compilation_cache
-    from mlp_jax.model.saved import load_model
+    from mlp_jax.model.model_folder import load_model
     from mlp_jax.model.stream import predict_file
     from mlp_jax.model.uncertain import load_laplace
 

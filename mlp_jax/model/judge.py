@@ -3,7 +3,8 @@
 Letters: N rows, C classes or outputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,29 @@ from mlp_jax.backprop import Loss
 from mlp_jax.backprop.losses import check_labels
 from mlp_jax.model import metrics
 from mlp_jax.model.metrics import Task
+
+
+class Evaluation(dict[str, float]):
+    """Figures of an evaluation by name, with the predictions that they are of.
+
+    `[0]` and `[1]` give the figures and the predictions, as `fit(…).evaluate` returned them in
+    earlier versions.
+
+    Attributes:
+        predictions: (N, C), as `Model.predictions` returns them.
+    """
+
+    def __init__(self, figures: Mapping[str, float], predictions: np.ndarray) -> None:
+        super().__init__(figures)
+        self.predictions = predictions
+
+    def __missing__(self, key: Any) -> Any:
+        """Return the part of that number."""
+        if key == 0:
+            return dict(self)
+        if key == 1:
+            return self.predictions
+        raise KeyError(key)
 
 
 def class_count(loss: Loss, y: np.ndarray, n_outputs: int) -> int:

@@ -18,14 +18,11 @@ from jaxtyping import Float, Shaped
 
 from mlp_jax.backprop import Ensemble, Layer, Loss
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TargetEncoding
-from mlp_jax.errors import InputError, ModelFileError
-from mlp_jax.files import user_path
-from mlp_jax.model import store
-from mlp_jax.model.consistent import check_consistent, expected_shapes
+from mlp_jax.errors import InputError
 from mlp_jax.model.disagreement import between_classes, between_labels, between_values
 from mlp_jax.model.forked import jax_is_inherited
 from mlp_jax.model.inference import Outputs, losses, outputs, runnable_precision
-from mlp_jax.model.judge import encode_targets, scores
+from mlp_jax.model.judge import Evaluation, encode_targets, scores
 from mlp_jax.model.metrics import TEST_METRICS, check_metrics
 from mlp_jax.model.precision import Precision, known_precision
 
@@ -80,6 +77,8 @@ class Model:
             ModelFileError: for a model that could not be read back.
             RunFolderError: if the folder cannot be written.
         """
+        from mlp_jax.model.model_folder import save_model
+
         save_model(path, self)
 
     def export(
@@ -150,7 +149,7 @@ class Model:
             raise InputError("A regression predicts values; it has no probabilities.")
         return self.probabilities(self.predictions(self.features(rows)))
 
-    def evaluate(self, rows: Any, names: Sequence[str] = ()) -> dict[str, float]:
+    def evaluate(self, rows: Any, names: Sequence[str] = ()) -> Evaluation:
         """Evaluate the loss and metrics of rows with targets.
 
         A DataWarning reports rows without a target, which are skipped, and unseen categories.
@@ -161,8 +160,8 @@ class Model:
             names: metrics (default: all metrics of the task).
 
         Returns:
-            {"loss": …, metric: …}. The loss is that of the standardized targets if training
-            standardized them.
+            {"loss": …, metric: …}, with the predictions as its attribute `predictions`. The loss is
+            that of the standardized targets if training standardized them.
 
         Raises:
             InputError: for rows or targets that do not fit the model.
@@ -181,10 +180,17 @@ class Model:
         coded = self.coded_targets(y)
         if task == "regression":
             y = y.reshape(len(y), self.n_outputs)
+        return self._evaluation(found, coded, y, names)
+
+    def _evaluation(
+        self, found: Outputs, coded: np.ndarray, y: np.ndarray, names: Sequence[str]
+    ) -> Evaluation:
+        """Return the loss and the metrics of outputs; coded: the targets as the loss takes them."""
         each = losses(self.loss, runnable_precision(self.precision), found.linear, coded)
-        n_classes = len(self.target.classes) if task == "classification" else 0
-        judged = scores(self.loss, self._in_units(found.predicted), y, names, n_classes)
-        return {"loss": float(np.mean(each.astype(np.float64))), **judged}
+        n_classes = len(self.target.classes) if self.target.task == "classification" else 0
+        predictions = self._in_units(found.predicted)
+        judged = scores(self.loss, predictions, y, names, n_classes)
+        return Evaluation({"loss": float(np.mean(each.astype(np.float64))), **judged}, predictions)
 
     def disagreement(self, rows: Any) -> Float[np.ndarray, " N"]:
         """Return the disagreement of an ensemble's members on each row.
@@ -389,71 +395,3 @@ def scaling_of(inputs: InputEncoding) -> tuple[np.ndarray, np.ndarray] | None:
     if not isinstance(inputs, ArrayEncoding) or not inputs.pixels or not inputs.scale:
         return None
     return np.array([inputs.scale]), np.array([inputs.offset])
-
-
-def save_model(folder: str | os.PathLike[str], model: Model) -> None:
-    """Write a model folder atomically.
-
-    Raises ModelFileError for a model that could not be read back, RunFolderError if the folder
-    cannot be written.
-    """
-    try:
-        check_consistent(model.network, model.loss, model.inputs, model.target)
-        dtype = known_precision(model.precision).params
-        expected = store.named_leaves(*expected_shapes(model.network, model.inputs.n_features))
-    except InputError as error:
-        raise ModelFileError(f"This model cannot be saved: {error}") from None
-    leaves = store.named_leaves(model.params, model.layer_state)
-    tensors = {name: np.asarray(leaf) for name, leaf in leaves.items()}
-    for problem in store.problems(tensors, expected, dtype):
-        raise ModelFileError(f"This model cannot be saved: {problem}.")
-    parts = {name: getattr(model, name) for name in store.PARTS}
-    about = {name: value for name, value in model.about.items() if name != "versions"}
-    store.write(Path(folder), parts, tensors, model.metrics, about)
-
-
-def save(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write a model as a folder that `load` reads.
-
-    Args:
-        model: a `Model`, as `fit` and `load` return it.
-        path: the folder. The write is atomic: a killed process leaves no partial folder.
-
-    Raises:
-        ModelFileError: for a model that could not be read back.
-        RunFolderError: if the folder cannot be written.
-    """
-    save_model(path, model)
-
-
-def load_model(path: str | os.PathLike[str]) -> Model:
-    """Load a model. No code from the files is executed.
-
-    Args:
-        path: folder of a run, or the model/ folder in it.
-
-    Returns:
-        The model; `about["versions"]` has the versions that wrote it.
-
-    Raises:
-        ModelFileError: for files that are missing, damaged or inconsistent.
-    """
-    folder = store.find(user_path(path))
-    parts, description = store.read_description(folder)
-    try:
-        check_consistent(parts["network"], parts["loss"], parts["inputs"], parts["target"])
-        precision = known_precision(parts["precision"])
-        shapes = expected_shapes(parts["network"], parts["inputs"].n_features)
-    except InputError as error:
-        raise ModelFileError(f"'{folder}' holds inconsistent parts: {error}") from None
-    expected = store.named_leaves(*shapes)
-    tensors = store.read_tensors(folder, description, expected, precision.params)
-    leaves = [tensors[name] for name in expected]
-    params, layer_state = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-    return Model(
-        **parts,
-        params=params,
-        layer_state=layer_state,
-        metrics=description["metrics"],
-        about={**description["about"], "versions": description["versions"]},
-    )

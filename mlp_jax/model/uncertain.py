@@ -15,12 +15,14 @@ from jaxtyping import Float, Shaped
 from mlp_jax.data.dataset import Dataset
 from mlp_jax.data.table import Table
 from mlp_jax.model.inference import Outputs, runnable_precision
+from mlp_jax.model.judge import Evaluation
 from mlp_jax.model.judged_rows import rows_and_targets
 from mlp_jax.model.laplace import Laplace, check_kind, distribution
 from mlp_jax.model.laplace_file import read_laplace
 from mlp_jax.model.laplace_fit import fit_curvature
+from mlp_jax.model.model_folder import load_model
 from mlp_jax.model.rows import load_for
-from mlp_jax.model.saved import Model, load_model
+from mlp_jax.model.saved import Model
 
 _INTERVAL = 1.959963984540054  # standard deviations on either side that hold 95 % of a normal
 
@@ -73,7 +75,7 @@ class LaplaceModel(Model):
             each = self._deviations(variance)
         return each[:, 0] if each.shape[1] == 1 else each
 
-    def evaluate(self, rows: Any, names: Sequence[str] = ()) -> dict[str, float]:
+    def evaluate(self, rows: Any, names: Sequence[str] = ()) -> Evaluation:
         """Evaluate as `Model.evaluate`; for a regression also the calibration of the uncertainty.
 
         Args:
@@ -99,7 +101,8 @@ class LaplaceModel(Model):
         away = (y.reshape(linear.shape) - self._in_units(linear)) / deviation
         nll = 0.5 * away**2 + np.log(deviation) + 0.5 * math.log(2 * math.pi)
         within = np.abs(away) <= _INTERVAL
-        return {**found, "nll": float(np.mean(nll)), "within_95": float(np.mean(within))}
+        found |= {"nll": float(np.mean(nll)), "within_95": float(np.mean(within))}
+        return found
 
     def _outputs(self, x: np.ndarray) -> Outputs:
         linear, predicted, _ = distribution(self, self.laplace, x)

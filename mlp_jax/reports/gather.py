@@ -20,7 +20,8 @@ from mlp_jax.data.source import some_rows
 from mlp_jax.data.table import Table
 from mlp_jax.errors import InputError, MlpJaxError, ModelFileError
 from mlp_jax.model.inference import runnable_precision
-from mlp_jax.model.saved import Model, load_model
+from mlp_jax.model.model_folder import load_model
+from mlp_jax.model.saved import Model
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import at
 from mlp_jax.reports.evidence import Evidence, JudgedRows, LayerFlow

@@ -11,8 +11,7 @@ from mlp_jax.data import Scaling, Split
 from mlp_jax.data.arrays import label_type_of
 from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
 from mlp_jax.errors import InputError
-from mlp_jax.model.inference import losses, runnable_precision
-from mlp_jax.model.judge import scores, task_of
+from mlp_jax.model.judge import Evaluation, task_of
 from mlp_jax.model.metrics import TEST_METRICS, check_metrics
 from mlp_jax.model.saved import Model
 from mlp_jax.proof import Report
@@ -48,7 +47,7 @@ class TrainResult(Model):
     best_epoch: int = 0
     private: dict[str, Any] | None = None
 
-    def evaluate(self, rows: Any, names: Sequence[str] = ()) -> dict[str, float]:
+    def evaluate(self, rows: Any, names: Sequence[str] = ()) -> Evaluation:
         """Return the loss and the metrics of rows with targets.
 
         Args:
@@ -68,9 +67,7 @@ class TrainResult(Model):
                 return self._evaluate_probabilities(x, y, names)
         return super().evaluate(rows, names)
 
-    def _evaluate_probabilities(
-        self, x: Any, y: np.ndarray, names: Sequence[str]
-    ) -> dict[str, float]:
+    def _evaluate_probabilities(self, x: Any, y: np.ndarray, names: Sequence[str]) -> Evaluation:
         """Return the figures of rows whose targets are probabilities of the classes."""
         names = names or TEST_METRICS["classification"]
         check_metrics("classification", names)
@@ -78,10 +75,7 @@ class TrainResult(Model):
         if len(encoded) != len(y):
             raise InputError(f"x has {len(encoded)} rows, but y has {len(y)}.")
         check_targets(self.loss, y, self.n_outputs)
-        found = self._outputs(encoded)
-        each = losses(self.loss, runnable_precision(self.precision), found.linear, y)
-        judged = scores(self.loss, found.predicted, y, names, len(self.target.classes))
-        return {"loss": float(np.mean(each.astype(np.float64))), **judged}
+        return self._evaluation(self._outputs(encoded), y, y, names)
 
 
 def train_result(plan: TrainPlan, outcome: Outcome, report: Report) -> TrainResult:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from mlp_jax.backprop import get_loss
-from mlp_jax.model.saved import Model, save_model
+from mlp_jax.model.model_folder import save_model
+from mlp_jax.model.saved import Model
 from mlp_jax.training.run.build import build
 from mlp_jax.training.run.config import read_config
 

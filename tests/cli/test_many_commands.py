@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mlp_jax.data import Split
-from mlp_jax.model.saved import load_model
+from mlp_jax.model.model_folder import load_model
 from mlp_jax.training.many import fit
 from mlp_jax.training.run.config import read_config
 from mlp_jax.training.sweep import run as search

@@ -18,7 +18,8 @@ from mlp_jax.data.encoding import (
     TargetEncoding,
 )
 from mlp_jax.errors import DataWarning
-from mlp_jax.model.saved import Model, load_model, save_model
+from mlp_jax.model.model_folder import load_model, save_model
+from mlp_jax.model.saved import Model
 
 pytestmark = pytest.mark.filterwarnings("ignore:Column 'colour'. 1 row with categories")
 

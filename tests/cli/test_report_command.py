@@ -2,7 +2,8 @@ import jax
 import pytest
 
 from mlp_jax.backprop import get_loss, mlp
-from mlp_jax.model.saved import Model, save_model
+from mlp_jax.model.model_folder import save_model
+from mlp_jax.model.saved import Model
 from mlp_jax.training.run.config import read_config
 from mlp_jax.training.run.data import prepared
 

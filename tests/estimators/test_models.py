@@ -5,7 +5,7 @@ import pytest
 from estimator_cases import BLOBS
 
 from mlp_jax.estimators import MLPClassifier
-from mlp_jax.model.saved import load_model, save_model
+from mlp_jax.model.model_folder import load_model, save_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 TRUTH = (BLOBS[:, 0] > 0).astype(int)

@@ -156,7 +156,7 @@ def frames():
 
 def saved(folder):
     fitted = ESTIMATORS["norm and dropout"].fit(X, Y)
-    from mlp_jax.model.saved import save_model
+    from mlp_jax.model.model_folder import save_model
 
     save_model(f"{folder}/model", fitted.to_model())
     model = mlp_jax.load(folder)

@@ -16,7 +16,8 @@ from mlp_jax.data.table import Table
 from mlp_jax.data.tables.targets import fit_target
 from mlp_jax.errors import InputError
 from mlp_jax.model.labels import find_classes
-from mlp_jax.model.saved import Model, load_model, save_model
+from mlp_jax.model.model_folder import load_model, save_model
+from mlp_jax.model.saved import Model
 
 X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
 TRUTH = np.arange(60) % 2

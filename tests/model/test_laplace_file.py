@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from mlp_jax.errors import ModelFileError
 from mlp_jax.model.laplace import Laplace, LaplaceFacts
 from mlp_jax.model.laplace_file import FILE, save_laplace
-from mlp_jax.model.saved import save_model
+from mlp_jax.model.model_folder import save_model
 from mlp_jax.model.store import named_leaves
 from mlp_jax.model.uncertain import load_laplace
 

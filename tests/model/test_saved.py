@@ -20,7 +20,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, r2_score
 import mlp_jax
 from mlp_jax.data import Dataset, Split, from_arrays
 from mlp_jax.errors import InputError
-from mlp_jax.model.saved import load_model, save_model
+from mlp_jax.model.model_folder import load_model, save_model
 
 RNG = np.random.default_rng(5)
 MODELS = {

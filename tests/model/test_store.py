@@ -16,13 +16,14 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from mlp_jax.errors import ModelFileError, RunFolderError
-from mlp_jax.model.saved import Model, load_model, save_model
+from mlp_jax.model.model_folder import load_model, save_model
+from mlp_jax.model.saved import Model
 
 SAVE_FOREVER = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from model_cases import colour_model
-from mlp_jax.model.saved import save_model
+from mlp_jax.model.model_folder import save_model
 models = [colour_model(), colour_model((6,))]
 while True:
     for model in models:

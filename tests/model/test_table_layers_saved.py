@@ -8,7 +8,7 @@ from model_cases import model_of
 from mlp_jax.backprop import get_loss
 from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
 from mlp_jax.model.export import export_model
-from mlp_jax.model.saved import load_model, save_model
+from mlp_jax.model.model_folder import load_model, save_model
 from mlp_jax.proof.trial import TABLES, table_network
 
 X = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32) * 2

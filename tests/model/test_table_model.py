@@ -13,7 +13,7 @@ import mlp_jax
 from mlp_jax.data.table import Table
 from mlp_jax.errors import DataWarning, InputError, ModelFileError
 from mlp_jax.model.export import export_model
-from mlp_jax.model.saved import save_model
+from mlp_jax.model.model_folder import save_model
 from mlp_jax.model.specimens import feeds, specimens
 
 pytestmark = pytest.mark.filterwarnings(

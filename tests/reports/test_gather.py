@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from mlp_jax.backprop import apply, get_loss, mlp
-from mlp_jax.model.saved import Model, save_model
+from mlp_jax.model.model_folder import save_model
+from mlp_jax.model.saved import Model
 from mlp_jax.reports.folder import read_run
 from mlp_jax.reports.gather import gather
 from mlp_jax.training.run.config import read_config

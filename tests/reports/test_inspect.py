@@ -11,7 +11,8 @@ import pytest
 from mlp_jax.backprop import get_loss, mlp
 from mlp_jax.errors import DataWarning, InputError, RunFolderError, UnknownNameError
 from mlp_jax.model.examples import TrainedNetwork
-from mlp_jax.model.saved import Model, save_model
+from mlp_jax.model.model_folder import save_model
+from mlp_jax.model.saved import Model
 from mlp_jax.reports.inspect import write
 from mlp_jax.reports.inspect.layers import NetworkDiagnostics, diagnose_layers
 from mlp_jax.reports.inspect.rows import refuse_private

@@ -65,6 +65,16 @@ def test_it_pickles_with_its_history_and_report(rows, trained):
     assert again.report.ok
 
 
+def test_an_evaluation_gives_figures_by_name_and_the_predictions(rows, trained):
+    found = trained.evaluate(rows, ["accuracy"])
+    assert set(found) == {"loss", "accuracy"}
+    np.testing.assert_array_equal(found.predictions, trained.predict_proba(rows[0]))
+    assert found[0] == dict(found)  # as earlier versions returned figures and predictions
+    assert found[1] is found.predictions
+    with pytest.raises(KeyError):
+        found["f1"]
+
+
 def test_its_repr_is_one_short_line(trained):
     assert repr(trained) == (
         "TrainResult(4 inputs, 3 outputs, classification of 3 classes, softmax_cross_entropy,"

@@ -31,7 +31,7 @@ SHARE = 0.05  # of the rows, marked as the top
 AGREES, DIFFERS = "#3b6ea8", "#d1651f"
 _BINS = 60
 _ONE_LINE = 10  # letters of label and prediction that stand side by side
-_DECADES = 4.0  # that are drawn below the largest value; of the rest the number is told
+_DECADES = 4.0  # drawn below the largest value; a note counts the rest
 
 
 def draw_distribution(findings: Findings, loss: str, path: Path) -> None:

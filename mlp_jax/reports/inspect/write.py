@@ -11,7 +11,8 @@ from mlp_jax.data.encoding import ArrayEncoding, TableEncoding
 from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
 from mlp_jax.files import as_run_folder_error, write_json_atomic
 from mlp_jax.model.examples import RANKINGS, Reference, suspects_first
-from mlp_jax.model.saved import Model, load_model
+from mlp_jax.model.model_folder import load_model
+from mlp_jax.model.saved import Model
 from mlp_jax.reports.inspect.findings import Findings, find, trained_of, write_csv
 from mlp_jax.reports.inspect.layers import NetworkDiagnostics, diagnose_layers
 from mlp_jax.reports.inspect.pictures import SUSPECTS, draw_distribution, draw_suspects

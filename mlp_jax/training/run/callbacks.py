@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlp_jax.files import write_text_atomic
-from mlp_jax.model.saved import save_model
+from mlp_jax.model.model_folder import save_model
 from mlp_jax.proof import Report
 from mlp_jax.training.callbacks import Callback, CallEnd, EpochEnd, TrainStart
 from mlp_jax.training.checkpoint.manager import Checkpoints, Saving

@@ -9,7 +9,8 @@ from mlp_jax.data.encoding import ArrayEncoding
 from mlp_jax.files import write_json_atomic
 from mlp_jax.model.first_dense import first_dense
 from mlp_jax.model.metrics import TEST_METRICS
-from mlp_jax.model.saved import Model, save_model
+from mlp_jax.model.model_folder import save_model
+from mlp_jax.model.saved import Model
 from mlp_jax.proof.observe import at
 from mlp_jax.training.result import TrainResult
 from mlp_jax.training.run import plots
@@ -36,8 +37,8 @@ def tested(fitted: TrainResult, components: RunComponents) -> tuple[dict[str, fl
     if components.data.test is None:
         return {}, np.zeros((0, 1))
     names = tuple(dict.fromkeys((*TEST_METRICS[components.task], *components.metrics)))
-    test = components.data.test
-    return fitted.evaluate(test, names), fitted.predictions(fitted.features(test.x))
+    found = fitted.evaluate(components.data.test, names)
+    return dict(found), found.predictions
 
 
 def trained_model(

@@ -11,8 +11,8 @@ import jax
 
 from mlp_jax.data.source import SHARDS
 from mlp_jax.errors import DivergedError, InputError
+from mlp_jax.model.model_folder import load_model
 from mlp_jax.model.precision import ask_for_determinism, choose_device
-from mlp_jax.model.saved import load_model
 from mlp_jax.training.callbacks import Callback, LedgerCallback
 from mlp_jax.training.checkpoint.manager import Saving
 from mlp_jax.training.compatibility import check_command

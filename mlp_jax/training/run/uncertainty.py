@@ -11,7 +11,8 @@ from mlp_jax.errors import InputError
 from mlp_jax.model.laplace import LaplaceFacts, check_fits, check_kind, check_prior
 from mlp_jax.model.laplace_file import save_laplace
 from mlp_jax.model.laplace_fit import fit_curvature
-from mlp_jax.model.saved import Model, load_model
+from mlp_jax.model.model_folder import load_model
+from mlp_jax.model.saved import Model
 from mlp_jax.training.run.config import run_config
 from mlp_jax.training.run.data import prepared
 from mlp_jax.training.run.folder import read_metadata

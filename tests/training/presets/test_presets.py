@@ -5,7 +5,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.estimators import MLPRegressor
-from mlp_jax.model.saved import load_model
+from mlp_jax.model.model_folder import load_model
 from mlp_jax.training.presets import PRESETS, column_options, preset
 from mlp_jax.training.presets.tabular import LONG, SHORT, wave_spreads
 from mlp_jax.training.run.build import build

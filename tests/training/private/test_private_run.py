@@ -15,7 +15,7 @@ from mlp_jax import Dense, Privacy, fit, mlp
 from mlp_jax.backprop import get_loss
 from mlp_jax.errors import InputError, RunFolderError
 from mlp_jax.files import read_jsonl
-from mlp_jax.model.saved import load_model
+from mlp_jax.model.model_folder import load_model
 from mlp_jax.reports.write import write_report
 from mlp_jax.training.compatibility import PRIVATE_OPTIMIZERS
 from mlp_jax.training.engine import private_step as spec

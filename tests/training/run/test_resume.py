@@ -9,7 +9,7 @@ import pytest
 from training_cases import labelled, leaves_equal
 
 from mlp_jax.errors import InputError, ModelFileError, RunFolderError
-from mlp_jax.model.saved import load_model
+from mlp_jax.model.model_folder import load_model
 from mlp_jax.training.run import run
 from mlp_jax.training.run.config import TrainConfig
 

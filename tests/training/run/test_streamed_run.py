@@ -11,7 +11,7 @@ from training_cases import digits
 
 from mlp_jax.errors import InputError
 from mlp_jax.model.evaluation import judge
-from mlp_jax.model.saved import load_model
+from mlp_jax.model.model_folder import load_model
 from mlp_jax.reports.folder import read_run
 from mlp_jax.reports.gather import gather
 from mlp_jax.reports.inspect.rows import rows_of_run
