@@ -105,7 +105,7 @@ def cut_back(path: str | os.PathLike[str], key: str, last: float) -> None:
 
 @contextmanager
 def as_run_folder_error(verb: str, path: Path) -> Iterator[None]:
-    """Turns an OSError of the block into a RunFolderError that says what could not be done.
+    """Turn an OSError of the block into a RunFolderError that says what failed.
 
     One of ours, which says so already, passes.
     """
