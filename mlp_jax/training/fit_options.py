@@ -9,7 +9,7 @@ import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 import optax
@@ -46,11 +46,9 @@ Switch = Annotated[bool, Shown()]
 Words = Annotated[tuple[str, ...], Shown("NAME ...")]
 Mesh = Annotated[str | None, Shown("AXES")]
 
-Select = Literal["best", "last"]
 SELECT = ("best", "last")
 BATCH_SIZE = 64
 PRIVATE_BATCH_SIZE = 2048
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, kw_only=True)

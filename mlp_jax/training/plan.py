@@ -161,6 +161,8 @@ def make_plan(
     )
     if options.patience is not None and validation is None:
         raise InputError("Early stopping (patience) needs validation rows.")
+    if options.select == "best" and validation is None:
+        raise InputError("Keeping the best epoch (select best) needs validation rows.")
     n = len(rows) if streamed is None else len(streamed)
     batch_size, layout = _batches(options, optimizer, device, n, many=many)
     check_importance(options.importance, batch_size, n)

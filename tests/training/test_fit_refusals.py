@@ -91,6 +91,7 @@ def nan_in_row_three(x, y):
         (None, {"seed": 2**70}, InputError, "seed"),
         (None, {"schedule_epochs": 0}, InputError, "schedule_epochs must be at least 1, not 0"),
         (None, {"patience": 2}, InputError, "needs validation rows"),
+        (None, {"select": "best"}, InputError, "select best) needs validation rows"),
         (None, {"patience": 0, "validation": 0.2}, InputError, "patience must be at least 1"),
         (None, {"average": 1.0}, InputError, "between 0 and 1"),
         (None, {"validation": 1.0}, InputError, "less than 1"),
