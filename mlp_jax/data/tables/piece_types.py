@@ -14,6 +14,7 @@ from mlp_jax.data.tables.forms import LEADING_ZERO
 from mlp_jax.data.tables.text_format import (
     QUOTED,
     DelimitedFormat,
+    blocks,
     decoded,
 )
 from mlp_jax.errors import DataFileError
@@ -21,7 +22,7 @@ from mlp_jax.errors import DataFileError
 _INFERRED_ROWS = 1000
 _REPEATED = 4  # rows per distinct word above which words become Categorical
 _EXACT = 2.0**53  # larger floats do not hold every whole number
-_ZERO, _NINE = ord("0"), ord("9")
+_ZERO = ord("0")
 
 
 class WiderError(Exception):
@@ -56,12 +57,8 @@ def parsed_rows(
 
 def _codes(rows: bytes, form: DelimitedFormat, schema: dict[str, Any]) -> list[str]:
     """Return the numeric columns with a value like 007, whose leading zeros are significant."""
-    data = np.frombuffer(rows, np.uint8)
-    at = np.flatnonzero(data[:-1] == _ZERO)
-    follows = data[at + 1]
-    at = at[(follows >= _ZERO) & (follows <= _NINE)]
-    begins = np.isin(data[at - 1], np.frombuffer(form.separator.encode() + b'\n" \t', np.uint8))
-    if not (begins | (at == 0)).any():
+    marks = form.separator.encode() + b'\n" \t'
+    if not any(_leading_zero(block, marks) for block in blocks(b"\n" + rows, 3)):
         return []
     numeric = [name for name, dtype in schema.items() if dtype.is_numeric()]
     if not numeric:
@@ -69,6 +66,15 @@ def _codes(rows: bytes, form: DelimitedFormat, schema: dict[str, Any]) -> list[s
     columns = [form.names.index(name) for name in numeric]
     text = parse(rows, form, schema=dict.fromkeys(form.names, pl.String), columns=columns)
     return [name for name in numeric if text.get_column(name).str.contains(LEADING_ZERO).any()]
+
+
+def _leading_zero(data: np.ndarray, marks: bytes) -> bool:
+    """Return whether a mark is followed by 0 and another digit."""
+    found = (data[1:-1] == _ZERO) & (data[2:] - _ZERO < 10)
+    begins = data[:-2] == marks[0]
+    for mark in marks[1:]:
+        begins |= data[:-2] == mark
+    return bool((begins & found).any())
 
 
 def _lengthy(rows: bytes, form: DelimitedFormat, frame: pl.DataFrame) -> list[str]:
