@@ -208,7 +208,7 @@ def without_blank_lines(piece: bytes, form: DelimitedFormat) -> bytes:
 
 
 def _may_hold_blank_lines(piece: bytes) -> bool:
-    """Return False if no line begins with white space, a quick test that finds most pieces whole."""
+    """Return whether a line begins with white space: a quick test that most pieces fail."""
     return any(
         bool(((data[:-1] == _LINE_END) & (data[1:] <= _SPACE)).any())
         for data in blocks(b"\n" + piece, 2)
@@ -216,7 +216,7 @@ def _may_hold_blank_lines(piece: bytes) -> bool:
 
 
 def blocks(data: bytes, length: int) -> Iterator[np.ndarray]:
-    """Iterate over parts that fit a processor's cache; all sequences of `length` bytes are in one."""
+    """Iterate over parts that fit a processor's cache; each `length` bytes in a row are in one."""
     values = np.frombuffer(data, np.uint8)
     for start in range(0, len(values) - length + 1, _BLOCK):
         yield values[start : start + _BLOCK + length - 1]
