@@ -23,11 +23,11 @@ import jax
 from mlp_jax.backprop import mlp
 from mlp_jax.bench.machine import describe, machine_title, median_and_quartiles
 from mlp_jax.bench.results import check_places, write_result
+from mlp_jax.charts.figures import PALE, new_figure, plain_frame, row_of_axes, save
 from mlp_jax.data import load
 from mlp_jax.proof import Report
 from mlp_jax.training import Optimizer, fit
 from mlp_jax.training.callbacks import EpochEnd
-from mlp_jax.training.run.figures import PALE, new_figure, plain_frame, row_of_axes, save
 
 EPOCHS = {"adam": 20, "kfac": 7}
 COLORS = {"adam": "#D55E00", "kfac": "#0072B2"}

@@ -98,7 +98,7 @@ def found_share(one: Search, by: str, top: float = TOP) -> float:
 
 def draw(one: Search, path: Path) -> None:
     """The share found over the share of rows looked at, and the first suspects of the loss."""
-    from mlp_jax.training.run.figures import PALE, new_figure, plain_frame, save
+    from mlp_jax.charts.figures import PALE, new_figure, plain_frame, save
 
     figure = new_figure(10.4, 3.9)
     curves, gallery = figure.subfigures(1, 2, width_ratios=(1, 1.25))

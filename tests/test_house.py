@@ -14,6 +14,7 @@ FLOORS = {
     "errors": 0,
     "files": 0,
     "codec": 0,
+    "charts": 1,
     "backprop": 1,
     "data": 1,
     "proof": 2,

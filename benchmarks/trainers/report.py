@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from mlp_jax.bench.machine import machine_title
-from mlp_jax.training.run.figures import (
+from mlp_jax.charts.figures import (
     INK,
     PALE,
     PathLike,

@@ -55,24 +55,17 @@ def from_arrays(
     parts = ("",) if test is None else ("training", "test")
     places = [place(name, part) for part in parts]
 
-    flat, shapes = zip(
-        *(_features(x, where) for (x, _), where in zip(pairs, places, strict=True)), strict=True
-    )
-    if len(set(shapes)) > 1:
-        raise InputError(
-            f"In '{name}', x holds images of shape {shapes[0]} in the training rows,"
-            f" but {shapes[1]} in the test rows."
-        )
+    flat, shape = _same_features(name, [x for x, _ in pairs], places)
     targets = [y for _, y in pairs]
     task = "classification" if classes is not None and targets[0].dtype.kind != "f" else task
     decision = decide_array(targets[0], task)
+    names: tuple[str, ...] = ()
     if decision.is_class:
         encoded, names = _encode(targets, places, classes)
     elif classes is not None:
         raise InputError(f"'{name}' names classes, but its y is {targets[0].dtype}: no labels.")
     else:
-        encoded, names = [_targets(y, w) for y, w in zip(targets, places, strict=True)], ()
-
+        encoded = [_targets(y, where) for y, where in zip(targets, places, strict=True)]
     splits = [Split(x, y) for x, y in zip(flat, encoded, strict=True)]
     counted = names == tuple(map(str, range(len(names))))  # the names are the indices
     return Dataset(
@@ -80,7 +73,7 @@ def from_arrays(
         train=splits[0],
         test=splits[1] if test is not None else None,
         classes=names,
-        image_shape=image_shape(shapes[0]),
+        image_shape=image_shape(shape),
         feature_names=feature_names,
         label_type=label_type_of(targets[0].dtype) if classes is None or counted else "text",
         notes=task_notes(decision, len(names)),
@@ -101,6 +94,20 @@ def image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
     if not shape or (len(shape) == 3 and shape[2] not in (1, 3)):
         return None
     return shape[:2] if shape[2:] == (1,) else shape
+
+
+def _same_features(
+    name: str, parts: Sequence[np.ndarray], places: Sequence[str]
+) -> tuple[list[np.ndarray], tuple[int, ...]]:
+    """Return the rows of each part, and the shape of the image of each row, which they share."""
+    found = [_features(x, where) for x, where in zip(parts, places, strict=True)]
+    shapes = [shape for _, shape in found]
+    if len(set(shapes)) > 1:
+        raise InputError(
+            f"In '{name}', x holds images of shape {shapes[0]} in the training rows,"
+            f" but {shapes[1]} in the test rows."
+        )
+    return [x for x, _ in found], shapes[0]
 
 
 def _features(x: np.ndarray, where: str) -> tuple[np.ndarray, tuple[int, ...]]:

@@ -230,6 +230,13 @@ class TargetEncoding:
         return np.array([read(name) for name in names], dtype)
 
 
+def scaled_target(scale: np.ndarray, offset: np.ndarray) -> TargetEncoding:
+    """Return the encoding of a regression on arrays: (y − offset)/scale of each output (C,)."""
+    return TargetEncoding(
+        task="regression", scale=tuple(scale.tolist()), offset=tuple(offset.tolist())
+    )
+
+
 InputEncoding = TableEncoding | ArrayEncoding
 
 

@@ -11,7 +11,13 @@ import numpy as np
 from jaxtyping import Int8
 
 from mlp_jax.data.dataset import Dataset, Split
-from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TableEncoding, TargetEncoding
+from mlp_jax.data.encoding import (
+    ArrayEncoding,
+    InputEncoding,
+    TableEncoding,
+    TargetEncoding,
+    scaled_target,
+)
 from mlp_jax.data.scaling import check_targets_near, farthest, fit_scaling, refuse_far
 from mlp_jax.data.source import Streamed
 from mlp_jax.data.splits import TEST, TRAIN, VALIDATION, part_of_rows, usual_validation
@@ -21,6 +27,8 @@ from mlp_jax.data.task import constant_notes
 from mlp_jax.errors import InputError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from mlp_jax.data.tables.split import TableSplit
 
 
@@ -179,7 +187,7 @@ def array_target(source: Dataset, y: np.ndarray, rows: np.ndarray | None = None)
     """
     if source.is_classification:
         return TargetEncoding(
-            task="classification", names=(), classes=source.classes, label_type=source.label_type
+            task="classification", classes=source.classes, label_type=source.label_type
         )
     if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all():
         return TargetEncoding("multilabel")
@@ -190,26 +198,16 @@ def array_target(source: Dataset, y: np.ndarray, rows: np.ndarray | None = None)
     if far is not None:
         output = int(np.argmin(np.isfinite(spread)))
         refuse_far(columns, far, output, np.arange(len(y)) if rows is None else rows, "y")
-    scale = np.where(spread == 0, 1.0, spread)
-    return TargetEncoding(
-        task="regression",
-        names=(),
-        classes=(),
-        scale=tuple(scale.tolist()),
-        offset=tuple(columns.mean(axis=0).tolist()),
-    )
+    return scaled_target(np.where(spread == 0, 1.0, spread), columns.mean(axis=0))
 
 
 def _prepare_table(
     source: Table, parts: "TableSplit", options: ColumnOptions, known: Known | None
 ) -> Prepared:
-    from mlp_jax.data.tables.encode import encode
-    from mlp_jax.data.tables.fit import fit_encoding
-    from mlp_jax.data.tables.split import encode_parts, labelled_rows
+    from mlp_jax.data.tables.split import encode_parts
     from mlp_jax.data.tables.targets import encode_target, fit_target
 
     frame, part = source.frame, parts.part
-    notes = [*source.notes, *parts.notes]
     chosen = part == TRAIN
     target = None if known is None else known[1]
     if target is None:
@@ -221,21 +219,8 @@ def _prepare_table(
             options=options.text,
             written=source.written,
         )
-    if known is None:
-        inputs, found = fit_encoding(
-            frame,
-            targets=source.targets,
-            kinds=source.kinds,
-            options=options,
-            rows=chosen,
-            ignored=parts.columns,
-        )
-        inputs = replace(inputs, header=source.header, separator=source.separator)
-        notes.extend(found)
-    else:
-        if not isinstance(known[0], TableEncoding):
-            raise InputError(f"'{source.name}' is a table, but the model was trained on arrays.")
-        inputs = known[0]
+    inputs, found = _table_encoding(source, parts, options, known)
+    notes = [*source.notes, *parts.notes, *found]
     y = encode_target(target, frame, missing_allowed=True)
     if target.task == "regression":
         notes += _constant(y[chosen], target.names)
@@ -246,19 +231,44 @@ def _prepare_table(
         for number, x in enumerate(encode_parts(inputs, frame, part))
     )
     assert train is not None
-    if source.test is not None:
-        rows = labelled_rows(source.test, target)
-        test = Split(
-            encode(inputs, source.test.filter(rows)),
-            encode_target(target, source.test.filter(rows)),
-        )
     return Prepared(
         name=source.name,
         train=train,
         validation=validation,
-        test=test,
+        test=test if source.test is None else _table_test(source.test, inputs, target),
         inputs=inputs,
         target=target,
         notes=tuple(notes),
         part=part,
     )
+
+
+def _table_encoding(
+    source: Table, parts: "TableSplit", options: ColumnOptions, known: Known | None
+) -> tuple[TableEncoding, Sequence[str]]:
+    """Return the known encoding of rows, or the one fitted to the training rows, with notes."""
+    from mlp_jax.data.tables.fit import fit_encoding
+
+    if known is not None:
+        if not isinstance(known[0], TableEncoding):
+            raise InputError(f"'{source.name}' is a table, but the model was trained on arrays.")
+        return known[0], ()
+    inputs, notes = fit_encoding(
+        source.frame,
+        targets=source.targets,
+        kinds=source.kinds,
+        options=options,
+        rows=parts.part == TRAIN,
+        ignored=parts.columns,
+    )
+    return replace(inputs, header=source.header, separator=source.separator), notes
+
+
+def _table_test(frame: "pl.DataFrame", inputs: TableEncoding, target: TargetEncoding) -> Split:
+    """Encode the rows of a separate test set that have a target."""
+    from mlp_jax.data.tables.encode import encode
+    from mlp_jax.data.tables.split import labelled_rows
+    from mlp_jax.data.tables.targets import encode_target
+
+    rows = frame.filter(labelled_rows(frame, target))
+    return Split(encode(inputs, rows), encode_target(target, rows))

@@ -10,7 +10,7 @@ from sklearn.base import is_classifier
 
 from mlp_jax.backprop import Ensemble, Loss
 from mlp_jax.data.arrays import label_type_of
-from mlp_jax.data.encoding import ArrayEncoding, LabelType, TargetEncoding
+from mlp_jax.data.encoding import ArrayEncoding, LabelType, TargetEncoding, scaled_target
 from mlp_jax.errors import InputError
 from mlp_jax.estimators.specify import as_type
 from mlp_jax.model.labels import as_words
@@ -50,14 +50,7 @@ def _target(estimator: Any) -> TargetEncoding:
         scaling = estimator._target_scaling
         if scaling is None:
             return TargetEncoding("regression")
-        scale, offset = 1 / scaling.scale, -scaling.offset / scaling.scale
-        return TargetEncoding(
-            task="regression",
-            names=(),
-            classes=(),
-            scale=tuple(scale.tolist()),
-            offset=tuple(offset.tolist()),
-        )
+        return scaled_target(1 / scaling.scale, -scaling.offset / scaling.scale)
     labels = tuple(as_words(np.asarray(estimator.classes_)).tolist())
     if estimator._label_binarizer.y_type_.startswith("multilabel"):
         return TargetEncoding(task="multilabel", names=labels)

@@ -13,9 +13,8 @@ with uneven weights c that include zeros, in training mode with fixed dropout ma
 inference mode where that differs.
 """
 
-import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -232,6 +231,39 @@ def _has_two_modes(network: Layer) -> bool:
     return network.draws or network.has_state or network.n_predictions > 1
 
 
+def _check_arguments(network: Layer, loss: Loss, batch: tuple[Any, Any], state: State) -> None:
+    """Raise InputError for a missing state or targets that are invalid for the loss."""
+    if network.has_state and state is None:
+        raise InputError("This network keeps running statistics: pass the state=… that init gave.")
+    check_targets(loss, np.asarray(batch[1]), network.width_out(np.shape(batch[0])[1]))
+
+
+def _perturbed(network: Layer, params: Params, state: State, n: int, seed: int) -> tuple[Any, ...]:
+    """Return perturbed params and state, weights c and mask of n examples, and directions."""
+    rng = np.random.default_rng(seed)
+    moved = perturbed(in_float64(params), rng)
+    kept = perturbed_state(in_float64(network.without_state() if state is None else state), rng)
+    c, mask = uneven_weights(n, network.couples_examples, rng)
+    return moved, kept, c, mask, unit_directions(moved, rng)
+
+
+def _as_floats(arguments: Any, dtype: Any) -> Any:
+    """Cast the floating-point arrays of a tree."""
+    return jax.tree.map(
+        lambda v: v.astype(dtype) if np.issubdtype(v.dtype, np.floating) else v, arguments
+    )
+
+
+def _rows(
+    network: Layer, compared: Iterable[tuple[Witness, Comparison]], train: bool, dtype: str
+) -> Iterator[Row]:
+    """Return the rows of the report on some comparisons."""
+    mode = "training" if train else "inference"
+    for witness, row in compared:
+        label = layer_label(network, row.path, witness, row.equation)
+        yield Row(label, row.equation, witness, mode, dtype, *row.error(), BOUNDS[dtype][witness])
+
+
 @np.errstate(invalid="ignore", over="ignore")  # what is not finite fails its row: say it once
 def check_gradients(
     network: Layer,
@@ -272,38 +304,23 @@ def check_gradients(
     """
     loss = as_loss(loss)
     started = time.perf_counter()
-    if network.has_state and state is None:
-        raise InputError("This network keeps running statistics: pass the state=… that init gave.")
-    check_targets(loss, np.asarray(batch[1]), network.width_out(np.shape(batch[0])[1]))
+    _check_arguments(network, loss, batch, state)
     x, y = handful(*batch)
-    rng = np.random.default_rng(seed)
-    moved = perturbed(in_float64(params), rng)
-    kept = perturbed_state(in_float64(network.without_state() if state is None else state), rng)
-    c, mask = uneven_weights(len(x), network.couples_examples, rng)
-    directions = unit_directions(moved, rng)
+    moved, kept, c, mask, directions = _perturbed(network, params, state, len(x), seed)
     modes = [True, False] if _has_two_modes(network) else [True]
     rows: list[Row] = []
     for dtype in dtypes:
         full = dtype == "float64"
-        wide = np.dtype(np.float64 if full else np.float32)
-        arguments: Any = (moved, kept, x, y, c, mask)
-        arguments = jax.tree.map(
-            lambda v, wide=wide: v.astype(wide) if np.issubdtype(v.dtype, np.floating) else v,
-            arguments,
-        )
+        arguments = _as_floats((moved, kept, x, y, c, mask), np.float64 if full else np.float32)
+        given = (*arguments, np.uint32(seed))
+        along = directions if full else None
         with jax.enable_x64(full), jax.default_matmul_precision("highest"):
             for train in modes:
                 run = jit_proof(_witnesses(network, loss, train, dtype, differentiate))
-                along = directions if full else None
-                found = jax.device_get(run(*arguments, np.uint32(seed), along))
-                mode = "training" if train else "inference"
+                found = jax.device_get(run(*given, along))
                 compared = _comparisons(network, loss, train, found, y, c, along, samples)
+                rows += _rows(network, compared, train, dtype)
                 if split is not None:
-                    given = (*arguments, np.uint32(seed))
                     apart = _split_comparisons(network, loss, train, dtype, split, found, given)
-                    compared = itertools.chain(compared, apart)
-                for witness, row in compared:
-                    label = layer_label(network, row.path, witness, row.equation)
-                    bound = BOUNDS[dtype][witness]
-                    rows.append(Row(label, row.equation, witness, mode, dtype, *row.error(), bound))
+                    rows += _rows(network, apart, train, dtype)
     return Report(tuple(rows), time.perf_counter() - started)

@@ -1,250 +1,146 @@
-"""Charts of a report: curves, reliability, confusion, scatter, bars. Pure functions to SVG.
+"""Charts that only a report shows: reliability, residuals, bars, flow of the gradients.
 
-Letters: N rows, C classes or outputs, B bins.
+Letters: B bins.
 """
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlp_jax.reports import svg
+from mlp_jax.charts.figures import (
+    DASHED,
+    FRAME,
+    INK,
+    TRAIN,
+    VALIDATION,
+    add_tooltips,
+    level_lines,
+    log_axis,
+    new_figure,
+    plain_frame,
+    shortened,
+)
 from mlp_jax.reports.calibration import Reliability
-from mlp_jax.reports.html import Markup, joined, tag
-from mlp_jax.reports.listing import short, shortened
 
-_LOG_RANGE = 30.0  # max / min from which an axis is logarithmic
-_MOST_DOTS = 60
-_MOST_POINTS = 2000
-_EDGE = 1e-300
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-
-class Series(NamedTuple):
-    """One curve: its label, its class in the style sheet, its points."""
-
-    label: str
-    class_: str
-    xs: Sequence[float]
-    ys: Sequence[float]
+_GAP = 0.06  # of a bar's width
+_LONGEST_NAME = 34
+_MOST_LAYERS = 16  # numbers on the axis of layers
 
 
-def curve_chart(
-    title: str, name: str, series: Sequence[Series], best: int | None, *, may_be_log: bool
-) -> Markup:
-    """Draw curves over epochs with labels at their ends; a ring marks the best epoch."""
-    values = np.array([y for one in series for y in one.ys], np.float64)
-    epochs = [x for one in series for x in one.xs]
-    low, high = svg.padded(values)
-    finite = values[np.isfinite(values)]
-    wide = finite.size and finite.min() > 0 and finite.max() / finite.min() >= _LOG_RANGE
-    logarithmic = bool(may_be_log and wide)
-    if logarithmic:
-        low, high = float(finite.min()) / 1.2, float(finite.max()) * 1.2
-    first, last = min(epochs), max(epochs)
-    x = svg.Axis(first, last if last > first else first + 1, 52, 388)
-    y = svg.Axis(low, high, 242, 34, logarithmic)
-    chart = svg.Chart(x, y, 480, 285)
-    ticks = [tick for tick in x.ticks(6) if tick == int(tick)]
-    parts = [chart.frame("epoch", name, x_ticks=ticks if last > first else [first])]
-    for one in series:
-        parts.append(chart.line(one.xs, one.ys, one.class_))
-        parts.extend(_dots(chart, one))
-    for epoch, value in zip(series[-1].xs, series[-1].ys, strict=True):
-        if epoch == best and math.isfinite(value):
-            parts.append(svg.circle(x(epoch), y(value), 6.5, "ring", f"best: epoch {best}"))
-    parts.extend(_end_labels(chart, series))
-    return chart.svg(title, *parts)
+def reliability_figure(found: Reliability, what: str) -> "Figure":
+    """Return a figure of accuracy over confidence, with the number of predictions below."""
+    from matplotlib.ticker import PercentFormatter
 
-
-def _dots(chart: svg.Chart, one: Series) -> list[Markup]:
-    if len(one.xs) > _MOST_DOTS:
-        return []
-    return [
-        svg.circle(chart.x(x), chart.y(y), 2.6, f"dot {one.class_}", f"epoch {x:g}: {short(y)}")
-        for x, y in zip(one.xs, one.ys, strict=True)
-        if math.isfinite(y)
-    ]
-
-
-def _end_labels(chart: svg.Chart, series: Sequence[Series]) -> list[Markup]:
-    ends = []
-    for one in series:
-        known = [y for y in one.ys if math.isfinite(y)]
-        if known:
-            ends.append((one, chart.y(known[-1])))
-    places = svg.spread_apart([place for _, place in ends])
-    return [
-        svg.text(chart.x.end + 8, place + 4, one.label, f"label {one.class_}", anchor="start")
-        for (one, _), place in zip(ends, places, strict=True)
-    ]
-
-
-def reliability_chart(found: Reliability, what: str) -> Markup:
-    """Draw accuracy over confidence, against the diagonal, with the number of predictions below."""
     n = len(found.counts)
-    x, y = svg.Axis(0, 1, 52, 388), svg.Axis(0, 1, 290, 34)
-    chart = svg.Chart(x, y, 420, 420)
-    ticks = [0, 0.25, 0.5, 0.75, 1]
-    parts = [chart.frame("", "accuracy", x_ticks=ticks, y_ticks=ticks,
-                         write_x=_percent, write_y=_percent)]  # fmt: skip
-    base, room = 376.0, 56.0
+    figure = new_figure(4.6, 4.9)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
+    known = np.flatnonzero(found.counts)
+    lefts, share, mean = known / n, found.right[known], found.confidence[known]
+    words = [
+        f"confidence {place / n:.0%} to {(place + 1) / n:.0%}: {found.counts[place]:,} "
+        f"predictions, {right:.1%} right, mean confidence {sure:.1%}"
+        for place, right, sure in zip(known, share, mean, strict=True)
+    ]
+    low, high = np.minimum(share, mean), np.maximum(share, mean)
+    _bars(above, lefts, low, 1 / n, words, color=TRAIN)
+    for kind, color, alpha in ((mean > share, VALIDATION, 0.6), (mean <= share, TRAIN, 0.4)):
+        chosen = [word for word, here in zip(words, kind, strict=True) if here]
+        _bars(
+            above, lefts[kind], (high - low)[kind], 1 / n, chosen, bottom=low[kind], color=color,
+            alpha=alpha,
+        )  # fmt: skip
+    above.plot([0, 1], [0, 1], color=INK, linewidth=1.2, linestyle=DASHED)
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    for axis in (above.xaxis, above.yaxis):
+        axis.set_ticks([0, 0.25, 0.5, 0.75, 1])
+        axis.set_major_formatter(PercentFormatter(1.0))
+    _bars(below, lefts, found.counts[known], 1 / n, words, color=FRAME, alpha=0.45)
+    below.set(xlabel=f"confidence in {what}", ylabel="rows")
     tallest = max(int(found.counts.max()), 1)
-    width = (x.end - x.start) / n
-    for place, count in enumerate(found.counts):
-        left = x(place / n)
-        words = f"confidence {place / n:.0%} to {(place + 1) / n:.0%}: {count:,} predictions"
-        tall = max(room * count / tallest, 1.0 if count else 0.0)
-        parts.append(svg.bar(left + 1, base - tall, width - 2, tall, "pale", words))
-        if not count:
-            continue
-        share, mean = float(found.right[place]), float(found.confidence[place])
-        words += f", {share:.1%} right, mean confidence {mean:.1%}"
-        sure, high = y(min(share, mean)), y(max(share, mean))
-        parts.append(svg.bar(left + 1, sure, width - 2, y(0) - sure, "fill", words))
-        kind = "over" if mean > share else "under"
-        parts.append(svg.bar(left + 1, high, width - 2, sure - high, kind, words))
-    parts.append(chart.line([0, 1], [0, 1], "ideal"))
-    parts.append(svg.text(x.start - 7, base - room + 10, f"{tallest:,}", "tick", anchor="end"))
-    parts.append(svg.text((x.start + x.end) / 2, 398, f"confidence in {what}", "name"))
-    title = f"Reliability diagram; expected calibration error {found.ece:.1%}"
-    return chart.svg(title, *parts)
+    below.set_yticks([0, tallest], ["0", f"{tallest:,}"])
+    level_lines(above)
+    plain_frame(below)
+    return figure
 
 
-def scatter_chart(true: np.ndarray, predicted: np.ndarray, name: str) -> Markup:
-    """Draw predicted over true values with their diagonal; at most 2000 points, evenly chosen."""
-    rows = _some(len(true))
-    low, high = svg.padded(np.concatenate([true, predicted]), 0.04)
-    x, y = svg.Axis(low, high, 60, 400), svg.Axis(low, high, 374, 34)
-    chart = svg.Chart(x, y, 420, 418)
-    ticks = y.ticks(5)
-    parts = [chart.frame("true", "predicted", x_ticks=ticks, y_ticks=ticks)]
-    parts.append(chart.line([low, high], [low, high], "ideal"))
-    parts.extend(
-        svg.circle(x(float(true[row])), y(float(predicted[row])), 2.4, "point")
-        for row in rows
-        if math.isfinite(predicted[row])
-    )
-    return chart.svg(f"Predicted against true values of {name}", *parts)
-
-
-def residual_chart(residuals: np.ndarray, name: str) -> Markup:
-    """Draw a histogram of the residuals, predicted − true."""
+def residual_figure(residuals: np.ndarray) -> "Figure":
+    """Return a histogram of the residuals, predicted − true, with outliers in the last bins."""
     finite = residuals[np.isfinite(residuals)]
     limit = float(np.quantile(np.abs(finite), 0.995)) if finite.size else 1.0
     limit = limit or 1.0
-    heights, steps = np.histogram(np.clip(finite, -limit, limit), bins=31, range=(-limit, limit))
-    counts, edges = heights.tolist(), steps.tolist()
-    x, y = svg.Axis(-limit, limit, 60, 400), svg.Axis(0, max(*counts, 1) * 1.05, 374, 34)
-    chart = svg.Chart(x, y, 420, 418)
-    parts = [chart.frame("predicted − true", "rows")]
-    for count, left, right in zip(counts, edges, edges[1:], strict=False):
-        words = f"{left:.4g} to {right:.4g}: {count:,} rows"
-        wide = x(right) - x(left) - 1.5
-        parts.append(svg.bar(x(left) + 0.75, y(count), wide, y(0) - y(count), "fill", words))
-    parts.append(chart.line([0, 0], [0, y.high], "ideal"))
-    return chart.svg(f"Residuals of {name}", *parts)
+    counts, edges = np.histogram(np.clip(finite, -limit, limit), bins=31, range=(-limit, limit))
+    words = [
+        f"{left:.4g} to {right:.4g}: {count:,} rows"
+        for count, left, right in zip(counts, edges, edges[1:], strict=False)
+    ]
+    figure = new_figure(5.2, 5.2)
+    axes = figure.add_subplot()
+    _bars(axes, edges[:-1], counts, 2 * limit / 31, words, color=TRAIN)
+    axes.axvline(0, color=INK, linewidth=1.2, linestyle=DASHED)
+    axes.set(xlabel="predicted − true", ylabel="rows", xlim=(-limit, limit))
+    level_lines(axes)
+    return figure
 
 
-def bar_chart(title: str, bars: Sequence[tuple[str, float]], unit: str) -> Markup:
-    """Draw horizontal bars with their names and values."""
-    longest = max((len(shortened(name, 34)) for name, _ in bars), default=0)
-    start = 16 + 6.6 * longest
-    top = max((value for _, value in bars), default=0.0) or 1.0
-    x = svg.Axis(0, top, start, max(start + 150, 440))
-    parts = []
-    for place, (name, value) in enumerate(bars):
-        at = 8 + 22 * place
-        parts.append(svg.text(start - 8, at + 13, shortened(name, 34), "tick", anchor="end"))
-        parts.append(svg.bar(start, at + 2, x(value) - start, 15, "fill", f"{name}: {value:.4g}"))
-        parts.append(svg.text(x(value) + 6, at + 13, f"{value:.3g}", "tick", anchor="start"))
-    parts.append(svg.text(start, 8 + 22 * len(bars) + 14, unit, "name", anchor="start"))
-    y = svg.Axis(0, 1, 1, 0)
-    chart = svg.Chart(x, y, x.end + 60, 8 + 22 * len(bars) + 24)
-    return chart.svg(title, *parts)
+def bar_figure(bars: Sequence[tuple[str, float]], unit: str) -> "Figure":
+    """Return a figure of horizontal bars with their names and values, the first on top."""
+    figure = new_figure(6.4, 0.25 * len(bars) + 0.7)
+    axes = figure.add_subplot()
+    values = [value for _, value in bars]
+    drawn = axes.barh(range(len(bars)), values, height=0.7, color=TRAIN)
+    add_tooltips(drawn, [f"{name}: {value:.4g}" for name, value in bars])
+    axes.bar_label(drawn, fmt="%.3g", padding=4, fontsize=9)
+    names = [shortened(name, _LONGEST_NAME) for name, _ in bars]
+    axes.set_yticks(range(len(bars)), names, fontsize=9, parse_math=False)
+    axes.set(ylim=(len(bars) - 0.5, -0.5), xlim=(0, 1.12 * max([*values, 0.0]) or 1.0))
+    axes.set(xticks=[], xlabel=unit)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
 
 
-def flow_chart(layers: Sequence[tuple[str, float, float]]) -> Markup:
-    """Draw ‖∇z‖ and ‖∇W‖ of every layer on one logarithmic axis, input on the left."""
-    values = np.array([v for _, z, w in layers for v in (z, w) if v > _EDGE and math.isfinite(v)])
-    if not values.size:
-        values = np.array([1.0])
-    low = 10.0 ** math.floor(math.log10(values.min()) - 0.05)
-    high = 10.0 ** math.ceil(math.log10(values.max()) + 0.05)
-    x = svg.Axis(-0.5, len(layers) - 0.5, 60, 460)
-    y = svg.Axis(low, high, 232, 34, True)
-    chart = svg.Chart(x, y, 480, 280)
-    places = list(range(len(layers)))
+def flow_figure(layers: Sequence[tuple[str, float, float]]) -> "Figure":
+    """Return a figure of ‖∇z‖ and ‖∇W‖ of every layer, logarithmic, with the input on the left."""
+    figure = new_figure(6.0, 3.6)
+    axes = figure.add_subplot()
+    for column, color, symbol, label in (
+        (1, TRAIN, "‖∇z‖", "‖∇z‖, root mean square over rows"),
+        (2, VALIDATION, "‖∇W‖", "‖∇W‖ of the mean loss"),
+    ):
+        norms: list[Any] = [layer[column] for layer in layers]
+        known = [(i, v) for i, v in enumerate(norms) if v > 0 and math.isfinite(v)]
+        places, values = zip(*known, strict=True) if known else ((), ())
+        axes.plot(places, values, color=color, label=label)
+        words = [f"{layers[i][0]}: {symbol} {v:.3g}" for i, v in known]
+        axes.scatter(places, values, s=30, color=color, linewidths=0, urls=words, zorder=3)
+    if len(axes.dataLim.get_points()) and np.isfinite(axes.dataLim.get_points()).all():
+        low, high = np.log10(axes.dataLim.intervaly)
+        axes.set_ylim(10 ** math.floor(low - 0.05), 10 ** math.ceil(high + 0.05))
+        log_axis(axes)
     names = [name.partition(" ")[0] for name, _, _ in layers]
-    every = -(-len(places) // 16)
-    parts = [
-        chart.frame("layer, from the input to the loss", "norm", x_ticks=places[::every],
-                    write_x=lambda place: names[int(place)])
-    ]  # fmt: skip
-    kinds = (
-        ("train", "‖∇z‖", [z for _, z, _ in layers]),
-        ("validation", "‖∇W‖", [w for _, _, w in layers]),
-    )
-    for class_, label, norms in kinds:
-        known = [(place, v) for place, v in enumerate(norms) if low <= v <= high]
-        parts.append(chart.line([p for p, _ in known], [v for _, v in known], class_))
-        for place, value in known:
-            words = f"{layers[place][0]}: {label} {value:.3g}"
-            parts.append(svg.circle(x(place), y(value), 4.5, f"dot {class_}", words))
-    return chart.svg("Norms of the gradients by layer", *parts)
+    every = -(-len(layers) // _MOST_LAYERS)
+    axes.set_xticks(range(0, len(layers), every), names[::every], parse_math=False)
+    axes.set(xlim=(-0.5, len(layers) - 0.5), ylabel="norm")
+    axes.set_xlabel("layer, from the input to the loss")
+    axes.legend(frameon=False, fontsize=9)
+    level_lines(axes)
+    return figure
 
 
-def heat_map(shares: np.ndarray, counts: np.ndarray, names: Sequence[str]) -> Markup:
-    """Draw a confusion matrix of many classes: a square per pair, dark for a large share."""
-    n = len(names)
-    side = 12.0 if n > 40 else 16.0
-    left = 14 + 5.6 * max(len(shortened(name, 22)) for name in names)
-    top = left
-    parts = []
-    for place, name in enumerate(names):
-        middle = side * (place + 0.5) + 3.5
-        parts.append(svg.text(left - 6, top + middle, shortened(name, 22), "small", anchor="end"))
-        parts.append(
-            tag(
-                "text",
-                shortened(name, 22),
-                class_="small",
-                transform=f"translate({svg.px(left + middle)} {svg.px(top - 6)}) rotate(-90)",
-            )
-        )
-    for row, column in zip(*np.nonzero(counts), strict=True):
-        words = f"{names[row]} predicted as {names[column]}: {counts[row, column]:,}"
-        parts.append(
-            tag(
-                "rect",
-                tag("title", words),
-                x=svg.px(left + side * column + 0.5),
-                y=svg.px(top + side * row + 0.5),
-                width=svg.px(side - 1),
-                height=svg.px(side - 1),
-                class_="right" if row == column else "wrong",
-                fill_opacity=f"{max(0.12, math.sqrt(shares[row, column])):.2f}",
-            )
-        )
-    size = side * n
-    parts.append(
-        tag("rect", x=svg.px(left), y=svg.px(top), width=svg.px(size), height=svg.px(size),
-            class_="outline")
-    )  # fmt: skip
-    return tag(
-        "svg",
-        joined(parts),
-        viewBox=f"0 0 {svg.px(left + size + 8)} {svg.px(top + size + 8)}",
-        width=svg.px(left + size + 8),
-        role="img",
-        aria_label=f"Confusion matrix of {n} classes",
-        class_="chart wide",
-    )
-
-
-def _some(n: int) -> np.ndarray:
-    return np.unique(np.linspace(0, max(n - 1, 0), min(n, _MOST_POINTS)).astype(int))
-
-
-def _percent(value: float) -> str:
-    return f"{value:.0%}"
+def _bars(
+    axes: "Axes",
+    lefts: np.ndarray,
+    heights: np.ndarray,
+    width: float,
+    words: Sequence[str],
+    **look: Any,
+) -> None:
+    """Draw bars between edges, a little apart, with tooltips."""
+    drawn = axes.bar(lefts + _GAP / 2 * width, heights, (1 - _GAP) * width, align="edge", **look)
+    add_tooltips(drawn, words)

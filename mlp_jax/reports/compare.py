@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlp_jax.charts.figures import shortened
 from mlp_jax.reports.folder import RunRecord, higher_better, number, read_run
 from mlp_jax.reports.health import noise_scale
-from mlp_jax.reports.listing import clock, console_for, plain_table, short, shortened
+from mlp_jax.reports.listing import clock, console_for, plain_table, short
 from mlp_jax.reports.parameters import parameter_count
 
 if TYPE_CHECKING:

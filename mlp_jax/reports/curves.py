@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mlp_jax.errors import RunFolderError
-from mlp_jax.reports.compare import names_of
-from mlp_jax.reports.folder import RunRecord, number
-from mlp_jax.reports.listing import shortened
-from mlp_jax.training.run.figures import (
+from mlp_jax.charts.curves import finish_curve
+from mlp_jax.charts.figures import (
     PALE,
-    finish_curve,
     grid_of_axes,
     log_if_wide,
     new_figure,
     save,
+    shortened,
 )
+from mlp_jax.errors import RunFolderError
+from mlp_jax.reports.compare import names_of
+from mlp_jax.reports.folder import RunRecord, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,11 +112,11 @@ def _draw_panel(axes: "Axes", runs: Sequence[RunRecord], panel: Panel) -> None:
             epochs, curve = points(run, "train_loss")
             axes.plot(epochs, curve, color=color, linestyle=(0, (1, 1.6)), linewidth=1.2, alpha=0.7)
             values.append(curve)
-        last = max([last, *epochs.astype(int)])
+        last = max([last, *epochs.astype(int).tolist()])
     if panel.title.startswith("loss"):
         log_if_wide(axes, np.concatenate(values))
         axes.plot([], [], color=PALE, linestyle=(0, (1, 1.6)), label=_DOTTED)
-    finish_curve(axes, np.array([1, last]), panel.title)
+    finish_curve(axes, [1, last], panel.title)
 
 
 def points(run: RunRecord, name: str) -> tuple[np.ndarray, np.ndarray]:

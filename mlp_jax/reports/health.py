@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlp_jax.reports.charts import Series, curve_chart
+from mlp_jax.charts.curves import Series, curve_figure
+from mlp_jax.charts.figures import TRAIN, VALIDATION, shortened
 from mlp_jax.reports.folder import RunRecord, number
-from mlp_jax.reports.html import Markup, figure, joined, scrolling, table, tag
-from mlp_jax.reports.listing import shortened
+from mlp_jax.reports.html import Markup, chart, joined, scrolling, table, tag
 
 FAR = 4.0  # times the noise scale, from which a batch is well below or above it
 UPDATES = (1e-5, 1e-1)  # ‖ΔW‖/‖W‖ of a step that hardly moves the layer, or throws it about
@@ -45,16 +45,16 @@ def noise_section(run: RunRecord) -> Markup | None:
     if not known:
         return words
     epochs = [epoch for epoch, _ in known]
-    series = [Series("scale", "validation", epochs, [value for _, value in known])]
+    series = [Series("noise scale", VALIDATION, epochs, [value for _, value in known])]
     if size is not None:
-        series.insert(0, Series("batch", "train", epochs, [size] * len(epochs)))
-    chart = curve_chart("Noise scale by epoch", "examples", series, None, may_be_log=True)
+        series.insert(0, Series("batch", TRAIN, epochs, [size] * len(epochs)))
+    drawn = curve_figure("examples", series, may_be_log=True)
     caption = (
         "The noise scale tr\u00a0Σ/|G|²: the variance of one example's gradient over the square of "
         "the mean gradient, averaged separately over recent steps. It usually grows as the loss "
         "falls."
     )
-    return joined([words, figure(chart, caption, style="max-width:34rem")])
+    return joined([words, chart(drawn, "Noise scale by epoch", caption)])
 
 
 def _meaning(scale: float | None, size: float | None) -> str:

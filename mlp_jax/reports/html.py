@@ -3,6 +3,12 @@
 import base64
 import html
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mlp_jax.charts.svg import inline_svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 VOID = ("img", "meta", "br", "hr", "col")
 
@@ -71,6 +77,11 @@ def scrolling(content: Markup, label: str) -> Markup:
 def figure(content: Markup, caption: object, **attributes: object) -> Markup:
     """Return a picture with its caption."""
     return tag("figure", content, tag("figcaption", caption), **attributes)
+
+
+def chart(drawn: "Figure", title: str, caption: object = "") -> Markup:
+    """Return a chart with its caption; screen readers read the title."""
+    return figure(Markup(inline_svg(drawn, title)), caption)
 
 
 def details(summary: object, *content: object, open_: bool = False) -> Markup:

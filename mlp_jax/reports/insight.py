@@ -3,12 +3,11 @@
 Letters: I features, J units.
 """
 
-from mlp_jax.reports.charts import bar_chart, flow_chart
+from mlp_jax.charts.weights import MOST_UNITS, mosaic_figure
+from mlp_jax.reports.charts import bar_figure, flow_figure
 from mlp_jax.reports.evidence import Evidence, FirstLayer, LayerFlow
-from mlp_jax.reports.html import Markup, figure, joined, png_image, scrolling, table, tag
-from mlp_jax.reports.pictures import png, weight_mosaic
+from mlp_jax.reports.html import Markup, chart, joined, scrolling, table, tag
 
-_MOST_UNITS = 72
 _MOST_COLUMNS = 20
 
 
@@ -16,12 +15,8 @@ def first_layer_section(first: FirstLayer) -> Markup:
     """Show the weights of images as images; for other inputs, the columns by their effect."""
     n_units = first.W.shape[1]
     if first.image_shape:
-        shown = min(n_units, _MOST_UNITS)
-        mosaic = weight_mosaic(first.W, first.image_shape, _MOST_UNITS)
+        shown = min(n_units, MOST_UNITS)
         which = f"all {n_units}" if shown == n_units else f"the {shown} largest of {n_units}"
-        image = png_image(
-            png(mosaic), f"Weights of {shown} units of the first layer", class_="pixels mosaic"
-        )
         color = len(first.image_shape) == 3 and first.image_shape[-1] == 3
         caption = (
             "The colours that activate each unit, around grey."
@@ -29,7 +24,9 @@ def first_layer_section(first: FirstLayer) -> Markup:
             else "Orange: more of this pixel raises the unit; blue: lowers it."
         )
         words = f"The weights into {which} units of the first layer, each as a picture."
-        return joined([tag("p", words), figure(image, caption)])
+        title = f"Weights of {shown} units of the first layer"
+        drawn = mosaic_figure(first.W, first.image_shape)
+        return joined([tag("p", words), chart(drawn, title, caption)])
     bars = first.columns[:_MOST_COLUMNS]
     words = (
         f"Effect of each column on the {n_units} units of the first layer: the root mean square "
@@ -38,7 +35,7 @@ def first_layer_section(first: FirstLayer) -> Markup:
     )
     title = f"Effect of {len(bars)} of {len(first.columns)} columns on the first layer"
     unit = f"root mean square of ‖Δz‖, {len(bars)} of {len(first.columns)} columns"
-    return joined([tag("p", words), figure(bar_chart(title, bars, unit), "")])
+    return joined([tag("p", words), chart(bar_figure(bars, unit), title)])
 
 
 def flow_section(evidence: Evidence) -> Markup:
@@ -57,16 +54,10 @@ def flow_section(evidence: Evidence) -> Markup:
             for one in evidence.flow
         ],
     )
-    key = tag(
-        "ul",
-        tag("li", "‖∇z‖, root mean square over rows", style="--swatch:var(--train)"),
-        tag("li", "‖∇W‖ of the mean loss", style="--swatch:var(--validation)"),
-        class_="key",
-    )
     return joined(
         [
             tag("p", words),
-            figure(flow_chart(rows), key),
+            chart(flow_figure(rows), "Norms of the gradients by layer"),
             scrolling(numbers, "Norms of the gradients by layer"),
         ]
     )

@@ -7,19 +7,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mlp_jax.charts.predictions import confusion_counts, confusion_figure, scatter_figure
 from mlp_jax.reports.calibration import reliability
-from mlp_jax.reports.charts import heat_map, reliability_chart, residual_chart, scatter_chart
+from mlp_jax.reports.charts import reliability_figure, residual_figure
 from mlp_jax.reports.evidence import JudgedRows, Mistake
-from mlp_jax.reports.html import Markup, details, figure, joined, png_image, scrolling, table, tag
+from mlp_jax.reports.html import (
+    Markup,
+    chart,
+    details,
+    figure,
+    joined,
+    png_image,
+    scrolling,
+    table,
+    tag,
+)
 from mlp_jax.reports.listing import short
 from mlp_jax.reports.pictures import png
 
-MOST_NUMBERS = 20  # classes up to which the confusion matrix is a table of numbers
 _MOST_CLASSES = 100  # beyond, only the table of classes is shown
 _MOST_PAIRS = 12
 _MOST_OUTPUTS = 6
 _WELL = 0.005  # distance of mean confidence and share right that nobody minds
-_DARK = 0.45  # share of a row from which a cell's number is white
 
 
 def confusion_section(judged: JudgedRows) -> Markup:
@@ -27,18 +36,17 @@ def confusion_section(judged: JudgedRows) -> Markup:
     if judged.task == "multilabel":
         return _label_figures(judged)
     n = len(judged.names)
-    counts = np.bincount(judged.targets * n + judged.labels, minlength=n * n).reshape(n, n)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    counts = confusion_counts(judged.targets, judged.labels, n)
     right, total = int(np.trace(counts)), int(counts.sum())
     parts = [
         tag("p", f"{right:,} of {total:,} {judged.part} are right ({right / max(total, 1):.1%}). "
-            "Rows are true classes, columns predictions; the colour is the share of the row.")
+            "Rows are true classes, columns predictions: blue where they agree, orange where they "
+            "differ, and stronger the larger the share of the row.")
     ]  # fmt: skip
     beside = []
-    if n <= MOST_NUMBERS:
-        beside.append(scrolling(_number_matrix(counts, shares, judged.names), "Confusion matrix"))
-    elif n <= _MOST_CLASSES:
-        beside.append(scrolling(heat_map(shares, counts, judged.names), "Confusion matrix"))
+    if n <= _MOST_CLASSES:
+        drawn = chart(confusion_figure(counts, judged.names), f"Confusion matrix of {n} classes")
+        beside.append(scrolling(drawn, "Confusion matrix"))
     pairs = _frequent_pairs(counts, judged.names)
     if pairs:
         title = "Most frequent confusions"
@@ -75,9 +83,9 @@ def calibration_section(judged: JudgedRows) -> Markup:
         "confidence (over-confident); pale: above it (under-confident). Grey: the number of "
         "predictions."
     )
-    return joined(
-        [tag("p", kind, " ", tag("strong", words)), figure(reliability_chart(found, what), caption)]
-    )
+    title = f"Reliability diagram; expected calibration error {found.ece:.1%}"
+    drawn = chart(reliability_figure(found, what), title, caption)
+    return joined([tag("p", kind, " ", tag("strong", words)), drawn])
 
 
 def regression_section(judged: JudgedRows) -> Markup:
@@ -85,8 +93,8 @@ def regression_section(judged: JudgedRows) -> Markup:
     parts = [tag("p", f"All {len(judged.targets):,} {judged.part}; on the dashed line a prediction "
                  "is exact. Units are those of the target.")]  # fmt: skip
     for place, name in enumerate(judged.names[:_MOST_OUTPUTS]):
-        true, predicted = judged.targets[:, place], judged.predictions[:, place]
-        residuals = predicted - true
+        true, predicted = (rows[:, [place]] for rows in (judged.targets, judged.predictions))
+        residuals = (predicted - true).ravel()
         spread = f"mean {short(float(residuals.mean()))}, standard deviation " + short(
             float(residuals.std())
         )
@@ -95,8 +103,12 @@ def regression_section(judged: JudgedRows) -> Markup:
         parts.append(
             tag(
                 "div",
-                figure(scatter_chart(true, predicted, name), "Predicted against true."),
-                figure(residual_chart(residuals, name), f"Residuals: {spread}."),
+                chart(
+                    scatter_figure(true, predicted),
+                    f"Predicted against true values of {name}",
+                    "Predicted against true.",
+                ),
+                chart(residual_figure(residuals), f"Residuals of {name}", f"Residuals: {spread}."),
                 class_="pair",
             )
         )
@@ -121,41 +133,6 @@ def mistakes_section(judged: JudgedRows) -> Markup:
         )
     pictures = all(one.picture is not None for one in shown)
     return joined([tag("p", words), _picture_list(shown) if pictures else _row_table(shown)])
-
-
-def _number_matrix(counts: np.ndarray, shares: np.ndarray, names: tuple[str, ...]) -> Markup:
-    """Return a table of counts, coloured by the shares of the row."""
-    longest = max(map(len, names))
-    slanted = longest > 3
-    heads = [tag("th", tag("span", name) if slanted else name, scope="col") for name in names]
-    rows = []
-    for row, name in enumerate(names):
-        cells = []
-        for column in range(len(names)):
-            count, share = int(counts[row, column]), float(shares[row, column])
-            if not count:
-                cells.append(tag("td", ""))
-                continue
-            color = "--heat" if row == column else "--heat-bad"
-            opacity = max(0.12, share**0.5)
-            cells.append(
-                tag(
-                    "td",
-                    f"{count:,}",
-                    style=f"background:rgba(var({color}),{opacity:.2f})",
-                    class_="full" if share > _DARK else None,
-                    title=f"{name} predicted as {names[column]}: {share:.1%}",
-                )
-            )
-        rows.append(tag("tr", tag("th", name, scope="row"), *cells))
-    tall = f"--tall:{min(0.62 * longest + 0.6, 14):.1f}em" if slanted else "--tall:1.6em"
-    return tag(
-        "table",
-        tag("thead", tag("tr", tag("td", ""), *heads)),
-        tag("tbody", *rows),
-        class_="confusion",
-        style=tall,
-    )
 
 
 def _frequent_pairs(counts: np.ndarray, names: tuple[str, ...]) -> list[Sequence[object]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlp_jax.charts.figures import shortened
 from mlp_jax.files import plain
 from mlp_jax.reports.folder import RunRecord
 
@@ -162,11 +163,3 @@ def when(started: datetime | None, now: datetime | None = None) -> str:
         return "–"
     today = (now or datetime.now().astimezone()).date()
     return f"{started:today %H:%M}" if started.date() == today else f"{started:%Y-%m-%d %H:%M}"
-
-
-def shortened(name: str, longest: int) -> str:
-    """Shorten a long name in its middle."""
-    if len(name) <= longest:
-        return name
-    tail = (longest - 1) // 2
-    return f"{name[: longest - 1 - tail]}…{name[len(name) - tail :]}"

@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mlp_jax.reports.charts import Series, curve_chart
+from mlp_jax.charts.curves import Series, curve_figure
+from mlp_jax.charts.figures import TRAIN
 from mlp_jax.reports.folder import RunRecord, number
-from mlp_jax.reports.html import Markup, figure, joined, scrolling, table, tag
+from mlp_jax.reports.html import Markup, chart, joined, scrolling, table, tag
 from mlp_jax.reports.listing import short
 
 _ROWS = {
@@ -43,9 +44,8 @@ def privacy_section(run: RunRecord) -> Markup:
     known = [math.nan if value is None else value for value in spent]
     parts: list[object] = [tag("p", words)]
     if any(map(math.isfinite, known)):
-        series = [Series("ε", "train", epochs, known)]
-        chart = curve_chart("ε spent by epoch", "ε", series, None, may_be_log=False)
-        parts.append(figure(chart, "ε of the steps so far, at the same δ."))
+        drawn = curve_figure("ε", [Series("ε", TRAIN, epochs, known)])
+        parts.append(chart(drawn, "ε spent by epoch", "ε of the steps so far, at the same δ."))
     if rows:
         parts.append(scrolling(table(["", "value"], rows, words=2), "Privacy guarantee"))
     return joined(parts)

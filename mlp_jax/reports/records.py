@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlp_jax.charts.curves import Series, curve_figure, curves_by_name
 from mlp_jax.proof.report import READING_ORDER, WITNESSES
-from mlp_jax.reports.charts import Series, curve_chart
 from mlp_jax.reports.command import train_command
 from mlp_jax.reports.folder import RunRecord, number
-from mlp_jax.reports.html import Markup, details, figure, joined, scrolling, table, tag
+from mlp_jax.reports.html import Markup, chart, details, joined, scrolling, table, tag
 from mlp_jax.reports.listing import clock, short
 
 _MOST_EPOCHS = 200  # rows of the table of epochs
@@ -88,21 +88,15 @@ def curves_section(run: RunRecord) -> Markup:
         return tag("p", "No epoch of this run has ended, so there are no curves.", class_="note")
     epochs = [number(r.get("epoch")) or i for i, r in enumerate(run.history, start=1)]
     keys = dict.fromkeys(key for record in run.history for key in record)
-    metrics = dict.fromkeys(
-        key.partition("_")[2] for key in keys if key.startswith(("train_", "validation_"))
-    )
-    charts = []
-    for name in sorted(metrics, key=lambda name: name != "loss"):
-        series = [
-            Series("train" if part == "train" else "validation", part, epochs, values)
-            for part in ("train", "validation")
-            if any(map(math.isfinite, values := _column(run.history, f"{part}_{name}")))
-        ]
-        if series:
-            title = f"{_words(name)} by epoch"
-            best = run.best.epoch if run.best else None
-            chart = curve_chart(title, _words(name), series, best, may_be_log=name == "loss")
-            charts.append(figure(chart, _ends(name, series)))
+    best = run.best.epoch if run.best else None
+    charts = [
+        chart(
+            curve_figure(_words(name), series, best, may_be_log=name == "loss"),
+            f"{_words(name)} by epoch",
+            _ends(name, series),
+        )
+        for name, series in curves_by_name(run.history).items()
+    ]
     every = -(-len(run.history) // _MOST_EPOCHS)
     shown = [key for key in keys if key not in ("epoch", "step")]
     numbers = table(
@@ -216,16 +210,11 @@ def _rows(proof: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _column(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
-    values = [number(record.get(name)) for record in history]
-    return [math.nan if value is None else value for value in values]
-
-
 def _ends(name: str, series: Sequence[Series]) -> str:
     """Describe the last value of each curve."""
     ends = []
     for one in series:
-        known = [y for y in one.ys if math.isfinite(y)]
+        known = [value for value in one.values if math.isfinite(value)]
         ends.append(f"{one.label} {short(known[-1])}")
     return f"At the end, {_words(name)}: {', '.join(ends)}."
 

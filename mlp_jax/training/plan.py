@@ -139,49 +139,31 @@ def make_plan(
     """
     loss = get_loss(loss) if isinstance(loss, str) else loss
     optimizer = Optimizer(optimizer) if isinstance(optimizer, str) else optimizer
-    private = options.privacy is not None
     device = choose_device(options.device)
-    wanted = "float32" if options.precision is None and private else options.precision
-    precision = choose_precision(wanted, device)
+    precision = _precision(options, device)
     streamed = data if isinstance(data, Streamed) else None
+    sample = data if streamed is None else streamed.sample
     check_options(
         options, network, optimizer,
         streamed=streamed is not None, many=many, precision=precision.name,
     )  # fmt: skip
     if isinstance(optimizer, Optimizer):
         optimizer.check_fits(network, loss)
-        optimizer = with_usual_rate(optimizer) if private else optimizer
-    rows, validation, n_classes, weights = checked_rows(
-        network,
-        loss,
-        data if streamed is None else streamed.sample,
-        options.validation,
-        options.seed,
-        options.sample_weight,
-    )
-    if options.patience is not None and validation is None:
-        raise InputError("Early stopping (patience) needs validation rows.")
-    if options.select == "best" and validation is None:
-        raise InputError("Keeping the best epoch (select best) needs validation rows.")
+        optimizer = with_usual_rate(optimizer) if options.privacy is not None else optimizer
+    rows, validation, n_classes, weights = _checked_rows(network, loss, sample, options)
     n = len(rows) if streamed is None else len(streamed)
     batch_size, layout = _batches(options, optimizer, device, n, many=many)
     check_importance(options.importance, batch_size, n)
     metrics, monitor = _metrics(loss, rows, n_classes, options)
-    per_epoch = -(-n // batch_size)
-    account = None
-    if options.privacy is not None:
-        account = open_account(options.privacy, n, batch_size, options.epochs * per_epoch)
-    steps = (options.schedule_epochs or options.epochs) * per_epoch
+    account = _account(options, n, batch_size)
+    steps = (options.schedule_epochs or options.epochs) * -(-n // batch_size)
     program = _program(
         network, loss, optimizer, options, precision, account,
         batch_size=batch_size, steps=steps, n_in=rows.x.shape[1],
     )  # fmt: skip
-    transposed = program.transposed and device.platform == "cpu" and layout is None
-    program = replace(program, layout=layout, transposed=transposed)
-    check_parts(program)
     return TrainPlan(
         options=options,
-        program=program,
+        program=_on_device(program, layout, device),
         optimizer=optimizer,
         rows=rows,
         validation=validation,
@@ -191,13 +173,50 @@ def make_plan(
         monitor=monitor,
         keeps_best=options.takes_best(validated=validation is not None),
         n_classes=n_classes,
-        label_dtype=_label_dtype(data if streamed is None else streamed.sample),
+        label_dtype=_label_dtype(sample),
         steps=steps,
         precision=precision,
         device=device,
         account=account,
         streamed=streamed,
     )
+
+
+def _precision(options: FitOptions, device: jax.Device) -> Precision:
+    """Return the precision of a training; float32 for a private one unless another is requested."""
+    private = options.privacy is not None
+    wanted = "float32" if options.precision is None and private else options.precision
+    return choose_precision(wanted, device)
+
+
+def _checked_rows(
+    network: Layer, loss: Loss, sample: Rows, options: FitOptions
+) -> tuple[Split, Split | None, int, np.ndarray | None]:
+    """Return `checked_rows`; InputError for an option that needs validation rows without any."""
+    found = checked_rows(
+        network, loss, sample, options.validation, options.seed, options.sample_weight
+    )
+    validation = found[1]
+    if options.patience is not None and validation is None:
+        raise InputError("Early stopping (patience) needs validation rows.")
+    if options.select == "best" and validation is None:
+        raise InputError("Keeping the best epoch (select best) needs validation rows.")
+    return found
+
+
+def _account(options: FitOptions, n: int, batch_size: int) -> Account | None:
+    """Return the privacy account of a training on n rows; None for one that is not private."""
+    if options.privacy is None:
+        return None
+    return open_account(options.privacy, n, batch_size, options.epochs * -(-n // batch_size))
+
+
+def _on_device(program: Program, layout: Layout | None, device: jax.Device) -> Program:
+    """Return the program for a device or many, checked."""
+    transposed = program.transposed and device.platform == "cpu" and layout is None
+    program = replace(program, layout=layout, transposed=transposed)
+    check_parts(program)
+    return program
 
 
 def _label_dtype(data: Rows) -> np.dtype:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
+from mlp_jax.charts.figures import shortened
 from mlp_jax.reports.folder import find_runs, read_run
 from mlp_jax.reports.listing import (
     as_json,
@@ -14,7 +15,6 @@ from mlp_jax.reports.listing import (
     ordered,
     print_runs,
     short,
-    shortened,
     when,
 )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlp_jax.bench.gradients.contenders import BY_HAND, BY_JAX
-from mlp_jax.training.run.figures import FRAME, PALE, new_figure, plain_frame, row_of_axes, save
+from mlp_jax.charts.figures import FRAME, level_lines, new_figure, row_of_axes, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,9 +34,7 @@ def draw_ratios(points: Sequence[Mapping[str, Any]], path: Path, machine: str) -
             _ratio_marks(axes, chosen, part, number, ", ".join(kind))
         axes.set_xscale("log")
         axes.set(title=title, xlabel="size: floating-point operations of one gradient (jax.grad)")
-        axes.grid(axis="y", color=PALE, linewidth=0.6)
-        axes.set_axisbelow(True)
-        plain_frame(axes)
+        level_lines(axes)
     low, high = axes_row[0].get_ylim()
     low_2, high_2 = axes_row[1].get_ylim()
     for axes in axes_row:
@@ -87,8 +85,7 @@ def draw_memory(points: Sequence[Mapping[str, Any]], path: Path) -> None:
             kept = [p["temporary_bytes"][who] / 1e6 for p in found]
             axes.plot(depths, kept, style, color=color, markersize=5, label=who)
         axes.set(title=name, xlabel="hidden layers", ylim=(0, 1.06 * top / 1e6), xticks=depths)
-        axes.grid(axis="y", color=PALE, linewidth=0.6)
-        plain_frame(axes)
+        level_lines(axes)
         axes.legend(frameon=False, fontsize=9, loc="upper left")
     first = points[0]
     figure.axes[0].set_ylabel("temporary memory of the gradient (MB)")

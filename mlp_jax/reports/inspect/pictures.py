@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlp_jax.model.examples import suspects_first
-from mlp_jax.reports.inspect.findings import Findings
-from mlp_jax.reports.pictures import input_picture
-from mlp_jax.training.run.figures import (
+from mlp_jax.charts.figures import (
     FRAME,
     INK,
     PALE,
@@ -22,6 +19,9 @@ from mlp_jax.training.run.figures import (
     save,
     shortened,
 )
+from mlp_jax.model.examples import suspects_first
+from mlp_jax.reports.inspect.findings import Findings
+from mlp_jax.reports.pictures import input_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

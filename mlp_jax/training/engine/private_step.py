@@ -19,12 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
-from mlp_jax.backprop.gradient import cast_weights, forward_backward
-from mlp_jax.backprop.records import Tape, contract, contract_transposed, transposed
+from mlp_jax.backprop.records import Tape, contract, contract_transposed
 from mlp_jax.backprop.statistics import own_records, squared_norms
 from mlp_jax.training.engine.batches import DeviceData, decode
 from mlp_jax.training.engine.program import DPStepSpec, Program, Totals, TrainState
-from mlp_jax.training.engine.step import updated
+from mlp_jax.training.engine.step import backward_pass, updated
 
 NOISES = 4  # normal draws per noise value
 KEYS = 2 + NOISES
@@ -114,19 +113,8 @@ def private_gradient(
     changes the masks of the rows after it, which are random only to those who do not know the key.
     In a `transposed` program, params and gradient hold matrices as (J, I).
     """
-    params = transposed(params) if program.transposed else params
-    tape = forward_backward(
-        program.network,
-        program.loss,
-        True,
-        cast_weights(params, program.products),
-        layer_state,
-        batch.x,
-        batch.y,
-        batch.mask.astype(program.dtype),
-        None,
-        keys[0],
-    )[3]
+    rows = (batch.x, batch.y, batch.mask.astype(program.dtype), None)
+    tape = backward_pass(program, program.network, params, layer_state, rows, keys[0])[3]
     total = clipped_sum(tape, batch.mask, spec.clip, as_transposed=program.transposed)
     noise = normal_like(total, keys[1:])
     scale, share = spec.noise * spec.clip, 1 / program.batch_size

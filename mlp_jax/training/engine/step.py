@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from mlp_jax.backprop import loss_with_manual_gradient
+from mlp_jax.backprop import Layer, loss_with_manual_gradient
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.backprop.kronecker import drawn_factors
-from mlp_jax.backprop.records import contract_transposed, transposed
+from mlp_jax.backprop.records import Tape, contract_transposed, transposed
 from mlp_jax.training.engine.batches import Batch, DeviceData, DeviceStack
 from mlp_jax.training.engine.importance import next_batch
 from mlp_jax.training.engine.program import TARGETS, Average, Keys, Program, Totals, TrainState
@@ -63,23 +63,34 @@ def _in_parts(count: int, array: Array) -> Array:
     return jnp.moveaxis(array.reshape(-1, count, *array.shape[1:]), 1, 0)
 
 
+def backward_pass(
+    program: Program,
+    network: Layer,
+    params: Any,
+    layer_state: Any,
+    rows: tuple[Array, Array, Array, Array | None],
+    key: Array,
+    *,
+    per_example: bool = True,
+) -> tuple[Array, Any, Any, Tape]:
+    """Return `forward_backward` in training mode of rows (x, y, c, mask), as the program computes.
+
+    In a `transposed` program params hold matrices as (J, I); the returned gradient does not.
+    """
+    params = transposed(params) if program.transposed else params
+    weights = cast_weights(params, program.products)
+    return forward_backward(
+        network, program.loss, True, weights, layer_state, *rows, key, per_example=per_example
+    )
+
+
 def _one_pass(
     program: Program, params: Any, layer_state: Any, batch: Batch, draw: Array
 ) -> tuple[Array, Any, Any]:
     """Return `value_and_gradient` of a batch in one pass."""
-    params = transposed(params) if program.transposed else params
-    value, layer_state, grads, tape = forward_backward(
-        program.trained,
-        program.loss,
-        True,
-        cast_weights(params, program.products),
-        layer_state,
-        batch.x,
-        batch.y,
-        batch.c,
-        batch.mask,
-        draw,
-        per_example=False,
+    rows = (batch.x, batch.y, batch.c, batch.mask)
+    value, layer_state, grads, tape = backward_pass(
+        program, program.trained, params, layer_state, rows, draw, per_example=False
     )
     if program.transposed:
         grads = contract_transposed(tape.records, None)

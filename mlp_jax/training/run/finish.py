@@ -1,10 +1,13 @@
-"""Results of a finished training: test metrics, saved model, plots."""
+"""Results of a finished training: test metrics, saved model,"""
 
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from mlp_jax.charts.curves import learning_curve
+from mlp_jax.charts.predictions import confusion_matrix, regression_scatter
+from mlp_jax.charts.weights import first_layer
 from mlp_jax.data.encoding import ArrayEncoding
 from mlp_jax.files import write_json_atomic
 from mlp_jax.model.first_dense import first_dense
@@ -13,7 +16,6 @@ from mlp_jax.model.model_folder import save_model
 from mlp_jax.model.saved import Model
 from mlp_jax.proof.observe import at
 from mlp_jax.training.result import TrainResult
-from mlp_jax.training.run import plots
 from mlp_jax.training.run.build import RunComponents
 from mlp_jax.training.run.config import TrainConfig
 from mlp_jax.training.run.folder import TEST_FILE
@@ -68,11 +70,11 @@ def draw(folder: Path, components: RunComponents, fitted: TrainResult, found: np
     """Draw the plots of a run into report/."""
     report, data = folder / "report", components.data
     report.mkdir(exist_ok=True)
-    plots.learning_curve(fitted.history, report / "learning_curve.png", best=fitted.best_epoch)
+    learning_curve(fitted.history, report / "learning_curve.png", best=fitted.best_epoch)
     arrays = data.inputs if isinstance(data.inputs, ArrayEncoding) else None
     path = first_dense(fitted.network)
     if arrays is not None and path is not None:
-        plots.first_layer(
+        first_layer(
             np.asarray(at(fitted.params, path)["W"], np.float32),
             arrays.image_shape or None,
             report / "first_layer.png",
@@ -82,13 +84,13 @@ def draw(folder: Path, components: RunComponents, fitted: TrainResult, found: np
         return
     if components.task == "classification":
         guess = found[:, 0] > 0.5 if found.shape[1] == 1 else np.argmax(found, axis=1)
-        plots.confusion_matrix(
+        confusion_matrix(
             data.test.y,
             guess.astype(np.int64),
             data.target.classes,
             report / "confusion_matrix.png",
         )
     elif components.task == "regression":
-        plots.regression_scatter(
+        regression_scatter(
             data.test.y.reshape(found.shape), found, report / "predicted_and_true.png"
         )

@@ -2,7 +2,7 @@
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from mlp_jax.data.source import SHARDS
-from mlp_jax.errors import DivergedError, InputError
+from mlp_jax.errors import InputError
 from mlp_jax.model.model_folder import load_model
 from mlp_jax.model.precision import ask_for_determinism, choose_device
 from mlp_jax.training.callbacks import Callback, LedgerCallback
@@ -20,7 +20,7 @@ from mlp_jax.training.fit import fit
 from mlp_jax.training.fit_options import FitOptions, shared_values
 from mlp_jax.training.many.ensemble import fit_ensemble
 from mlp_jax.training.mesh.mesh_shape import multiple_of_members
-from mlp_jax.training.mesh.processes import Cluster, is_first, join, on_first
+from mlp_jax.training.mesh.processes import is_first, on_first
 from mlp_jax.training.private.ledger import check_ledger
 from mlp_jax.training.result import TrainResult
 from mlp_jax.training.run import folder as run_folder
@@ -42,8 +42,13 @@ from mlp_jax.training.run.callbacks import (
 from mlp_jax.training.run.config import CONFIG_FILE, TrainConfig, resumed_config, run_config
 from mlp_jax.training.run.finish import finish
 from mlp_jax.training.run.folder import check_folder, lock_run_folder
+from mlp_jax.training.run.launch import (
+    check_same_data,
+    in_first_process,
+    join_processes,
+    naming_the_folder,
+)
 from mlp_jax.training.run.metadata import digest, headline, metadata_at_end
-from mlp_jax.training.run.options import check_processes
 from mlp_jax.training.run.private_options import check_private, check_private_resume, privacy_of
 from mlp_jax.training.run.progress import EpochProgress
 
@@ -84,7 +89,7 @@ def train(config: TrainConfig, say: Callable[[str], None] = print, bar: bool = T
     check_private(config)
     if config.deterministic:
         ask_for_determinism()
-    _join_processes(config)
+    join_processes(config)
     on_first(lambda: check_folder(config.out))
     Saving.parse(config.checkpoint_every, config.keep)
     start = None if config.init_from is None else load_model(Path(config.init_from))
@@ -120,7 +125,7 @@ def resume(
         InputError: for changed options or data, or a run that has finished.
         RunFolderError: if the folder has no run, or another process writes to it.
     """
-    _join_processes(config)
+    join_processes(config)
     saved, metadata = run_config(folder), run_folder.read_metadata(folder)
     if "sweep" in metadata:
         raise InputError(
@@ -153,13 +158,6 @@ def resume(
         return _Run(config, build(config, start), say, bar, stack, folder, metadata).train()
 
 
-def _join_processes(config: TrainConfig) -> None:
-    """Join the other processes of a distributed run."""
-    check_processes(config)
-    if config.distributed:
-        join(Cluster(config.coordinator, config.processes, config.process_id))
-
-
 class _Run:
     """A run in this process; only process 0 prints and writes."""
 
@@ -174,16 +172,15 @@ class _Run:
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._config, self._components, self._stack = config, components, stack
-        self._say = say if is_first() else lambda text: None
-        self._bar = bar and is_first()
+        self._say, self._bar = in_first_process(say, bar)
         found = metadata or _first_metadata(config)
         self._folder = RunFolder(config, components, self._say, stack, folder, found)
-        checksum = None if config.private else digest(components.data)
-        if found.setdefault("digest", checksum) != checksum:
-            raise InputError(
-                f"The data of the run in {folder} have changed since it started, so it cannot"
-                f" resume; to start from its model: --init-from {folder}."
-            )
+        check_same_data(
+            found,
+            None if config.private else digest(components.data),
+            f"The data of the run in {folder} have changed since it started, so it cannot"
+            f" resume; to start from its model: --init-from {folder}.",
+        )
         self._say(headline(config, components))
         for note in components.data.notes:
             self._say(f"  {note}")
@@ -219,7 +216,8 @@ class _Run:
         config, components = self._config, self._components
         problem = (components.network, components.loss, components.optimizer, components.data.train)
         options = fit_options_of(config, components, diagnostics=self._diagnostics)
-        with self._naming_the_folder():
+        folder = self._folder
+        with naming_the_folder("run", lambda: folder.path, lambda text: folder.note(failed=text)):
             if config.ensemble == 1:
                 result = fit(*problem, options, callbacks=self._callbacks())
             else:
@@ -228,23 +226,10 @@ class _Run:
                     options,
                     size=config.ensemble,
                     callbacks=self._callbacks(),
-                    multiple=int(self._folder.metadata.get("multiple", 1)),
+                    multiple=int(folder.metadata.get("multiple", 1)),
                     say=self._say,
                 )
         return self._finished(result)
-
-    @contextlib.contextmanager
-    def _naming_the_folder(self) -> Iterator[None]:
-        """Record a divergence in the metadata, and name the folder in the message."""
-        try:
-            yield
-        except DivergedError as error:
-            if not is_first():
-                raise
-            if self._folder.path is not None:
-                self._folder.note(failed=str(error))
-            where = f"The logs of the run are in {self._folder.path}."
-            raise DivergedError(f"{error} {where}") from None
 
     def _finished(self, result: TrainResult) -> Run:
         """Evaluate the test rows, save the model, and complete the metadata."""

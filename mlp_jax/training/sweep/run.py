@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlp_jax.backprop import Sequential
-from mlp_jax.errors import DivergedError, InputError
+from mlp_jax.errors import InputError
 from mlp_jax.files import as_run_folder_error, write_text_atomic
 from mlp_jax.model.metrics import undefined
 from mlp_jax.model.precision import ask_for_determinism, choose_device
@@ -17,14 +17,19 @@ from mlp_jax.training.callbacks import Callback
 from mlp_jax.training.checkpoint.manager import Saving
 from mlp_jax.training.many.memory import room
 from mlp_jax.training.mesh.mesh_shape import choose_devices, multiple_of_members
-from mlp_jax.training.mesh.processes import Cluster, broadcast_folder, is_first, join, on_first
+from mlp_jax.training.mesh.processes import broadcast_folder, is_first, on_first
 from mlp_jax.training.run import folder as run_folder
 from mlp_jax.training.run.build import build, build_optimizer
 from mlp_jax.training.run.callbacks import RunCheckpoints
 from mlp_jax.training.run.config import to_toml
 from mlp_jax.training.run.folder import CHECK_FILE, check_folder, lock_run_folder, new_folder
+from mlp_jax.training.run.launch import (
+    check_same_data,
+    in_first_process,
+    join_processes,
+    naming_the_folder,
+)
 from mlp_jax.training.run.metadata import digest, metadata_at_end, metadata_at_start
-from mlp_jax.training.run.options import check_processes
 from mlp_jax.training.run.progress import EpochProgress
 from mlp_jax.training.run.signals import stop_requests
 from mlp_jax.training.sweep.config import (
@@ -66,7 +71,7 @@ def run_sweep(
     Returns:
         The folder; None in all processes but process 0.
     """
-    _join_processes(config)
+    join_processes(config)
     on_first(lambda: check_folder(config.out))
     with contextlib.ExitStack() as stack:
         return _Sweep(config, say, bar, stack).run()
@@ -90,7 +95,7 @@ def resume_sweep(
         InputError: for changed options or data, or a sweep that has finished.
         RunFolderError: if the folder has no sweep, or another process writes to it.
     """
-    _join_processes(config)
+    join_processes(config)
     saved, metadata = sweep_config(folder), run_folder.read_metadata(folder)
     check_same(saved, config, folder)
     if metadata.get("finished"):
@@ -98,13 +103,6 @@ def resume_sweep(
     with contextlib.ExitStack() as stack:
         on_first(lambda: stack.enter_context(lock_run_folder(folder)))
         return _Sweep(config, say, bar, stack, folder, metadata).run()
-
-
-def _join_processes(config: SweepConfig) -> None:
-    """Join the other processes of a distributed sweep."""
-    check_processes(config)
-    if config.distributed:
-        join(Cluster(config.coordinator, config.processes, config.process_id))
 
 
 class _Sweep(Callback):
@@ -123,8 +121,7 @@ class _Sweep(Callback):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self.config, self.folder, self._stack = config, folder, stack
-        self.say: Callable[[str], None] = say if is_first() else lambda text: None
-        self._bar = bar and is_first()
+        self.say, self._bar = in_first_process(say, bar)
         if config.deterministic:
             ask_for_determinism()
         self._saving = Saving.parse(config.checkpoint_every, config.keep)
@@ -143,11 +140,11 @@ class _Sweep(Callback):
         self._stop: Callable[[], int | None] = lambda: None
         self._proofs = 0
         self._metadata = metadata or _first_metadata(config)
-        found = digest(self._components.data)
-        if self._metadata.setdefault("digest", found) != found:
-            raise InputError(
-                f"The data of the sweep in {folder} have changed since it started: start a new one."
-            )
+        check_same_data(
+            self._metadata,
+            digest(self._components.data),
+            f"The data of the sweep in {folder} have changed since it started: start a new one.",
+        )
 
     def run(self) -> Path | None:
         """Train the remaining trials, and write the results."""
@@ -155,7 +152,7 @@ class _Sweep(Callback):
         self.say(f"{data.name}: {len(data.train)} training rows")
         for note in data.notes:
             self.say(f"  {note}")
-        with self._naming_the_folder():
+        with naming_the_folder("sweep", lambda: self.folder, self._note_failure):
             found = sweep(self._search, self._base, self._components, self._rung_trials)
         return self._finished(found)
 
@@ -223,18 +220,9 @@ class _Sweep(Callback):
         self._metadata |= metadata_at_start(self._first, self._components)
         run_folder.write_metadata(self.folder, self._metadata)
 
-    @contextlib.contextmanager
-    def _naming_the_folder(self) -> Iterator[None]:
-        """Record a divergence in the metadata, and name the folder in the message."""
-        try:
-            yield
-        except DivergedError as error:
-            if not is_first():
-                raise
-            if self.folder is not None:
-                run_folder.write_metadata(self.folder, self._metadata | {"failed": str(error)})
-            where = f"The logs of the sweep are in {self.folder}."
-            raise DivergedError(f"{error} {where}") from None
+    def _note_failure(self, text: str) -> None:
+        assert self.folder is not None
+        run_folder.write_metadata(self.folder, self._metadata | {"failed": text})
 
     def _finished(self, found: SweepResult) -> Path | None:
         """Write the results, complete the metadata, and delete the checkpoints."""

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlp_jax.training.run.figures import (
+from mlp_jax.charts.figures import (
     INK,
-    PALE,
     grid_of_axes,
+    level_lines,
     log_if_wide,
     new_figure,
-    plain_frame,
     save,
 )
 from mlp_jax.training.sweep.search import TrialScore
@@ -54,9 +53,7 @@ def sweep_plot(ranked: list[TrialScore], columns: RankingColumns, path: Path) ->
             axes.sharey(panels[0])
             axes.tick_params(labelleft=False)
         log_if_wide(axes, np.array([one.mean for one in ranked]))
-        axes.grid(axis="y", color=PALE, linewidth=0.6)
-        axes.set_axisbelow(True)
-        plain_frame(axes)
+        level_lines(axes)
     figure.suptitle(_caption(ranked, columns), fontsize=10, color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(

@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlp_jax.charts.curves import learning_curve
+from mlp_jax.charts.predictions import confusion_matrix, regression_scatter
+from mlp_jax.charts.weights import first_layer
 from mlp_jax.data import load_digits
 from mlp_jax.errors import InputError, RunFolderError
-from mlp_jax.training.run.plots import (
-    confusion_matrix,
-    first_layer,
-    learning_curve,
-    regression_scatter,
-)
 
 RNG = np.random.default_rng(0)
 FASHION = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
@@ -100,18 +97,26 @@ def test_no_history_is_an_empty_frame(path):
     assert path.stat().st_size > 1000
 
 
-def test_the_best_epoch_is_judged_by_the_metric_and_can_be_said(tmp_path):
-    said, found, other = (tmp_path / name for name in ("said.png", "found.png", "other.png"))
-    learning_curve(history(), found)
-    learning_curve(history(), said, best=20)
-    learning_curve(history(), other, best=5)
-    assert said.read_bytes() == found.read_bytes() != other.read_bytes()
+def test_the_given_epoch_is_marked_if_it_has_a_validation_value(tmp_path):
+    none, early, late = (tmp_path / name for name in ("none.png", "early.png", "late.png"))
+    learning_curve(history(), none)
+    learning_curve(history(), early, best=5)
+    learning_curve(history(), late, best=20)
+    assert len({path.read_bytes() for path in (none, early, late)}) == 3
+    trained = [{"train_loss": 1 / i} for i in range(1, 5)]
+    learning_curve(trained, none)
+    learning_curve(trained, late, best=4)
+    assert none.read_bytes() == late.read_bytes()
 
 
-def test_a_confusion_matrix_of_ten_classes_is_dark_on_its_diagonal(path):
+def test_a_confusion_matrix_of_ten_classes_is_blue_where_it_is_right(path):
     y = RNG.integers(0, 10, 1000)
     confusion_matrix(y, y, FASHION.split(","), path)
-    assert has_color(look_at(path), (0x08, 0x30, 0x6B))
+    assert has_color(look_at(path), TRAIN)
+    assert not has_color(look_at(path), VALIDATION)
+    confusion_matrix(y, (y + 1) % 10, FASHION.split(","), path)
+    assert has_color(look_at(path), VALIDATION)
+    assert not has_color(look_at(path), TRAIN)
 
 
 @pytest.mark.parametrize("n", [1, 2, 20, 21, 100])
@@ -131,7 +136,7 @@ def test_class_names_are_not_mathematics_and_may_lack_in_the_font(path):
     look_at(path)
 
 
-def test_first_layer_weights_are_pictures_in_red_and_blue(path):
+def test_first_layer_weights_are_pictures_in_orange_and_blue(path):
     x = load_digits().train.x.astype(float)
     first_layer((x[:64] - x[:64].mean(axis=0)).T, (8, 8), path)
     pixels = look_at(path).astype(int)

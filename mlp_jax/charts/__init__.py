@@ -1,0 +1,1 @@
+"""Charts of runs with matplotlib: PNG files, and SVG inside HTML pages."""
