@@ -131,7 +131,7 @@ def test_what_could_not_be_read_back_is_not_written(value):
     [
         (b"{", "not valid JSON"),
         (b"\xff\xfe", "not valid JSON"),
-        (b'{"a": NaN}', "NaN is no number of JSON"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
         (b'{"a": 1, "a": 2}', "one name twice"),
         (b"[" * 100_000, "nested too deeply"),
     ],

@@ -69,7 +69,9 @@ def from_arrays(
     if decision.is_class:
         encoded, names = _encode(targets, places, classes)
     elif classes is not None:
-        raise InputError(f"'{name}' names classes, but its y is {targets[0].dtype}: no labels.")
+        raise InputError(
+            f"'{name}' names classes, but its y is {targets[0].dtype}, which cannot be labels."
+        )
     else:
         encoded, names = [_targets(y, w) for y, w in zip(targets, places, strict=True)], ()
 

@@ -201,12 +201,12 @@ DAYS = np.array(["2024-02-29", "2024-03-01"], "datetime64[D]")[np.arange(60) % 2
 @pytest.mark.parametrize(
     ("y", "words"),
     [
-        (DAYS, "y holds dates: give numbers made of them"),
+        (DAYS, "y holds dates: give numbers derived from them"),
         (DAYS.astype("datetime64[ns]"), "y holds dates"),
         (DAYS.astype(object), "y holds dates"),
         (pd.Series(DAYS.astype("datetime64[ns]")).dt.tz_localize("UTC"), "y holds dates"),
         (pl.Series(DAYS), "y holds dates"),
-        (DAYS - DAYS[0], r"y holds spans of time: give numbers, as y / np\.timedelta64"),
+        (DAYS - DAYS[0], r"y holds durations: give numbers, such as y / np\.timedelta64"),
         (np.arange(60) + 1j, "Complex data not supported: y holds complex numbers"),
     ],
     ids=["days", "moments", "boxed", "zoned", "polars", "spans", "complex"],

@@ -116,7 +116,7 @@ class _ArrayFile:
         else:
             data = b"".join([os.pread(file, size, at) for at in (rows * size + offset).tolist()])
         if len(data) != len(rows) * size:
-            raise DataFileError(f"'{self._layout.path}' was cut off after it was opened.")
+            raise DataFileError(f"'{self._layout.path}' was truncated after it was opened.")
         return np.frombuffer(data, self._layout.dtype).reshape(len(rows), *self._layout.shape[1:])
 
 

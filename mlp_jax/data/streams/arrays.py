@@ -116,8 +116,8 @@ class ArraySource:
             found = np.union1d(found, labels)
             if len(found) > _MOST_CLASSES:
                 raise InputError(
-                    f"y of '{self.name}' has more than {_MOST_CLASSES} different whole numbers: say"
-                    " task regression if they are to be predicted as numbers."
+                    f"y of '{self.name}' has more than {_MOST_CLASSES} different whole numbers: set"
+                    " the task to regression to predict them as numbers."
                 )
         return found
 

@@ -115,7 +115,7 @@ def _several(columns: Sequence[TargetCounts], task: str, options: TextOptions) -
             f"Several targets for classification hold 0 and 1 each, but '{odd.name}' holds"
             " other values."
         )
-    return _numbers_task(columns, "since they are several columns", options)
+    return _numbers_task(columns, "since there are several columns", options)
 
 
 def _labels_task(column: TargetCounts, why: str) -> FoundTask:
@@ -175,7 +175,7 @@ def _by_text(column: TargetCounts, options: TextOptions) -> FoundTask:
     odd = shown(words[place])
     raise InputError(
         f"Target '{column.name}' holds numbers, but {odd} in row {column.first[place]} is text:"
-        f" --na-values {odd} counts it as missing, --task classification takes all for labels."
+        f" --na-values {odd} counts it as missing, --task classification reads all as labels."
     )
 
 

@@ -50,7 +50,7 @@ class RangedModelOptions(SharedModelOptions):
     dropout: Text = "0"
     """dropout rate after each hidden layer: a number or a range"""
     label_smoothing: Text = "0"
-    """label smoothing of the cross-entropies: a number or a range"""
+    """label smoothing of the cross-entropy loss: a number or a range"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,5 +184,5 @@ def test_a_file_that_is_cut_below_a_stream_is_refused(tmp_path, monkeypatch):
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 1)
     for rows in (ALL, ALL[::-1]):
-        with pytest.raises(DataFileError, match="was cut off after it was opened"):
+        with pytest.raises(DataFileError, match="was truncated after it was opened"):
             source.read(rows)
