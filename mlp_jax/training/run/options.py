@@ -85,9 +85,9 @@ class SharedModelOptions:
     """Network and loss."""
 
     activation: str = "relu"
-    """activation of the hidden layers (`mlp-jax check --help` lists them)"""
+    """activation of the hidden layers (an unknown name lists all of them)"""
     loss: Word = None
-    """loss function (default: chosen from the targets)"""
+    """loss function (default: chosen from the targets; an unknown name lists all of them)"""
     norm: Word = None
     """normalization before each activation: layer, rms or batch"""
     residual: Switch = False

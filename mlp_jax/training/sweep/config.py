@@ -38,7 +38,7 @@ class SearchOptions:
     trials: int = 32
     """number of random trials per shape"""
     seeds: int = 1
-    """number of networks per trial, which gives the spread"""
+    """number of networks per trial, with different seeds, to measure the spread"""
 
 
 @dataclass(frozen=True, kw_only=True)
