@@ -139,7 +139,7 @@ def test_an_axis_of_which_nothing_was_said_stays_where_it_is():
 def test_the_tables_have_a_row_a_point(measured, kept):
     said = gradient_table(measured)
     assert all(point["network"] in said for point in measured)
-    assert "below 1 the hand-written gradient costs less" in said
+    assert "below 1 the former costs less" in said
     assert all(f"{point['ratio']:.2f}" in memory_table(kept) for point in kept)
 
 
