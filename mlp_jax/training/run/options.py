@@ -51,7 +51,7 @@ class DataOptions:
     validation: Number = None
     """fraction of the training rows for validation (default: 0.1, at most 2000 rows)"""
     test: float = 0.2
-    """fraction of the rows to hold out for testing, if the data has no test rows"""
+    """fraction of the rows to hold out for testing, if the data have no test rows"""
     split_column: Word = None
     """column with the split of each row: train, validation or test"""
     group_column: Word = None
