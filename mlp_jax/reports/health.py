@@ -112,8 +112,8 @@ def layers_section(run: RunRecord) -> Markup | None:
     ]
     names, seen = SHARES | FIGURES, number(last.get("examples")) or 0
     words = (
-        f"After epoch {number(last.get('epoch')) or 0:g}, on {seen:,.0f} of the next examples. "
-        "Dead: units that are 0 on all of them. Saturated: activations where f is flat, "
+        f"Measured after epoch {number(last.get('epoch')) or 0:g} on {seen:,.0f} of the next"
+        " examples. Dead: units that are 0 on all of them. Saturated: activations where f is flat, "
         "|f′| < 0.01. ‖a‖, ‖∇z‖: root mean square over the examples. Signal / noise: "
         "|G|²/tr\u00a0Σ of the layer's gradient, of one example. ‖ΔW‖ / ‖W‖: one step over the "
         "weights; about 0.001 is usual; values below "

@@ -119,8 +119,8 @@ def mistakes_section(judged: JudgedRows) -> Markup:
     else:
         words = (
             f"{judged.n_wrong:,} of {len(judged.targets):,} {judged.part} are predicted wrongly; "
-            f"these are the {len(shown)} worst by {measure}. Row numbers count all "
-            f"{judged.part}."
+            f"these are the {len(shown)} worst by {measure}. Rows are numbered among "
+            f"all {judged.part}."
         )
     pictures = all(one.picture is not None for one in shown)
     return joined([tag("p", words), _picture_list(shown) if pictures else _row_table(shown)])

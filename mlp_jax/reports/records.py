@@ -31,7 +31,7 @@ def headline(run: RunRecord) -> Markup:
     tiles.append(("training took", clock(run.duration), speed))
     held, total = _holding(run.proof)
     if total:
-        verdict = tag("span", "holds" if held == total else "fails",
+        verdict = tag("span", "passes" if held == total else "fails",
                       class_="good" if held == total else "bad")  # fmt: skip
         tiles.append(("gradient check", verdict, f"{held} of {total} comparisons"))
     return tag(

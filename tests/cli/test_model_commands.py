@@ -74,7 +74,7 @@ def test_a_category_that_training_did_not_have_is_told(mlp_jax, words):
     with pytest.warns(DataWarning) as told:
         assert mlp_jax(*words, "animals.csv").code == 0
     assert [str(warning.message) for warning in told] == [
-        "Column 'colour': 1 row with categories not present in training, like 'green': they"
+        "Column 'colour': 1 row has categories absent in training, such as 'green': they"
         " are encoded as zeros."
     ]
 

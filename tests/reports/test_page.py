@@ -198,7 +198,7 @@ def test_the_matrix_counts_each_pair_once(make_run):
     matrix = re.search(r'<table class="confusion".*?</table>', html)[0]
     cells = re.findall(r"<td[^>]*>(\d*)</td>", re.search("<tbody>.*", matrix)[0])
     assert cells == ["2", "", "1", "2"]
-    assert "4 of 5 test rows are right (80.0%)" in html
+    assert "4 of 5 test rows are predicted correctly (80.0%)" in html
     assert "dog predicted as cat: 33.3%" in html
 
 

@@ -80,7 +80,7 @@ def check_agreement(point: Point, grads: Mapping[str, Any]) -> float:
         if not error <= bound:
             raise ProofError(
                 f"Nothing is timed at {point}: the gradient of {parameter} by '{name}' differs"
-                f" from that of jax.grad by {error:.1e}, which exceeds the bound {bound:.0e}."
+                f" from that of jax.grad by {error:.1e} (bound {bound:.0e})."
             )
     return max(error for error, _ in found.values())
 

@@ -162,7 +162,7 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(DataFileError, match="has no train-images-idx3-ubyte"):
         open_idx(tmp_path)
     np.save(tmp_path / "x1.npy", X)
-    with pytest.raises(DataFileError, match=r"has x1.npy, but no y1.npy beside it"):
+    with pytest.raises(DataFileError, match=r"has x1.npy, but no matching y1.npy"):
         open_npy_folder(tmp_path)
 
 
