@@ -243,7 +243,7 @@ def explain(trial: Trial, batch_size: int = 128) -> str:
     texts.append(
         f"Total: {count:,} parameters, {multiplied:,} multiply-adds per example, "
         f"{_bytes(kept)} kept for {batch_size} examples.\n"
-        f"{len(report.rows)} comparisons in float64, {verdict}; the largest error relative to its "
+        f"{len(report.rows)} comparisons in float64, {verdict}; the error closest to its "
         f"bound is {worst.error:.1e} ({worst.layer}, {worst.equation})."
     )
     return "\n\n".join(texts)

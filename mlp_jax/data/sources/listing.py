@@ -37,7 +37,9 @@ def list_datasets(data_dir: str | os.PathLike[str] | None, width: int, color: bo
     console.print(_forms())
     console.print()
     console.print(f"Downloads go to {root}", soft_wrap=True, markup=False)
-    console.print("(to change it: --data-dir FOLDER or MLP_JAX_DATA; the layout is torchvision's).")
+    console.print(
+        "To change the folder, use --data-dir FOLDER or MLP_JAX_DATA; the layout is torchvision's."
+    )
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
