@@ -155,11 +155,11 @@ def test_the_members_of_an_ensemble_disagree_and_laplace_tells_one_network():
 
 
 REFUSED = {
-    "lbfgs with dropout": ({"solver": "lbfgs", "dropout": 0.1}, "without dropout"),
+    "lbfgs with dropout": ({"solver": "lbfgs", "dropout": 0.1}, "does not support dropout"),
     "sgd with a schedule": ({"solver": "sgd", "schedule": "cosine"}, "solver='adam'"),
     "built with a decay": ({"optimizer": optax.sgd(0.1), "weight_decay": 0.1}, "own weight_decay"),
     "ensemble of alpha": ({"ensemble": 2, "alpha": 1.0}, "use weight_decay instead"),
-    "kfac": ({"optimizer": "kfac"}, "mlp_jax.fit does"),
+    "kfac": ({"optimizer": "kfac"}, "use mlp_jax.fit"),
     "no preset": ({"preset": "tables"}, "preset"),
     "loss of one": ({"loss": "sigmoid_cross_entropy"}, "does not fit"),
     "half a pair": ({"validation_data": (BLOBS,)}, "a pair"),

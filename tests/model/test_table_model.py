@@ -17,7 +17,7 @@ from mlp_jax.model.model_folder import save_model
 from mlp_jax.model.specimens import feeds, specimens
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:Column 'town'. . rows? with categories"
+    "ignore:Column 'town'. . rows? ha.+ a category"
 )  # rare ones
 
 SCALINGS = ("standard", "robust", "quantile")

@@ -109,7 +109,7 @@ def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
     with pytest.raises(RunFolderError, match="is a folder, but not a run"):
         read_run(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match="is a file but no run"):
+    with pytest.raises(RunFolderError, match="is a file, but not a run"):
         read_run(tmp_path / "file")
     with pytest.raises(RunFolderError, match="no such folder"):
         find_runs(tmp_path / "absent")
