@@ -70,7 +70,7 @@ def read_json(text: bytes, where: str) -> Any:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _record(value: Any, hint: Any, classes: Classes, where: str) -> Any:
     if missing:
         raise InputError(f"{where} lacks the field '{missing[0]}' of a {name}.")
     if extra:
-        raise InputError(f"{where} has the field '{extra[0]}', which a {name} has not.")
+        raise InputError(f"{where} has the field '{extra[0]}', which a {name} does not have.")
     hints = get_type_hints(cls)
     decoded = {
         name: decode(value[name], hints[name], classes, f"{where}.{name}")

@@ -84,8 +84,8 @@ def test_a_whole_number_stands_for_a_float():
         ({"type": "Dense"}, "it has the type 'Dense', but must be one of Pair."),
         ({"type": "os.system"}, "it has the type 'os.system', but must be one of Pair."),
         ({"type": ["Pair"]}, "it has the type ['Pair'], but must be one of Pair."),
-        ({"other": 1}, "it has the field 'other', which a Pair has not."),
-        ({"__class__": "x"}, "it has the field '__class__', which a Pair has not."),
+        ({"other": 1}, "it has the field 'other', which a Pair does not have."),
+        ({"__class__": "x"}, "it has the field '__class__', which a Pair does not have."),
     ],
 )
 def test_what_is_no_such_record_is_refused_in_one_sentence(change, words):
@@ -131,7 +131,7 @@ def test_what_could_not_be_read_back_is_not_written(value):
     [
         (b"{", "not valid JSON"),
         (b"\xff\xfe", "not valid JSON"),
-        (b'{"a": NaN}', "NaN is no number of JSON"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
         (b'{"a": 1, "a": 2}', "one name twice"),
         (b"[" * 100_000, "nested too deeply"),
     ],

@@ -23,7 +23,7 @@ def per_group(n_in: int, n_groups: int, what: str) -> int:
     """Inputs per group; InputError if n_in is not a multiple of the number of groups."""
     if n_in % n_groups:
         raise InputError(
-            f"{what} of {n_groups} groups takes a multiple of that, not {n_in} inputs."
+            f"{what} of {n_groups} groups needs a multiple of {n_groups} inputs, not {n_in}."
         )
     return n_in // n_groups
 

@@ -132,7 +132,7 @@ def checked_arguments(
     weights = None if weights is None else jnp.asarray(weights)
     if x.ndim != 2 or x.shape[0] != y.shape[0]:
         raise InputError(
-            f"x is (N, I) and y has N rows; these are {tuple(x.shape)} and {tuple(y.shape)}."
+            f"x must be (N, I) and y have N rows, not {tuple(x.shape)} and {tuple(y.shape)}."
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise InputError(f"x must be of a floating type, not {x.dtype}; scale whole numbers first.")
@@ -143,7 +143,7 @@ def checked_arguments(
     for name, rows in (("weights", weights), ("mask", mask)):
         if rows is not None and rows.shape != x.shape[:1]:
             raise InputError(
-                f"{name} has one entry per example, ({x.shape[0]},), not {tuple(rows.shape)}."
+                f"{name} must have one entry per example, ({x.shape[0]},), not {tuple(rows.shape)}."
             )
     if state is None:
         state = network.without_state()

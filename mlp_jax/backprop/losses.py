@@ -65,10 +65,10 @@ LOSSES: dict[str, LossFunction] = {
 
 
 OPTION_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "delta": ("is positive and finite", lambda v: 0 < v < math.inf),
-    "q": ("lies in (0, 1)", lambda v: 0 < v < 1),
-    "label_smoothing": ("lies in [0, 1)", lambda v: 0 <= v < 1),
-    "gamma": ("is at least 0 and finite", lambda v: 0 <= v < math.inf),
+    "delta": ("must be positive and finite", lambda v: 0 < v < math.inf),
+    "q": ("must lie in (0, 1)", lambda v: 0 < v < 1),
+    "label_smoothing": ("must lie in [0, 1)", lambda v: 0 <= v < 1),
+    "gamma": ("must be at least 0 and finite", lambda v: 0 <= v < math.inf),
 }
 
 
@@ -209,7 +209,7 @@ def check_targets(loss: Loss, y: Any, n_outputs: int, *, numbered: bool = True) 
     if loss.name == "softmax_cross_entropy" and n_outputs == 1:
         raise InputError(
             "softmax_cross_entropy needs an output for each class, at least 2; "
-            "for a single output take sigmoid_cross_entropy."
+            "for a single output use sigmoid_cross_entropy."
         )
     labels = kind == "classes" and y.ndim == 1 and n_outputs > 1
     column = y.ndim == 1 and n_outputs == 1

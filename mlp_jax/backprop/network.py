@@ -138,7 +138,7 @@ class Residual(Layer):
         beside = n_in if self.shortcut is None else self.shortcut.width_out(n_in)
         if width != beside:
             raise InputError(
-                f"A residual body gives width {width} beside a shortcut of width {beside}; "
+                f"The body of a residual layer has width {width}, but its shortcut {beside}; "
                 "give a shortcut=Dense(…) of the same width."
             )
         return width

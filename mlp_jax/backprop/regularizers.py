@@ -30,7 +30,7 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
-            raise InputError(f"A dropout rate lies in [0, 1), not {self.rate}.")
+            raise InputError(f"The dropout rate must lie in [0, 1), not {self.rate}.")
 
     def __str__(self) -> str:
         return f"Dropout({self.rate:g})"

@@ -45,7 +45,7 @@ def weighted_records(tape: Tape, c: Float[Array, " M"] | None) -> Records:
     records = own_records(tape)
     n = count(records)
     if c is not None and c.shape != (n,):
-        raise InputError(f"c has one entry per example, ({n},), not {tuple(c.shape)}.")
+        raise InputError(f"c must have one entry per example, ({n},), not {tuple(c.shape)}.")
     return records
 
 

@@ -70,7 +70,7 @@ def gradients(words: list[str]) -> int:
         options.width, options.depth, options.batch_size, options.activation, options.precision
     )  # fmt: skip
     if any(axes) and options.full:
-        raise InputError("--full measures the whole grid: give it or the axes, not both.")
+        raise InputError("--full measures the whole grid: leave it out to measure single values.")
     if any(axes):
         points, memory = asked_points(*axes), []
     else:

@@ -14,7 +14,7 @@ class CheckOptions(Trial):
     """Options of `mlp-jax check`."""
 
     precision: str = "float32"
-    """precision to check besides float64: float32 or bf16; float64 for that alone"""
+    """precision to check in addition to float64: float32 or bf16; float64 checks nothing else"""
     seed: int = 0
     """seed of the weights and examples"""
     all_entries: bool = False

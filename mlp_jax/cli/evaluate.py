@@ -28,7 +28,7 @@ class EvaluateOptions:
     separator: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="MARK")] = None
     """field separator of a text file (default: detected)"""
     uncertainty: bool = False
-    """evaluate the predictive distribution of mlp-jax laplace"""
+    """average the predictions over the weights' uncertainty, as fitted by mlp-jax laplace"""
     data_dir: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FOLDER")] = None
     """folder of the named data sets (default: $MLP_JAX_DATA)"""
     json: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FILE")] = None

@@ -20,9 +20,9 @@ class LaplaceOptions:
     kind: Annotated[str, tyro.conf.arg(help_behavior_hint="", metavar="NAME")] = "last-layer"
     """approximation: last-layer, or diagonal (over all weights)"""
     prior: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="NAME")] = None
-    """how to choose the prior: validation or evidence (default: validation if there are rows)"""
+    """criterion for the prior: validation or evidence (default: validation, given such rows)"""
     data: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="DATA")] = None
-    """data of the run, if they have moved"""
+    """new location of the run's data, if they were moved"""
 
 
 def laplace(words: list[str]) -> int:

@@ -28,7 +28,7 @@ class PredictOptions:
     disagreement: bool = False
     """add a column with the disagreement of the members of an ensemble"""
     uncertainty: bool = False
-    """predict with the distribution of mlp-jax laplace, and add a column of its uncertainty"""
+    """average over the weights' uncertainty (mlp-jax laplace), and add a column uncertainty"""
     copy_columns: Annotated[
         tuple[str, ...],
         tyro.conf.arg(help_behavior_hint="", metavar="COLUMN …", aliases=("--keep",)),

@@ -20,7 +20,7 @@ class ReportOptions:
     output: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="FILE.html")] = None
     """page to write (default: RUN/report/report.html)"""
     data: Annotated[str | None, tyro.conf.arg(help_behavior_hint="", metavar="DATA")] = None
-    """data of the run, if they have moved"""
+    """new location of the run's data, if they were moved"""
 
 
 def report(words: list[str]) -> int:

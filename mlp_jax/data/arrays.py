@@ -63,7 +63,9 @@ def from_arrays(
     if decision.is_class:
         encoded, names = _encode(targets, places, classes)
     elif classes is not None:
-        raise InputError(f"'{name}' names classes, but its y is {targets[0].dtype}: no labels.")
+        raise InputError(
+            f"'{name}' names classes, but its y is {targets[0].dtype}, which cannot be labels."
+        )
     else:
         encoded = [_targets(y, where) for y, where in zip(targets, places, strict=True)]
     splits = [Split(x, y) for x, y in zip(flat, encoded, strict=True)]

@@ -156,10 +156,10 @@ def _as_asked(
     chosen = tuple(_column(source.name, target, known) for target in targets)
     found = chosen or source.targets
     if not found:
-        raise InputError(f"'{source.name}' names no target: name a column with --target.")
+        raise InputError(f"'{source.name}' has no default target: name a column with --target.")
     both = [column for column in found if column in drop]
     if both:
-        raise InputError(f"Column '{both[0]}' is both the target and to be dropped.")
+        raise InputError(f"Column '{both[0]}' is the target, so it cannot be dropped.")
     own_task = "auto" if chosen and chosen != source.targets else source.task
     return replace(
         source,

@@ -66,7 +66,9 @@ def scaling_of_range(low: float, high: float) -> Scaling:
         InputError: unless low < high, both finite.
     """
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise InputError(f"A range goes from a lower to a higher number, not from {low} to {high}.")
+        raise InputError(
+            f"An input range must go from a lower to a higher number, not from {low} to {high}."
+        )
     scale = 2 / (high - low)
     return Scaling(np.asarray(scale), np.asarray(-1 - low * scale))
 
@@ -124,8 +126,8 @@ def check_targets_near(
     row, output = (int(i) for i in np.unravel_index(int(np.argmax(far)), far.shape))
     name = f" '{names[output]}'" if names else ""
     raise InputError(
-        f"Target{name} has {columns[row, output]:.6g} in row {rows[row]}, too far from those of"
-        " training to be evaluated: correct it, or leave its row out."
+        f"Target{name} has {columns[row, output]:.6g} in row {rows[row]}, too far from the training"
+        " targets to be evaluated: correct it, or leave its row out."
     )
 
 
@@ -137,8 +139,8 @@ def check_targets_small(
         if abs(mean) + spread > FAR_TARGET:
             name = f" '{names[output]}'" if names else ""
             raise InputError(
-                f"Target{name} holds numbers like {mean:.3g}, too far from 0 for a loss that takes"
-                " them as they are: rescale it."
+                f"Target{name} holds numbers like {mean:.3g}, too far from 0 for a loss that does"
+                " not standardize them: rescale it."
             )
 
 

@@ -50,7 +50,7 @@ def decide(
     if n <= NAMED and enough and _NAMES.match(name.strip()):
         return TaskDecision(True, f"it is called '{name}' and holds only {_different(n)}")
     if whole_array and counts_up and values[0] == 0 and n <= COUNTED and enough:
-        return TaskDecision(True, f"it is an array of whole numbers, all of 0 to {n - 1}")
+        return TaskDecision(True, f"it is an array of whole numbers, with all from 0 to {n - 1}")
     return TaskDecision(False, f"it holds {_different(n)}")
 
 

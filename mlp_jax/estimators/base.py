@@ -278,7 +278,7 @@ class BaseMLP(BaseEstimator):
     def _validation_rows(self) -> TrainingRows:
         """Check `validation_data`; ValueError if it is invalid."""
         if len(self.validation_data) != 2:
-            raise InputError("validation_data is a pair of rows and targets, (X, y).")
+            raise InputError("validation_data must be a pair of rows and targets, (X, y).")
         X, y = self.validation_data
         x, targets = self._inputs(X), self._checked_targets(np.asarray(y))
         check_consistent_length(x, targets)

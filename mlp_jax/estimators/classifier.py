@@ -188,7 +188,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _named(self, y: np.ndarray) -> np.ndarray:
         if self._label_binarizer.y_type_.startswith("multilabel"):
-            raise InputError("class_weight is for one class a row, not for several labels.")
+            raise InputError("class_weight needs one class per row, not several labels.")
         return self._label_binarizer.inverse_transform(y)
 
     def _out_activation(self, specification: Specification) -> str:
@@ -236,9 +236,9 @@ def _warn_of_numbers(classes: np.ndarray, n_rows: int) -> None:
     if len(classes) <= min(MANY_VALUES, max(FEW_VALUES, n_rows // ROWS_A_VALUE)):
         return
     warnings.warn(
-        f"y has {len(classes)} different whole numbers in {n_rows} rows, each of which becomes a"
-        " class: MLPRegressor predicts them as numbers. Labels that are meant as such can be given"
-        " as text.",
+        f"y has {len(classes)} different whole numbers in {n_rows} rows, and each becomes a class."
+        " To predict them as numbers, use MLPRegressor; if they are labels, convert them to text"
+        " to silence this warning.",
         DataWarning,
         stacklevel=2,
     )

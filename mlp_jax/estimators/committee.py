@@ -34,7 +34,7 @@ def train_committee(
     for `n_iter_no_change` epochs, as the estimator's does.
     """
     if scipy.sparse.issparse(rows.x):
-        raise InputError("An ensemble takes dense rows; X.toarray() makes them so.")
+        raise InputError("An ensemble needs dense rows: pass X.toarray().")
     optimizer = named_optimizer(estimator)
     if optimizer is None:
         if estimator.optimizer is not None:

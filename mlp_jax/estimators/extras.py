@@ -83,21 +83,21 @@ def check_extras(estimator: Any, specification: Specification, *, incremental: b
         asked.append("norm='batch'")
     if estimator.solver == "lbfgs" and asked:
         raise InputError(
-            f"The solver lbfgs takes whole steps over all rows, without {asked[0]}; take solver="
-            "'adam'."
+            f"The solver lbfgs uses all rows in every step and does not support {asked[0]}; use"
+            " solver='adam'."
         )
     if incremental:
         _check_incremental(estimator)
     if estimator.solver == "sgd" and estimator.optimizer is None:
         for name in ("schedule", "weight_decay"):
             if name in asked:
-                raise InputError(f"{name} goes with solver='adam' or an optimizer.")
+                raise InputError(f"{name} needs solver='adam' or an optimizer.")
     if isinstance(estimator.optimizer, Optimizer) or not isinstance(
         estimator.optimizer, str | None
     ):
         for name in ("schedule", "weight_decay"):
             if name in asked:
-                raise InputError(f"An optimizer that is built already brings its own {name}.")
+                raise InputError(f"An optimizer object has its own {name}: leave {name} out.")
     if estimator.ensemble > 1:
         _check_ensemble(estimator)
 
@@ -159,9 +159,7 @@ def named_optimizer(estimator: Any) -> Optimizer | None:
         )
     if chosen.name in ELSEWHERE:
         instead = "solver='lbfgs'" if chosen.name == "lbfgs" else "mlp_jax.fit"
-        raise InputError(
-            f"The optimizer {chosen.name} does not train an estimator: {instead} does."
-        )
+        raise InputError(f"The optimizer {chosen.name} cannot train an estimator: use {instead}.")
     return chosen
 
 

@@ -27,10 +27,10 @@ from mlp_jax.model.given_columns import kind_of
 from mlp_jax.model.inference import CHUNK
 
 _NO_NUMBERS = {
-    "moment": "dates: give numbers made of them, as the days since one of them",
-    "date": "dates: give numbers made of them, as the days since one of them",
-    "time": "times of day: give numbers made of them, as the seconds since midnight",
-    "span": "spans of time: give numbers, as y / np.timedelta64(1, 's')",
+    "moment": "dates: give numbers derived from them, such as the days since a fixed date",
+    "date": "dates: give numbers derived from them, such as the days since a fixed date",
+    "time": "times of day: give numbers derived from them, such as the seconds since midnight",
+    "span": "durations: give numbers, such as y / np.timedelta64(1, 's')",
     "complex": "complex numbers: give real and imaginary parts, as two columns",
 }
 LARGE = 20.0  # a column of numbers that reaches more is warned of

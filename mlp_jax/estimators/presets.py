@@ -36,13 +36,14 @@ def check_alone(estimator: Any) -> None:
     usual = type(estimator)().get_params(deep=False)
     given = [name for name in SETTLED if getattr(estimator, name) != usual[name]]
     if given:
-        raise InputError(f"The preset {estimator.preset} sets {', '.join(given)} itself.")
+        options = ", ".join(given)
+        raise InputError(f"The preset {estimator.preset} sets its own values: leave out {options}.")
 
 
 def learn_preset_encoding(name: str, X: Any) -> InputEncoding:
     """Learn the preset's encoding of training rows: a table's columns, or pixels on one scale."""
     if scipy.sparse.issparse(X):
-        raise InputError(f"The preset {name} takes dense rows; X.toarray() makes them so.")
+        raise InputError(f"The preset {name} needs dense rows: pass X.toarray().")
     if name == "tabular":
         return learn_encoding(X, column_options(name))
     x = np.asarray(X)

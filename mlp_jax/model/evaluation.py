@@ -35,7 +35,7 @@ def metrics_table(found: Mapping[str, float], before: Mapping[str, float | None]
 
     grid = Grid(box=SIMPLE_HEAD, show_edge=False)
     grid.add_column("metric")
-    grid.add_column("here", justify="right")
+    grid.add_column("on these rows", justify="right")
     if before:
         grid.add_column("on the run's test rows", justify="right")
     for name, value in found.items():

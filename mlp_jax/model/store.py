@@ -228,9 +228,11 @@ def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             for name, hint in PARTS.items()
         }
     except InputError as error:
-        raise ModelFileError(f"'{path}' describes no model: {error}") from None
+        raise ModelFileError(f"'{path}' does not describe a model: {error}") from None
     except RecursionError:
-        raise ModelFileError(f"'{path}' describes no model: it is nested too deeply.") from None
+        raise ModelFileError(
+            f"'{path}' does not describe a model: it is nested too deeply."
+        ) from None
     return parts, description
 
 

@@ -140,7 +140,7 @@ def block_of(layer: Layer, n_in: int, batch: int) -> Block:
         kept = 0 if ACTIVATIONS[layer.name].keeps == "nothing" else row
         return Block((Equation(EQUATION_1, line, (), j),), kept, f"N×{j} for f'")
     if isinstance(layer, Dropout):
-        line = f"∇a ({j}) = m ({j}) ⊙ ∇a' ({j}) / {1 - layer.rate:g}; m is the mask of the forward"
+        line = f"∇a ({j}) = m ({j}) ⊙ ∇a' ({j}) / {1 - layer.rate:g}; m: the forward mask"
         equation = Equation(INPUT, line, (), j)
         return Block((equation,), batch * n_in, f"m (N×{j}), a byte each")
     if isinstance(layer, Residual):
@@ -241,9 +241,9 @@ def explain(trial: Trial, batch_size: int = 128) -> str:
     worst = report.worst
     verdict = "all pass" if report.ok else f"NOT all pass: {report.fault}"
     texts.append(
-        f"In all {count:,} parameters, {multiplied:,} multiply-adds per example, "
+        f"Total: {count:,} parameters, {multiplied:,} multiply-adds per example, "
         f"{_bytes(kept)} kept for {batch_size} examples.\n"
-        f"{len(report.rows)} comparisons in float64, {verdict}; the largest error relative to its "
+        f"{len(report.rows)} comparisons in float64, {verdict}; the error closest to its "
         f"bound is {worst.error:.1e} ({worst.layer}, {worst.equation})."
     )
     return "\n\n".join(texts)

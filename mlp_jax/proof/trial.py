@@ -57,23 +57,23 @@ class Trial:
     inputs: int = 64
     """width of the input"""
     categories: tuple[int, ...] = ()
-    """codes of each category beside these: one-hot when few, an embedding when many"""
+    """codes of each additional category: few are one-hot encoded, many get an embedding"""
     hidden: tuple[int, ...] = (64, 64)
     """widths of the hidden layers"""
     outputs: int = 10
     """width of the output"""
     activation: str = "relu"
-    """by name; a wrong one lists all"""
+    """activation of the hidden layers (an unknown name lists all of them)"""
     loss: str = "softmax_cross_entropy"
-    """by name; a wrong one lists all"""
+    """loss function (an unknown name lists all of them)"""
     dropout: float = 0.0
-    """rate after each hidden layer"""
+    """dropout rate after each hidden layer"""
     norm: str | None = None
-    """layer, rms or batch, before each activation"""
+    """normalization before each activation: layer, rms or batch"""
     residual: bool = False
-    """shortcuts around layers of equal width"""
+    """add a residual connection around layers of equal width"""
     table: str | None = None
-    """plr, realmlp or tabm"""
+    """network for tables: plr, realmlp or tabm"""
 
     def network(self) -> Sequential:
         """Return the network; InputError for options that exclude each other."""

@@ -166,7 +166,7 @@ def read_run(folder: Path) -> RunRecord:
     if not is_run(folder):
         what = "a folder" if folder.is_dir() else "a file"
         raise RunFolderError(
-            f"{folder} is {what} but no run: the folder of a run has {' and '.join(MARKS[:2])}."
+            f"{folder} is {what}, but not a run: a run folder has {' and '.join(MARKS[:2])}."
         )
     config, metadata = _toml(folder / "config.toml"), _json(folder / "run.json")
     proof, test = _json(folder / "check.json"), _json(folder / "test.json")

@@ -61,11 +61,11 @@ def _meaning(scale: float | None, size: float | None) -> str:
     """Explain what the final noise scale suggests for the batch size."""
     if scale is None:
         return (
-            "At the end noise dominates the gradient: over the measured batches its mean does not "
-            "differ from 0. Its noise scale is far above their size, so larger batches would be "
+            "At the end, noise dominates the gradient: over the measured batches its mean does not "
+            "differ from 0. The noise scale is far above their size, so larger batches would be "
             "efficient."
         )
-    said = f"At the end the gradient's noise scale is about {_examples(scale)}"
+    said = f"At the end, the gradient noise scale is about {_examples(scale)}"
     if size is None:
         return f"{said}: larger batches gain little, smaller ones cost more steps but no examples."
     steps, examples = 1 + scale / size, 1 + size / scale
@@ -112,8 +112,8 @@ def layers_section(run: RunRecord) -> Markup | None:
     ]
     names, seen = SHARES | FIGURES, number(last.get("examples")) or 0
     words = (
-        f"After epoch {number(last.get('epoch')) or 0:g}, on {seen:,.0f} of the next examples. "
-        "Dead: units that are 0 on all of them. Saturated: activations where f is flat, "
+        f"Measured after epoch {number(last.get('epoch')) or 0:g} on {seen:,.0f} of the next"
+        " examples. Dead: units that are 0 on all of them. Saturated: activations where f is flat, "
         "|f′| < 0.01. ‖a‖, ‖∇z‖: root mean square over the examples. Signal / noise: "
         "|G|²/tr\u00a0Σ of the layer's gradient, of one example. ‖ΔW‖ / ‖W‖: one step over the "
         "weights; about 0.001 is usual; values below "
@@ -154,7 +154,7 @@ def _worst(rows: Sequence[Mapping[str, Any]], examples: float) -> Markup:
         )
     return tag(
         "p",
-        f"{most[0]:.0%} of the units of layer {most[1].get('layer')} give 0 on all {examples:,.0f} "
+        f"{most[0]:.0%} of the units of layer {most[1].get('layer')} are 0 on all {examples:,.0f} "
         f"measured examples, and learn nothing from them.{advice}",
         class_="note",
     )

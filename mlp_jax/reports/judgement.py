@@ -39,9 +39,10 @@ def confusion_section(judged: JudgedRows) -> Markup:
     counts = confusion_counts(judged.targets, judged.labels, n)
     right, total = int(np.trace(counts)), int(counts.sum())
     parts = [
-        tag("p", f"{right:,} of {total:,} {judged.part} are right ({right / max(total, 1):.1%}). "
-            "Rows are true classes, columns predictions: blue where they agree, orange where they "
-            "differ, and stronger the larger the share of the row.")
+        tag("p", f"{right:,} of {total:,} {judged.part} are predicted correctly "
+            f"({right / max(total, 1):.1%}). Rows are true classes, columns predicted ones: blue "
+            "where they agree, orange where they differ, and stronger the larger the share of the "
+            "row.")
     ]  # fmt: skip
     beside = []
     if n <= _MOST_CLASSES:
@@ -122,14 +123,16 @@ def mistakes_section(judged: JudgedRows) -> Markup:
     """Show the worst rows with their inputs, as pictures or as a table."""
     shown = judged.mistakes
     if not shown:
-        return tag("p", f"All {len(judged.targets):,} {judged.part} are right.", class_="soft")
+        words = f"All {len(judged.targets):,} {judged.part} are predicted correctly."
+        return tag("p", words, class_="soft")
     measure = "the error" if judged.task == "regression" else "the loss"
     if judged.n_wrong is None:
         words = f"The {len(shown)} worst rows by {measure}."
     else:
         words = (
-            f"{judged.n_wrong:,} of {len(judged.targets):,} {judged.part} are wrong; here are the "
-            f"{len(shown)} worst by {measure}. Rows are numbered within all of them."
+            f"{judged.n_wrong:,} of {len(judged.targets):,} {judged.part} are predicted wrongly; "
+            f"these are the {len(shown)} worst by {measure}. Rows are numbered among "
+            f"all {judged.part}."
         )
     pictures = all(one.picture is not None for one in shown)
     return joined([tag("p", words), _picture_list(shown) if pictures else _row_table(shown)])
@@ -157,7 +160,7 @@ def _class_figures(counts: np.ndarray, names: tuple[str, ...]) -> Markup:
         for k, name in enumerate(names)
     ]
     heads = ["class", "rows", "recall", "precision"]
-    return scrolling(table(heads, rows), "Figures of every class")
+    return scrolling(table(heads, rows), "Metrics by class")
 
 
 def _label_figures(judged: JudgedRows) -> Markup:
@@ -170,7 +173,7 @@ def _label_figures(judged: JudgedRows) -> Markup:
     ]  # fmt: skip
     heads = ["label", "rows", "recall", "precision", "false", "missed"]
     words = f"Each label at the threshold ½, on {len(true):,} {judged.part}."
-    content = scrolling(table(heads, rows), "Figures of every label")
+    content = scrolling(table(heads, rows), "Metrics by label")
     return joined([tag("p", words), content])
 
 

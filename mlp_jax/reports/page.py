@@ -44,7 +44,7 @@ def page(run: RunRecord, evidence: Evidence, made: datetime) -> str:
     )
     body = joined(
         [
-            tag("a", "To the content", href="#content", class_="skip"),
+            tag("a", "Skip to content", href="#content", class_="skip"),
             _header(run, evidence, shown),
             tag("main", *(_section(one) for one in shown), id="content"),
             _footer(evidence, made),
@@ -123,5 +123,5 @@ def _footer(evidence: Evidence, made: datetime) -> Markup:
     versions = ", ".join(f"{name} {version}" for name, version in evidence.versions.items())
     wrote = f"Trained with {versions}. " if versions else ""
     return tag(
-        "footer", tag("p", f"{wrote}Report made on {made:%Y-%m-%d at %H:%M}.", class_="soft")
+        "footer", tag("p", f"{wrote}Report written on {made:%Y-%m-%d at %H:%M}.", class_="soft")
     )

@@ -31,9 +31,9 @@ def headline(run: RunRecord) -> Markup:
     tiles.append(("training took", clock(run.duration), speed))
     held, total = _holding(run.proof)
     if total:
-        verdict = tag("span", "holds" if held == total else "fails",
+        verdict = tag("span", "passes" if held == total else "fails",
                       class_="good" if held == total else "bad")  # fmt: skip
-        tiles.append(("gradient proof", verdict, f"{held} of {total} comparisons"))
+        tiles.append(("gradient check", verdict, f"{held} of {total} comparisons"))
     return tag(
         "dl",
         *(
@@ -117,7 +117,7 @@ def curves_section(run: RunRecord) -> Markup:
 def metrics_table(run: RunRecord) -> Markup:
     """Return all metrics on the test rows."""
     if not run.test:
-        return tag("p", "There are no figures on test rows.", class_="soft")
+        return tag("p", "There are no metrics on test rows.", class_="soft")
     return table(
         ["metric", "test rows"],
         [(_words(name), short(value)) for name, value in run.test.items()],

@@ -152,7 +152,7 @@ def as_callbacks(given: Iterable[CallbackLike]) -> tuple[Callback, ...]:
         elif callable(one):
             found.append(_EpochFunction(one))
         else:
-            raise TypeError(f"A callback is a mlp_jax.Callback or a function, not {one!r}.")
+            raise TypeError(f"A callback must be a mlp_jax.Callback or a function, not {one!r}.")
     return tuple(found)
 
 

@@ -60,7 +60,7 @@ class TrainingOptions:
     batch_size: Count = None
     """examples per step (default: 64, or all rows if there are fewer; 2048 for private runs)"""
     patience: Count = None
-    """stop after this many epochs without a better validation metric"""
+    """stop after this many epochs without improvement of the validation metric"""
     average: Annotated[float | None, Shown(aliases=("--ema",))] = None
     """decay of a moving average of the weights (also --ema)"""
     class_weight: Word = None
@@ -68,7 +68,7 @@ class TrainingOptions:
     metrics: Words = ()
     """metrics on the validation rows after each epoch: accuracy top5 f1 log_loss roc_auc …"""
     importance: Count = None
-    """experimental: draw each batch from a pool of this many, by gradient size"""
+    """experimental: draw each batch from a pool of this many batches, by gradient size"""
     seed: int = 0
     """seed of the split, the initial weights, the shuffling and dropout"""
 
@@ -78,7 +78,7 @@ class DeviceOptions:
     """Device and precision."""
 
     precision: Word = None
-    """float32, tf32, bf16 or float64 (default: float32)"""
+    """float32, tf32, bf16 or float64 (default: tf32 on a GPU that has it, otherwise float32)"""
     device: Word = None
     """cpu or gpu (default: the GPU if there is one)"""
     devices: Count = None
@@ -94,13 +94,13 @@ class SingleNetworkOptions:
     schedule_epochs: Count = None
     """epochs that the learning-rate schedule spans (default: epochs)"""
     mesh: Mesh = None
-    """split examples and weights over devices, as data=4,model=2"""
+    """split examples and weights over devices, such as data=4,model=2"""
     shard_optimizer: Switch = False
     """split the state of the optimizer over the data axis too"""
     accumulate: int = 1
-    """number of parts that each batch is processed in, to save memory"""
+    """process each batch in this many parts, to save memory"""
     recompute: Annotated[bool, Shown(aliases=("--grad-checkpointing",))] = False
-    """recompute activations going back, to save memory (also --grad-checkpointing)"""
+    """recompute activations in the backward pass, to save memory (also --grad-checkpointing)"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -273,16 +273,16 @@ def shapes_unchecked():
 @pytest.mark.parametrize(
     ("network", "arguments", "said"),
     [
-        (DENSE, {"x": np.ones(I)}, r"x is \(N, I\) and y has N rows; these are \(5,\) and \(8,\)"),
-        (DENSE, {"x": np.ones((N - 1, I))}, r"these are \(7, 5\) and \(8,\)"),
+        (DENSE, {"x": np.ones(I)}, r"x must be \(N, I\) and y have N rows, not \(5,\) and \(8,\)"),
+        (DENSE, {"x": np.ones((N - 1, I))}, r"not \(7, 5\) and \(8,\)"),
         (DENSE, {"y": np.ones((N, 2))}, r"over 3 outputs cannot take targets of shape \(8, 2\)"),
         (
             DENSE,
             {"weights": np.ones(N - 1)},
-            r"weights has one entry per example, \(8,\), not \(7,\)",
+            r"weights must have one entry per example, \(8,\), not \(7,\)",
         ),
         (DENSE, {"weights": np.ones((N, 1))}, r"weights .* not \(8, 1\)"),
-        (DENSE, {"mask": np.ones(N + 1, bool)}, r"mask has one entry per example"),
+        (DENSE, {"mask": np.ones(N + 1, bool)}, r"mask must have one entry per example"),
         (BATCH_NORM, {"key": KEY}, "keeps running statistics: pass the state="),
         (BATCH_NORM, {"state": ((), (), (), (), ())}, "needs a random key: pass key="),
     ],

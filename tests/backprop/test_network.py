@@ -227,9 +227,9 @@ def test_widths_go_through_the_layers():
 
 def test_a_residual_body_of_another_width_is_refused_with_the_remedy():
     for ask in (lambda r: r.width_out(4), lambda r: r.init(KEY, 4)):
-        with pytest.raises(InputError, match=r"width 3 beside .* width 4; give a shortcut=Dense"):
+        with pytest.raises(InputError, match=r"width 3, but its shortcut 4; give a shortcut=Dense"):
             ask(Residual(Dense(3)))
-    with pytest.raises(InputError, match="width 3 beside a shortcut of width 5"):
+    with pytest.raises(InputError, match="width 3, but its shortcut 5"):
         Residual(Dense(3), shortcut=Dense(5)).init(KEY, 4)
 
 

@@ -105,7 +105,7 @@ def test_bfloat16_stays_bfloat16():
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, math.nan])
 def test_a_rate_outside_0_to_1_is_refused(rate):
-    with pytest.raises(InputError, match=r"dropout rate lies in \[0, 1\), not"):
+    with pytest.raises(InputError, match=r"dropout rate must lie in \[0, 1\), not"):
         Dropout(rate)
 
 

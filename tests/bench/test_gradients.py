@@ -79,7 +79,7 @@ def test_nothing_is_timed_that_disagrees(monkeypatch, who):
         return gradient
 
     monkeypatch.setattr(gradients, "interleaved", lambda *_: pytest.fail("it was timed"))
-    with pytest.raises(ProofError, match=rf"\[0\]\['b'\] by '{who}' is 1.0e-02 away") as raised:
+    with pytest.raises(ProofError, match=rf"'b'\] by '{who}' differs .* by 1.0e-02") as raised:
         measure(TINY, QUICK, CONTENDERS | {who: faulty})
     assert "Nothing is timed at 5-4×2-10, batch 6, gelu, float32" in str(raised.value)
 
@@ -89,7 +89,7 @@ def test_a_gradient_that_is_not_finite_disagrees(monkeypatch):
         right = by_hand(point)
         return lambda *given: (0.0, jax.tree.map(lambda g: g * np.nan, right(*given)[1]))
 
-    with pytest.raises(ProofError, match="nan away"):
+    with pytest.raises(ProofError, match="by nan"):
         measure(TINY, QUICK, CONTENDERS | {BY_HAND: broken})
 
 
@@ -139,7 +139,7 @@ def test_an_axis_of_which_nothing_was_said_stays_where_it_is():
 def test_the_tables_have_a_row_a_point(measured, kept):
     said = gradient_table(measured)
     assert all(point["network"] in said for point in measured)
-    assert "below 1 the hand-written gradient costs less" in said
+    assert "below 1 the former costs less" in said
     assert all(f"{point['ratio']:.2f}" in memory_table(kept) for point in kept)
 
 

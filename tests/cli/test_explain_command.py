@@ -27,7 +27,7 @@ def test_each_equation_has_the_shapes_of_the_network(text):
 
 def test_costs_and_memory_are_counted(text):
     parameters = 784 * 24 + 24 + 24 * 12 + 12 + 12 * 10 + 10
-    assert f"In all {parameters:,} parameters" in text
+    assert f"Total: {parameters:,} parameters" in text
     assert f"{784 * 24:,}" in text
     products = 3 * (784 * 24 + 24 * 12 + 12 * 10) + 24 + 12 + 10
     assert f"{products:,} multiply-adds per example" in text

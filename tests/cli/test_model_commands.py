@@ -21,7 +21,7 @@ from mlp_jax.errors import DataWarning
 from mlp_jax.model.model_folder import load_model, save_model
 from mlp_jax.model.saved import Model
 
-pytestmark = pytest.mark.filterwarnings("ignore:Column 'colour'. 1 row with categories")
+pytestmark = pytest.mark.filterwarnings("ignore:Column 'colour'. 1 row has a category")
 
 ANIMALS = pl.DataFrame(
     {
@@ -74,8 +74,8 @@ def test_a_category_that_training_did_not_have_is_told(mlp_jax, words):
     with pytest.warns(DataWarning) as told:
         assert mlp_jax(*words, "animals.csv").code == 0
     assert [str(warning.message) for warning in told] == [
-        "Column 'colour': 1 row with categories not present in training, like 'green': they"
-        " are encoded as zeros."
+        "Column 'colour': 1 row has a category that was absent in training, such as 'green';"
+        " such categories are encoded as zeros."
     ]
 
 

@@ -68,7 +68,7 @@ def test_compare_prints_a_table_and_draws_the_curves(mlp_jax, two_runs, tmp_path
         ((), "Name the runs to compare: mlp-jax compare RUN RUN …"),
         (
             ("runs",),
-            "runs is a folder but no run: the folder of a run has config.toml and run.json",
+            "runs is a folder, but not a run: a run folder has config.toml and run.json",
         ),
         (("runs/first", "runs/third"), "There is no run runs/third: no such folder."),
         (("runs/first", "--output", "a.pdf"), "so 'a.pdf' must end in .png."),

@@ -138,7 +138,7 @@ def test_columns_of_a_named_table_must_be_there():
         load("iris", drop=["species2"])
     with pytest.raises(UnknownNameError, match="column 'age'"):
         load("iris", kinds={"age": "numeric"})
-    with pytest.raises(InputError, match="'species' is both the target and to be dropped"):
+    with pytest.raises(InputError, match="'species' is the target, so it cannot be dropped"):
         load("iris", drop=["species"])
 
 

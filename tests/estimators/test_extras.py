@@ -155,11 +155,11 @@ def test_the_members_of_an_ensemble_disagree_and_laplace_tells_one_network():
 
 
 REFUSED = {
-    "lbfgs with dropout": ({"solver": "lbfgs", "dropout": 0.1}, "without dropout"),
+    "lbfgs with dropout": ({"solver": "lbfgs", "dropout": 0.1}, "does not support dropout"),
     "sgd with a schedule": ({"solver": "sgd", "schedule": "cosine"}, "solver='adam'"),
     "built with a decay": ({"optimizer": optax.sgd(0.1), "weight_decay": 0.1}, "own weight_decay"),
     "ensemble of alpha": ({"ensemble": 2, "alpha": 1.0}, "use weight_decay instead"),
-    "kfac": ({"optimizer": "kfac"}, "mlp_jax.fit does"),
+    "kfac": ({"optimizer": "kfac"}, "use mlp_jax.fit"),
     "no preset": ({"preset": "tables"}, "preset"),
     "loss of one": ({"loss": "sigmoid_cross_entropy"}, "does not fit"),
     "half a pair": ({"validation_data": (BLOBS,)}, "a pair"),
@@ -201,12 +201,12 @@ DAYS = np.array(["2024-02-29", "2024-03-01"], "datetime64[D]")[np.arange(60) % 2
 @pytest.mark.parametrize(
     ("y", "words"),
     [
-        (DAYS, "y holds dates: give numbers made of them"),
+        (DAYS, "y holds dates: give numbers derived from them"),
         (DAYS.astype("datetime64[ns]"), "y holds dates"),
         (DAYS.astype(object), "y holds dates"),
         (pd.Series(DAYS.astype("datetime64[ns]")).dt.tz_localize("UTC"), "y holds dates"),
         (pl.Series(DAYS), "y holds dates"),
-        (DAYS - DAYS[0], r"y holds spans of time: give numbers, as y / np\.timedelta64"),
+        (DAYS - DAYS[0], r"y holds durations: give numbers, such as y / np\.timedelta64"),
         (np.arange(60) + 1j, "Complex data not supported: y holds complex numbers"),
     ],
     ids=["days", "moments", "boxed", "zoned", "polars", "spans", "complex"],

@@ -13,7 +13,7 @@ from mlp_jax.errors import DataFileError, DataWarning, InputError, RunFolderErro
 from mlp_jax.model import sources
 from mlp_jax.model.stream import predict_file
 
-pytestmark = pytest.mark.filterwarnings("ignore:Column 'town'. 2 rows with categories")
+pytestmark = pytest.mark.filterwarnings("ignore:Column 'town'. 2 rows have a category")
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,9 @@ def test_categories_that_training_did_not_have_are_counted_over_the_whole_file(m
         towns[row] = "Rome"
     people().with_columns(town=pl.Series(towns)).write_csv("in.csv")
     strange = sum(town not in ("Ulm", "Bonn", "Köln", 'a, "b"', None) for town in towns)
-    with pytest.warns(DataWarning, match=f"'town': {strange} rows .*, like 'Rome': they share one"):
+    with pytest.warns(
+        DataWarning, match=f"'town': {strange} rows .*, such as 'Rome'; such categories share one"
+    ):
         written(model, "in.csv")
 
 

@@ -17,7 +17,7 @@ from mlp_jax.model.model_folder import save_model
 from mlp_jax.model.specimens import feeds, specimens
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:Column 'town'. . rows? with categories"
+    "ignore:Column 'town'. . rows? ha.+ a category"
 )  # rare ones
 
 SCALINGS = ("standard", "robust", "quantile")
@@ -83,7 +83,7 @@ def test_evaluation_finds_the_target_in_the_table_and_leaves_out_rows_without_on
 def test_rows_to_judge_with_categories_that_training_did_not_have_are_told():
     model = people_model()
     frame = people().with_columns(grade=pl.Series([7, 7, 9, *people()["grade"][3:]]))
-    with pytest.warns(DataWarning, match="'grade': 3 rows .* not present in training, like '7'"):
+    with pytest.warns(DataWarning, match="'grade': 3 rows have .* absent in training, such as '7'"):
         model.evaluate(frame)
     model.predict(frame)  # rows may come one by one: no word
 

@@ -106,10 +106,10 @@ def test_whoever_holds_the_lock_is_running(make_run):
 def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
     with pytest.raises(RunFolderError, match=r"There is no run .*absent: no such folder\."):
         read_run(tmp_path / "absent")
-    with pytest.raises(RunFolderError, match="is a folder but no run"):
+    with pytest.raises(RunFolderError, match="is a folder, but not a run"):
         read_run(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match="is a file but no run"):
+    with pytest.raises(RunFolderError, match="is a file, but not a run"):
         read_run(tmp_path / "file")
     with pytest.raises(RunFolderError, match="no such folder"):
         find_runs(tmp_path / "absent")

@@ -134,7 +134,7 @@ def test_the_files_are_ranked_as_asked_and_images_are_drawn(make_run, images, tm
     assert facts["suspects"]["influence"][0]["row"] == table["row"][0]
     assert facts["suspects"]["loss"][0]["loss"] == pytest.approx(table["loss"].max())
     assert facts["network_says_otherwise"] == (table["label"] != table["predicted"]).sum()
-    assert "The 5 most suspicious by harmful influence" in said
+    assert "The 5 most suspicious rows by harmful influence" in said
     files = sorted(path.name for path in (tmp_path / "new" / "out").iterdir())
     assert files == ["distribution.png", "inspect.csv", "inspect.json", "suspects.png"]
     assert not (folder / "inspect").exists()

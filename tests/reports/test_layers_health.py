@@ -71,19 +71,19 @@ def test_drowned_absent_and_without_a_batch_size(tmp_path):
 def test_each_layer_has_its_figures_and_what_is_wrong_is_coloured(tmp_path):
     section = layers_section(run(tmp_path, layers=LAYERS))
     text = words(section)
-    assert "After epoch 3, on 640 of the next examples" in text
+    assert "Measured after epoch 3 on 640 of the next examples" in text
     assert "0 Dense(8, relu) 50.0% 0.0% 3 0.012 0.004 0.3" in text
     assert "1 LayerNorm() – – – – 0.01 0.001" in text
     assert "2 &lt;Odd&gt; – – 1 not finite – 0.002" in text
     assert section.count('class="heat"') == 2
-    assert "50% of the units of layer 0 Dense(8, relu) give 0 on all 640 measured examples" in text
+    assert "50% of the units of layer 0 Dense(8, relu) are 0 on all 640 measured examples" in text
 
 
 def test_healthy_layers_have_no_note_and_old_runs_no_section(tmp_path):
     healthy = [LAYERS[0] | {"dead": 0.01, "update_to_weight": 1e-3}]
     section = layers_section(run(tmp_path, layers=healthy))
     assert "heat" not in section
-    assert "give 0 on all" not in section
+    assert "are 0 on all 640" not in section
     assert layers_section(read_run(write_run(tmp_path, "old"))) is None
 
 

@@ -203,7 +203,7 @@ def test_the_matrix_counts_each_pair_once(make_run):
         "dog predicted as dog: 2 (66.7%)",
     ]
     assert re.findall(r"<text[^>]*>(\d+)</text>", matrix) == ["2", "1", "2"]
-    assert "4 of 5 test rows are right (80.0%)" in html
+    assert "4 of 5 test rows are predicted correctly (80.0%)" in html
 
 
 def test_scores_that_are_no_probabilities_are_not_calibrated(make_run):

@@ -79,8 +79,8 @@ def check_agreement(point: Point, grads: Mapping[str, Any]) -> float:
     for name, (error, parameter) in found.items():
         if not error <= bound:
             raise ProofError(
-                f"Nothing is timed at {point}: the gradient of {parameter} by '{name}' is"
-                f" {error:.1e} away from that by jax.grad, and {bound:.0e} is the bound."
+                f"Nothing is timed at {point}: the gradient of {parameter} by '{name}' differs"
+                f" from that of jax.grad by {error:.1e} (bound {bound:.0e})."
             )
     return max(error for error, _ in found.values())
 

@@ -90,5 +90,5 @@ def draw_memory(points: Sequence[Mapping[str, Any]], path: Path) -> None:
     first = points[0]
     figure.axes[0].set_ylabel("temporary memory of the gradient (MB)")
     what = f"Width {first['width']}, batch {first['batch_size']}, {first['precision']}"
-    figure.suptitle(f"{what}: what the compiled program keeps beside its results", fontsize=9)
+    figure.suptitle(f"{what}: temporary memory of the compiled program", fontsize=9)
     save(figure, path)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 WIDTH = 150
 _LEGEND = (
-    "Every ratio is by hand over jax.grad: below 1 the hand-written gradient costs less. Times are"
-    " medians of\npairs with their quartiles; memory is what the compiled program needs beside"
-    " arguments and results;\nerrors are those of the worst parameter against float64."
+    "Every ratio is the hand-written gradient over jax.grad: below 1 the former costs less. Times"
+    " are medians of\npairs with their quartiles; memory is the temporary memory of the compiled"
+    " program;\nerrors are those of the worst parameter against float64."
 )
 
 

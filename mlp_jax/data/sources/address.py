@@ -30,7 +30,7 @@ def load_address(
     """
     name = unquote(urlsplit(url).path).rpartition("/")[2]
     if not name.lower().endswith(suffixes):
-        raise InputError(f"The file at '{url}' is of no known kind: {', '.join(suffixes)}.")
+        raise InputError(f"The file at '{url}' must end in one of {', '.join(suffixes)}.")
     key = hashlib.sha256(url.encode()).hexdigest()[:12]
     folder = data_folder(data_dir) / "downloads" / key
     path = folder / name.replace("\\", "_").replace("\0", "_")

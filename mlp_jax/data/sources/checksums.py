@@ -91,6 +91,6 @@ def _records(folder: Path) -> dict[str, str]:
         records = None
     if not isinstance(records, dict) or not all(isinstance(v, str) for v in records.values()):
         raise DataFileError(
-            f"'{folder / RECORD}' is no record of checksums: delete it, and it is written anew."
+            f"'{folder / RECORD}' is not a record of checksums: delete it to have it rewritten."
         )
     return records

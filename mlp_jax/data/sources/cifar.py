@@ -105,7 +105,7 @@ def _what_to_put_where(name: str, spec: CifarSet, root: Path, damage: str, reaso
     if damage:
         state = damage
     elif (root / spec.pickled).is_dir():
-        state = f"Of '{name}' there is only '{spec.pickled}', a pickle, which is never loaded"
+        state = f"'{name}' is only present as '{spec.pickled}', a pickle, which is never loaded"
     return (
         f"{state}, and {spec.archive.name} could not be downloaded ({reason}):"
         f" put it into '{root}'."

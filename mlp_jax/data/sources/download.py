@@ -98,7 +98,7 @@ def _from_mirror(url: str, part: Path, file: PublishedFile) -> None:
         if not checked or is_published(part, file):
             return
         part.unlink()
-        reason = "what it serves has another checksum"
+        reason = "its file has another checksum"
         if not resumed:
             break
     if part.exists() and not (checked and part.stat().st_size):

@@ -88,7 +88,7 @@ def _bring(name: str, spec: FetchedTable, folder: Path, kept: Path) -> None:
             with quiet_and_timed():
                 frame = spec.fetch(Path(scratch), archive if archive.is_file() else None)
             if frame.height != spec.rows:
-                raise DataFileError(f"'{name}' came with {frame.height} rows, not {spec.rows}.")
+                raise DataFileError(f"'{name}' has {frame.height} rows, not {spec.rows}.")
             frame.write_parquet(Path(scratch) / kept.name)
             forget(kept)
             (Path(scratch) / kept.name).replace(kept)

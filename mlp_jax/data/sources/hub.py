@@ -72,7 +72,7 @@ def _choose(spec: str, files: list[str], part: str) -> tuple[list[str], list[str
             raise InputError(f"'{spec}' has no folder '{part}' with tables; there are: {names}.")
     elif len(folders) > 1:
         names = ", ".join(f"{spec}:{Path(folder).name}" for folder in folders)
-        raise InputError(f"'{spec}' holds several tables: say which of {names}.")
+        raise InputError(f"'{spec}' holds several tables: choose one of {names}.")
     test = [f for f in tables if _says(f, _TEST_WORDS)]
     train = [f for f in tables if not _says(f, _TEST_WORDS + _OTHER_WORDS)]
     if not train:

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _FORMS = (
-    ("idx:FOLDER", "a folder of IDX files named like MNIST's; FOLDER alone does as well"),
-    ("FILE", ".csv .csv.gz .tsv .parquet .npy .npz, with --target COLUMN where it has columns"),
-    ("https://…/FILE", "the same at an address, downloaded once"),
-    ("openml:NAME", "a table of openml.org; openml:ID by number"),
-    ("hf:NAME", "a table of the Hugging Face hub; needs pip install 'mlp-jax[hub]'"),
+    ("idx:FOLDER", "a folder of IDX files named like MNIST's; FOLDER alone works, too"),
+    ("FILE", ".csv .csv.gz .tsv .parquet .npy .npz, with --target COLUMN for a table"),
+    ("https://…/FILE", "any of these files, downloaded once"),
+    ("openml:NAME", "a table from openml.org; openml:ID by number"),
+    ("hf:NAME", "a table from the Hugging Face Hub; needs pip install 'mlp-jax[hub]'"),
 )
 
 
@@ -37,7 +37,9 @@ def list_datasets(data_dir: str | os.PathLike[str] | None, width: int, color: bo
     console.print(_forms())
     console.print()
     console.print(f"Downloads go to {root}", soft_wrap=True, markup=False)
-    console.print("(another: --data-dir FOLDER or MLP_JAX_DATA; the layout is torchvision's).")
+    console.print(
+        "To change the folder, use --data-dir FOLDER or MLP_JAX_DATA; the layout is torchvision's."
+    )
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 

@@ -53,8 +53,8 @@ def npy_layout(path: Path) -> FileLayout:
         raise InputError(f"'{path}' has no rows: its shape is {array.shape}.")
     if not array.flags.c_contiguous:
         raise InputError(
-            f"'{path}' holds its columns one after the other (Fortran order), so that a row cannot"
-            " be read alone: save np.ascontiguousarray of it."
+            f"'{path}' holds its columns one after another (Fortran order), so a row cannot be"
+            " read alone: save np.ascontiguousarray of it."
         )
     return FileLayout(path, array.dtype, array.shape, array.offset)
 
@@ -116,7 +116,7 @@ class _ArrayFile:
         else:
             data = b"".join([os.pread(file, size, at) for at in (rows * size + offset).tolist()])
         if len(data) != len(rows) * size:
-            raise DataFileError(f"'{self._layout.path}' was cut off after it was opened.")
+            raise DataFileError(f"'{self._layout.path}' was truncated after it was opened.")
         return np.frombuffer(data, self._layout.dtype).reshape(len(rows), *self._layout.shape[1:])
 
 

@@ -116,8 +116,8 @@ class ArraySource:
             found = np.union1d(found, labels)
             if len(found) > _MOST_CLASSES:
                 raise InputError(
-                    f"y of '{self.name}' has more than {_MOST_CLASSES} different whole numbers: say"
-                    " task regression if they are to be predicted as numbers."
+                    f"y of '{self.name}' has more than {_MOST_CLASSES} different whole numbers: set"
+                    " the task to regression to predict them as numbers."
                 )
         return found
 
@@ -145,7 +145,7 @@ def open_npy_folder(folder: Path, *, task: str = "auto") -> ArraySource:
     ys = [path.with_name("y" + path.name[1:]) for path in xs]
     for x, y in zip(xs, ys, strict=True):
         if not y.is_file():
-            raise DataFileError(f"'{folder}' has {x.name}, but no {y.name} beside it.")
+            raise DataFileError(f"'{folder}' has {x.name}, but no matching {y.name}.")
     pairs = [(npy_layout(x), npy_layout(y)) for x, y in zip(xs, ys, strict=True)]
     for a, b in pairs:
         if a.shape[0] != b.shape[0]:

@@ -67,7 +67,7 @@ def fit_table(
     """
     if options.scaling != "standard":
         raise InputError(
-            f"A table that streams is scaled by 'standard' in one pass, not by '{options.scaling}'."
+            f"A streamed table can only be scaled by 'standard', not by '{options.scaling}'."
         )
     schema = frames.schema
     for name in (*targets, *drop):
@@ -180,9 +180,9 @@ class _TargetPass:
         missing = self._missing["number" if task == "regression" else "label"]
         if missing:
             raise InputError(
-                f"Target '{self.name}' has no value in row {missing[0]} ({missing[1]} such rows"
-                " among those that train): a table that streams has one in every row, so remove"
-                " these, or train without --stream."
+                f"Target '{self.name}' has no value in row {missing[0]} ({missing[1]} such"
+                " training rows). A streamed table needs a target in every row: remove these"
+                " rows, or train without --stream."
             )
 
     def _note(self, what: str, missing: np.ndarray, first_row: RowNumbers) -> None:

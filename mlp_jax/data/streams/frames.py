@@ -93,7 +93,7 @@ def open_frames(
         return ParquetFrames(path.resolve().name, files)
     if path.name.lower().endswith(".gz"):
         raise DataFileError(
-            f"'{path}' is gzipped, so that its rows cannot be read block by block: gunzip it first."
+            f"'{path}' is gzipped, so its rows cannot be read block by block: gunzip it first."
         )
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:

@@ -74,7 +74,7 @@ def prepare_stream(spec: str, asked: StreamSettings, known: Known | None = None)
     if path.is_dir() and not any(path.glob("*.parquet")):
         return _of_arrays(*_open_arrays(path, asked.task), asked, known)
     if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"'{spec}' cannot stream: --stream reads {', '.join(FORMS)}.")
+        raise InputError(f"'{spec}' cannot be streamed: --stream reads {', '.join(FORMS)}.")
     written = tuple(name for name, kind in asked.kinds.items() if kind == "categorical")
     text = asked.options.text
     frames = open_frames(path, header=asked.header, as_text=written, text=text)
@@ -133,7 +133,7 @@ def _of_arrays(
         fitted = learn_arrays(part)
         inputs, target, notes = inputs or fitted[0], target or fitted[1], fitted[2]
     if not isinstance(inputs, ArrayEncoding) or inputs.n_features != source.n_features:
-        raise InputError(f"'{source.name}' holds other features than the model was trained on.")
+        raise InputError(f"The features of '{source.name}' are not those of the trained model.")
     validation, test = (
         _finite(source, rows) if len(rows) else None for rows in (held.validation, held.test)
     )
@@ -223,8 +223,8 @@ def _encoded(
                 part.append(Split(x[inside], y[inside]))
     notes: tuple[str, ...] = ()
     if unknown:
-        are = "row held out is" if unknown == 1 else "rows held out are"
-        notes = (f"{unknown} {are} left aside: no training row has their class.",)
+        which = "row is" if unknown == 1 else "rows are"
+        notes = (f"{unknown} held-out {which} left out: no training row has their class.",)
     return [_joined(part) for part in parts], notes
 
 
@@ -263,7 +263,7 @@ def _most(n_features: int) -> int:
 
 
 def _bounded(part: str, most: int, count: int) -> str:
-    return f"{part}: {most} rows and not {count}, for the rows held out stay in memory."
+    return f"{part}: {most} rows instead of {count}, because held-out rows stay in memory."
 
 
 def _drawn(name: str, n_rows: int, n_features: int, asked: StreamSettings) -> _HeldOutRows:

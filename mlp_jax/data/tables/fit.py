@@ -273,9 +273,9 @@ def categories_of(
         identifier = "; it looks like an identifier" if named else ""
         return ignored_column(
             name,
-            f"none of its {counts.height} categories is in {options.rare} training rows or more,"
-            f" but at most in {most}{identifier} (--rare {most} keeps categories of {most}"
-            f" row{'s' * (most != 1)})",
+            f"none of its {counts.height} categories occurs in {options.rare} or more training"
+            f" rows, the most frequent one in {most}{identifier} (--rare {most} keeps categories"
+            f" with {most} row{'s' * (most != 1)})",
         )
     rare = len(categories) + 1 if pooled else 0
     missing = len(categories) + bool(pooled) + 1 if n_missing else 0

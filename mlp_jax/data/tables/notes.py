@@ -72,8 +72,9 @@ class UnseenCategories:
     def notes(self) -> tuple[str, ...]:
         """Return one note per column."""
         return tuple(
-            f"Column '{name}': {rows} row{'s' * (rows != 1)} with categories"
-            f" {'rare or not' if pooled else 'not'} present in training, like {shown(example)}:"
-            f" {'they share one code' if pooled else 'they are encoded as zeros'}."
+            f"Column '{name}': {rows} row{'s have' if rows != 1 else ' has'} a category"
+            f" that was {'rare or absent' if pooled else 'absent'} in training, such as"
+            f" {shown(example)}; such categories"
+            f" {'share one code' if pooled else 'are encoded as zeros'}."
             for name, (pooled, rows, example) in self._found.items()
         )

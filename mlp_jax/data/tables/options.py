@@ -34,16 +34,16 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         if self.decimal not in ("", ".", ","):
-            raise InputError(f"The decimal mark is '.' or ',', not '{self.decimal}'.")
+            raise InputError(f"The decimal mark must be '.' or ',', not '{self.decimal}'.")
         if self.separator is not None and len(self.separator.encode()) != 1:
             raise InputError(
-                "The separator is one character,"
+                "The separator must be one character,"
                 f" such as ',', ';' or '\\t', not '{self.separator}'."
             )
         if self.separator == '"':
             raise InputError("A quotation mark cannot be the separator.")
         if self.date_format and "%" not in self.date_format:
-            raise InputError(f"A date format is like %d.%m.%Y, not '{self.date_format}'.")
+            raise InputError(f"A date format must be like %d.%m.%Y, not '{self.date_format}'.")
         folded = tuple(dict.fromkeys(word.strip().lower() for word in self.na_values))
         object.__setattr__(self, "na_values", folded)
 

@@ -137,8 +137,8 @@ def read_fitting_format(path: Path, text: TextOptions, header: bool) -> Delimite
         form = other if needed <= set(other.names) else form
     if needed and not needed & set(form.names):
         raise InputError(
-            f"'{path}' has none of the columns that the model needs, {listed(text.needed, 6)}, but"
-            f" {listed(form.names, 6)}: if its fields are not separated by"
+            f"'{path}' has none of the columns that the model needs ({listed(text.needed, 6)});"
+            f" its columns are {listed(form.names, 6)}. If its fields are not separated by"
             f" {NAMES.get(form.separator, form.separator)}, set --separator."
         )
     return form
@@ -168,7 +168,7 @@ def chosen_targets(
     found = found or (_usual_target(path, columns),)
     both = [name for name in found if name in drop]
     if both:
-        raise InputError(f"Column '{both[0]}' is both the target and to be dropped.")
+        raise InputError(f"Column '{both[0]}' is the target, so it cannot be dropped.")
     return found
 
 
@@ -248,7 +248,7 @@ def _read_npy(path: Path) -> pl.DataFrame:
         raise DataFileError(f"'{path}' is a damaged .npy file: {reason}.") from None
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "biufU":
         raise InputError(
-            f"A table in a .npy file is numbers (rows, columns), but '{path}' holds"
+            f"A table in an .npy file must hold numbers (rows, columns), but '{path}' holds"
             f" {getattr(array, 'dtype', 'arrays')} of shape {getattr(array, 'shape', ())}."
         )
     if not array.size:
@@ -293,10 +293,10 @@ def _usual_target(path: Path, columns: Sequence[str]) -> str:
     usual = [name for name in columns if name.lower() in USUAL_TARGETS]
     if len(usual) == 1:
         return usual[0]
-    several = f" ({', '.join(usual)} could each be it)" if usual else ""
+    several = f" ({', '.join(usual)} are candidates)" if usual else ""
     raise InputError(
-        f"Which column of '{path}' is to be predicted{several}? Name the target; the columns:"
-        f" {listed(columns)}."
+        f"Which column of '{path}' is the target{several}? Name it with --target; the columns"
+        f" are: {listed(columns)}."
     )
 
 

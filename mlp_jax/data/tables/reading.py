@@ -97,7 +97,7 @@ def _described(
         n = int(rows[found.stray].sum())
         notes.append(
             f"Column '{name}' holds {what}; {', '.join(shown(word) for word in gone)} in {n}"
-            f" row{'s' * (n != 1)} counts as missing (--categorical reads the column as words)."
+            f" row{'s' * (n != 1)} counts as missing (--categorical reads the column as text)."
         )
     return form, tuple(notes)
 

@@ -94,7 +94,7 @@ def find_task(
     if is_date(dtype):
         raise InputError(
             f"Target '{column.name}' holds dates: predict a number derived from them, such as days"
-            " since one of them, or set the task to classification if each is a label."
+            " since a fixed date, or set the task to classification if each is a label."
         )
     if is_text(column.values.dtype):
         return _by_text(column, options)
@@ -108,14 +108,14 @@ def _several(columns: Sequence[TargetCounts], task: str, options: TextOptions) -
     names = ", ".join(f"'{column.name}'" for column in columns)
     odd = next((column for column in columns if not _is_binary(column.values)), None)
     if odd is None:
-        note = f"Targets {names}: {len(columns)} labels per row, since each holds 0 and 1"
+        note = f"Targets {names}: multi-label classification, since each holds 0 and 1"
         return FoundTask("multilabel", (f"{note} (--task regression predicts numbers).",))
     if task in ("classification", "multilabel"):
         raise InputError(
-            f"Several targets for classification hold 0 and 1 each, but '{odd.name}' holds"
-            " other values."
+            "Several targets for classification must each hold only 0 and 1, but"
+            f" '{odd.name}' holds other values."
         )
-    return _numbers_task(columns, "since they are several columns", options)
+    return _numbers_task(columns, "since there are several columns", options)
 
 
 def _labels_task(column: TargetCounts, why: str) -> FoundTask:
@@ -175,7 +175,7 @@ def _by_text(column: TargetCounts, options: TextOptions) -> FoundTask:
     odd = shown(words[place])
     raise InputError(
         f"Target '{column.name}' holds numbers, but {odd} in row {column.first[place]} is text:"
-        f" --na-values {odd} counts it as missing, --task classification takes all for labels."
+        f" --na-values {odd} counts it as missing, --task classification reads all as labels."
     )
 
 

@@ -75,7 +75,7 @@ DENSE: dict[str, Fault] = {
     "lost_transpose": Fault(
         "equation 2 with W in place of Wᵀ, on a square matrix",
         Dense, _LostTranspose, "Dense", EQUATION_2, SQUARE),
-    "sign": Fault("equation 1 with the sign turned", Dense, _WrongSign, "Dense", EQUATION_1),
+    "sign": Fault("equation 1 with the wrong sign", Dense, _WrongSign, "Dense", EQUATION_1),
     "factor_two": Fault("equation 3 doubled", Dense, _Doubled, "Dense", EQUATION_3),
     "slope_at_output": Fault(
         "f'(a') in place of f'(z)", Dense, _SlopeAtOutput, "Dense", EQUATION_1, SQUARE,
@@ -90,7 +90,7 @@ DENSE: dict[str, Fault] = {
         "equation 3 with the layer's output in place of its input",
         Dense, _OutputForInput, "Dense", EQUATION_3, SQUARE),
     "bias_averaged": Fault(
-        "the bias gradient averaged once more", Dense, _BiasAveraged, "Dense", BIAS),
+        "the bias gradient averaged twice", Dense, _BiasAveraged, "Dense", BIAS),
     "bias_not_added": Fault(
         "the forward pass without its bias", Dense, _BiasNotAdded, "Dense", FORWARD),
 }  # fmt: skip

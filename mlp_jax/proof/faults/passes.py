@@ -80,7 +80,7 @@ PASSES: dict[str, Fault] = {
         "∇s = p in place of p − y", Loss, _TargetForgotten, "loss", SEED,
         {"loss": "softmax_cross_entropy"}),
     "softmax_twice": Fault(
-        "the Jacobian of softmax applied to p − y, which holds it already", Loss, _SoftmaxTwice,
+        "the Jacobian of softmax applied to p − y, which includes it", Loss, _SoftmaxTwice,
         "loss", SEED, {"loss": "softmax_cross_entropy"}),
     "skipped_layer": Fault(
         "a layer left out of the backward pass", Sequential, _Skipping, "Dense", CHAIN, SQUARE),
@@ -88,6 +88,6 @@ PASSES: dict[str, Fault] = {
         "∇a of a residual layer without its body", Residual, _DetachedBody, "Residual", INPUT,
         {**SQUARE, "residual": True}),
     "weights_after_batch_norm": Fault(
-        "c in equation 3 though batch norm has mixed the examples",
+        "c in equation 3, although batch norm mixes the examples",
         None, _weights_after_batch_norm, "loss", SEED, {"norm": "batch"}),
 }  # fmt: skip

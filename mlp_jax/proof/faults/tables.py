@@ -102,10 +102,10 @@ TABLES: dict[str, Fault] = {
         "the gradient of each block with the ∇z of the block before it",
         BlockDense, _BlocksMixed, "BlockDense", EQUATION_3, _PLR),
     "phase_fixed": Fault(
-        "the phase of a cosine as if it was not learned",
+        "the phase of a cosine as if it were not learned",
         Cosines, _PhaseFixed, "Cosines", parameter_equation("phase"), _REALMLP),
     "kept_forgotten": Fault(
-        "∇a of numbers through their embedding alone, though they are kept beside it",
+        "∇a of numbers through their embedding alone, although they are kept, too",
         Beside, _KeptForgotten, "Beside", INPUT, _REALMLP),
     "feature_scale_of_output": Fault(
         "the gradient of a feature's scale from its output in place of its input",
@@ -114,7 +114,7 @@ TABLES: dict[str, Fault] = {
         "∇α = ∇a' ⊙ f(z) in place of ∇a' ⊙ (f(z) − z)", ParametricActivation,
         _IdentityForgotten, "ParametricActivation", parameter_equation("alpha"), _REALMLP),
     "bins_never_end": Fault(
-        "∇x through every bin, also those that x is not in",
+        "∇x through every bin, including those that x is not in",
         PiecewiseLinear, _BinsNeverEnd, "PiecewiseLinear", INPUT, _TABM),
     "one_member": Fault(
         "the gradient of a shared weight from one of its members",
@@ -123,6 +123,6 @@ TABLES: dict[str, Fault] = {
         "∇s of a member from its scaled output in place of u",
         SharedDense, _FactorOfOutput, "SharedDense", parameter_equation("s"), _TABM),
     "shared_norm_multiplied": Fault(
-        "the norm of a shared weight's gradient as a product of norms, which a sum has not",
+        "the norm of a shared weight's gradient, a sum, as a product of norms",
         SharedDense, _NormsMultiplied, "SharedDense", EXAMPLE_NORMS, _TABM),
 }  # fmt: skip

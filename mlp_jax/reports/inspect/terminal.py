@@ -19,8 +19,8 @@ def layers_table(diagnostics: NetworkDiagnostics) -> str:
     scale = diagnostics.noise_scale
     said = f"{scale:,.0f} rows" if np.isfinite(scale) else "infinite, noise dominates"
     return (
-        f"{table}\n  over {diagnostics.n_rows:,} rows, in inference; norms are root mean squares"
-        f" over the rows.\n  gradient noise scale: {said}"
+        f"{table}\n  over {diagnostics.n_rows:,} rows in inference mode; norms are root mean"
+        f" squares over the rows.\n  gradient noise scale: {said}"
     )
 
 
@@ -38,7 +38,7 @@ def suspects_table(findings: Findings, by: str, most: int) -> str:
     shares = not bool(np.isnan(findings.p).all())
     heads = [
         "row", *(["part"] if several else []), "label", "predicted",
-        *(["p of label"] if shares else []), "loss", "‖gradient‖", "influence",
+        *(["P(label)"] if shares else []), "loss", "‖gradient‖", "influence",
     ]  # fmt: skip
     lines = []
     for place in chosen:

@@ -150,7 +150,7 @@ def _headline(inspected: Inspected, findings: Findings, reference: Reference) ->
     named = inspected.reference
     where = "other rows" if named is None else f"{named.name} rows"
     which = "" if reference.all_count or not findings.labelled else " with correct predictions"
-    return f"{inspected.data}: {parts}; influence is on the {reference.n_rows:,} {where}{which}"
+    return f"{inspected.data}: {parts}; influence on {reference.n_rows:,} {where}{which}"
 
 
 def _first_line(model: Model, path: Path) -> int:
@@ -173,8 +173,9 @@ def _summary(model: Model, inspected: Inspected, findings: Findings, by: str, to
             f" ({wrong / len(findings):.1%})."
         )
     names = {"loss": "loss", "gradient_norm": "gradient norm", "influence": "harmful influence"}
-    line = f"The {min(top, len(findings))} most suspicious by {names[by]}; rows count from 0"
+    shown = min(top, len(findings))
+    line = f"The {shown} most suspicious rows by {names[by]}, numbered from 0"
     if inspected.data.lower().endswith(TEXT_FILES):
         first_line = _first_line(model, Path(inspected.data))
-        line += f", row 0 is line {first_line} of {Path(inspected.data).name}"
+        line += f"; row 0 is line {first_line} of {Path(inspected.data).name}"
     return "\n".join([*lines, f"{line}."])

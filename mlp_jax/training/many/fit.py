@@ -223,7 +223,7 @@ def _member_weights(plan: TrainPlan, given: Any, count: int) -> np.ndarray | Non
         )
     usable = np.isfinite(weights).all() and (weights >= 0).all() and (weights > 0).any(1).all()
     if not usable:
-        raise InputError("Member weights are finite, not negative, and not all 0 for a member.")
+        raise InputError("Member weights must be finite, not negative, and not all 0 for a member.")
     return weights if plan.weights is None else weights * plan.weights[None, :]
 
 

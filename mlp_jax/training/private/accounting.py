@@ -48,7 +48,7 @@ class Account:
         return (
             f"private: epsilon {budget.epsilon:g} at delta {budget.delta:g} for {self.steps} steps;"
             f" noise {spec.noise:.3f} × clip {spec.clip:g}, rows drawn with q = {spec.sampling:.4f}"
-            f" ({self.batch_size} expected, room for {spec.capacity})"
+            f" ({self.batch_size} expected, capacity {spec.capacity})"
         )
 
     def epsilon(self, steps: int) -> float:

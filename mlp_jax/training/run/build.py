@@ -102,7 +102,7 @@ def _of_preset(config: TrainConfig) -> RunComponents:
     ]
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise InputError(f"The preset {config.preset} sets this itself; leave out {options}.")
+        raise InputError(f"The preset {config.preset} sets its own values: leave out {options}.")
     data = prepared(config)
     assert isinstance(data.train, Split)  # presets do not stream
     found = preset(

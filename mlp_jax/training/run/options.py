@@ -19,11 +19,11 @@ class DataOptions:
     """Data: source, format and split of the rows."""
 
     data: Annotated[str, Shown("DATA")] = "digits"
-    """name of a data set (`mlp-jax datasets`), FILE or folder, URL, openml:NAME, hf:NAME"""
+    """data set by name (`mlp-jax datasets` lists them), file, folder, URL, openml:NAME, hf:NAME"""
     target: Words = ()
     """columns of a table to predict, by name or index"""
     task: Word = None
-    """classification or regression (default: by the values of the target)"""
+    """classification or regression (default: inferred from the target)"""
     numeric: Words = ()
     """columns to read as numbers"""
     categorical: Words = ()
@@ -41,7 +41,7 @@ class DataOptions:
     date_format: Annotated[Text, Shown("FORMAT")] = None
     """date format, such as %d.%m.%Y (default: detected per column)"""
     na_values: Annotated[tuple[str, ...], Shown("WORD ...")] = ()
-    """markers of missing values (default: NA n/a nan null none ? - missing unknown …)"""
+    """words that mark missing values (default: NA n/a nan null none ? - missing unknown …)"""
     rare: Count = None
     """merge categories with fewer training rows than this (default: 5)"""
     scaling: str = "standard"
@@ -49,13 +49,13 @@ class DataOptions:
     data_dir: Annotated[Text, Shown("FOLDER")] = None
     """folder of the named data sets (default: $MLP_JAX_DATA)"""
     validation: Number = None
-    """share of the training rows for validation (default: 0.1, at most 2000 rows)"""
+    """fraction of the training rows for validation (default: 0.1, at most 2000 rows)"""
     test: float = 0.2
-    """share of the rows to hold out for testing, for data without test rows"""
+    """fraction of the rows to hold out for testing, if the data have no test rows"""
     split_column: Word = None
     """column with the split of each row: train, validation or test"""
     group_column: Word = None
-    """column whose equal values stay in one split"""
+    """column whose groups of equal values each stay in one split"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +85,9 @@ class SharedModelOptions:
     """Network and loss."""
 
     activation: str = "relu"
-    """activation of the hidden layers (`mlp-jax check --help` lists them)"""
+    """activation of the hidden layers (an unknown name lists all of them)"""
     loss: Word = None
-    """loss function (default: chosen by the targets)"""
+    """loss function (default: chosen from the targets; an unknown name lists all of them)"""
     norm: Word = None
     """normalization before each activation: layer, rms or batch"""
     residual: Switch = False
@@ -103,7 +103,7 @@ class ModelOptions(SharedModelOptions):
     dropout: float = 0.0
     """dropout rate after each hidden layer"""
     label_smoothing: float = 0.0
-    """label smoothing of the cross-entropies"""
+    """label smoothing of the cross-entropy loss"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class SharedOptimizerOptions:
     """Optimizer."""
 
     optimizer: str = "adam"
-    """optimizer; an unknown name lists all"""
+    """optimizer (an unknown name lists all of them)"""
     schedule: str = "constant"
     """learning-rate schedule: constant, cosine, one-cycle, linear, step, warm-up or coslog4"""
     warm_up: float = 0.0

@@ -38,7 +38,7 @@ class SearchOptions:
     trials: int = 32
     """number of random trials per shape"""
     seeds: int = 1
-    """number of networks per trial, which gives the spread"""
+    """number of networks per trial, with different seeds, to measure the spread"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class RangedModelOptions(SharedModelOptions):
     dropout: Text = "0"
     """dropout rate after each hidden layer: a number or a range"""
     label_smoothing: Text = "0"
-    """label smoothing of the cross-entropies: a number or a range"""
+    """label smoothing of the cross-entropy loss: a number or a range"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -244,7 +244,7 @@ class _Sweep(Callback):
         shutil.rmtree(self.folder / RUNGS_FOLDER, ignore_errors=True)
         self.say(f"\n{ranked_table(found.ranked, self._columns)}\n")
         for name, value in metrics.items():
-            self.say(f"test {name} of the best: {value:.4f}")
+            self.say(f"test {name} of the best network: {value:.4f}")
         for sentence in undefined(metrics, "the test rows"):
             self.say(sentence)
         self.say(f"sweep: {self.folder}")

@@ -28,7 +28,7 @@ def test_arrays_at_an_address_are_a_data_set(server, tmp_path):
 
 
 def test_a_file_of_no_known_kind_is_not_asked_for(server, tmp_path):
-    with pytest.raises(InputError, match=r"page\.html' is of no known kind: \.csv, .*\.npz"):
+    with pytest.raises(InputError, match=r"page\.html' must end in one of \.csv, .*\.npz"):
         load(f"{server.url}/page.html", data_dir=tmp_path)
     assert server.requests == []
 

@@ -113,7 +113,9 @@ def test_the_pickled_version_is_never_loaded(files, nobody, monkeypatch, tmp_pat
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     (folder / "data_batch_1").write_bytes(b"cos\nsystem\n(S'touch evil'\ntR.")
-    with pytest.raises(DataFileError, match="only 'cifar-10-batches-py', a pickle, which is never"):
+    with pytest.raises(
+        DataFileError, match="only present as 'cifar-10-batches-py', a pickle, which is never"
+    ):
         load("cifar10", data_dir=tmp_path)
 
 

@@ -69,7 +69,7 @@ def test_a_csv_file_will_do(hub, tmp_path):
 
 def test_of_several_tables_one_is_named(hub, tmp_path):
     hub |= {"red/train.parquet": parquet(0), "blue/train.parquet": parquet(6)}
-    with pytest.raises(InputError, match="say which of hf:somebody/flowers:blue, hf:somebody/fl"):
+    with pytest.raises(InputError, match="choose one of hf:somebody/flowers:blue, hf:somebody/fl"):
         loaded(tmp_path)
     assert loaded(tmp_path, "hf:somebody/flowers:blue").frame["a"].to_list() == [6, 7]
     with pytest.raises(InputError, match="no folder 'green' with tables; there are: blue, red"):

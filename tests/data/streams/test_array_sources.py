@@ -162,7 +162,7 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(DataFileError, match="has no train-images-idx3-ubyte"):
         open_idx(tmp_path)
     np.save(tmp_path / "x1.npy", X)
-    with pytest.raises(DataFileError, match=r"has x1.npy, but no y1.npy beside it"):
+    with pytest.raises(DataFileError, match=r"has x1.npy, but no matching y1.npy"):
         open_npy_folder(tmp_path)
 
 
@@ -184,5 +184,5 @@ def test_a_file_that_is_cut_below_a_stream_is_refused(tmp_path, monkeypatch):
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 1)
     for rows in (ALL, ALL[::-1]):
-        with pytest.raises(DataFileError, match="was cut off after it was opened"):
+        with pytest.raises(DataFileError, match="was truncated after it was opened"):
             source.read(rows)

@@ -111,8 +111,8 @@ def test_rows_held_out_are_bounded_by_memory_and_a_note_says_so(tmp_path, monkey
     assert data.notes == (
         "Target y: classification with 2 classes, since it holds 2 different whole numbers"
         " (--task regression predicts numbers).",
-        "validation: 30 rows and not 40, for the rows held out stay in memory.",
-        "test: 30 rows and not 80, for the rows held out stay in memory.",
+        "validation: 30 rows instead of 40, because held-out rows stay in memory.",
+        "test: 30 rows instead of 80, because held-out rows stay in memory.",
     )
 
 
@@ -138,11 +138,11 @@ def test_a_fingerprint_tells_files_that_differ_in_size_name_or_ends(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "changed", "error", "message"),
     [
-        ("digits", {}, InputError, "'digits' cannot stream: --stream reads a folder of Parquet"),
+        ("digits", {}, InputError, "'digits' cannot be streamed: --stream reads a folder of"),
         ("none.csv", {}, DataFileError, "There is no file"),
         ("t.csv", {"targets": ("colour",)}, InputError, "no column 'colour'"),
         ("t.csv", {"drop": ("nothing",)}, InputError, "no column 'nothing'"),
-        ("t.csv", {"drop": ("label",)}, InputError, "both the target and to be dropped"),
+        ("t.csv", {"drop": ("label",)}, InputError, "is the target, so it cannot be dropped"),
         ("t.csv", {"kinds": {"x": "numeric"}}, (InputError, UnknownNameError), "x"),
         ("t.csv", {"test": 0.9999}, InputError, "leave no training row of 400"),
         ("t.csv", {"validation": 0.001}, InputError, "validation fraction of 0.001 leaves no"),
@@ -188,7 +188,7 @@ def test_rows_held_out_of_a_class_that_training_has_not_are_left_aside(tmp_path)
         data = prepare_stream(str(tmp_path / "t.csv"), ASKED)
         held = len(data.validation) + len(data.test)
         found.append((data.target.classes, held, data.notes[2:]))  # after those on the target
-    note = ("1 row held out is left aside: no training row has their class.",)
+    note = ("1 held-out row is left out: no training row has their class.",)
     assert set(found) == {(("rare", "u", "v"), 120, ()), (("u", "v"), 119, note)}
 
 

@@ -277,7 +277,9 @@ def test_a_target_without_value_is_refused_with_its_row(tmp_path, kind):
     data = columns()
     data["label"][3456] = data["label"][4000] = None
     path, _ = write(tmp_path, kind, data)
-    with pytest.raises(InputError, match=r"'label' has no value in row 3456 \(2 such rows "):
+    with pytest.raises(
+        InputError, match=r"'label' has no value in row 3456 \(2 such training rows\)"
+    ):
         fit_table(open_frames(path), ["label"])
 
 

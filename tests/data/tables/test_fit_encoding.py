@@ -156,8 +156,8 @@ def test_constant_and_missing_columns_are_ignored_with_a_note():
         "it is 'w' in every training row.",
         "it is true in every training row.",
         *["every value is missing."] * 3,
-        "none of its 6 categories is in 5 training rows or more, but at most in 1; it looks like an"
-        " identifier (--rare 1 keeps categories of 1 row).",
+        "none of its 6 categories occurs in 5 or more training rows, the most frequent one in 1; it"
+        " looks like an identifier (--rare 1 keeps categories with 1 row).",
         "it is 18294 in every training row.",
     ]
     encode(encoding, pl.DataFrame({"use": [1]}))

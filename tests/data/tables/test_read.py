@@ -241,7 +241,7 @@ def test_the_usual_target_needs_no_naming(tmp_path, name):
         (
             "income,y,class",
             [],
-            "(y, class could each be it)? Name the target; the columns: 'income'",
+            "(y, class are candidates)? Name it with --target; the columns are: 'income'",
         ),
     ],
 )
@@ -255,5 +255,5 @@ def test_columns_can_be_dropped(tmp_path):
     assert read_table(path, drop=["b"]).frame.columns == ["a", "y"]
     with pytest.raises(InputError, match=r"no column 'B' \(the nearest is 'b'\) to drop"):
         read_table(path, drop=["B"])
-    with pytest.raises(InputError, match="both the target and to be dropped"):
+    with pytest.raises(InputError, match="is the target, so it cannot be dropped"):
         read_table(path, drop=["y"])

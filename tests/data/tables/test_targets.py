@@ -53,7 +53,7 @@ def test_several_columns_of_0_and_1_are_several_labels():
     assert encoding.task == "multilabel"
     np.testing.assert_array_equal(y, [[0, 1, 0], [1, 0, 1], [1, 1, 0]])
     assert fitted("regression", a=[0, 1], b=[1, 0])[0].task == "regression"
-    with pytest.raises(InputError, match="0 and 1 each, but 'b' holds other values"):
+    with pytest.raises(InputError, match="must each hold only 0 and 1, but 'b' holds other values"):
         fitted("classification", a=[0, 1], b=[1, 2])
 
 

@@ -208,7 +208,7 @@ def test_labels_beyond_the_outputs_are_refused_as_they_come(tmp_path):
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"validation": 0.1}, "A share of the rows as validation"),
+        ({"validation": 0.1}, "A fraction of the rows for validation"),
         ({"sample_weight": np.ones(N)}, "The option sample_weight"),
         ({"class_weight": "balanced"}, "The option class_weight"),
         ({"importance": 3}, "The option importance"),

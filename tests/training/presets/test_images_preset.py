@@ -63,5 +63,5 @@ def test_a_run_by_its_name_takes_the_recipe_with_the_last_weights():
 
 
 def test_a_bound_on_the_weights_beside_the_recipe_is_refused():
-    with pytest.raises(InputError, match="sets this itself; leave out --max-norm"):
+    with pytest.raises(InputError, match="sets its own values: leave out --max-norm"):
         build(TrainConfig(data="digits", preset="images", max_norm=3.0))

@@ -55,7 +55,7 @@ def test_the_preset_learns_a_smooth_function_of_few_rows():
     "given", [{"hidden": (8,)}, {"optimizer": "lion"}, {"scaling": "robust"}, {"dropout": 0.5}]
 )
 def test_an_option_that_the_preset_settles_is_refused(table, given):
-    with pytest.raises(InputError, match=f"sets this itself; leave out --{next(iter(given))}"):
+    with pytest.raises(InputError, match=f"sets its own values: leave out --{next(iter(given))}"):
         build(TrainConfig(preset="tabular", **table, **given))
 
 
