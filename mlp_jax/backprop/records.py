@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from mlp_jax.backprop.block_records import BlockProduct, SharedProduct
 from mlp_jax.backprop.layer import accumulator, grad_bias, grad_weight, grad_weight_transposed
@@ -222,6 +222,6 @@ def contract_transposed(records: Records, c: Float[Array, " N"] | None) -> Param
     return jax.tree.map(one, records, is_leaf=is_record)
 
 
-def transposed(tree: Any) -> Any:
+def transposed(tree: PyTree) -> Any:
     """Transpose every matrix of a tree, and leave the other arrays."""
     return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, tree)

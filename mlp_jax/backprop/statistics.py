@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from mlp_jax.backprop.records import Record, Tape, contract, is_record
 from mlp_jax.backprop.specification import Params, Records
@@ -59,12 +59,12 @@ def by_parameter(records: Records, statistic: Any) -> Any:
     return jax.tree.map(statistic, records, is_leaf=is_record)
 
 
-def summed(tree: Any) -> Array:
+def summed(tree: PyTree) -> Array:
     """Sum of all leaves."""
     return reduce(jnp.add, jax.tree.leaves(tree))
 
 
-def by_layer(tree: Any) -> Any:
+def by_layer(tree: PyTree) -> Any:
     """Sum the leaves of each layer; None for a layer without any."""
     return jax.tree.map(
         lambda layer: summed(layer) if jax.tree.leaves(layer) else None,

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
 
-from mlp_jax.backprop.specification import Params
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.estimators.committee import train_committee
 from mlp_jax.estimators.extras import callbacks_of, is_elementwise, transformation
 from mlp_jax.estimators.gradient_check import check_in_background
@@ -277,7 +277,7 @@ def _keep_committee(
     estimator: Any,
     specification: Specification,
     params: Params,
-    layer_state: Any,
+    layer_state: State,
     history: tuple[dict[str, float], ...],
     rows: TrainingRows,
 ) -> None:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 from mlp_jax.backprop import Layer, Loss, Tape, contract, inner_products, squared_norms
 from mlp_jax.backprop.gradient import cast_weights, known_state
 from mlp_jax.backprop.losses import check_targets
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.model.inference import fitting_size, padded, runnable_precision
 from mlp_jax.model.judge import encode_targets
@@ -36,8 +37,8 @@ class TrainedNetwork(NamedTuple):
 
     network: Layer
     loss: Loss
-    params: Any
-    state: Any = None
+    params: Params
+    state: State = None
     scaling: tuple[Any, Any] | None = None
     precision: str = "float32"
 
@@ -177,7 +178,7 @@ def gets_right(loss: Loss, output: Float[Array, "N C"], y: Array) -> Bool[Array,
 
 
 def _pass(
-    network: Layer, loss: Loss, weights: Any, state: Any, scaling: Any, x: Array, y: Array
+    network: Layer, loss: Loss, weights: Any, state: State, scaling: Any, x: Array, y: Array
 ) -> tuple[Array, Array, Any]:
     """Return (output, Eₙ, records) in inference."""
     scale, offset = scaling
@@ -193,7 +194,7 @@ def _summed(
     network: Layer,
     loss: Loss,
     weights: Any,
-    state: Any,
+    state: State,
     scaling: Any,
     x: Array,
     y: Array,
@@ -211,7 +212,7 @@ def _examined(
     network: Layer,
     loss: Loss,
     weights: Any,
-    state: Any,
+    state: State,
     scaling: Any,
     reference: Any,
     among: Any,

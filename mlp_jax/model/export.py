@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from mlp_jax.data.encoding import SCALED_LIMIT, ArrayEncoding, TableEncoding
 from mlp_jax.errors import InputError, RunFolderError, UnknownNameError
@@ -121,7 +122,7 @@ def _network_rows(
     return jnp.clip(x, -UNSCALED_LIMIT, UNSCALED_LIMIT), None
 
 
-def _verify(model: Model, data: bytes, dtype: Any) -> None:
+def _verify(model: Model, data: bytes, dtype: DTypeLike) -> None:
     """Raise InputError unless the deserialized function agrees with the model."""
     function = jax.export.deserialize(bytearray(data))
     for n in _PROBE_ROWS:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Shaped
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.gradient import cast_weights
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.model.forked import check_not_inherited, jax_is_inherited
 from mlp_jax.model.precision import Precision, has_tf32, known_precision
 
@@ -56,8 +57,8 @@ def infer(
     loss: Loss,
     multilabel: bool,
     precision: Precision,
-    params: Any,
-    layer_state: Any,
+    params: Params,
+    layer_state: State,
     scaling: tuple[Any, Any] | None,
     x: Shaped[Array, "N I"],
 ) -> tuple[Float[Array, "N C"], Float[Array, "N C"]]:
@@ -77,8 +78,8 @@ def outputs(
     loss: Loss,
     multilabel: bool,
     precision: Precision,
-    params: Any,
-    layer_state: Any,
+    params: Params,
+    layer_state: State,
     scaling: tuple[Any, Any] | None,
     x: Shaped[np.ndarray, "N I"],
 ) -> Outputs:
@@ -99,8 +100,8 @@ def _by_numpy(
     loss: Loss,
     multilabel: bool,
     precision: Precision,
-    params: Any,
-    layer_state: Any,
+    params: Params,
+    layer_state: State,
     scaling: tuple[Any, Any] | None,
     x: Shaped[np.ndarray, "N I"],
 ) -> Outputs:

@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Shaped
 from mlp_jax.backprop import Dense, Ensemble, Layer, Loss, Sequential
 from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.backprop.output_covariance import output_covariance
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.model.inference import CHUNK, in_chunks, network_input, runnable_precision
 from mlp_jax.model.precision import Precision
@@ -113,7 +114,7 @@ def split_last(network: Layer) -> tuple[Layer, Dense]:
 
 
 def last_layer_inputs(
-    network: Layer, params: Any, state: Any, x: Float[Array, "N I"]
+    network: Layer, params: Params, state: State, x: Float[Array, "N I"]
 ) -> tuple[Float[Array, "N C"], Float[Array, "N A"]]:
     """Return (s, ã): the output, and the inputs of the last layer with a 1 for its bias, if any."""
     first, last = split_last(network)
@@ -122,7 +123,7 @@ def last_layer_inputs(
     return s, jnp.pad(a, ((0, 0), (0, 1)), constant_values=1) if last.bias else a
 
 
-def covariance_factors(laplace: Laplace, params: Any) -> Any:
+def covariance_factors(laplace: Laplace, params: Params) -> Any:
     """Return (H + τ)⁻¹ in the form that `output_distribution` takes: variances and rotations.
 
     params: the parameters, for the tree structure of a diagonal approximation.
@@ -175,8 +176,8 @@ def output_distribution(
     loss: Loss,
     kind: Kind,
     precision: Precision,
-    params: Any,
-    state: Any,
+    params: Params,
+    state: State,
     scaling: tuple[Any, Any] | None,
     factors: Any,
     x: Array,

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Shaped
 
 from mlp_jax.backprop import Layer, gauss_newton_diagonal, get_loss, hessian_root
 from mlp_jax.backprop.gradient import cast_weights
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError
 from mlp_jax.model import evidence, held_out, store
 from mlp_jax.model.inference import (
@@ -169,7 +170,7 @@ def _unit_noise(model: Model) -> float:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _inputs(
-    network: Layer, precision: Precision, params: Any, state: Any, scaling: Any, x: Array
+    network: Layer, precision: Precision, params: Params, state: State, scaling: Any, x: Array
 ) -> tuple[Array, Array]:
     x = network_input(precision, scaling, x)
     weights = cast_weights(params, precision.products)
@@ -247,6 +248,6 @@ def _diagonal_of(model: Model, precision: Precision) -> Callable[[np.ndarray, np
     return call
 
 
-def _square(params: Any) -> float:
+def _square(params: Params) -> float:
     """Return ‖θ‖²."""
     return float(sum(np.sum(np.asarray(leaf, np.float64) ** 2) for leaf in jax.tree.leaves(params)))

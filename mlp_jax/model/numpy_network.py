@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jax.typing import DTypeLike
 from scipy import special
 
 from mlp_jax.backprop import (
@@ -37,6 +38,7 @@ from mlp_jax.backprop import (
     SharedDense,
 )
 from mlp_jax.backprop.activations import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.model.forked import check_not_inherited
 
 Rows = np.ndarray
@@ -79,7 +81,7 @@ ACTIVATIONS: dict[str, Callable[[Rows], Rows]] = {
 
 
 def infer(
-    network: Layer, loss: Loss, multilabel: bool, params: Any, state: Any, x: Rows
+    network: Layer, loss: Loss, multilabel: bool, params: Params, state: State, x: Rows
 ) -> tuple[Rows, Rows]:
     """Return the output (N, C) and the prediction (N, C) of rows x (N, I), in the type of x."""
     with np.errstate(all="ignore"):
@@ -97,7 +99,7 @@ def _predicted(loss: Loss, output: Rows, multilabel: bool) -> Rows:
     return np.exp(output) if link == "exp" else special.expit(output)
 
 
-def forward(layer: Layer, params: Any, state: Any, a: Rows) -> Rows:
+def forward(layer: Layer, params: Params, state: State, a: Rows) -> Rows:
     """Return a' of rows a (N, I) in inference; ForkError for a layer without an entry here."""
     if type(layer) not in _LAYERS:
         check_not_inherited(f"compute the layer {layer}")
@@ -118,26 +120,26 @@ def _activation(name: str) -> Callable[[Rows], Rows]:
     return ACTIVATIONS[name]
 
 
-def _dense(layer: Dense, params: Any, state: Any, a: Rows) -> Rows:
+def _dense(layer: Dense, params: Params, state: State, a: Rows) -> Rows:
     """A' = f(A W + 1bᵀ)."""
     z = a @ params["W"]
     return _activation(layer.activation)(z + params["b"] if "b" in params else z)
 
 
-def _block_dense(layer: BlockDense, params: Any, state: Any, a: Rows) -> Rows:
+def _block_dense(layer: BlockDense, params: Params, state: State, a: Rows) -> Rows:
     """Zg = Ag Wg + 1bgᵀ."""
     z = np.einsum("ngi,gij->ngj", a.reshape(len(a), layer.n_blocks, -1), params["W"])
     return _activation(layer.activation)(z.reshape(len(a), -1) + params["b"])
 
 
-def _shared_dense(layer: SharedDense, params: Any, state: Any, a: Rows) -> Rows:
+def _shared_dense(layer: SharedDense, params: Params, state: State, a: Rows) -> Rows:
     """Z = s ⊙ (r ⊙ A) W + b."""
     W = params["W"]
     u = ((a * params["r"]).reshape(-1, len(W)) @ W).reshape(len(a), -1)
     return _activation(layer.activation)(u * params["s"] + params["b"])
 
 
-def _categories(layer: Categories, params: Any, state: Any, a: Rows) -> Rows:
+def _categories(layer: Categories, params: Params, state: State, a: Rows) -> Rows:
     """Concatenate the numbers and each code's row of its table; zeros for code 0."""
     blocks = [a[:, : layer.n_numeric]]
     codes = a[:, layer.n_numeric :].astype(np.int64)
@@ -148,17 +150,17 @@ def _categories(layer: Categories, params: Any, state: Any, a: Rows) -> Rows:
     return np.concatenate(blocks, axis=1)
 
 
-def _layer_norm(layer: LayerNorm, params: Any, state: Any, a: Rows) -> Rows:
+def _layer_norm(layer: LayerNorm, params: Params, state: State, a: Rows) -> Rows:
     centred = a - a.mean(axis=1, keepdims=True)
     variance = (centred**2).mean(axis=1, keepdims=True)
     return params["scale"] * (centred / np.sqrt(variance + layer.epsilon)) + params["shift"]
 
 
-def _rms_norm(layer: RMSNorm, params: Any, state: Any, a: Rows) -> Rows:
+def _rms_norm(layer: RMSNorm, params: Params, state: State, a: Rows) -> Rows:
     return params["scale"] * (a / np.sqrt((a**2).mean(axis=1, keepdims=True) + layer.epsilon))
 
 
-def _batch_norm(layer: BatchNorm, params: Any, state: Any, a: Rows) -> Rows:
+def _batch_norm(layer: BatchNorm, params: Params, state: State, a: Rows) -> Rows:
     mean, variance = (np.asarray(state[name]).astype(a.dtype) for name in ("mean", "variance"))
     return params["scale"] * ((a - mean) / np.sqrt(variance + layer.epsilon)) + params["shift"]
 
@@ -168,16 +170,16 @@ def _phases(a: Rows, rates: Rows, n: int) -> Rows:
     return _TURN * np.repeat(a, n, axis=1) * rates
 
 
-def _periodic(layer: Periodic, params: Any, state: Any, a: Rows) -> Rows:
+def _periodic(layer: Periodic, params: Params, state: State, a: Rows) -> Rows:
     phase = _phases(a, params["c"], layer.frequencies).reshape(*a.shape, layer.frequencies)
     return np.concatenate([np.cos(phase), np.sin(phase)], axis=2).reshape(len(a), -1)
 
 
-def _cosines(layer: Cosines, params: Any, state: Any, a: Rows) -> Rows:
+def _cosines(layer: Cosines, params: Params, state: State, a: Rows) -> Rows:
     return np.cos(_phases(a, params["w"], layer.frequencies) + params["phase"])
 
 
-def bins(layer: PiecewiseLinear, dtype: Any) -> tuple[Rows, Rows, Rows, Rows]:
+def bins(layer: PiecewiseLinear, dtype: DTypeLike) -> tuple[Rows, Rows, Rows, Rows]:
     """Return (start, 1/width, lowest, highest) of each bin, (1, G, T) each; 1/width 0 for none."""
     shape = (1, len(layer.edges), layer.n_bins)
     start, rate, low, high = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.ones(shape)
@@ -188,22 +190,22 @@ def bins(layer: PiecewiseLinear, dtype: Any) -> tuple[Rows, Rows, Rows, Rows]:
     return start.astype(dtype), rate.astype(dtype), low.astype(dtype), high.astype(dtype)
 
 
-def _piecewise_linear(layer: PiecewiseLinear, params: Any, state: Any, a: Rows) -> Rows:
+def _piecewise_linear(layer: PiecewiseLinear, params: Params, state: State, a: Rows) -> Rows:
     start, rate, low, high = bins(layer, a.dtype)
     return np.clip((a[:, :, None] - start) * rate, low, high).reshape(len(a), -1)
 
 
-def _parametric(layer: ParametricActivation, params: Any, state: Any, a: Rows) -> Rows:
+def _parametric(layer: ParametricActivation, params: Params, state: State, a: Rows) -> Rows:
     return a + params["alpha"] * (_activation(layer.name)(a) - a)
 
 
-def _sequential(layer: Sequential, params: Any, state: Any, a: Rows) -> Rows:
+def _sequential(layer: Sequential, params: Params, state: State, a: Rows) -> Rows:
     for child, own, kept in zip(layer.layers, params, state, strict=True):
         a = forward(child, own, kept, a)
     return a
 
 
-def _residual(layer: Residual, params: Any, state: Any, a: Rows) -> Rows:
+def _residual(layer: Residual, params: Params, state: State, a: Rows) -> Rows:
     found = [
         forward(child, own, kept, a)
         for child, own, kept in zip(layer.children, params, state, strict=True)
@@ -211,12 +213,12 @@ def _residual(layer: Residual, params: Any, state: Any, a: Rows) -> Rows:
     return found[0] + (found[1] if len(found) > 1 else a)
 
 
-def _beside(layer: Beside, params: Any, state: Any, a: Rows) -> Rows:
+def _beside(layer: Beside, params: Params, state: State, a: Rows) -> Rows:
     first = forward(layer.body, params[0], state[0], a[:, : layer.n_first])
     return np.concatenate([first, a[:, layer.passed_from :]], axis=1)
 
 
-def _ensemble(layer: Ensemble, params: Any, state: Any, a: Rows) -> Rows:
+def _ensemble(layer: Ensemble, params: Params, state: State, a: Rows) -> Rows:
     found = [
         forward(child, own, kept, a)
         for child, own, kept in zip(layer.members, params, state, strict=True)
@@ -224,7 +226,7 @@ def _ensemble(layer: Ensemble, params: Any, state: Any, a: Rows) -> Rows:
     return _mean_output(layer.link, np.stack(found))
 
 
-def _mean_of_members(layer: MeanOfMembers, params: Any, state: Any, a: Rows) -> Rows:
+def _mean_of_members(layer: MeanOfMembers, params: Params, state: State, a: Rows) -> Rows:
     each = a.reshape(len(a), layer.members, -1)
     return _mean_output(layer.link, np.moveaxis(each, 1, 0))
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jax.typing import DTypeLike
 
 from mlp_jax.data.encoding import (
     SCALED_LIMIT,
@@ -108,7 +109,7 @@ def _proto(model: Model) -> Any:
     return proto
 
 
-def _value(name: str, dtype: Any, width: int | None) -> Any:
+def _value(name: str, dtype: DTypeLike, width: int | None) -> Any:
     from onnx import TensorProto, helper
 
     kind = TensorProto.STRING

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from jax.typing import DTypeLike
 
 from mlp_jax.backprop import (
     Activation,
@@ -35,6 +36,7 @@ from mlp_jax.backprop import (
     SharedDense,
 )
 from mlp_jax.backprop.activations import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError
 from mlp_jax.model.numpy_network import bins
 
@@ -71,7 +73,7 @@ class Graph:
         )
         return out
 
-    def constant(self, values: Any, dtype: Any = np.float32) -> str:
+    def constant(self, values: Any, dtype: DTypeLike = np.float32) -> str:
         """Add a constant array; text if dtype is str."""
         from onnx import TensorProto, helper, numpy_helper
 
@@ -84,12 +86,12 @@ class Graph:
         self.constants.append(tensor)
         return name
 
-    def clip(self, x: str, limit: float, dtype: Any = np.float32) -> str:
+    def clip(self, x: str, limit: float, dtype: DTypeLike = np.float32) -> str:
         """Clip values to ± a limit."""
         low, high = (self.constant(end, dtype) for end in (-limit, limit))
         return self.add("Clip", x, low, high)
 
-    def cast(self, x: str, dtype: Any, out: str = "") -> str:
+    def cast(self, x: str, dtype: DTypeLike, out: str = "") -> str:
         """Cast values to a NumPy dtype."""
         from onnx import helper
 
@@ -162,24 +164,24 @@ def _activate(graph: Graph, name: str, z: str) -> str:
     return ACTIVATIONS[name](graph, z)
 
 
-def _dense(graph: Graph, layer: Dense, params: Any, state: Any, a: str) -> str:
+def _dense(graph: Graph, layer: Dense, params: Params, state: State, a: str) -> str:
     bias = [graph.constant(params["b"])] if layer.bias else []
     z = graph.add("Gemm", a, graph.constant(params["W"]), *bias)
     return _activate(graph, layer.activation, z)
 
 
-def _layer_norm(graph: Graph, layer: LayerNorm, params: Any, state: Any, a: str) -> str:
+def _layer_norm(graph: Graph, layer: LayerNorm, params: Params, state: State, a: str) -> str:
     scale, shift = (graph.constant(params[name]) for name in ("scale", "shift"))
     return graph.add("LayerNormalization", a, scale, shift, axis=-1, epsilon=layer.epsilon)
 
 
-def _rms_norm(graph: Graph, layer: RMSNorm, params: Any, state: Any, a: str) -> str:
+def _rms_norm(graph: Graph, layer: RMSNorm, params: Params, state: State, a: str) -> str:
     square = graph.add("ReduceMean", graph.add("Mul", a, a), axes=[1], keepdims=1)
     size = graph.add("Sqrt", graph.add("Add", square, graph.constant(layer.epsilon)))
     return graph.add("Mul", graph.add("Div", a, size), graph.constant(params["scale"]))
 
 
-def _batch_norm(graph: Graph, layer: BatchNorm, params: Any, state: Any, a: str) -> str:
+def _batch_norm(graph: Graph, layer: BatchNorm, params: Params, state: State, a: str) -> str:
     variance = np.asarray(state["variance"], np.float64) + layer.epsilon
     scale = np.asarray(params["scale"], np.float64) / np.sqrt(variance)
     centred = graph.add("Sub", a, graph.constant(state["mean"]))
@@ -187,7 +189,7 @@ def _batch_norm(graph: Graph, layer: BatchNorm, params: Any, state: Any, a: str)
     return graph.add("Add", scaled, graph.constant(params["shift"]))
 
 
-def _categories(graph: Graph, layer: Categories, params: Any, state: Any, a: str) -> str:
+def _categories(graph: Graph, layer: Categories, params: Params, state: State, a: str) -> str:
     """Gather each code's row of its table: zeros for code 0, then one-hot vectors or embeddings."""
     axis = graph.constant([1], np.int64)
 
@@ -214,7 +216,7 @@ def _flat(graph: Graph, a: str) -> str:
     return graph.add("Reshape", a, graph.constant([0, -1], np.int64))
 
 
-def _block_dense(graph: Graph, layer: BlockDense, params: Any, state: Any, a: str) -> str:
+def _block_dense(graph: Graph, layer: BlockDense, params: Params, state: State, a: str) -> str:
     """Multiply each block: (N, G, 1, I) times (G, I, J)."""
     axis = graph.constant([2], np.int64)
     rows = graph.add("Unsqueeze", _groups(graph, a, layer.n_blocks), axis)
@@ -223,7 +225,7 @@ def _block_dense(graph: Graph, layer: BlockDense, params: Any, state: Any, a: st
     return _activate(graph, layer.activation, z)
 
 
-def _shared_dense(graph: Graph, layer: SharedDense, params: Any, state: Any, a: str) -> str:
+def _shared_dense(graph: Graph, layer: SharedDense, params: Params, state: State, a: str) -> str:
     rows = _groups(graph, graph.add("Mul", a, graph.constant(params["r"])), layer.members)
     u = _flat(graph, graph.add("MatMul", rows, graph.constant(params["W"])))
     z = graph.add(
@@ -239,18 +241,20 @@ def _phases(graph: Graph, a: str, rates: Any, n: int) -> str:
     return graph.add("Mul", x, graph.constant(rates))
 
 
-def _periodic(graph: Graph, layer: Periodic, params: Any, state: Any, a: str) -> str:
+def _periodic(graph: Graph, layer: Periodic, params: Params, state: State, a: str) -> str:
     phase = _phases(graph, a, params["c"], layer.frequencies)
     waves = graph.add("Concat", graph.add("Cos", phase), graph.add("Sin", phase), axis=2)
     return _flat(graph, waves)
 
 
-def _cosines(graph: Graph, layer: Cosines, params: Any, state: Any, a: str) -> str:
+def _cosines(graph: Graph, layer: Cosines, params: Params, state: State, a: str) -> str:
     phase = _flat(graph, _phases(graph, a, params["w"], layer.frequencies))
     return graph.add("Cos", graph.add("Add", phase, graph.constant(params["phase"])))
 
 
-def _piecewise_linear(graph: Graph, layer: PiecewiseLinear, params: Any, state: Any, a: str) -> str:
+def _piecewise_linear(
+    graph: Graph, layer: PiecewiseLinear, params: Params, state: State, a: str
+) -> str:
     start, rate, low, high = bins(layer, np.float32)
     x = graph.add("Unsqueeze", a, graph.constant([2], np.int64))
     progress = graph.add("Mul", graph.add("Sub", x, graph.constant(start)), graph.constant(rate))
@@ -258,12 +262,14 @@ def _piecewise_linear(graph: Graph, layer: PiecewiseLinear, params: Any, state: 
     return _flat(graph, graph.add("Min", raised, graph.constant(high)))
 
 
-def _parametric(graph: Graph, layer: ParametricActivation, params: Any, state: Any, a: str) -> str:
+def _parametric(
+    graph: Graph, layer: ParametricActivation, params: Params, state: State, a: str
+) -> str:
     away = graph.add("Sub", _activate(graph, layer.name, a), a)
     return graph.add("Add", a, graph.add("Mul", away, graph.constant(params["alpha"])))
 
 
-def _ntk(graph: Graph, layer: NTKScale, params: Any, state: Any, a: str) -> str:
+def _ntk(graph: Graph, layer: NTKScale, params: Params, state: State, a: str) -> str:
     width = graph.add("Slice", graph.add("Shape", a), *_ends(graph, 1, 2))
     return graph.add("Div", a, graph.add("Sqrt", graph.cast(width, np.float32)))
 
@@ -272,24 +278,26 @@ def _ends(graph: Graph, start: int, end: int) -> tuple[str, str]:
     return graph.constant([start], np.int64), graph.constant([end], np.int64)
 
 
-def _beside(graph: Graph, layer: Beside, params: Any, state: Any, a: str) -> str:
+def _beside(graph: Graph, layer: Beside, params: Params, state: State, a: str) -> str:
     axis = graph.constant([1], np.int64)
     first = graph.add("Slice", a, *_ends(graph, 0, layer.n_first), axis)
     rest = graph.add("Slice", a, *_ends(graph, layer.passed_from, 2**31), axis)
     return concatenated(graph, [add_layer(graph, layer.body, params[0], state[0], first), rest])
 
 
-def _mean_of_members(graph: Graph, layer: MeanOfMembers, params: Any, state: Any, a: str) -> str:
+def _mean_of_members(
+    graph: Graph, layer: MeanOfMembers, params: Params, state: State, a: str
+) -> str:
     return _mean_output(graph, layer.link, _groups(graph, a, layer.members), layer.members)
 
 
-def _sequential(graph: Graph, layer: Sequential, params: Any, state: Any, a: str) -> str:
+def _sequential(graph: Graph, layer: Sequential, params: Params, state: State, a: str) -> str:
     for child, own, kept in zip(layer.layers, params, state, strict=True):
         a = add_layer(graph, child, own, kept, a)
     return a
 
 
-def _residual(graph: Graph, layer: Residual, params: Any, state: Any, a: str) -> str:
+def _residual(graph: Graph, layer: Residual, params: Params, state: State, a: str) -> str:
     outputs = [
         add_layer(graph, child, own, kept, a)
         for child, own, kept in zip(layer.children, params, state, strict=True)
@@ -297,7 +305,7 @@ def _residual(graph: Graph, layer: Residual, params: Any, state: Any, a: str) ->
     return graph.add("Add", outputs[0], outputs[1] if len(outputs) > 1 else a)
 
 
-def _ensemble(graph: Graph, layer: Ensemble, params: Any, state: Any, a: str) -> str:
+def _ensemble(graph: Graph, layer: Ensemble, params: Params, state: State, a: str) -> str:
     """Return the output that predicts the mean, by logarithms: log (1/K) Σ e^t = LSE(t) − log K."""
     axis = graph.constant([1], np.int64)
     stacked = [
@@ -353,7 +361,7 @@ _LAYERS: dict[type[Layer], Callable[[Graph, Any, Any, Any, str], str]] = {
 }
 
 
-def add_layer(graph: Graph, layer: Layer, params: Any, state: Any, a: str) -> str:
+def add_layer(graph: Graph, layer: Layer, params: Params, state: State, a: str) -> str:
     """Add the nodes of a layer in inference; InputError for a layer without an ONNX form."""
     if type(layer) not in _LAYERS:
         raise InputError(f"The layer {layer} cannot be exported to ONNX.")

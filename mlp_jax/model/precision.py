@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlp_jax.backprop.specification import Params
 from mlp_jax.errors import DeviceError, InputError, UnknownNameError
 from mlp_jax.model.forked import check_not_inherited
 
@@ -32,7 +33,7 @@ class Precision:
     """
 
     name: str
-    params: Any
+    params: Params
     products: Any
     matmul: str
 

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from mlp_jax.backprop import Ensemble, Layer, Loss
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.data.encoding import ArrayEncoding, InputEncoding, TargetEncoding
 from mlp_jax.errors import InputError
 from mlp_jax.model.disagreement import between_classes, between_labels, between_values
@@ -49,8 +50,8 @@ class Model:
 
     network: Layer
     loss: Loss
-    params: Any = field(repr=False)
-    layer_state: Any = field(repr=False)
+    params: Params = field(repr=False)
+    layer_state: State = field(repr=False)
     inputs: InputEncoding = field(repr=False)
     target: TargetEncoding
     precision: str = "float32"

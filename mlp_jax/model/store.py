@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 
 from mlp_jax.backprop import (
     Activation,
@@ -46,6 +47,7 @@ from mlp_jax.backprop import (
     Sequential,
     SharedDense,
 )
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.codec import decode, encode, read_json, registry
 from mlp_jax.data.encoding import (
     ArrayEncoding,
@@ -111,7 +113,7 @@ PARTS: dict[str, Any] = {
 _KEYS = {"format", "version", "versions", *PARTS, "metrics", "about", "tensors", "sha256"}
 
 
-def named_leaves(params: Any, layer_state: Any) -> dict[str, Any]:
+def named_leaves(params: Params, layer_state: State) -> dict[str, Any]:
     """Return every array by a readable path: "0.W", "2.0.shift", "state.1.mean"."""
     found = {}
     for prefix, tree in (("", params), ("state.", layer_state)):
@@ -255,7 +257,7 @@ def _checked_description(value: Any) -> dict[str, Any]:
 
 
 def read_tensors(
-    folder: Path, description: Mapping[str, Any], expected: Mapping[str, Any], dtype: Any
+    folder: Path, description: Mapping[str, Any], expected: Mapping[str, Any], dtype: DTypeLike
 ) -> dict[str, np.ndarray]:
     """Return the arrays, checked for names, shapes, dtype and checksum.
 
@@ -289,7 +291,7 @@ def parsed(path: Path, data: bytes) -> dict[str, np.ndarray]:
 
 
 def problems(
-    found: Mapping[str, np.ndarray], expected: Mapping[str, Any], dtype: Any
+    found: Mapping[str, np.ndarray], expected: Mapping[str, Any], dtype: DTypeLike
 ) -> Iterator[str]:
     """Iterate over the mismatches of the arrays, as clauses for a message."""
     for name, leaf in expected.items():

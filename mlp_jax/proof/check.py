@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, Loss, second_moment, squared_norms_by_parameter
@@ -247,7 +248,7 @@ def _perturbed(network: Layer, params: Params, state: State, n: int, seed: int) 
     return moved, kept, c, mask, unit_directions(moved, rng)
 
 
-def _as_floats(arguments: Any, dtype: Any) -> Any:
+def _as_floats(arguments: Any, dtype: DTypeLike) -> Any:
     """Cast the floating-point arrays of a tree."""
     return jax.tree.map(
         lambda v: v.astype(dtype) if np.issubdtype(v.dtype, np.floating) else v, arguments

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlp_jax.backprop import BatchNorm, Categories, Dense, Layer, LayerNorm, Loss, RMSNorm
 from mlp_jax.backprop.dense import Activation
+from mlp_jax.backprop.specification import Params
 from mlp_jax.proof import reference
 from mlp_jax.proof.compare import Comparison
 from mlp_jax.proof.observe import Path, Seen, at
@@ -60,7 +61,7 @@ def _sampled(
 
 
 def dense_samples(
-    layer: Dense, seen: Seen, grads: Any, c: np.ndarray, pick: Callable[..., Sampled]
+    layer: Dense, seen: Seen, grads: Params, c: np.ndarray, pick: Callable[..., Sampled]
 ) -> dict[str, Sampled]:
     """Forward, equations 1 to 3 and the bias of a dense layer."""
     W, a, delta = seen.params["W"], np.asarray(seen.a), seen.records["W"].delta
@@ -169,7 +170,7 @@ def activation_samples(
 
 
 def categories_samples(
-    layer: Categories, seen: Seen, grads: Any, c: np.ndarray, pick: Callable[..., Sampled]
+    layer: Categories, seen: Seen, grads: Params, c: np.ndarray, pick: Callable[..., Sampled]
 ) -> dict[str, Sampled]:
     """Forward pass of a layer of categories, its ∇a, and the gradient of each embedding."""
     a, grad_next = np.asarray(seen.a), np.asarray(seen.grad_a_next)
@@ -228,7 +229,7 @@ def _embedding_samples(
 
 
 def table_samples(
-    entries: Entries, seen: Seen, grads: Any, c: np.ndarray, pick: Callable[..., Sampled]
+    entries: Entries, seen: Seen, grads: Params, c: np.ndarray, pick: Callable[..., Sampled]
 ) -> dict[str, Sampled]:
     """Forward, ∇a and the gradient of each parameter of a table layer."""
     a, a_next = np.asarray(seen.a), np.asarray(seen.a_next)
@@ -281,7 +282,7 @@ def loop_comparisons(
     loss: Loss,
     layers: list[tuple[Path, Layer]],
     log: dict[Path, Seen],
-    grads: Any,
+    grads: Params,
     y: np.ndarray,
     c: np.ndarray,
     coupled: bool,

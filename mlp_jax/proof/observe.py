@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from mlp_jax.backprop import Layer
 from mlp_jax.backprop.specification import Params, Records, Saved, State
@@ -116,7 +116,7 @@ def walk(network: Layer, path: Path = ()) -> Iterator[tuple[Path, Layer]]:
         yield from walk(child, (*path, index))
 
 
-def at(tree: Any, path: Path) -> Any:
+def at(tree: PyTree, path: Path) -> Any:
     """Part of a parameter tree that belongs to the layer at `path`."""
     for index in path:
         tree = tree[index]

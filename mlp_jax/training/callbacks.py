@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlp_jax.backprop.specification import State
 from mlp_jax.proof import Report
 from mlp_jax.training.engine.program import TrainState
 from mlp_jax.training.engine.snapshot import Position, Snapshot
@@ -88,7 +89,7 @@ class Callback:
     def on_proof(self, report: Report) -> None:
         """Receive the report of the gradient check."""
 
-    def restore(self, state: Any) -> Snapshot | None:
+    def restore(self, state: State) -> Snapshot | None:
         """Return the snapshot to resume from, None for a new run.
 
         Args:
@@ -206,7 +207,7 @@ class LedgerCallback(Callback):
         return self._ledger
 
 
-def first_restored(callbacks: Sequence[Callback], state: Any) -> Snapshot | None:
+def first_restored(callbacks: Sequence[Callback], state: State) -> Snapshot | None:
     """Return the first snapshot that a callback restores; None for a new run."""
     for callback in callbacks:
         found = callback.restore(state)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mlp_jax.backprop.specification import Params
 from mlp_jax.proof.quick import platform
 from mlp_jax.training.engine.bounded import MOST
 from mlp_jax.training.engine.epoch import run_steps
@@ -29,7 +30,7 @@ FLOPS_A_SECOND = {"cpu": 1.5e11, "gpu": 2e13}
 Calls = dict[int, Callable[..., tuple[TrainState, Totals]]]
 
 
-def steps_a_call(program: Program, params: Any, steps: int, bound: int | None = None) -> int:
+def steps_a_call(program: Program, params: Params, steps: int, bound: int | None = None) -> int:
     """Return the steps of a compiled call: an epoch, or equal parts of it of about a second.
 
     bound: largest number of steps, if it is limited.

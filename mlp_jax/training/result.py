@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlp_jax.backprop.losses import check_targets
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.data import Scaling, Split
 from mlp_jax.data.arrays import label_type_of
 from mlp_jax.data.encoding import ArrayEncoding, TargetEncoding
@@ -21,8 +22,8 @@ from mlp_jax.training.plan import TrainPlan
 class Outcome(NamedTuple):
     """Final weights of a training, the records of its epochs, and the epoch of the weights."""
 
-    params: Any
-    layer_state: Any
+    params: Params
+    layer_state: State
     history: tuple[dict[str, float], ...]
     best_epoch: int
 

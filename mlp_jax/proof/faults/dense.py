@@ -5,29 +5,30 @@ from typing import Any
 from jaxtyping import Array
 
 from mlp_jax.backprop import ACTIVATIONS, Dense, OuterProduct, PerExample
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.proof.faults.fault import SQUARE, Backward, Fault, backward_of
 from mlp_jax.proof.oracles import BIAS, EQUATION_1, EQUATION_2, EQUATION_3, FORWARD
 
 
 class _LostTranspose(Dense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         _, records = backward_of(super(), params, residual, grad_a_next, need)
         return records["W"].delta @ params["W"], records
 
 
 class _WrongSign(Dense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         return super().backward(params, residual, -grad_a_next, **need)
 
 
 class _Doubled(Dense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, records | {"W": records["W"]._replace(a=2 * records["W"].a)}
 
 
 class _SlopeAtOutput(Dense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         a, _ = residual
         f = ACTIVATIONS[self.activation]
         a_next = f.function(a @ params["W"] + params["b"][None, :])
@@ -36,13 +37,13 @@ class _SlopeAtOutput(Dense):
 
 
 class _SlopeForgotten(Dense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         a, _ = residual
         return super().backward(params, (a, None), grad_a_next, **need)
 
 
 class _Swapped(Dense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, records | {"W": _SwappedProduct(*records["W"])}
 
@@ -53,7 +54,7 @@ class _SwappedProduct(OuterProduct):
 
 
 class _OutputForInput(Dense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         f = ACTIVATIONS[self.activation].function
         a_next = f(residual[0] @ params["W"] + params["b"][None, :])
@@ -61,13 +62,13 @@ class _OutputForInput(Dense):
 
 
 class _BiasAveraged(Dense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, records | {"b": PerExample(records["b"].g / grad_a_next.shape[0])}
 
 
 class _BiasNotAdded(Dense):
-    def forward(self, params: Any, state: Any, a: Array, **options: Any) -> Any:
+    def forward(self, params: Params, state: State, a: Array, **options: Any) -> Any:
         return super().forward(params | {"b": 0 * params["b"]}, state, a, **options)
 
 

@@ -9,24 +9,25 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from mlp_jax.backprop import Categories, LookUp
+from mlp_jax.backprop.specification import Params
 from mlp_jax.proof.faults.fault import Backward, Fault, backward_of
 from mlp_jax.proof.oracles import parameter_equation
 
 
 class _RowBefore(Categories):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, {n: replace(r, index=r.index - 1) for n, r in records.items()}
 
 
 class _UnknownInFirstRow(Categories):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, {n: replace(r, index=jnp.maximum(r.index, 1)) for n, r in records.items()}
 
 
 class _RowsUnweighted(Categories):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, {n: _Unweighted(r.index, r.delta, r.n_rows) for n, r in records.items()}
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from jaxtyping import Array
 
+from mlp_jax.backprop.specification import Params
+
 Backward = tuple[Any, Any]
 SQUARE = {"hidden": (32, 32), "activation": "tanh"}
 
@@ -32,6 +34,8 @@ class Fault:
     harmless: tuple[str, ...] = ()
 
 
-def backward_of(layer: Any, params: Any, residual: Any, grad_a_next: Array, need: Any) -> Backward:
+def backward_of(
+    layer: Any, params: Params, residual: Any, grad_a_next: Array, need: Any
+) -> Backward:
     """Run the correct backward pass, for a faulty class to modify."""
     return layer.backward(params, residual, grad_a_next, **need)

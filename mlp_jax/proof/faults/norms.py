@@ -6,24 +6,25 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from mlp_jax.backprop import BatchNorm, Dropout, LayerNorm, PerExample
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.proof.faults.fault import Backward, Fault, backward_of
 from mlp_jax.proof.oracles import INPUT, NORM
 
 
 class _MaskRedrawn(Dropout):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         redrawn = None if residual is None else jnp.roll(residual, 1, axis=1)
         return super().backward(params, redrawn, grad_a_next, **need)
 
 
 class _DropoutUnscaled(Dropout):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return (grad_a if residual is None else grad_a * (1 - self.rate)), records
 
 
 class _ScaleForgotten(LayerNorm):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, _ = super().backward(
             params | {"scale": jnp.ones_like(params["scale"])}, residual, grad_a_next, **need
         )
@@ -37,14 +38,14 @@ class _MeanTermDropped(LayerNorm):
 
 
 class _ScaleGradientOfInput(LayerNorm):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         raw = residual.x_hat / residual.inverse_sigma
         return grad_a, records | {"scale": PerExample(raw * grad_a_next)}
 
 
 class _ShiftNotAdded(LayerNorm):
-    def forward(self, params: Any, state: Any, a: Array, **options: Any) -> Any:
+    def forward(self, params: Params, state: State, a: Array, **options: Any) -> Any:
         return super().forward(params | {"shift": 0 * params["shift"]}, state, a, **options)
 
 

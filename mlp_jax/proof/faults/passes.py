@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, Loss, Residual, Sequential, Tape, contract
 from mlp_jax.backprop.gradient import forward_backward
+from mlp_jax.backprop.specification import Params
 from mlp_jax.proof.faults.fault import SQUARE, Backward, Fault, backward_of
 from mlp_jax.proof.observe import Observed
 from mlp_jax.proof.oracles import CHAIN, EQUATION_3, INPUT, SEED
@@ -17,7 +18,7 @@ class _Skipping(Sequential):
     """Skip the second-but-last layer in the backward pass."""
 
     def backward(
-        self, params: Any, residual: Any, grad_a_next: Array, *, need_grad_a: bool
+        self, params: Params, residual: Any, grad_a_next: Array, *, need_grad_a: bool
     ) -> Backward:
         gone = len(self.layers) - 2
         short = tuple(layer for i, layer in enumerate(self.layers) if i != gone)
@@ -39,7 +40,7 @@ def _inside(layer: Layer) -> Layer:
 
 
 class _DetachedBody(Residual):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         _, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a_next, records
 

@@ -6,12 +6,13 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from mlp_jax.backprop import Dense, PerExample
+from mlp_jax.backprop.specification import Params
 from mlp_jax.proof.faults.fault import Backward, Fault, backward_of
 from mlp_jax.proof.oracles import EXAMPLE_NORMS
 
 
 class _BiasNormForgotten(Dense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, records | {"b": _WithoutNorm(records["b"].g)}
 

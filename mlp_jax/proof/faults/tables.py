@@ -20,36 +20,37 @@ from mlp_jax.backprop import (
     SharedProduct,
 )
 from mlp_jax.backprop.row_products import squared_lengths
+from mlp_jax.backprop.specification import Params
 from mlp_jax.proof.faults.fault import Backward, Fault, backward_of
 from mlp_jax.proof.oracles import EQUATION_3, EXAMPLE_NORMS, INPUT, parameter_equation
 
 
 class _TurnForgotten(Periodic):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, {"c": PerExample(records["c"].g / (2 * math.pi))}
 
 
 class _PhaseFixed(Cosines):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, records | {"phase": PerExample(jnp.zeros_like(records["phase"].g))}
 
 
 class _BinsNeverEnd(PiecewiseLinear):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         return super().backward(params, jnp.ones_like(residual), grad_a_next, **need)
 
 
 class _BlocksMixed(BlockDense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         a, delta = records["W"]
         return grad_a, records | {"W": BlockProduct(a, jnp.roll(delta, 1, axis=1))}
 
 
 class _KeptForgotten(Beside):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         width = self.body.width_out(self.n_first)
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         beside = grad_a_next[:, width : width + self.n_first]
@@ -57,20 +58,20 @@ class _KeptForgotten(Beside):
 
 
 class _OneMember(SharedDense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         a, delta = records["W"]
         return grad_a, records | {"W": SharedProduct(a[:, :1], delta[:, :1])}
 
 
 class _FactorOfOutput(SharedDense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, records | {"s": PerExample(records["s"].g * params["s"][None])}
 
 
 class _NormsMultiplied(SharedDense):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, records | {"W": _ProductOfNorms(*records["W"])}
 
@@ -82,13 +83,13 @@ class _ProductOfNorms(SharedProduct):
 
 
 class _IdentityForgotten(ParametricActivation):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, {"alpha": PerExample(records["alpha"].g + grad_a_next * residual)}
 
 
 class _ScaleOfOutput(FeatureScale):
-    def backward(self, params: Any, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
+    def backward(self, params: Params, residual: Any, grad_a_next: Array, **need: bool) -> Backward:
         grad_a, records = backward_of(super(), params, residual, grad_a_next, need)
         return grad_a, {"s": PerExample(records["s"].g * params["s"][None])}
 

@@ -15,6 +15,7 @@ from jaxtyping import Array
 from mlp_jax.backprop import GradientNoise, Layer, Loss
 from mlp_jax.backprop.gradient import cast_weights, forward_backward, known_state, mean_weights
 from mlp_jax.backprop.moments import gradient_noise_by_layer
+from mlp_jax.backprop.specification import State
 from mlp_jax.model.examples import TrainedNetwork
 from mlp_jax.model.health import LayerHealth, layer_health
 from mlp_jax.model.inference import runnable_precision
@@ -86,7 +87,7 @@ def _is_noise(node: Any) -> bool:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _watched(
-    network: Layer, loss: Loss, weights: Any, state: Any, x: Array, y: Array
+    network: Layer, loss: Loss, weights: Any, state: State, x: Array, y: Array
 ) -> tuple[dict[Path, LayerHealth], Any]:
     """Compute health and gradient noise of every layer in one observed pass."""
     log: dict[Path, Seen] = {}

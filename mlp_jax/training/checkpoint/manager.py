@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 
+from mlp_jax.backprop.specification import State
 from mlp_jax.errors import InputError, RunFolderError, StoppedError
 from mlp_jax.training.callbacks import Callback, CallEnd
 from mlp_jax.training.checkpoint.integrity import (
@@ -156,7 +157,7 @@ class Checkpoints(Callback):
         if number is not None and not last:
             raise StoppedError(number, self._stopped(number, step))
 
-    def restore(self, state: Any) -> Snapshot | None:
+    def restore(self, state: State) -> Snapshot | None:
         """Return the newest intact snapshot, the same in all processes; None without checkpoints.
 
         Args:

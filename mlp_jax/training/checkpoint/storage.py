@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
+from jaxtyping import PyTree
 
 from mlp_jax.errors import RunFolderError
 from mlp_jax.training.engine.snapshot import Best, Position, Snapshot
@@ -113,7 +114,7 @@ def weights_of(best: Best | None) -> Any:
     return () if best is None else (best.params, best.layer_state)
 
 
-def _named(tree: Any) -> dict[str, Any]:
+def _named(tree: PyTree) -> dict[str, Any]:
     return {f"{i:04d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
 
 

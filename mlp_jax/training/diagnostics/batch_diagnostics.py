@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int
 from mlp_jax.backprop import GradientNoise, NoiseAverage, Tape, gradient_noise_by_layer
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.backprop.moments import total_noise
+from mlp_jax.backprop.specification import Params
 from mlp_jax.model.health import LayerHealth, layer_health
 from mlp_jax.proof.observe import Path, Seen, observe
 from mlp_jax.training.engine.batches import Batch, DeviceData, rows_at, take_batch
@@ -66,7 +67,7 @@ class BatchDiagnostics(NamedTuple):
     diagnostics so far. examples: number of examples.
     """
 
-    grads: Any
+    grads: Params
     updates: Any
     layers: dict[Path, LayerFigures]
     noise: Any
@@ -78,7 +79,7 @@ class ObservedPass(NamedTuple):
     """Forward and backward pass with a log of the layers."""
 
     loss: Float[Array, ""]
-    grads: Any
+    grads: Params
     tape: Tape
     log: dict[Path, Seen]
 

@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from mlp_jax.backprop import Layer
 from mlp_jax.backprop.moments import is_noise
+from mlp_jax.backprop.specification import Params
 from mlp_jax.proof.check import layer_label
 from mlp_jax.proof.observe import Path, at, path_name, walk
 from mlp_jax.training.diagnostics.batch_diagnostics import (
@@ -70,7 +71,7 @@ class Diagnosis(NamedTuple):
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def summarize(params: Any, seen: BatchDiagnostics) -> Diagnosis:
+def summarize(params: Params, seen: BatchDiagnostics) -> Diagnosis:
     """Return the diagnostics on the host, with the norms of every parameter."""
     trees = jax.device_get((seen.grads, params, seen.updates))
     norms = jax.tree.map(lambda *leaves: ParameterNorms(*map(_norm, leaves)), *trees)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Shaped, UInt32
 
 from mlp_jax.training.engine.program import ORDER, Program, Seed, stream
@@ -158,7 +159,7 @@ def epoch_order(
 
 
 def decode(
-    data: DeviceData | DeviceStack, x: Shaped[Array, "B I"], dtype: Any
+    data: DeviceData | DeviceStack, x: Shaped[Array, "B I"], dtype: DTypeLike
 ) -> Float[Array, "B I"]:
     """Return stored rows as the network takes them: x * scale + offset."""
     if data.scale is None or data.offset is None:

@@ -10,9 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from mlp_jax.backprop.gradient import cast_weights
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.training.engine.batches import DeviceData, DeviceStack, decode, rows_at
 from mlp_jax.training.engine.bounded import BoundedJit
 from mlp_jax.training.engine.private_step import private_step
@@ -21,11 +22,11 @@ from mlp_jax.training.engine.step import all_finite, step
 from mlp_jax.training.mesh.gather_rows import rows_from
 
 
-def _same(tree: Any) -> Any:
+def _same(tree: PyTree) -> Any:
     return tree
 
 
-def _turned_over(tree: Any) -> Any:
+def _turned_over(tree: PyTree) -> Any:
     """Transpose every matrix in memory, not just its layout.
 
     JAX donates no buffers to a program with such a constraint.
@@ -117,7 +118,7 @@ def run_steps(program: Program) -> Any:
 
 
 def judge_rows(
-    program: Program, params: Any, layer_state: Any, data: DeviceData
+    program: Program, params: Params, layer_state: State, data: DeviceData
 ) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
     """Return the outputs and losses of all rows, in inference, batch by batch."""
     n = data.n
@@ -152,7 +153,7 @@ def judge_rows(
 
 
 def predict_rows(
-    program: Program, multilabel: bool, params: Any, layer_state: Any, data: DeviceData
+    program: Program, multilabel: bool, params: Params, layer_state: State, data: DeviceData
 ) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
     """Return the predictions and losses of all rows, in inference."""
     output, losses = judge_rows(program, params, layer_state, data)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.data import Scaling, unscaled
 from mlp_jax.model.judge import scores, task_of
 from mlp_jax.training.engine.batches import DeviceData
@@ -15,8 +16,8 @@ from mlp_jax.training.engine.program import Program
 
 def evaluate(
     program: Program,
-    params: Any,
-    layer_state: Any,
+    params: Params,
+    layer_state: State,
     data: DeviceData,
     y: np.ndarray,
     names: Sequence[str],

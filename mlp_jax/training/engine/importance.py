@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from mlp_jax.backprop.gradient import cast_weights
 from mlp_jax.backprop.row_products import squared_lengths
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError
 from mlp_jax.training.engine.batches import Batch, DeviceData, DeviceStack, take_batch
 from mlp_jax.training.engine.program import Program
@@ -40,7 +41,7 @@ def check_importance(pool: int | None, batch_size: int, n: int) -> None:
         )
 
 
-def scores(program: Program, params: Any, layer_state: Any, pool: Batch) -> Float[Array, " M"]:
+def scores(program: Program, params: Params, layer_state: State, pool: Batch) -> Float[Array, " M"]:
     """Return ‖∇Eₙ‖ at the network's output, in inference: the upper bound of Katharopoulos 2018."""
     output, _, _ = program.network.forward(
         cast_weights(params, program.products),
@@ -93,8 +94,8 @@ def batch_from(pool: Batch, s: Float[Array, " M"], u: Float[Array, " B"]) -> Bat
 
 def next_batch(
     program: Program,
-    params: Any,
-    layer_state: Any,
+    params: Params,
+    layer_state: State,
     data: DeviceData | DeviceStack,
     rows: Any,
     index: Any,

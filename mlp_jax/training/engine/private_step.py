@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from mlp_jax.backprop.records import Tape, contract, contract_transposed
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.backprop.statistics import own_records, squared_norms
 from mlp_jax.training.engine.batches import DeviceData, decode
 from mlp_jax.training.engine.program import DPStepSpec, Program, Totals, TrainState
@@ -80,7 +81,7 @@ def clipped_sum(
     return (contract_transposed if as_transposed else contract)(records, factors)
 
 
-def normal_like(tree: Any, keys: Array) -> Any:
+def normal_like(tree: PyTree, keys: Array) -> Any:
     """Return independent standard normal numbers in the shape of a tree, each from four draws.
 
     A single draw from 24 random bits ends at 5.4 and has few values in the tail. The sum of four
@@ -102,8 +103,8 @@ def normal_like(tree: Any, keys: Array) -> Any:
 def private_gradient(
     program: Program,
     spec: DPStepSpec,
-    params: Any,
-    layer_state: Any,
+    params: Params,
+    layer_state: State,
     batch: PoissonBatch,
     keys: Array,
 ) -> Any:

@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import NamedSharding
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, UInt32
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.recompute import recomputing
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError
 from mlp_jax.proof.quick import jit_once, platform
 from mlp_jax.training.engine.bounded import MOST
@@ -35,8 +37,8 @@ class Average(NamedTuple):
     decay: (1 − d, log d) for the decay d.
     """
 
-    params: Any
-    layer_state: Any
+    params: Params
+    layer_state: State
     decay: Any
 
 
@@ -47,9 +49,9 @@ class TrainState(NamedTuple):
     because averaged weights need averaged statistics.
     """
 
-    params: Any
+    params: Params
     opt_state: Any
-    layer_state: Any
+    layer_state: State
     average: Average | tuple[()]
     step: Int[Array, ""]
     alive: Array
@@ -108,7 +110,7 @@ class Program:
     loss: Loss
     optimizer: optax.GradientTransformationExtraArgs
     batch_size: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     products: Any = jnp.float32
     average_decay: float | None = field(default=None, compare=False)
     doubt_updates: bool = True
@@ -231,7 +233,7 @@ def first_state(
 
 
 def first_average(
-    program: Program, params: Any, layer_state: Any, decay: Any = None
+    program: Program, params: Params, layer_state: State, decay: Any = None
 ) -> Average | tuple[()]:
     """Return space for the averages, which the first step fills; decay: as in `Average`."""
     if not program.averages:

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from mlp_jax.backprop.specification import Params, State
+
 
 class Best(NamedTuple):
     """Weights of the best epoch so far, by the monitored metric.
@@ -12,8 +14,8 @@ class Best(NamedTuple):
     score: float
     loss: float
     epoch: int
-    params: Any
-    layer_state: Any
+    params: Params
+    layer_state: State
 
 
 class Position(NamedTuple):
@@ -45,6 +47,6 @@ class Snapshot(NamedTuple):
     state: a `TrainState`, or the `ManyState` of networks that train together.
     """
 
-    state: Any
+    state: State
     position: Position = Position()
     best: Best | None = None

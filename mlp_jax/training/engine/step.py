@@ -12,6 +12,7 @@ from mlp_jax.backprop import Layer, loss_with_manual_gradient
 from mlp_jax.backprop.gradient import cast_weights, forward_backward
 from mlp_jax.backprop.kronecker import drawn_factors
 from mlp_jax.backprop.records import Tape, contract_transposed, transposed
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.training.engine.batches import Batch, DeviceData, DeviceStack
 from mlp_jax.training.engine.importance import next_batch
 from mlp_jax.training.engine.program import TARGETS, Average, Keys, Program, Totals, TrainState
@@ -29,7 +30,7 @@ def all_finite(value: Array, *trees: Any) -> Array:
 
 
 def value_and_gradient(
-    program: Program, params: Any, layer_state: Any, batch: Batch, draw: Array
+    program: Program, params: Params, layer_state: State, batch: Batch, draw: Array
 ) -> tuple[Array, Any, Any]:
     """Return (loss, layer state, gradient) of a batch; `draw` is the key of its dropout.
 
@@ -66,8 +67,8 @@ def _in_parts(count: int, array: Array) -> Array:
 def backward_pass(
     program: Program,
     network: Layer,
-    params: Any,
-    layer_state: Any,
+    params: Params,
+    layer_state: State,
     rows: tuple[Array, Array, Array, Array | None],
     key: Array,
     *,
@@ -85,7 +86,7 @@ def backward_pass(
 
 
 def _one_pass(
-    program: Program, params: Any, layer_state: Any, batch: Batch, draw: Array
+    program: Program, params: Params, layer_state: State, batch: Batch, draw: Array
 ) -> tuple[Array, Any, Any]:
     """Return `value_and_gradient` of a batch in one pass."""
     rows = (batch.x, batch.y, batch.c, batch.mask)
@@ -110,7 +111,7 @@ def step(
     seen = transposed(state.params) if program.transposed else state.params
     batch = next_batch(program, seen, state.layer_state, data, rows, index, draws)
 
-    def objective(params: Any) -> tuple[Array, Any, Any]:
+    def objective(params: Params) -> tuple[Array, Any, Any]:
         return value_and_gradient(program, params, state.layer_state, batch, draw)
 
     value, layer_state, grads = objective(state.params)
@@ -152,9 +153,9 @@ def _share_in_average(decay: Array, step: Array) -> Array:
 def updated(
     program: Program,
     state: TrainState,
-    layer_state: Any,
+    layer_state: State,
     value: Array,
-    grads: Any,
+    grads: Params,
     total: Array,
     **extra: Any,
 ) -> tuple[TrainState, Totals]:

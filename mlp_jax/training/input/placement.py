@@ -1,8 +1,7 @@
 """Scale rows and place them on the device."""
 
-from typing import Any
-
 import numpy as np
+from jax.typing import DTypeLike
 
 from mlp_jax.data import Scaling, Split, apply
 from mlp_jax.data.scaling import narrowed, standardized
@@ -11,7 +10,7 @@ from mlp_jax.training.mesh.layout import Layout
 
 
 def readied(
-    data: Split, scaling: Scaling | None, dtype: Any, target_scaling: Scaling | None
+    data: Split, scaling: Scaling | None, dtype: DTypeLike, target_scaling: Scaling | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Return (x, y, scale, offset) in the format of the device.
 
@@ -38,7 +37,7 @@ def place(
     data: Split,
     weights: np.ndarray | None,
     scaling: Scaling | None,
-    dtype: Any,
+    dtype: DTypeLike,
     target_scaling: Scaling | None = None,
     layout: Layout | None = None,
 ) -> DeviceData:

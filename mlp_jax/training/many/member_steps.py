@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.training.engine.batches import DeviceData, epoch_order
 from mlp_jax.training.engine.bounded import BoundedJit
 from mlp_jax.training.engine.epoch import predict_rows
@@ -40,8 +41,8 @@ class BestWeights(NamedTuple):
 
     score: Float[Array, " K"]
     epoch: Int[Array, " K"]
-    params: Any
-    layer_state: Any
+    params: Params
+    layer_state: State
 
 
 class ManyState(NamedTuple):
@@ -147,7 +148,7 @@ def run_members(
     return state._replace(members=members, loss=state.loss + loss, weight=state.weight + weight)
 
 
-def _finite(loss: Array, params: Any) -> Array:
+def _finite(loss: Array, params: Params) -> Array:
     sums = [jnp.sum(leaf, dtype=leaf.dtype) for leaf in jax.tree.leaves(params)]
     return jnp.isfinite(loss) & jnp.all(jnp.isfinite(jnp.stack(sums)))
 
@@ -156,14 +157,14 @@ def _finite(loss: Array, params: Any) -> Array:
 def judge_members(
     recipe: Recipe,
     multilabel: bool,
-    params: Any,
-    layer_state: Any,
+    params: Params,
+    layer_state: State,
     data: DeviceData,
     own: MemberNumbers,
 ) -> tuple[Float[Array, "K N C"], Float[Array, "K N"]]:
     """Return the predictions of every member for every row, in inference, and their losses."""
 
-    def one(params: Any, layer_state: Any, own: MemberNumbers) -> tuple[Array, Array]:
+    def one(params: Params, layer_state: State, own: MemberNumbers) -> tuple[Array, Array]:
         return predict_rows(bind(recipe, own), multilabel, params, layer_state, data)
 
     return jax.vmap(one)(params, layer_state, own)
@@ -197,6 +198,6 @@ def end_epoch(
     )
 
 
-def member_of(tree: Any, k: int) -> Any:
+def member_of(tree: PyTree, k: int) -> Any:
     """Return member k of a tree whose leaves have K as first axis, on the host."""
     return jax.tree.map(lambda leaf: np.asarray(leaf[k]), tree)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import DivergedError, InputError
 from mlp_jax.proof import Report
 from mlp_jax.training.engine.program import weights_of
@@ -37,8 +38,8 @@ class ManyResult:
 
     seeds: tuple[int, ...]
     vary: Vary
-    params: Any = field(repr=False)
-    layer_state: Any = field(repr=False)
+    params: Params = field(repr=False)
+    layer_state: State = field(repr=False)
     history: tuple[dict[str, float], ...] = field(repr=False)
     histories: tuple[tuple[dict[str, float], ...], ...] = field(repr=False)
     best_epochs: tuple[int, ...]

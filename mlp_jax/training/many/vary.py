@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool
 
 from mlp_jax.backprop import Dropout, Layer, Loss, get_loss
 from mlp_jax.backprop.loss_functions import class_probabilities
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.training.engine.program import Program, numbers_of
 from mlp_jax.training.optim.open_optimizer import Hyperparameters, open_optimizer
@@ -66,8 +67,8 @@ class TracedDropout(Dropout):
 
     def forward(
         self,
-        params: Any,
-        state: Any,
+        params: Params,
+        state: State,
         a: Array,
         *,
         train: bool,

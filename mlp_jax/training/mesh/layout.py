@@ -9,8 +9,10 @@ from typing import Any
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
 from mlp_jax.backprop import Layer
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.training.mesh.partition_rules import MODEL, parameter_specs
 
 DATA = "data"
@@ -49,14 +51,14 @@ class Layout:
         """Sharding of an array whose first axis is split over data."""
         return NamedSharding(self.mesh, PartitionSpec(DATA))
 
-    def split_rows(self, tree: Any) -> Any:
+    def split_rows(self, tree: PyTree) -> Any:
         """Constrain the arrays of a batch, inside a program, to be split over data."""
         return jax.lax.with_sharding_constraint(tree, jax.tree.map(self._batch, tree))
 
     def _batch(self, leaf: Any) -> NamedSharding:
         return self.by_rows if leaf.ndim and leaf.shape[0] % self.data == 0 else self.whole
 
-    def shardings(self, network: Layer, state: Any) -> Any:
+    def shardings(self, network: Layer, state: State) -> Any:
         """Return the sharding of each leaf of a `TrainState` of arrays or shapes, as a tree.
 
         Optimizer and moving-average leaves are matched to parameters by path and shape, and are
@@ -87,7 +89,7 @@ class Layout:
             alive=self.whole,
         )
 
-    def parameter_shardings(self, network: Layer, params: Any, state: Any) -> tuple[Any, Any]:
+    def parameter_shardings(self, network: Layer, params: Params, state: State) -> tuple[Any, Any]:
         """Return the shardings of the parameters and of the layer state, as trees."""
         specs = parameter_specs(network, params, state, self.model)
         return jax.tree.map(
@@ -104,7 +106,7 @@ class Layout:
                 return PartitionSpec(*axes)
         return spec
 
-    def constrained(self, network: Layer, state: Any) -> Any:
+    def constrained(self, network: Layer, state: State) -> Any:
         """Constrain the state, inside a program, to its placement between steps."""
         return jax.lax.with_sharding_constraint(state, self.shardings(network, state))
 
@@ -113,5 +115,5 @@ class Layout:
         return math.ceil(n / self.data) * self.data - n
 
 
-def _flat(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
+def _flat(tree: PyTree) -> list[tuple[tuple[Any, ...], Any]]:
     return list(jax.tree_util.tree_flatten_with_path(tree)[0])

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
 from mlp_jax.errors import DeviceError, InputError
 from mlp_jax.training.mesh.layout import DATA, Layout
@@ -139,14 +140,14 @@ def multiple_of_members(devices: int | None, first: jax.Device) -> int:
     return len(choose_devices(devices, first)) if jax.process_count() > 1 else 1
 
 
-def shard_members(tree: Any, where: NamedSharding | None) -> Any:
+def shard_members(tree: PyTree, where: NamedSharding | None) -> Any:
     """Place arrays by members on their devices; every process holds all of them."""
     if where is None or where.is_fully_addressable:
         return tree if where is None else jax.device_put(tree, where)
     return _over_processes(tree, where)
 
 
-def replicate_to_members(tree: Any, where: NamedSharding | None) -> Any:
+def replicate_to_members(tree: PyTree, where: NamedSharding | None) -> Any:
     """Replicate arrays to all devices of the members; NumPy arrays stay on the host."""
     if where is None:
         return tree
@@ -157,7 +158,7 @@ def replicate_to_members(tree: Any, where: NamedSharding | None) -> Any:
     )
 
 
-def _over_processes(tree: Any, where: NamedSharding) -> Any:
+def _over_processes(tree: PyTree, where: NamedSharding) -> Any:
     """Place arrays like `jax.device_put`, without comparing the equal copies of the processes."""
 
     def put(leaf: Any) -> jax.Array:
@@ -168,7 +169,7 @@ def _over_processes(tree: Any, where: NamedSharding) -> Any:
     return jax.tree.map(put, tree)
 
 
-def local_members(tree: Any, where: NamedSharding | None) -> tuple[int, Any]:
+def local_members(tree: PyTree, where: NamedSharding | None) -> tuple[int, Any]:
     """Return the index of the first member of this process, and its members' arrays on the host.
 
     A single process holds all members. Every process must call this.

@@ -11,16 +11,18 @@ from typing import Any
 
 import jax
 from jax.sharding import PartitionSpec
+from jaxtyping import PyTree
 
 from mlp_jax.backprop import Dense, Layer, Residual, Sequential
 from mlp_jax.backprop.normalization import Norm
 from mlp_jax.backprop.parametric import ParametricActivation
+from mlp_jax.backprop.specification import Params, State
 
 MODEL = "model"
 _WHOLE = PartitionSpec()
 
 
-def parameter_specs(network: Layer, params: Any, state: Any, parts: int) -> tuple[Any, Any]:
+def parameter_specs(network: Layer, params: Params, state: State, parts: int) -> tuple[Any, Any]:
     """Return the partition specs of the parameters and of the layer state, as trees.
 
     Args:
@@ -34,12 +36,12 @@ def parameter_specs(network: Layer, params: Any, state: Any, parts: int) -> tupl
     return specs, kept
 
 
-def _all_whole(tree: Any) -> Any:
+def _all_whole(tree: PyTree) -> Any:
     return jax.tree.map(lambda leaf: _WHOLE, tree)
 
 
 def _specs(
-    layer: Layer, params: Any, state: Any, parts: int, *, split: bool, final: bool
+    layer: Layer, params: Params, state: State, parts: int, *, split: bool, final: bool
 ) -> tuple[Any, Any, bool]:
     """Return the specs of a layer, and whether its output is split.
 
@@ -63,7 +65,7 @@ def _specs(
 
 
 def _of_sequence(
-    layer: Sequential, params: Any, state: Any, parts: int, split: bool, final: bool
+    layer: Sequential, params: Params, state: State, parts: int, split: bool, final: bool
 ) -> tuple[Any, Any, bool]:
     specs, kept = [], []
     for index, child in enumerate(layer.layers):
@@ -80,7 +82,9 @@ def _of_sequence(
     return tuple(specs), tuple(kept), split
 
 
-def _of_residual(layer: Residual, params: Any, state: Any, parts: int) -> tuple[Any, Any, bool]:
+def _of_residual(
+    layer: Residual, params: Params, state: State, parts: int
+) -> tuple[Any, Any, bool]:
     """Return the specs of a residual block; its sum is replicated."""
     found = [
         _specs(child, params[index], state[index], parts, split=False, final=False)
@@ -89,7 +93,7 @@ def _of_residual(layer: Residual, params: Any, state: Any, parts: int) -> tuple[
     return tuple(f[0] for f in found), tuple(f[1] for f in found), False
 
 
-def _of_dense(params: Any, split: bool, by_columns: bool) -> Any:
+def _of_dense(params: Params, split: bool, by_columns: bool) -> Any:
     """Split by rows if the input is split, else by columns if possible."""
     if split:
         specs = {"W": PartitionSpec(MODEL, None), "b": _WHOLE}

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
+from jaxtyping import PyTree
 
 from mlp_jax.errors import DeviceError, InputError, MlpJaxError, RunFolderError
 from mlp_jax.training.mesh.lost_process import (
@@ -145,7 +146,7 @@ def to_mesh(array: np.ndarray, where: NamedSharding) -> jax.Array:
     return jax.make_array_from_callback(array.shape, where, lambda index: array[index])
 
 
-def to_host(tree: Any) -> Any:
+def to_host(tree: PyTree) -> Any:
     """Return whole arrays as NumPy copies. Every process must call this."""
     if jax.process_count() == 1:
         return jax.tree.map(lambda leaf: np.array(leaf), tree)
@@ -161,7 +162,7 @@ def to_host(tree: Any) -> Any:
     return jax.tree.map(gathered, tree)
 
 
-def read(tree: Any) -> Any:
+def read(tree: PyTree) -> Any:
     """Return whole arrays as read-only NumPy arrays. Every process must call this."""
     return jax.device_get(tree) if jax.process_count() == 1 else to_host(tree)
 

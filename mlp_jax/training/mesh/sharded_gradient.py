@@ -7,6 +7,7 @@ import numpy as np
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.gradient import forward_backward
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.proof.quick import jit_proof
 from mlp_jax.training.mesh.layout import Layout
 from mlp_jax.training.mesh.processes import to_host, to_mesh
@@ -17,8 +18,8 @@ def split_gradient(
     network: Layer,
     loss: Loss,
     train: bool,
-    params: Any,
-    state: Any,
+    params: Params,
+    state: State,
     x: np.ndarray,
     y: np.ndarray,
     c: np.ndarray,
@@ -38,7 +39,7 @@ def split_gradient(
         mask = ~padded if mask is None else mask[places] & ~padded
     where, kept = layout.parameter_shardings(network, params, state)
 
-    def gradient(params: Any, state: Any, batch: Any, seed: Any) -> Any:
+    def gradient(params: Params, state: State, batch: Any, seed: Any) -> Any:
         x, y, c, mask = layout.split_rows(batch)
         _, _, grads, _ = forward_backward(
             network, loss, train, params, state, x, y, c, mask, jax.random.key(seed),

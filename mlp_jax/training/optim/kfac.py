@@ -29,6 +29,7 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float, Int
 
 from mlp_jax.backprop.kronecker import KroneckerFactors, has_block, is_layer
+from mlp_jax.backprop.specification import Params
 
 Curvature = Callable[[], Any]
 
@@ -69,15 +70,15 @@ class Kfac:
         conditional when they are due. Without it, factors and inverses do not change.
         """
 
-        def init(params: Any) -> KfacState:
+        def init(params: Params) -> KfacState:
             zeros = jax.tree.map(_zero_factors, params, is_leaf=is_layer)
             velocity = jax.tree.map(jnp.zeros_like, params)
             return KfacState(jnp.zeros((), jnp.int32), zeros, zeros, velocity)
 
         def update(
-            grads: Any,
+            grads: Params,
             state: KfacState,
-            params: Any = None,
+            params: Params = None,
             *,
             curvature_fn: Curvature | None = None,
             **_: Any,
@@ -128,7 +129,7 @@ class Kfac:
 
         return jax.tree.map(one, factors, is_leaf=_is_block)
 
-    def _within_bound(self, direction: Any, grads: Any, rate: Any) -> Array:
+    def _within_bound(self, direction: Any, grads: Params, rate: Any) -> Array:
         """Return the factor of step 4."""
         products = jax.tree.map(lambda d, g: jnp.sum(d * g), direction, grads)
         inner = reduce(jnp.add, jax.tree.leaves(products))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from mlp_jax.backprop.specification import Params
 from mlp_jax.training.optim.optimizers import Optimizer
 
 _ONE_CYCLE_RISE, _ONE_CYCLE_FIRST, _ONE_CYCLE_LAST = 0.3, 25.0, 25e4
@@ -104,12 +105,12 @@ def _opened(kind: Optimizer) -> optax.GradientTransformationExtraArgs:
     """
     shape = hyperparameters(kind, 10)
 
-    def init(params: Any) -> OpenState:
+    def init(params: Params) -> OpenState:
         numbers = jax.tree.map(lambda _: jnp.zeros((), jnp.result_type(float)), shape)
         return OpenState(numbers, kind.build(1).init(params))
 
     def update(
-        grads: Any, state: OpenState, params: Any = None, **extra: Any
+        grads: Params, state: OpenState, params: Params = None, **extra: Any
     ) -> tuple[Any, OpenState]:
         numbers = state.numbers
         dtype = jax.tree.leaves(grads)[0].dtype

@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 from mlp_jax.backprop import Layer, Loss
 from mlp_jax.backprop.curvature_tape import check_curvature
+from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.training.optim.kfac import Kfac
 from mlp_jax.training.optim.schedules import WARM_UP, make_schedule
@@ -44,7 +45,7 @@ ADAMS = ("adam", "adamw")
 ADAMW_DECAY = 1e-2
 
 
-def is_matrix(params: Any) -> Any:
+def is_matrix(params: Params) -> Any:
     """Return True at weight matrices and False elsewhere, as the mask of weight decay."""
     return jax.tree.map(lambda p: p.ndim > 1, params)
 
@@ -64,7 +65,7 @@ def project_columns(bound: Any) -> optax.GradientTransformation:
         norm = jnp.sqrt(jnp.sum(moved**2, axis=-2, keepdims=True))
         return moved * (bound / jnp.maximum(norm, bound)) - param
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    def update(updates: Any, state: State, params: Params = None) -> tuple[Any, Any]:
         return jax.tree_util.tree_map_with_path(bounded, updates, params), state
 
     return optax.GradientTransformation(optax.init_empty_state, update)

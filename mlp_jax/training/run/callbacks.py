@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mlp_jax.backprop.specification import State
 from mlp_jax.files import write_text_atomic
 from mlp_jax.model.model_folder import save_model
 from mlp_jax.proof import Report
@@ -102,7 +103,7 @@ class RunCheckpoints(Callback):
         self._stop, self._resume_command = stop, resume_command
         self._checkpoints: Checkpoints | None = None
 
-    def restore(self, state: Any) -> Snapshot | None:
+    def restore(self, state: State) -> Snapshot | None:
         """Open the checkpoints and return the newest snapshot."""
         stop = self._stop or self._stack.enter_context(stop_requests())
         resume_command = None if self._resume_command is None else self._resume_command()
