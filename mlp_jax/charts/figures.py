@@ -98,13 +98,13 @@ def log_if_wide(axes: "Axes", values: np.ndarray) -> None:
 
 def log_axis(axes: "Axes", *, every_decade: bool = False) -> None:
     """Use a logarithmic y-axis, with 1, 2 and 5 of every decade labelled or powers of ten alone."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     axes.set_yscale("log")
     if every_decade:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power_or_number(value)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
 
 
 def _power_or_number(value: float) -> str:
