@@ -286,7 +286,7 @@ def test_a_description_that_was_tampered_with_is_refused(run, change, words):
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"\xff\xfe", b'{"a": NaN}', b"[" * 10**5])
 def test_a_description_that_is_no_json_object_is_refused(run, text):
     (run / "model/model.json").write_bytes(text)
-    assert "describes no model" in refusal(run)
+    assert "does not describe a model" in refusal(run)
 
 
 def test_layers_nested_without_end_are_refused(run):
@@ -298,4 +298,4 @@ def test_layers_nested_without_end_are_refused(run):
     edit(run, change)
     path = run / "model/model.json"
     path.write_text(path.read_text().replace('"HERE"', deep))
-    assert "describes no model" in refusal(run)
+    assert "does not describe a model" in refusal(run)

@@ -119,7 +119,7 @@ def test_a_run_whose_files_have_changed_does_not_go_on(made, config, tmp_path):
         ({"optimizer": "lbfgs"}, "lbfgs cannot be combined with streamed rows"),
         ({"stream": False, "shards": 2}, "The option --shards needs --stream"),
         ({"shards": -1}, "at least 1 shard, not -1"),
-        ({"data": "digits"}, "'digits' cannot stream"),
+        ({"data": "digits"}, "'digits' cannot be streamed"),
     ],
     ids=str,
 )
