@@ -70,12 +70,12 @@ def test_an_unknown_option_names_the_options_of_that_loss():
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("huber", {"delta": 0.0}, "delta of the loss huber is positive"),
+        ("huber", {"delta": 0.0}, "delta of the loss huber must be positive"),
         ("huber", {"delta": math.inf}, "finite, not inf"),
-        ("quantile", {"q": 1.0}, r"q of the loss quantile lies in \(0, 1\), not 1"),
-        ("softmax_cross_entropy", {"label_smoothing": 1.0}, r"lies in \[0, 1\), not 1"),
+        ("quantile", {"q": 1.0}, r"q of the loss quantile must lie in \(0, 1\), not 1"),
+        ("softmax_cross_entropy", {"label_smoothing": 1.0}, r"must lie in \[0, 1\), not 1"),
         ("sigmoid_cross_entropy", {"label_smoothing": -0.1}, "not -0.1"),
-        ("focal", {"gamma": -1.0}, "gamma of the loss focal is at least 0"),
+        ("focal", {"gamma": -1.0}, "gamma of the loss focal must be at least 0"),
         ("focal", {"gamma": math.nan}, "not nan"),
     ],
 )

@@ -24,7 +24,7 @@ class TextOptions:
     date_format: str = ""
     """`strptime` format of dates; "" to detect it"""
     na_values: tuple[str, ...] = MISSING_WORDS
-    """words that count as missing, in any case"""
+    """words that count as missing, in any case; the word default stands for the usual ones"""
     as_text: tuple[str, ...] = ()
     """columns that stay text, as written"""
     needed: tuple[str, ...] = ()
@@ -44,7 +44,9 @@ class TextOptions:
             raise InputError("A quotation mark cannot be the separator.")
         if self.date_format and "%" not in self.date_format:
             raise InputError(f"A date format must be like %d.%m.%Y, not '{self.date_format}'.")
-        folded = tuple(dict.fromkeys(word.strip().lower() for word in self.na_values))
+        given = [word.strip().lower() for word in self.na_values]
+        usual = {"default": MISSING_WORDS}
+        folded = tuple(dict.fromkeys(w for word in given for w in usual.get(word, (word,))))
         object.__setattr__(self, "na_values", folded)
 
 

@@ -53,7 +53,7 @@ class ExtremeValues:
             if len(self._others(far, far)) >= _LEAST_OTHERS:
                 notes.append(
                     f"Column '{name}': {self._rows[far]} rows hold {far:.6g}, far from all others"
-                    f" (--na-values NA {far:.6g} counts it as missing)."
+                    f" (--na-values default {far:.6g} counts it as missing)."
                 )
         return tuple(notes)
 

@@ -175,7 +175,8 @@ def _by_text(column: TargetCounts, options: TextOptions) -> FoundTask:
     odd = shown(words[place])
     raise InputError(
         f"Target '{column.name}' holds numbers, but {odd} in row {column.first[place]} is text:"
-        f" --na-values {odd} counts it as missing, --task classification reads all as labels."
+        f" --na-values default {odd} counts it as missing, --task classification reads all as"
+        " labels."
     )
 
 

@@ -116,7 +116,8 @@ def _opened(kind: Optimizer) -> optax.GradientTransformationExtraArgs:
         dtype = jax.tree.leaves(grads)[0].dtype
         bounds = (numbers.weight_decay, numbers.clip_norm, numbers.max_norm)
         bounds = jax.tree.map(lambda bound: bound.astype(dtype), bounds)
-        inner = kind.chain(functools.partial(rate_at, kind, numbers), *bounds)
+        steps = numbers.rising + numbers.falling
+        inner = kind.chain(functools.partial(rate_at, kind, numbers), *bounds, steps=steps)
         updates, held = inner.update(grads, state.inner, params, **extra)
         return updates, OpenState(numbers, held)
 

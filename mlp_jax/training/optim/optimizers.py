@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from mlp_jax.backprop.curvature_tape import check_curvature
 from mlp_jax.backprop.specification import Params, State
 from mlp_jax.errors import InputError, UnknownNameError
 from mlp_jax.training.optim.kfac import Kfac
-from mlp_jax.training.optim.schedules import WARM_UP, make_schedule
+from mlp_jax.training.optim.schedules import WARM_UP, flat_cosine, make_schedule
 
 _DIRECTIONS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "sgd": optax.identity,
@@ -43,6 +43,7 @@ LEARNING_RATES = {
 }
 ADAMS = ("adam", "adamw")
 ADAMW_DECAY = 1e-2
+DECAY_SCHEDULES = ("constant", "flat-cosine")
 
 
 def is_matrix(params: Params) -> Any:
@@ -71,6 +72,41 @@ def project_columns(bound: Any) -> optax.GradientTransformation:
     return optax.GradientTransformation(optax.init_empty_state, update)
 
 
+def scale_by_name(factors: Mapping[str, float]) -> optax.GradientTransformation:
+    """Return per-parameter learning rates: each update times the factor of its parameter's name.
+
+    Parameters of other names have the factor 1.
+    """
+
+    def scaled(path: Any, update: Array) -> Array:
+        return update * factors.get(getattr(path[-1], "key", ""), 1.0)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.tree_util.tree_map_with_path(scaled, updates), state
+
+    return optax.GradientTransformation(optax.init_empty_state, update)
+
+
+def add_falling_decay(decay: Any, steps: Any) -> optax.GradientTransformation:
+    """Return weight decay of matrices that follows `flat_cosine` over the steps."""
+
+    def init(params: Any) -> optax.ScaleByScheduleState:
+        return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        share = flat_cosine(jnp.asarray(state.count, jnp.result_type(float)), steps)
+
+        def decayed(update: Array, param: Array) -> Array:
+            if param.ndim < 2:
+                return update
+            return update + jnp.asarray(decay * share, param.dtype) * param
+
+        after = optax.ScaleByScheduleState(optax.safe_increment(state.count))
+        return jax.tree.map(decayed, updates, params), after
+
+    return optax.GradientTransformation(init, update)
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """Named optimizer with its schedule: `Optimizer("adamw", 2e-3, schedule="one-cycle")`.
@@ -85,6 +121,9 @@ class Optimizer:
         clip_norm: bound on the global norm of the gradient (Pascanu 2013).
         max_norm: bound on the norm of the incoming weights of each unit (Srivastava 2014).
         beta_2: decay of the squared gradients of adam and adamw (default: 0.999).
+        decay_schedule: schedule of the weight decay, on top of the learning rate's: constant, or
+            flat-cosine, which falls to 0 in the second half of the steps.
+        rate_factors: factors of the learning rate for parameters by name, as in (("b", 0.1),).
 
     Raises:
         UnknownNameError: for an unknown optimizer or schedule.
@@ -99,6 +138,8 @@ class Optimizer:
     clip_norm: float | None = None
     max_norm: float | None = None
     beta_2: float | None = None
+    decay_schedule: str = "constant"
+    rate_factors: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.name not in OPTIMIZERS:
@@ -118,6 +159,15 @@ class Optimizer:
             )
         if not 0 <= self.decay < math.inf:
             raise InputError(f"The weight decay must be at least 0, not {self.weight_decay}.")
+        if self.decay_schedule not in DECAY_SCHEDULES:
+            raise UnknownNameError("decay schedule", self.decay_schedule, DECAY_SCHEDULES)
+        for name, factor in self.rate_factors:
+            if not 0 <= factor < math.inf:
+                raise InputError(f"The rate factor of {name} must be at least 0, not {factor}.")
+        if self.name in ("muon", "lbfgs") and (
+            self.rate_factors or self.decay_schedule != "constant"
+        ):
+            raise InputError(f"Rate factors and decay schedules are not for {self.name}.")
 
     @property
     def peak(self) -> float:
@@ -173,20 +223,32 @@ class Optimizer:
         decay: Any = None,
         clip_norm: Any = None,
         max_norm: Any = None,
+        *,
+        steps: Any = 1,
     ) -> optax.GradientTransformationExtraArgs:
         """Return the transformation with these numbers, Python's or traced.
 
-        None leaves a part out; a traced 0 does not.
+        None leaves a part out; a traced 0 does not. steps: those that a decay schedule spans.
         """
-        parts = [self._unbounded(rate, decay, clip_norm)]
+        decayed = None if decay is None else optax.add_decayed_weights(decay, is_matrix)
+        if decay is not None and self.decay_schedule == "flat-cosine":
+            decayed = add_falling_decay(decay, steps)
+        parts = [self._unbounded(rate, decay, decayed, clip_norm)]
         if max_norm is not None:
             parts.append(project_columns(max_norm))
         return parts[0] if len(parts) == 1 else optax.chain(*parts)
 
     def _unbounded(
-        self, rate: optax.Schedule, decay: Any, clip_norm: Any
+        self,
+        rate: optax.Schedule,
+        decay: Any,
+        decayed: optax.GradientTransformation | None,
+        clip_norm: Any,
     ) -> optax.GradientTransformationExtraArgs:
-        """Return the transformation without max-norm, which must come last."""
+        """Return the transformation without max-norm, which must come last.
+
+        decayed: the part that adds weight decay; muon has its own.
+        """
         if self.name == "lbfgs":
             chosen = (self.learning_rate, self.weight_decay, self.clip_norm, self.max_norm)
             if any(chosen) or self.warm_up or self.schedule != "constant":
@@ -204,10 +266,12 @@ class Optimizer:
             parts.append(optax.scale_by_adam(b2=self.beta_2))
         else:
             parts.append(Kfac().build(rate) if self.name == "kfac" else _DIRECTIONS[self.name]())
-        if decay is not None:
-            parts.append(optax.add_decayed_weights(decay, is_matrix))
+        if decayed is not None:
+            parts.append(decayed)
         if self.name == "lamb":
             parts.append(optax.scale_by_trust_ratio())
+        if self.rate_factors:
+            parts.append(scale_by_name(dict(self.rate_factors)))
         parts.append(optax.scale_by_learning_rate(rate))
         return optax.with_extra_args_support(optax.chain(*parts))
 
@@ -225,4 +289,5 @@ def _built(optimizer: Optimizer, steps: int) -> optax.GradientTransformationExtr
     """
     schedule = make_schedule(optimizer.schedule, optimizer.peak, steps, optimizer.warm_up)
     decay = optimizer.decay if optimizer.decay > 0 else None
-    return optimizer.chain(_in_full_width(schedule), decay, optimizer.clip_norm, optimizer.max_norm)
+    bounds = (decay, optimizer.clip_norm, optimizer.max_norm)
+    return optimizer.chain(_in_full_width(schedule), *bounds, steps=steps)

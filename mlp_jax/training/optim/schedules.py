@@ -27,6 +27,12 @@ def _coslog4(peak: float, steps: int) -> optax.Schedule:
     return rate
 
 
+def flat_cosine(count: Any, steps: Any) -> Any:
+    """Return 1 in the first half of the steps, then a fall to 0 as a cosine (Holzmüller 2024)."""
+    late = jnp.clip(2 * (count + 0.5) / steps - 1, 0, 1)
+    return 0.5 * (1 + jnp.cos(math.pi * late))
+
+
 def make_schedule(name: str, peak: float, steps: int, warm_up: float = 0.0) -> optax.Schedule:
     """Return the schedule: step (from 0) -> learning rate.
 

@@ -41,7 +41,7 @@ class DataOptions:
     date_format: Annotated[Text, Shown("FORMAT")] = None
     """date format, such as %d.%m.%Y (default: detected per column)"""
     na_values: Annotated[tuple[str, ...], Shown("WORD ...")] = ()
-    """words that mark missing values (default: NA n/a nan null none ? - missing unknown …)"""
+    """words that mark missing values; default stands for NA n/a nan null none ? - unknown …"""
     rare: Count = None
     """merge categories with fewer training rows than this (default: 5)"""
     scaling: str = "standard"

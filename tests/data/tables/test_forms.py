@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlp_jax.data.encoding import MISSING_WORDS
 from mlp_jax.data.tables.columns import days, numbers
 from mlp_jax.data.tables.encode import encode
 from mlp_jax.data.tables.fit import fit_encoding
@@ -133,6 +134,15 @@ def test_one_list_of_words_is_missing_in_numbers_and_in_text(word):
     assert text.categories == ("a", "b")
     assert text.missing == 3
     assert f"Counted as missing: '{word}' in 'number' (30 rows); '{word}' in 'text'" in notes[0]
+
+
+def test_the_list_of_missing_words_can_be_extended():
+    options = TextOptions(na_values=("default", "-999"))
+    assert options.na_values == (*MISSING_WORDS, "-999")
+    frame = pl.DataFrame({"text": ["a", "unknown", "b"] * 30, "number": ["1.5", "2", "-999"] * 30})
+    encoding, _ = fit_encoding(frame, options=ColumnOptions(text=options))
+    assert encoding.categorical[0].categories == ("a", "b")
+    assert encode(encoding, pl.DataFrame({"text": ["n/a"], "number": ["-999"]}))[0, 1] == 1
 
 
 def test_the_list_of_missing_words_can_be_replaced():

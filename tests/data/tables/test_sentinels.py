@@ -31,7 +31,7 @@ def with_value(value, rows):
 @pytest.mark.parametrize("rows", [range(5, 1500, 41), (3990, 3995), range(0, 3800, 2)])
 def test_a_value_far_from_all_others_is_told_with_its_rows(value, rows, chunks):
     assert told(with_value(value, rows), chunks) == (
-        f"Column 'age': {len(rows)} rows hold {value:.6g}, far from all others (--na-values NA"
+        f"Column 'age': {len(rows)} rows hold {value:.6g}, far from all others (--na-values default"
         f" {value:.6g} counts it as missing).",
     )
 

@@ -66,7 +66,9 @@ def test_the_task_can_be_said():
 def test_text_among_numbers_to_predict_is_named():
     with pytest.raises(InputError, match=r"Column 'y' has 'x' in row 2, which is not a number\."):
         fitted("regression", y=["1", "2.5", "x", "z"])
-    with pytest.raises(InputError, match="holds numbers, but 'nb' in row 100 is text: --na-values"):
+    with pytest.raises(
+        InputError, match=r"holds numbers, but 'nb' in row 100 is text: --na-values default .nb"
+    ):
         fitted(y=[*map(str, range(100)), "nb", "nb"])
 
 

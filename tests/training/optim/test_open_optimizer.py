@@ -36,6 +36,16 @@ def test_the_rate_of_every_step_is_that_of_optax(name, warm_up, x64):
 CASES = [
     Optimizer("adamw", 2e-3, schedule="cosine", warm_up=0.2, weight_decay=0.3, clip_norm=0.7),
     Optimizer("adam", 1e-2, beta_2=0.95, max_norm=0.9, schedule="one-cycle"),
+    Optimizer(
+        "adamw",
+        1e-2,
+        schedule="coslog4",
+        warm_up=0.1,
+        weight_decay=0.4,
+        max_norm=0.9,
+        decay_schedule="flat-cosine",
+        rate_factors=(("b", 0.1), ("W", 3.0)),
+    ),
     *(Optimizer(name) for name in OPTIMIZERS if name not in ("kfac", "lbfgs")),
 ]
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from mlp_jax.errors import InputError, UnknownNameError
+from mlp_jax.errors import InputError, MlpJaxError, UnknownNameError
 from mlp_jax.training.optim.optimizers import OPTIMIZERS, Optimizer, is_matrix
 
 RATE = 0.01
@@ -138,3 +138,41 @@ def test_an_option_that_cannot_be_is_refused(options, words):
 def test_lbfgs_refuses_what_it_would_not_follow(options):
     with pytest.raises(InputError, match="lbfgs finds its step sizes"):
         Optimizer("lbfgs", **options).build(10)
+
+
+def test_rate_factors_scale_the_updates_of_the_named_parameters(x64):
+    params = {"W": jnp.ones((2, 2)), "b": jnp.ones(2), "s": jnp.ones(2)}
+    grads = jax.tree.map(lambda p: 2.0 * p, params)
+    optimizer = Optimizer("sgd", 0.5, rate_factors=(("b", 0.1), ("s", 6.0))).build(3)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    found = {name: np.unique(value).tolist() for name, value in updates.items()}
+    assert found == {"W": [-1.0], "b": [pytest.approx(-0.1)], "s": [-6.0]}
+
+
+def test_a_falling_decay_is_whole_at_first_and_nothing_at_last(x64):
+    params, steps = {"W": jnp.ones((2, 2)), "b": jnp.ones(2)}, 20
+    grads = jax.tree.map(jnp.zeros_like, params)
+    kind = Optimizer("sgd", 1.0, weight_decay=0.25, decay_schedule="flat-cosine")
+    optimizer, decays = kind.build(steps), []
+    state = optimizer.init(params)
+    for _ in range(steps):
+        updates, state = optimizer.update(grads, state, params)
+        decays.append(-float(updates["W"][0, 0]))
+        assert not np.any(updates["b"])
+    late = [2 * (k + 0.5) / steps - 1 for k in range(10, steps)]
+    expected = [0.25] * 10 + [0.125 * (1 + np.cos(np.pi * t)) for t in late]
+    np.testing.assert_allclose(decays, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"decay_schedule": "cosine"}, "decay schedule"),
+        ({"rate_factors": (("b", -1.0),)}, "rate factor of b must be at least 0"),
+        ({"name": "lbfgs", "rate_factors": (("b", 2.0),)}, "not for lbfgs"),
+        ({"name": "muon", "decay_schedule": "flat-cosine"}, "not for muon"),
+    ],
+)
+def test_factors_and_decay_schedules_that_cannot_be_are_refused(options, words):
+    with pytest.raises(MlpJaxError, match=words):
+        Optimizer(**options)
