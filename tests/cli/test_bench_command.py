@@ -26,7 +26,7 @@ def test_help_of_a_benchmark_has_an_example(mlp_jax, monkeypatch):
     [
         (("gradient",), "Unknown benchmark 'gradient'. Did you mean 'gradients'?"),
         (("gradients", "--repeats", "3"), "at least 20 repeats, not 3"),
-        (("gradients", "--full", "--width", "8"), "not both"),
+        (("gradients", "--full", "--width", "8"), "leave it out to measure single values"),
         (("gradients", "--width", "0"), "The width of a point is at least 1, not 0."),
         (("gradients", "--activation", "rellu"), "Unknown activation 'rellu'"),
         (("gradients", "--precision", "tf32"), "no TensorFloat-32"),

@@ -47,7 +47,7 @@ def test_report_says_what_it_could_not_show(mlp_jax, flower_run, flowers):
     [
         ((), "Name the run to report on"),
         (("absent",), "There is no run absent: no such folder."),
-        ((".",), "is a folder but no run"),
+        ((".",), "is a folder, but not a run"),
         (("run", "--output", "absent/page.html"), "there is no folder absent"),
         (("run", "--output", "run"), "Cannot write run: it is a folder"),
     ],

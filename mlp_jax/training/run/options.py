@@ -41,7 +41,7 @@ class DataOptions:
     date_format: Annotated[Text, Shown("FORMAT")] = None
     """date format, such as %d.%m.%Y (default: detected per column)"""
     na_values: Annotated[tuple[str, ...], Shown("WORD ...")] = ()
-    """words that mark missing values; default stands for NA n/a nan null none ? - unknown …"""
+    """words for missing values; default stands for the usual ones: NA n/a nan null …"""
     rare: Count = None
     """merge categories with fewer training rows than this (default: 5)"""
     scaling: str = "standard"
@@ -137,7 +137,7 @@ class DiagnosticsOptions:
     """Diagnostics."""
 
     diagnostics: Switch = True
-    """skip the periodic layer and gradient-noise diagnostics"""
+    """skip the layer and gradient-noise diagnostics"""
     histograms: Switch = False
     """write histograms of weights and gradients for TensorBoard"""
 
