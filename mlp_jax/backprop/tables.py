@@ -50,12 +50,13 @@ def realmlp(
     *,
     dropout: float = 0.0,
     frequencies: int = 16,
-    sigma: float = 0.1,
+    sigma: float | tuple[float, ...] = 0.1,
     width: int = 3,
 ) -> Sequential:
     """RealMLP (Holzmüller 2024): PBLD embeddings, NTK parametrization, learned scales and f."""
     waves = Sequential((Cosines(frequencies, sigma), BlockDense(n_numbers, width)))
-    layers: list[Layer] = [Beside(waves, n_numbers, keep=True), FeatureScale()]
+    embedded = (Beside(waves, n_numbers, keep=True),) if n_numbers else ()
+    layers: list[Layer] = [*embedded, FeatureScale()]
     for n in hidden:
         layers += [NTKScale(), Dense(n, "identity", "standard_normal")]
         layers += [ParametricActivation(activation)]
