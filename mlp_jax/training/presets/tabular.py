@@ -1,5 +1,6 @@
-"""Recipe `tabular`: TabM on periodic embeddings; `docs/presets.md` justifies each part.
+"""Recipe `tabular`; `docs/presets.md` justifies each part.
 
+Numbers to predict: RealMLP, in `tabular_numbers`. Classes: TabM on periodic embeddings,
 Gorishniy 2024, "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling": k
 members share one MLP and differ by rank-one factors (Wen 2020, BatchEnsemble); the mean of their
 losses is minimized, and the mean of their probabilities is predicted. Each number is embedded as
@@ -18,11 +19,11 @@ from mlp_jax.data.tables.options import ColumnOptions
 from mlp_jax.model.metrics import Task
 from mlp_jax.training.optim.optimizers import Optimizer
 from mlp_jax.training.presets.preset import Pace, Preset
+from mlp_jax.training.presets.tabular_numbers import tabular_numbers
 
 LOSSES: dict[Task, str] = {
     "classification": "softmax_cross_entropy",
     "multilabel": "sigmoid_cross_entropy",
-    "regression": "squared_error",
 }
 FREQUENCIES, EMBEDDING = 48, 16
 LONG, SHORT = 0.1, 15.0
@@ -55,11 +56,13 @@ def tabular(
 
     Fewer rows use smaller batches and more epochs. Without x all waves are long.
     """
-    loss = get_loss(LOSSES[task])
     numbers = inputs.n_numeric if isinstance(inputs, TableEncoding) else n_in
+    spreads = LONG if x is None or not numbers else wave_spreads(x[:, :numbers])
+    if task == "regression":
+        return tabular_numbers(inputs, numbers, n_out, n_rows, spreads)
+    loss = get_loss(LOSSES[task])
     embedded: tuple[Layer, ...] = ()
     if numbers:
-        spreads = LONG if x is None else wave_spreads(x[:, :numbers])
         waves = (Periodic(FREQUENCIES, spreads), BlockDense(numbers, EMBEDDING, "relu"))
         embedded = (Beside(Sequential(waves), numbers),)
     members = tabm(
