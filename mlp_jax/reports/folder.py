@@ -68,10 +68,12 @@ class RunRecord:
 
     @property
     def network(self) -> str:
-        """Widths and activation, as "64-256-256-10 relu, batch norm, dropout 0.2"."""
+        """Widths and activation, as "64-256-256-10 relu, batch norm", or widths and the preset."""
         hidden = [str(width) for width in _list(self.config.get("hidden"))]
         widths = [str(width) for width in _list(self.metadata.get("widths"))]
         parts = ["-".join(widths or hidden) or "linear"]
+        if preset := self.config.get("preset"):
+            return f"{parts[0]}, preset {preset}"
         parts[0] += f" {self.config.get('activation', '')}".rstrip()
         if norm := self.config.get("norm"):
             parts.append(f"{norm} norm")

@@ -31,6 +31,11 @@ def test_a_run_before_run_json_says_what_its_configuration_does(make_run):
     assert run.started is not None
 
 
+def test_a_run_with_a_preset_is_named_by_it(make_run):
+    run = read_run(make_run(config=CONFIG + '\npreset = "tabular"\n'))
+    assert run.network == "64-8-8-10, preset tabular"
+
+
 def test_lower_is_better_where_the_metric_says_so(make_run):
     history = [{"epoch": e, "train_loss": 1.0, "validation_rmse": v} for e, v in ((1, 3), (2, 5))]
     assert read_run(make_run(history=history)).best == ("validation_rmse", 3.0, 1, False)

@@ -24,9 +24,10 @@ def headline(config: TrainConfig, components: RunComponents) -> str:
     if isinstance(data.inputs, TableEncoding):
         count = len(data.inputs.column_names)
         columns = f", {count} column{'s' * (count != 1)}"
+    kind = f", preset {config.preset}" if config.preset else f" {config.activation}"
     return (
         f"{data.name}: {len(data.train)} training rows{streamed}{columns};"
-        f" {shape} {config.preset or config.activation}, {components.loss}"
+        f" {shape}{kind}, {components.loss}"
     )
 
 
