@@ -7,6 +7,7 @@ file that the user names.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 Task = Literal["classification", "regression"]
@@ -42,19 +43,22 @@ _ABALONE = ("sex", "length", "diameter", "height", "whole", "shucked", "viscera"
 _YEAST = ("name", "mcg", "gvh", "alm", "mit", "erl", "pox", "vac", "nuc", "site")
 
 
-def _keel(name: str, part: Part, shows: str = "", **others: object) -> TableSet:
-    source = (KEEL, f"data/balanced/raw/{name}.dat")
-    return TableSet(name=name, task=CLASSIFICATION, part=part, source=source, shows=shows, **others)  # type: ignore[arg-type]
+def _table(
+    package: str, folder: str, task: Task, name: str, part: Part, shows: str, *, file: str = "",
+    target: str | None = None, drop: tuple[str, ...] = (), names: tuple[str, ...] | None = None,
+    rows: int = 50_000,
+) -> TableSet:  # fmt: skip
+    """Return the set of a file, NAME.dat unless it is given; {name} is put into the folder."""
+    place = f"{folder.format(name=name)}/{file or f'{name}.dat'}"
+    return TableSet(
+        name=name, task=task, part=part, source=(package, place),
+        target=target, drop=drop, names=names, rows=rows, shows=shows,
+    )  # fmt: skip
 
 
-def _classes(name: str, part: Part, file: str = "", shows: str = "", **others: object) -> TableSet:
-    source = (COMMON, f"data/classification/{name}/{file or f'{name}.dat'}")
-    return TableSet(name=name, task=CLASSIFICATION, part=part, source=source, shows=shows, **others)  # type: ignore[arg-type]
-
-
-def _numbers(name: str, part: Part, file: str = "", shows: str = "", **others: object) -> TableSet:
-    source = (COMMON, f"data/regression/{name}/{file or f'{name}.dat'}")
-    return TableSet(name=name, task=REGRESSION, part=part, source=source, shows=shows, **others)  # type: ignore[arg-type]
+_keel = partial(_table, KEEL, "data/balanced/raw", CLASSIFICATION)
+_classes = partial(_table, COMMON, "data/classification/{name}", CLASSIFICATION)
+_numbers = partial(_table, COMMON, "data/regression/{name}", REGRESSION)
 
 
 ADULT = TableSet(
@@ -67,18 +71,23 @@ ADULT = TableSet(
 )
 
 DEVELOPMENT = (
-    _numbers("airfoil", "development", "airfoil_self_noise.dat.txt", "smooth, five numbers"),
-    _numbers("concrete", "development", "Concrete_Data.xlsx", "smooth, many zeros"),
-    _numbers("winequality_white", "development", "winequality-white.csv", "grades as numbers"),
-    _numbers("insurance", "development", "insurance.csv", "categories, skewed target"),
-    _numbers("laser", "development", shows="a time series' next value"),
-    _numbers("mortgage", "development", shows="nearly linear"),
-    _numbers("wizmir", "development", shows="nearly linear, weather"),
+    _numbers("airfoil", "development", "smooth, five numbers", file="airfoil_self_noise.dat.txt"),
+    _numbers("concrete", "development", "smooth, many zeros", file="Concrete_Data.xlsx"),
+    _numbers("winequality_white", "development", "grades as numbers", file="winequality-white.csv"),
+    _numbers("insurance", "development", "categories, skewed target", file="insurance.csv"),
+    _numbers("laser", "development", "a time series' next value"),
+    _numbers("mortgage", "development", "nearly linear"),
+    _numbers("wizmir", "development", "nearly linear, weather"),
     _numbers(
-        "electrical_grid_stability", "development", "Data_for_UCI_named.csv",
-        "simulated, 10,000 rows", target="stab", drop=("stabf",), rows=5_000,
+        "electrical_grid_stability",
+        "development",
+        "simulated, 10,000 rows",
+        file="Data_for_UCI_named.csv",
+        target="stab",
+        drop=("stabf",),
+        rows=5_000,
     ),
-    _numbers("quake", "development", shows="hardly predictable"),
+    _numbers("quake", "development", "hardly predictable"),
     _keel("vehicle", "development", "shapes"),
     _keel("vowel", "development", "11 classes"),
     _keel("phoneme", "development", "two classes, irregular border"),
@@ -89,32 +98,61 @@ DEVELOPMENT = (
     _keel("bands", "development", "365 rows"),
     _keel("marketing", "development", "ordered answers, 9 noisy classes"),
     ADULT,
-)  # fmt: skip
+)
 
 TEST = (
-    _numbers("ccpp", "test", "Folds5x2_pp.xlsx", "9,568 rows, four numbers"),
-    _numbers("casp", "test", "CASP.csv", "45,730 rows", target="RMSD"),
-    _numbers("compactiv", "test", shows="skewed counts"),
-    _numbers("puma32h", "test", shows="most columns are noise"),
-    _numbers("communities", "test", "communities.data", "127 columns, many missing values",
-             drop=("x4",)),
-    _numbers("skillcraft1", "test", "SkillCraft1_Dataset.csv", "ordered target, missing values",
-             target="LeagueIndex", drop=("GameID",)),
-    _numbers("qsar_aquatic_toxicity", "test", "qsar_aquatic_toxicity.csv", "546 rows"),
-    _numbers("qsar-fish-toxicity", "test", "qsar_fish_toxicity.csv", "908 rows"),
-    _numbers("real_estate_valuation", "test", "Real estate valuation data set.xlsx", "414 rows",
-             drop=("No",)),
-    _numbers("residential_building", "test", "Residential-Building-Data-Set.xlsx",
-             "372 rows, 107 columns"),
-    _numbers("boom_bikes", "test", "day.csv", "dates, seasons",
-             target="cnt", drop=("instant", "dteday", "casual", "registered")),
-    _numbers("plastic", "test", shows="two numbers"),
+    _numbers("ccpp", "test", "9,568 rows, four numbers", file="Folds5x2_pp.xlsx"),
+    _numbers("casp", "test", "45,730 rows", file="CASP.csv", target="RMSD"),
+    _numbers("compactiv", "test", "skewed counts"),
+    _numbers("puma32h", "test", "most columns are noise"),
+    _numbers(
+        "communities",
+        "test",
+        "127 columns, many missing values",
+        file="communities.data",
+        drop=("x4",),
+    ),
+    _numbers(
+        "skillcraft1",
+        "test",
+        "ordered target, missing values",
+        file="SkillCraft1_Dataset.csv",
+        target="LeagueIndex",
+        drop=("GameID",),
+    ),
+    _numbers("qsar_aquatic_toxicity", "test", "546 rows", file="qsar_aquatic_toxicity.csv"),
+    _numbers("qsar-fish-toxicity", "test", "908 rows", file="qsar_fish_toxicity.csv"),
+    _numbers(
+        "real_estate_valuation",
+        "test",
+        "414 rows",
+        file="Real estate valuation data set.xlsx",
+        drop=("No",),
+    ),
+    _numbers(
+        "residential_building",
+        "test",
+        "372 rows, 107 columns",
+        file="Residential-Building-Data-Set.xlsx",
+    ),
+    _numbers(
+        "boom_bikes",
+        "test",
+        "dates, seasons",
+        file="day.csv",
+        target="cnt",
+        drop=("instant", "dteday", "casual", "registered"),
+    ),
+    _numbers("plastic", "test", "two numbers"),
     TableSet(
-        name="abalone", task=REGRESSION, part="test",
-        source=(COMMON, "data/classification/abalone/abalone.data.txt"), names=_ABALONE,
+        name="abalone",
+        task=REGRESSION,
+        part="test",
+        source=(COMMON, "data/classification/abalone/abalone.data.txt"),
+        names=_ABALONE,
         shows="ages as numbers",
     ),
-    _numbers("autoMPG6", "test", shows="392 rows"),
+    _numbers("autoMPG6", "test", "392 rows"),
     _keel("spambase", "test", "word frequencies, skewed"),
     _keel("magic", "test", "19,020 rows"),
     _keel("optdigits", "test", "pixels"),
@@ -123,23 +161,28 @@ TEST = (
     _keel("texture", "test", "40 numbers, 11 classes"),
     _keel("ring", "test", "two normal distributions, one inside the other"),
     _keel("movement_libras", "test", "360 rows, 90 columns, 15 classes"),
-    _classes("satimage", "test", "sat.trn.txt", "pixels in four bands"),
-    _classes("nursery", "test", shows="categories only, a rule"),
-    _classes("kr-vs-k", "test", shows="28,056 rows, categories only, 18 classes"),
-    _classes("car", "test", shows="categories only, a rule"),
-    _classes("yeast", "test", "yeast.data.txt", "10 unequal classes", names=_YEAST, drop=("name",)),
-    _classes("crx", "test", shows="categories, missing values"),
-    _classes("mammographic", "test", shows="four columns, missing values"),
-    _classes("kc1", "test", "kc1.arff.txt", "skewed counts, unequal classes"),
-    _classes("sylva", "test", "sylva_train.data", "216 columns, 6 % in one class"),
-    _classes("ada", "test", "ada_train.data", "48 columns, many of them 0 or 1"),
+    _classes("satimage", "test", "pixels in four bands", file="sat.trn.txt"),
+    _classes("nursery", "test", "categories only, a rule"),
+    _classes("kr-vs-k", "test", "28,056 rows, categories only, 18 classes"),
+    _classes("car", "test", "categories only, a rule"),
+    _classes(
+        "yeast", "test", "10 unequal classes", file="yeast.data.txt", names=_YEAST, drop=("name",)
+    ),
+    _classes("crx", "test", "categories, missing values"),
+    _classes("mammographic", "test", "four columns, missing values"),
+    _classes("kc1", "test", "skewed counts, unequal classes", file="kc1.arff.txt"),
+    _classes("sylva", "test", "216 columns, 6 % in one class", file="sylva_train.data"),
+    _classes("ada", "test", "48 columns, many of them 0 or 1", file="ada_train.data"),
     TableSet(
-        name="stroke", task=CLASSIFICATION, part="test",
-        source=(COMMON, "data/regression/stroke/full_data.csv"), target="stroke",
+        name="stroke",
+        task=CLASSIFICATION,
+        part="test",
+        source=(COMMON, "data/regression/stroke/full_data.csv"),
+        target="stroke",
         shows="5 % in one class",
     ),
-    _classes("fars", "test", shows="100,968 rows, 29 columns, 8 unequal classes", rows=20_000),
-)  # fmt: skip
+    _classes("fars", "test", "100,968 rows, 29 columns, 8 unequal classes", rows=20_000),
+)
 
 SETS = {table.name: table for table in (*DEVELOPMENT, *TEST)}
 QUICK = ("airfoil", "concrete", "insurance", "vehicle", "vowel", "german")

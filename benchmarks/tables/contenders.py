@@ -73,8 +73,7 @@ def fitted(make: Callable[[str, int, pd.DataFrame], Any]) -> Contender:
         train, test = read(folder)
         X, y = train.drop(columns="target"), train["target"]
         model = make(task, seed, X)
-        encode = model.encoder(y) if hasattr(model, "encoder") else lambda y: y
-        model.fit(X, encode(y))
+        model.fit(X, y)
         rows = test.drop(columns="target")
         if task == "regression":
             return np.ravel(model.predict(rows))
@@ -119,20 +118,23 @@ def lightgbm(task: str, seed: int, X: pd.DataFrame) -> Any:
 def xgboost(task: str, seed: int, X: pd.DataFrame) -> Any:
     import xgboost
 
-    kind = _CodedXGBoost if task == "classification" else xgboost.XGBRegressor
-    return kind(enable_categorical=True, random_state=seed)
+    options = {"enable_categorical": True, "random_state": seed}
+    if task == "regression":
+        return xgboost.XGBRegressor(**options)
+    return _CodedClasses(xgboost.XGBClassifier(**options))
 
 
-def _CodedXGBoost(**options: Any) -> Any:
-    """XGBoost's classifier takes classes as codes only."""
-    import xgboost
+class _CodedClasses:
+    """XGBoost takes classes as codes only."""
 
-    class Coded(xgboost.XGBClassifier):
-        def encoder(self, y: pd.Series) -> Callable[[pd.Series], np.ndarray]:
-            classes = sorted(y.unique())
-            return lambda y: np.searchsorted(classes, y)
+    def __init__(self, model: Any) -> None:
+        self.model = model
 
-    return Coded(**options)
+    def fit(self, X: pd.DataFrame, y: pd.Series) -> None:
+        self.model.fit(X, np.searchsorted(sorted(y.unique()), y))
+
+    def predict_proba(self, X: pd.DataFrame) -> Any:
+        return self.model.predict_proba(X)
 
 
 def catboost(task: str, seed: int, X: pd.DataFrame) -> Any:
@@ -182,7 +184,6 @@ def pytabkit(name: str, **options: Any) -> Callable[[str, int, pd.DataFrame], An
 CONTENDERS: dict[str, Contender] = {
     "mlp-jax": mlp_jax(),
     "mlp-jax tabular": mlp_jax("--preset", "tabular"),
-    "mlp-jax tabular, 8 folds": mlp_jax("--preset", "tabular", "--folds", "8"),
     "scikit-learn MLP": fitted(scikit_mlp),
     "HistGradientBoosting": fitted(hist_gradient_boosting),
     "LightGBM": fitted(lightgbm),
@@ -192,5 +193,4 @@ CONTENDERS: dict[str, Contender] = {
     "TabM-D": fitted(pytabkit("TabM_D")),
     "LGBM-TD": fitted(pytabkit("LGBM_TD")),
 }
-ENSEMBLES = ("mlp-jax tabular, 8 folds",)
 FAST = ("mlp-jax", "mlp-jax tabular", "scikit-learn MLP", "HistGradientBoosting", "LightGBM")

@@ -74,7 +74,7 @@ def run_one(folder: Path, name: str, seed: int, limit: float) -> dict[str, Any]:
             command, env=settings, capture_output=True, text=True, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired:
-        return {"failed": f"not finished after {limit:g} seconds"}
+        return {"failed": f"not finished after {limit:g} seconds", "late": True}
     seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         return {
@@ -111,7 +111,10 @@ def main() -> None:
             if SETS[name].source[0] == "file" and options.adult is None:
                 print(f"{name}: left out (--adult names the folder with its file)")
                 continue
-            folder = prepare(SETS[name], seed, options.work, options.adult)
+            try:
+                folder = prepare(SETS[name], seed, options.work, options.adult)
+            except FileNotFoundError as error:
+                parser.error(str(error))
             about = json.loads((folder / "set.json").read_text())
             found = {contender: _kept(folder, contender, seed, options) for contender in contenders}
             results[f"{name}-{seed}"] = {**about, "seed": seed, "found": found}
@@ -121,14 +124,19 @@ def main() -> None:
 
 
 def _kept(folder: Path, contender: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Return a result from the folder, or run the contender and keep its result."""
+    """Return a result from the folder, or run the contender and keep its result.
+
+    What failed runs again the next time; what was not finished in time does not.
+    """
     path = folder / f"{contender}.json"
-    if not path.exists():
-        found = run_one(folder, contender, seed, options.limit)
+    if path.exists():
+        return json.loads(path.read_text())
+    found = run_one(folder, contender, seed, options.limit)
+    if "failed" not in found or found.get("late"):
         path.write_text(json.dumps(found))
-        told = found.get("failed") or f"error {found['error']:.4f}, {found['seconds']:.1f} s"
-        print(f"{folder.name:28} {contender:26} {told}", flush=True)
-    return json.loads(path.read_text())
+    told = found.get("failed") or f"error {found['error']:.4f}, {found['seconds']:.1f} s"
+    print(f"{folder.name:28} {contender:26} {told}", flush=True)
+    return found
 
 
 if __name__ == "__main__":

@@ -28,24 +28,24 @@ def first_layer(
     W: Float[np.ndarray, "I J"],
     image_shape: tuple[int, ...] | None,
     path: PathLike,
-    a_max: int = MOST_UNITS,
+    max_units: int = MOST_UNITS,
     *,
     feature_names: Sequence[str] = (),
 ) -> None:
-    """Draw the incoming weights of the a_max units of largest norm, on one scale symmetric about 0.
+    """Draw the incoming weights of the units of largest norm, on one scale symmetric about 0.
 
     Args:
         W: weights, (I, J).
         image_shape: (height, width) draws each unit as an image, (height, width, 3) as a colour
             image with middle grey for weight 0; None draws a heat map of features by units.
         path: PNG file to write.
-        a_max: number of units to draw.
+        max_units: number of units to draw.
         feature_names: labels of the heat map.
 
     Raises:
         InputError: if the product of image_shape is not I.
     """
-    shown = _largest(W, a_max)
+    shown = _largest(W, max_units)
     if image_shape is None:
         figure, drawn = _feature_map(shown, feature_names)
     else:
@@ -68,23 +68,23 @@ def first_layer(
 
 
 def mosaic_figure(
-    W: Float[np.ndarray, "I J"], image_shape: tuple[int, ...], a_max: int = MOST_UNITS
+    W: Float[np.ndarray, "I J"], image_shape: tuple[int, ...], max_units: int = MOST_UNITS
 ) -> "Figure":
-    """Return a figure of the a_max units of largest norm as images, the largest first.
+    """Return a figure of the max_units units of largest norm as images, the largest first.
 
     Orange is above 0, blue below, the more opaque the larger; zero is transparent.
 
     Raises:
         InputError: if the product of image_shape is not I.
     """
-    return _mosaic_figure(_largest(W, a_max), image_shape)[0]
+    return _mosaic_figure(_largest(W, max_units), image_shape)[0]
 
 
-def _largest(W: np.ndarray, a_max: int) -> np.ndarray:
+def _largest(W: np.ndarray, max_units: int) -> np.ndarray:
     """Return the columns of the units of largest norm, the largest first."""
     weights = np.asarray(W, np.float64)
     norms = np.linalg.norm(np.nan_to_num(weights), axis=0)
-    return weights[:, np.argsort(-norms, kind="stable")[:a_max]]
+    return weights[:, np.argsort(-norms, kind="stable")[:max_units]]
 
 
 def _mosaic_figure(

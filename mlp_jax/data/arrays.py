@@ -51,12 +51,10 @@ def from_arrays(
     """
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
-    pairs = [(x, y)] if test is None else [(x, y), test]
+    inputs, targets = ([x], [y]) if test is None else ([x, test[0]], [y, test[1]])
     parts = ("",) if test is None else ("training", "test")
     places = [place(name, part) for part in parts]
-
-    flat, shape = _same_features(name, [x for x, _ in pairs], places)
-    targets = [y for _, y in pairs]
+    flat, shape = _same_features(name, inputs, places)
     task = "classification" if classes is not None and targets[0].dtype.kind != "f" else task
     decision = decide_array(targets[0], task)
     names: tuple[str, ...] = ()

@@ -111,7 +111,7 @@ def train_preset(
     validation: Any = None
     if judged is not None:
         validation = (judged.x, estimator._encoded(judged.y))
-    elif options.get("select") == "best":
+    elif options.get("select") != "last":
         validation = estimator.validation_fraction
         kept = rows.n - int(np.ceil(validation * rows.n))
         options["batch_size"] = max(min(options["batch_size"], kept), 1)

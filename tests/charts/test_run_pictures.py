@@ -156,9 +156,9 @@ def test_weights_of_images_in_colour_are_pictures_in_colour(path):
 
 def test_only_the_largest_units_are_shown_in_the_order_of_their_norms(tmp_path):
     W = RNG.normal(size=(12, 10)) * 10.0 ** -np.arange(10)
-    first_layer(W, (3, 4), tmp_path / "a.png", a_max=4)
-    first_layer(W[:, ::-1], (3, 4), tmp_path / "b.png", a_max=4)
-    first_layer(W[:, [3, 2, 1, 0] + [9] * 6], (3, 4), tmp_path / "c.png", a_max=4)
+    first_layer(W, (3, 4), tmp_path / "a.png", max_units=4)
+    first_layer(W[:, ::-1], (3, 4), tmp_path / "b.png", max_units=4)
+    first_layer(W[:, [3, 2, 1, 0] + [9] * 6], (3, 4), tmp_path / "c.png", max_units=4)
     a, b, c = ((tmp_path / name).read_bytes() for name in ("a.png", "b.png", "c.png"))
     assert a == b == c
 

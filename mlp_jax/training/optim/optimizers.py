@@ -88,7 +88,10 @@ def scale_by_name(factors: Mapping[str, float]) -> optax.GradientTransformation:
 
 
 def add_falling_decay(decay: Any, steps: Any) -> optax.GradientTransformation:
-    """Return weight decay of matrices that follows `flat_cosine` over the steps."""
+    """Return weight decay of matrices that follows `flat_cosine` over the steps.
+
+    Optax's own takes a schedule too, but does not cast it to the type of each parameter.
+    """
 
     def init(params: Any) -> optax.ScaleByScheduleState:
         return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
@@ -230,25 +233,15 @@ class Optimizer:
 
         None leaves a part out; a traced 0 does not. steps: those that a decay schedule spans.
         """
-        decayed = None if decay is None else optax.add_decayed_weights(decay, is_matrix)
-        if decay is not None and self.decay_schedule == "flat-cosine":
-            decayed = add_falling_decay(decay, steps)
-        parts = [self._unbounded(rate, decay, decayed, clip_norm)]
+        parts = [self._unbounded(rate, decay, clip_norm, steps)]
         if max_norm is not None:
             parts.append(project_columns(max_norm))
         return parts[0] if len(parts) == 1 else optax.chain(*parts)
 
     def _unbounded(
-        self,
-        rate: optax.Schedule,
-        decay: Any,
-        decayed: optax.GradientTransformation | None,
-        clip_norm: Any,
+        self, rate: optax.Schedule, decay: Any, clip_norm: Any, steps: Any
     ) -> optax.GradientTransformationExtraArgs:
-        """Return the transformation without max-norm, which must come last.
-
-        decayed: the part that adds weight decay; muon has its own.
-        """
+        """Return the transformation without max-norm, which must come last."""
         if self.name == "lbfgs":
             chosen = (self.learning_rate, self.weight_decay, self.clip_norm, self.max_norm)
             if any(chosen) or self.warm_up or self.schedule != "constant":
@@ -266,8 +259,11 @@ class Optimizer:
             parts.append(optax.scale_by_adam(b2=self.beta_2))
         else:
             parts.append(Kfac().build(rate) if self.name == "kfac" else _DIRECTIONS[self.name]())
-        if decayed is not None:
-            parts.append(decayed)
+        if decay is not None:
+            if self.decay_schedule == "flat-cosine":
+                parts.append(add_falling_decay(decay, steps))
+            else:
+                parts.append(optax.add_decayed_weights(decay, is_matrix))
         if self.name == "lamb":
             parts.append(optax.scale_by_trust_ratio())
         if self.rate_factors:

@@ -74,5 +74,5 @@ def tabular(
         Optimizer(
             name="adamw", learning_rate=LEARNING_RATE, schedule="cosine", weight_decay=WEIGHT_DECAY
         ),
-        {**PACE.options(n_rows), "select": "best"},
+        PACE.options(n_rows),
     )

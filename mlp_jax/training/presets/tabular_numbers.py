@@ -58,5 +58,5 @@ def tabular_numbers(
         Sequential((*input_layers(inputs), *network.layers)),
         get_loss("squared_error"),
         OPTIMIZER,
-        {**pace(n_rows), "select": "best"},
+        pace(n_rows),
     )

@@ -135,8 +135,6 @@ def with_preset_options(config: TrainConfig, options: Mapping[str, Any]) -> Trai
     """Return the configuration with the preset's options in place of defaults."""
     usual = TrainConfig()
     free = {k: v for k, v in options.items() if getattr(config, k) == getattr(usual, k)}
-    if free.get("select") == "best":  # which a run does by itself if it has validation rows
-        del free["select"]
     return replace(config, **free)
 
 
