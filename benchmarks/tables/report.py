@@ -55,7 +55,7 @@ def markdown(results: Results, contenders: Sequence[str]) -> str:
     for row in sorted(summary(results, contenders), key=lambda row: row["mean_rank"]):
         lines.append(
             f"| {row['contender']} | {row['mean_rank']:.2f} | {row['relative_error']:.3f} | "
-            f"{row['relative_log_loss']:.3f} | {row['seconds_median']:.1f} | "
+            f"{_shown(row['relative_log_loss'])} | {row['seconds_median']:.1f} | "
             f"{row['seconds_mean']:.1f} | {row['sets']} |"
         )
     lines += ["", "1 − accuracy, or R² where marked:", ""]
@@ -71,6 +71,11 @@ def markdown(results: Results, contenders: Sequence[str]) -> str:
         lines.append(f"| {label} | {about['train'] + about['test']:,} | {about['columns']} | "
                      + " | ".join(shown) + " |")  # fmt: skip
     return "\n".join(lines)
+
+
+def _shown(value: float) -> str:
+    """Return a dash for a figure that no set has."""
+    return f"{value:.3f}" if np.isfinite(value) else "–"
 
 
 def print_tables(results: Results, contenders: Sequence[str]) -> None:
